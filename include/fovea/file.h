@@ -1,0 +1,32 @@
+/* Files: mapped whole for reading, written whole or not at all. Local. */
+#ifndef FOVEA_FILE_H
+#define FOVEA_FILE_H
+
+#include "fovea/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct fv_file_map {
+    const uint8_t *data; /* owned; read-only; NULL if the file is empty */
+    size_t size;
+} fv_file_map;
+
+/* Map a regular file. FV_ERR_IO names the path and the system's reason. */
+fv_err fv_file_open_map(const char *path, fv_file_map *out);
+void fv_file_close_map(fv_file_map *map); /* back to {0} */
+
+/* Write size bytes so that path holds either its old content or all of the new: a temporary file beside it,
+ * fsync, rename, fsync of the folder. */
+fv_err fv_file_write(const char *path, const void *data, size_t size);
+
+/* 1 if path can be opened for reading and is a regular file, else 0. */
+int fv_file_exists(const char *path);
+
+/* Create a folder (its parent must exist). Not an error if it exists. */
+fv_err fv_file_make_folder(const char *path);
+
+/* folder + "/" + name into out. FV_ERR_ARGUMENT if it is longer than size. */
+fv_err fv_file_path(char *out, size_t size, const char *folder, const char *name);
+
+#endif

@@ -1,0 +1,19 @@
+/* The log: one line a message on standard error, "fovea[rank] level: text". Local; safe in any thread.
+ * A clean run prints no warning. Metrics do not go through here. */
+#ifndef FOVEA_LOG_H
+#define FOVEA_LOG_H
+
+typedef enum fv_log_level { FV_LOG_ERROR, FV_LOG_WARN, FV_LOG_INFO, FV_LOG_DEBUG } fv_log_level;
+
+/* Set once, after the rank is known. Messages above level are dropped. Default: rank 0, FV_LOG_INFO. */
+void fv_log_init(int rank, fv_log_level level);
+
+void fv_log(fv_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void fv_log_root(fv_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Every rank prints. */
+#define FV_LOG_RANK(level, ...) fv_log(FV_LOG_##level, __VA_ARGS__)
+/* Rank 0 prints. */
+#define FV_LOG_ROOT(level, ...) fv_log_root(FV_LOG_##level, __VA_ARGS__)
+
+#endif

@@ -1,0 +1,65 @@
+#include "jobs.h"
+
+#include "fovea/log.h"
+
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    fv_job run;
+    const char *help;
+} jobs[] = {
+#define X(name, help) {#name, fv_job_##name, help},
+    FV_JOB_LIST(X)
+#undef X
+        {NULL, NULL, NULL}};
+
+int fv_job_finish(fv_err err)
+{
+    if (err == FV_OK)
+        return 0;
+    fprintf(stderr, "fovea: %s\n", fv_error_text());
+    if (getenv("FOVEA_TRACE"))
+        fprintf(stderr, "fovea: %s, in %s\n", fv_err_name(err), fv_error_trace());
+    return FV_EXIT_FAILED;
+}
+
+static void print_help(FILE *stream)
+{
+    fprintf(stream, "Usage: fovea COMMAND [OPTION...]\n"
+                    "Teach a vision-language model when to look closer.\n\nCommands:\n");
+    for (size_t i = 0; jobs[i].name; i++)
+        fprintf(stream, "  %-10s %s\n", jobs[i].name, jobs[i].help);
+    fprintf(stream,
+            "\n'fovea COMMAND --help' tells about one command; 'fovea --version' prints the version.\n");
+}
+
+int main(int argc, char **argv)
+{
+    argp_err_exit_status = FV_EXIT_USAGE;
+    if (argc < 2) {
+        print_help(stderr);
+        return FV_EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return 0;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("fovea %s\n", FOVEA_VERSION);
+        return 0;
+    }
+    for (size_t i = 0; jobs[i].name; i++) {
+        if (strcmp(argv[1], jobs[i].name) != 0)
+            continue;
+        char name[64]; /* argp prints argv[0] in its usage line */
+        snprintf(name, sizeof name, "fovea %s", jobs[i].name);
+        argv[1] = name;
+        return jobs[i].run(argc - 1, argv + 1);
+    }
+    fprintf(stderr, "fovea: there is no command \"%s\"; 'fovea --help' lists them\n", argv[1]);
+    return FV_EXIT_USAGE;
+}

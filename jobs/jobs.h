@@ -1,0 +1,24 @@
+/* The programs: one file a subcommand. Each parses its options (argp), builds, runs and tears down, and
+ * returns the exit status. main() has set the log; a job reports a failure with fv_job_failed. */
+#ifndef FOVEA_JOBS_H
+#define FOVEA_JOBS_H
+
+#include "fovea/error.h"
+
+/* X(name, one line of help). The function is fv_job_<name>. */
+#define FV_JOB_LIST(X)
+
+typedef int (*fv_job)(int argc, char **argv);
+
+#define X(name, help) int fv_job_##name(int argc, char **argv);
+FV_JOB_LIST(X)
+#undef X
+
+/* Exit statuses: 0 fine; FV_EXIT_FAILED an error, printed; FV_EXIT_USAGE a wrong command line. */
+enum { FV_EXIT_FAILED = 1, FV_EXIT_USAGE = 2 };
+
+/* Print the recorded error as one sentence on standard error (with the call trace if FOVEA_TRACE is set) and
+ * return FV_EXIT_FAILED; returns 0 for FV_OK. */
+int fv_job_finish(fv_err err);
+
+#endif

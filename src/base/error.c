@@ -1,0 +1,64 @@
+#include "fovea/error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { TEXT_BYTES = 1024, TRACE_BYTES = 512 };
+
+static _Thread_local struct {
+    char text[TEXT_BYTES];
+    char trace[TRACE_BYTES];
+} record;
+
+const char *fv_err_name(fv_err code)
+{
+    switch (code) {
+#define X(name, value, text) \
+    case name:               \
+        return text;
+        FV_ERR_LIST(X)
+#undef X
+    }
+    return "unknown error";
+}
+
+fv_err fv_error_set(fv_err code, const char *function, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(record.text, sizeof record.text, format, args);
+    va_end(args);
+    snprintf(record.trace, sizeof record.trace, "%s", function);
+    return code;
+}
+
+fv_err fv_error_pass(fv_err code, const char *function)
+{
+    size_t used = strlen(record.trace);
+    snprintf(record.trace + used, sizeof record.trace - used, " < %s", function);
+    return code;
+}
+
+fv_err fv_error_prefix(fv_err code, const char *format, ...)
+{
+    char sentence[TEXT_BYTES];
+    memcpy(sentence, record.text, sizeof sentence);
+    va_list args;
+    va_start(args, format);
+    int used = vsnprintf(record.text, sizeof record.text, format, args);
+    va_end(args);
+    if (used >= 0 && used < TEXT_BYTES)
+        snprintf(record.text + used, sizeof record.text - (size_t)used, ": %s", sentence);
+    return code;
+}
+
+const char *fv_error_text(void)
+{
+    return record.text;
+}
+
+const char *fv_error_trace(void)
+{
+    return record.trace;
+}

@@ -1,0 +1,113 @@
+#include "fovea/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static fv_err map_descriptor(const char *path, int descriptor, fv_file_map *out)
+{
+    struct stat info;
+    FV_CHECK(fstat(descriptor, &info) == 0, FV_ERR_IO, "cannot examine %s: %s", path, strerror(errno));
+    FV_CHECK(S_ISREG(info.st_mode), FV_ERR_IO, "%s is not a regular file", path);
+    *out = (fv_file_map){.size = (size_t)info.st_size};
+    if (out->size == 0)
+        return FV_OK;
+    void *data = mmap(NULL, out->size, PROT_READ, MAP_PRIVATE, descriptor, 0);
+    FV_CHECK(data != MAP_FAILED, FV_ERR_IO, "cannot map %s (%zu bytes): %s", path, out->size,
+             strerror(errno));
+    out->data = data;
+    return FV_OK;
+}
+
+fv_err fv_file_open_map(const char *path, fv_file_map *out)
+{
+    *out = (fv_file_map){0};
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    FV_CHECK(descriptor >= 0, FV_ERR_IO, "cannot open %s: %s", path, strerror(errno));
+    fv_err err = map_descriptor(path, descriptor, out);
+    close(descriptor); /* the mapping stays */
+    return err;
+}
+
+void fv_file_close_map(fv_file_map *map)
+{
+    if (map->data)
+        munmap((void *)map->data, map->size);
+    *map = (fv_file_map){0};
+}
+
+static fv_err write_all(const char *path, int descriptor, const char *data, size_t size)
+{
+    while (size > 0) {
+        ssize_t done = write(descriptor, data, size);
+        if (done < 0 && errno == EINTR)
+            continue;
+        FV_CHECK(done >= 0, FV_ERR_IO, "cannot write %s: %s", path, strerror(errno));
+        data += done;
+        size -= (size_t)done;
+    }
+    FV_CHECK(fsync(descriptor) == 0, FV_ERR_IO, "cannot write %s: %s", path, strerror(errno));
+    return FV_OK;
+}
+
+static fv_err sync_folder_of(const char *path)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    int length = slash ? (int)(slash - path) + 1 : 1;
+    snprintf(folder, sizeof folder, "%.*s", length, slash ? path : ".");
+    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    FV_CHECK(descriptor >= 0, FV_ERR_IO, "cannot open folder %s: %s", folder, strerror(errno));
+    int failed = fsync(descriptor) != 0;
+    close(descriptor);
+    FV_CHECK(!failed, FV_ERR_IO, "cannot write folder %s: %s", folder, strerror(errno));
+    return FV_OK;
+}
+
+fv_err fv_file_write(const char *path, const void *data, size_t size)
+{
+    char temporary[PATH_MAX];
+    int length = snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid());
+    FV_CHECK(length < (int)sizeof temporary, FV_ERR_ARGUMENT, "path too long: %s", path);
+    int descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    FV_CHECK(descriptor >= 0, FV_ERR_IO, "cannot create %s: %s", temporary, strerror(errno));
+    fv_err err = write_all(path, descriptor, data, size);
+    close(descriptor);
+    if (err == FV_OK && rename(temporary, path) != 0)
+        err = FV_FAIL(FV_ERR_IO, "cannot rename %s to %s: %s", temporary, path, strerror(errno));
+    if (err != FV_OK) {
+        unlink(temporary);
+        return err;
+    }
+    return sync_folder_of(path);
+}
+
+int fv_file_exists(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISREG(info.st_mode) && access(path, R_OK) == 0;
+}
+
+fv_err fv_file_make_folder(const char *path)
+{
+    if (mkdir(path, 0777) == 0)
+        return FV_OK;
+    struct stat info;
+    int reason = errno;
+    FV_CHECK(reason == EEXIST && stat(path, &info) == 0 && S_ISDIR(info.st_mode), FV_ERR_IO,
+             "cannot create folder %s: %s", path, strerror(reason));
+    return FV_OK;
+}
+
+fv_err fv_file_path(char *out, size_t size, const char *folder, const char *name)
+{
+    int length = snprintf(out, size, "%s/%s", folder, name);
+    FV_CHECK(length >= 0 && (size_t)length < size, FV_ERR_ARGUMENT, "path too long: %s/%s", folder, name);
+    return FV_OK;
+}
