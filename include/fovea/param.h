@@ -27,7 +27,6 @@ typedef struct fv_param {
     int blocks;
     int sum_grad; /* whole on every rank, but each rank's gradient is a part: the query and key norms */
     fv_param_init init;
-    int decay; /* weight decay applies: matrices yes; norms and biases no */
 } fv_param;
 
 typedef struct fv_param_list {
