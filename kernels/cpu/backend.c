@@ -116,7 +116,7 @@ static int has_all(void)
 static const struct {
     const char *isa;
     int (*available)(void);
-    const fv_backend_table *table = NULL;
+    const fv_backend_table *table;
 } choices[] = {{"avx512", has_avx512, &table_avx512},
                {"avx2", has_avx2, &table_avx2},
                {"portable", has_all, &table_portable}};
