@@ -1,0 +1,68 @@
+/* Process groups: the ranks that work on one thing together.
+ *
+ * `self` is one process and needs no launcher; `mpi` is what mpirun or srun started. Host memory only;
+ * tensors go through collective.h. Everything here is Collective over the group unless marked Local, and
+ * every rank passes the same sizes. A failure inside a collective is not recoverable: FV_ERR_COMM names the
+ * call and MPI's reason. */
+#ifndef FOVEA_COMM_H
+#define FOVEA_COMM_H
+
+#include "fovea/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct fv_comm fv_comm;
+
+typedef struct fv_comm_table {
+    const char *name;
+    fv_err (*split)(fv_comm *, int color, int key, fv_comm **out);
+    fv_err (*barrier)(fv_comm *);
+    /* out holds bytes of every rank, in rank order. */
+    fv_err (*all_gather)(fv_comm *, const void *in, size_t bytes, void *out);
+    /* Block i of in (bytes each) goes to rank i; out receives one block from every rank. */
+    fv_err (*all_to_all)(fv_comm *, const void *in, size_t bytes, void *out);
+    fv_err (*broadcast)(fv_comm *, void *data, size_t bytes, int root);
+    void (*abort)(fv_comm *, int status); /* Local; does not return */
+    void (*destroy)(fv_comm *);
+} fv_comm_table;
+
+struct fv_comm {
+    const fv_comm_table *table;
+    int rank, size;
+    void *state;    /* owned by the implementation */
+    float *staging; /* of all-reduce; grows */
+    size_t staging_bytes;
+};
+
+/* All processes that were started together: mpi if a launcher's environment says so, else self. Once a
+ * process, from the main thread. */
+fv_err fv_comm_world(fv_comm **out);
+
+/* One process. */
+fv_err fv_comm_self(fv_comm **out);
+
+/* The ranks that gave the same color, ordered by key, then by rank. */
+fv_err fv_comm_split(fv_comm *comm, int color, int key, fv_comm **out);
+
+/* NULL is fine. Destroying the world ends MPI. */
+void fv_comm_destroy(fv_comm *comm);
+
+fv_err fv_comm_barrier(fv_comm *comm);
+fv_err fv_comm_all_gather(fv_comm *comm, const void *in, size_t bytes, void *out);
+fv_err fv_comm_broadcast(fv_comm *comm, void *data, size_t bytes, int root);
+
+/* data (n) = sum over ranks, in rank order for every element: a fixed order, so repeated runs agree bit for
+ * bit. */
+fv_err fv_comm_all_reduce_f32(fv_comm *comm, float *data, size_t n);
+fv_err fv_comm_all_reduce_f64(fv_comm *comm, double *data, size_t n);
+
+/* Every rank passes its own outcome and all return the worst (the lowest code; the lowest rank among equals),
+ * with the sentence of the rank that had it, prefixed by its number on the others. Ends every stage that can
+ * fail on one rank. */
+fv_err fv_comm_agree(fv_comm *comm, fv_err err);
+
+/* Local: end all processes of the world with this exit status. Does not return. */
+void fv_comm_abort(fv_comm *comm, int status);
+
+#endif
