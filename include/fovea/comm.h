@@ -30,8 +30,8 @@ typedef struct fv_comm_table {
 struct fv_comm {
     const fv_comm_table *table;
     int rank, size;
-    void *state;    /* owned by the implementation */
-    float *staging; /* of all-reduce; grows */
+    void *state;   /* owned by the implementation */
+    void *staging; /* of reductions; grows */
     size_t staging_bytes;
 };
 

@@ -1,0 +1,142 @@
+#include "fovea/comm.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Below this an all-reduce is one all-gather; above it every rank sums its own share. */
+enum { SMALL_ELEMENTS = 4096, BLOCK_ELEMENTS = 1 << 24 };
+
+fv_err fv_comm_split(fv_comm *comm, int color, int key, fv_comm **out)
+{
+    *out = NULL;
+    return comm->table->split(comm, color, key, out);
+}
+
+void fv_comm_destroy(fv_comm *comm)
+{
+    if (!comm)
+        return;
+    free(comm->staging);
+    comm->table->destroy(comm);
+}
+
+fv_err fv_comm_barrier(fv_comm *comm)
+{
+    return comm->table->barrier(comm);
+}
+
+fv_err fv_comm_all_gather(fv_comm *comm, const void *in, size_t bytes, void *out)
+{
+    return comm->table->all_gather(comm, in, bytes, out);
+}
+
+fv_err fv_comm_broadcast(fv_comm *comm, void *data, size_t bytes, int root)
+{
+    return comm->table->broadcast(comm, data, bytes, root);
+}
+
+static fv_err stage(fv_comm *comm, size_t bytes)
+{
+    if (bytes <= comm->staging_bytes)
+        return FV_OK;
+    void *staging = realloc(comm->staging, bytes);
+    FV_CHECK(staging, FV_ERR_MEMORY, "cannot allocate %zu bytes to stage an all-reduce", bytes);
+    comm->staging = staging;
+    comm->staging_bytes = bytes;
+    return FV_OK;
+}
+
+static void sum_in_rank_order(float *out, const float *parts, size_t n, int n_parts)
+{
+    memcpy(out, parts, n * sizeof *out);
+    for (int p = 1; p < n_parts; p++)
+        for (size_t i = 0; i < n; i++)
+            out[i] += parts[(size_t)p * n + i];
+}
+
+static fv_err reduce_small(fv_comm *comm, float *data, size_t n)
+{
+    FV_TRY(stage(comm, ((size_t)comm->size * n + 1) * sizeof *data));
+    FV_TRY(comm->table->all_gather(comm, data, n * sizeof *data, comm->staging));
+    sum_in_rank_order(data, comm->staging, n, comm->size);
+    return FV_OK;
+}
+
+/* Every rank receives its share of the elements from all, sums it in rank order, and the sums are gathered.
+ */
+static fv_err reduce_block(fv_comm *comm, float *data, size_t n)
+{
+    size_t size = (size_t)comm->size, share = (n + size - 1) / size, padded = share * size;
+    FV_TRY(stage(comm, (2 * padded + share) * sizeof *data));
+    float *out = comm->staging, *in = out + padded, *sum = in + padded;
+    memcpy(out, data, n * sizeof *data);
+    memset(out + n, 0, (padded - n) * sizeof *data);
+    FV_TRY(comm->table->all_to_all(comm, out, share * sizeof *data, in));
+    sum_in_rank_order(sum, in, share, comm->size);
+    FV_TRY(comm->table->all_gather(comm, sum, share * sizeof *data, out));
+    memcpy(data, out, n * sizeof *data);
+    return FV_OK;
+}
+
+fv_err fv_comm_all_reduce_f32(fv_comm *comm, float *data, size_t n)
+{
+    if (comm->size == 1)
+        return FV_OK;
+    if (n <= SMALL_ELEMENTS)
+        return reduce_small(comm, data, n);
+    for (size_t first = 0; first < n; first += BLOCK_ELEMENTS)
+        FV_TRY(reduce_block(comm, data + first, n - first < BLOCK_ELEMENTS ? n - first : BLOCK_ELEMENTS));
+    return FV_OK;
+}
+
+fv_err fv_comm_all_reduce_f64(fv_comm *comm, double *data, size_t n)
+{
+    if (comm->size == 1)
+        return FV_OK;
+    FV_TRY(stage(comm, (size_t)comm->size * n * sizeof *data));
+    double *parts = comm->staging;
+    FV_TRY(comm->table->all_gather(comm, data, n * sizeof *data, parts));
+    memcpy(data, parts, n * sizeof *data);
+    for (int p = 1; p < comm->size; p++)
+        for (size_t i = 0; i < n; i++)
+            data[i] += parts[(size_t)p * n + i];
+    return FV_OK;
+}
+
+static int worst_of(const int32_t *codes, int n)
+{
+    int worst = 0;
+    for (int rank = 1; rank < n; rank++) {
+        int is_worse =
+            codes[worst] == FV_OK ? codes[rank] != FV_OK : codes[rank] < 0 && codes[rank] < codes[worst];
+        if (is_worse)
+            worst = rank;
+    }
+    return worst;
+}
+
+fv_err fv_comm_agree(fv_comm *comm, fv_err err)
+{
+    if (comm->size == 1)
+        return err;
+    int32_t mine = err, *codes = malloc((size_t)comm->size * sizeof *codes);
+    if (!codes)
+        fv_comm_abort(comm, 1); /* the others are in the collective already */
+    fv_err gathered = comm->table->all_gather(comm, &mine, sizeof mine, codes);
+    int worst = gathered == FV_OK ? worst_of(codes, comm->size) : 0;
+    fv_err outcome = gathered == FV_OK ? (fv_err)codes[worst] : gathered;
+    free(codes);
+    if (gathered != FV_OK || outcome == FV_OK)
+        return outcome;
+    char sentence[1024] = "";
+    if (comm->rank == worst)
+        snprintf(sentence, sizeof sentence, "%s", fv_error_text());
+    FV_TRY(comm->table->broadcast(comm, sentence, sizeof sentence, worst));
+    return comm->rank == worst ? err : FV_FAIL(outcome, "rank %d: %s", worst, sentence);
+}
+
+void fv_comm_abort(fv_comm *comm, int status)
+{
+    comm->table->abort(comm, status);
+}

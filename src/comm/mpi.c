@@ -1,0 +1,151 @@
+/* Process groups over MPI. Messages longer than PIECE bytes go in pieces: MPI counts are ints. */
+#include "fovea/comm.h"
+
+#include <mpi.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PIECE = 1 << 28 };
+
+static fv_err check_mpi(int code, const char *call)
+{
+    if (code == MPI_SUCCESS)
+        return FV_OK;
+    char reason[MPI_MAX_ERROR_STRING];
+    int length = 0;
+    if (MPI_Error_string(code, reason, &length) != MPI_SUCCESS)
+        length = 0;
+    return FV_FAIL(FV_ERR_COMM, "%s failed: %.*s", call, length, reason);
+}
+
+#define TRY_MPI(function, ...) FV_TRY(check_mpi(function(__VA_ARGS__), #function))
+
+static MPI_Comm group_of(const fv_comm *comm)
+{
+    return *(MPI_Comm *)comm->state;
+}
+
+static fv_err wrap(MPI_Comm group, fv_comm **out);
+
+static fv_err mpi_split(fv_comm *comm, int color, int key, fv_comm **out)
+{
+    MPI_Comm group;
+    TRY_MPI(MPI_Comm_split, group_of(comm), color, key, &group);
+    return wrap(group, out);
+}
+
+static fv_err mpi_barrier(fv_comm *comm)
+{
+    TRY_MPI(MPI_Barrier, group_of(comm));
+    return FV_OK;
+}
+
+/* A resized type places the piece of every rank at its place in the whole. */
+static fv_err gather_piece(fv_comm *comm, const char *in, int bytes, char *out, size_t whole)
+{
+    MPI_Datatype piece, spaced;
+    TRY_MPI(MPI_Type_contiguous, bytes, MPI_BYTE, &piece);
+    TRY_MPI(MPI_Type_create_resized, piece, 0, (MPI_Aint)whole, &spaced);
+    TRY_MPI(MPI_Type_commit, &spaced);
+    fv_err err =
+        check_mpi(MPI_Allgather(in, bytes, MPI_BYTE, out, 1, spaced, group_of(comm)), "MPI_Allgather");
+    MPI_Type_free(&spaced);
+    MPI_Type_free(&piece);
+    return err;
+}
+
+static fv_err mpi_all_gather(fv_comm *comm, const void *in, size_t bytes, void *out)
+{
+    if (bytes <= PIECE) {
+        TRY_MPI(MPI_Allgather, in, (int)bytes, MPI_BYTE, out, (int)bytes, MPI_BYTE, group_of(comm));
+        return FV_OK;
+    }
+    for (size_t first = 0; first < bytes; first += PIECE) {
+        int n = bytes - first < PIECE ? (int)(bytes - first) : PIECE;
+        FV_TRY(gather_piece(comm, (const char *)in + first, n, (char *)out + first, bytes));
+    }
+    return FV_OK;
+}
+
+static fv_err mpi_all_to_all(fv_comm *comm, const void *in, size_t bytes, void *out)
+{
+    FV_CHECK(bytes <= PIECE, FV_ERR_COMM, "MPI_Alltoall of %zu bytes a rank, at most %d", bytes, PIECE);
+    TRY_MPI(MPI_Alltoall, in, (int)bytes, MPI_BYTE, out, (int)bytes, MPI_BYTE, group_of(comm));
+    return FV_OK;
+}
+
+static fv_err mpi_broadcast(fv_comm *comm, void *data, size_t bytes, int root)
+{
+    for (size_t first = 0; first < bytes; first += PIECE) {
+        int n = bytes - first < PIECE ? (int)(bytes - first) : PIECE;
+        TRY_MPI(MPI_Bcast, (char *)data + first, n, MPI_BYTE, root, group_of(comm));
+    }
+    return FV_OK;
+}
+
+static void mpi_abort(fv_comm *comm, int status)
+{
+    MPI_Abort(group_of(comm), status);
+    abort(); /* MPI_Abort should not return */
+}
+
+static void mpi_destroy(fv_comm *comm)
+{
+    MPI_Comm group = group_of(comm);
+    if (group == MPI_COMM_WORLD)
+        MPI_Finalize();
+    else
+        MPI_Comm_free(&group);
+    free(comm->state);
+    free(comm);
+}
+
+static const fv_comm_table mpi_table = {.name = "mpi",
+                                        .split = mpi_split,
+                                        .barrier = mpi_barrier,
+                                        .all_gather = mpi_all_gather,
+                                        .all_to_all = mpi_all_to_all,
+                                        .broadcast = mpi_broadcast,
+                                        .abort = mpi_abort,
+                                        .destroy = mpi_destroy};
+
+static fv_err wrap(MPI_Comm group, fv_comm **out)
+{
+    int rank, size;
+    TRY_MPI(MPI_Comm_set_errhandler, group, MPI_ERRORS_RETURN);
+    TRY_MPI(MPI_Comm_rank, group, &rank);
+    TRY_MPI(MPI_Comm_size, group, &size);
+    fv_comm *comm = calloc(1, sizeof *comm);
+    MPI_Comm *state = malloc(sizeof *state);
+    if (!comm || !state) {
+        free(comm);
+        free(state);
+        return FV_FAIL(FV_ERR_MEMORY, "cannot allocate a process group");
+    }
+    *state = group;
+    *comm = (fv_comm){.table = &mpi_table, .rank = rank, .size = size, .state = state};
+    *out = comm;
+    return FV_OK;
+}
+
+/* A launcher tells its children how many they are: Open MPI's mpirun, PMIx (srun --mpi=pmix), PMI (MPICH). */
+static int started_by_a_launcher(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (getenv(names[i]))
+            return 1;
+    return 0;
+}
+
+fv_err fv_comm_world(fv_comm **out)
+{
+    *out = NULL;
+    if (!started_by_a_launcher())
+        return fv_comm_self(out);
+    int provided;
+    TRY_MPI(MPI_Init_thread, NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+    FV_CHECK(provided >= MPI_THREAD_FUNNELED, FV_ERR_COMM,
+             "this MPI library cannot be used by a program with threads");
+    return wrap(MPI_COMM_WORLD, out);
+}

@@ -1,0 +1,91 @@
+/* Every collective against its definition, at any number of ranks, and under a split. */
+#include "test.h"
+
+#include "fovea/comm.h"
+
+#include <stdlib.h>
+
+static fv_comm *world;
+
+static float value(int rank, size_t i)
+{
+    return (float)((rank * 7919 + (int)i * 1047) % 1000) * 0.37f - 180.0f;
+}
+
+static void reduce_and_compare(fv_comm *comm, size_t n)
+{
+    float *data = malloc((n + 1) * sizeof *data);
+    for (size_t i = 0; i < n; i++)
+        data[i] = value(comm->rank, i);
+    assert_ok(fv_comm_all_reduce_f32(comm, data, n));
+    for (size_t i = 0; i < n; i++) {
+        float sum = value(0, i);
+        for (int rank = 1; rank < comm->size; rank++)
+            sum += value(rank, i);
+        assert_memory_equal(&sum, &data[i], sizeof sum);
+    }
+    free(data);
+}
+
+static void test_all_reduce_sums_in_rank_order(void **state)
+{
+    (void)state;
+    const size_t sizes[] = {0, 1, 7, 4096, 4097, 100003};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        reduce_and_compare(world, sizes[i]);
+    double sum = world->rank + 0.5;
+    assert_ok(fv_comm_all_reduce_f64(world, &sum, 1));
+    assert_true(sum == world->size * (world->size - 1) / 2.0 + 0.5 * world->size);
+}
+
+static void test_gather_and_broadcast(void **state)
+{
+    (void)state;
+    int32_t mine[3] = {world->rank, -world->rank, 5}, *all = malloc((size_t)world->size * sizeof mine);
+    assert_ok(fv_comm_all_gather(world, mine, sizeof mine, all));
+    for (int rank = 0; rank < world->size; rank++)
+        assert_int_equal(all[3 * rank + 1], -rank);
+    free(all);
+    int32_t word = world->rank == world->size - 1 ? 42 : 0;
+    assert_ok(fv_comm_broadcast(world, &word, sizeof word, world->size - 1));
+    assert_int_equal(word, 42);
+}
+
+static void test_split_orders_by_key(void **state)
+{
+    (void)state;
+    fv_comm *half;
+    assert_ok(fv_comm_split(world, world->rank % 2, -world->rank, &half));
+    int members = (world->size + 1 - world->rank % 2) / 2;
+    assert_int_equal(half->size, members);
+    assert_int_equal(half->rank, members - 1 - world->rank / 2);
+    reduce_and_compare(half, world->rank % 2 ? 5000 : 6000);
+    fv_comm_destroy(half);
+}
+
+static void test_agreement_carries_the_sentence(void **state)
+{
+    (void)state;
+    assert_ok(fv_comm_agree(world, FV_OK));
+    int last = world->size - 1;
+    fv_err err = world->rank == last ? FV_FAIL(FV_ERR_IO, "cannot read row 7") : FV_OK;
+    assert_fails(fv_comm_agree(world, err), FV_ERR_IO, "cannot read row 7");
+    err = world->rank == 0 ? FV_FAIL(FV_AGAIN, "later") : err;
+    assert_int_equal(fv_comm_agree(world, err), world->size == 1 ? FV_AGAIN : FV_ERR_IO);
+    assert_ok(fv_comm_barrier(world));
+}
+
+int main(void)
+{
+    if (fv_comm_world(&world) != FV_OK)
+        return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_all_reduce_sums_in_rank_order),
+        cmocka_unit_test(test_gather_and_broadcast),
+        cmocka_unit_test(test_split_orders_by_key),
+        cmocka_unit_test(test_agreement_carries_the_sentence),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    fv_comm_destroy(world);
+    return failed;
+}
