@@ -48,8 +48,9 @@ fv_err fv_error_prefix(fv_err code, const char *format, ...)
     va_start(args, format);
     int used = vsnprintf(record.text, sizeof record.text, format, args);
     va_end(args);
-    if (used >= 0 && used < TEXT_BYTES)
-        snprintf(record.text + used, sizeof record.text - (size_t)used, ": %s", sentence);
+    if (used >= 0 && used < TEXT_BYTES - 3)
+        snprintf(record.text + used, sizeof record.text - (size_t)used, ": %.*s", TEXT_BYTES - 3 - used,
+                 sentence);
     return code;
 }
 

@@ -1,0 +1,101 @@
+# Sourced by jobs/quickstart.sh and tests/run.sh: what the project needs from the system, and its installation.
+# Nothing is asked. Where everything is there already, apt is not called.
+
+say() {
+    printf '\n== %s\n' "$*"
+}
+
+# Package of Debian | how its presence is seen | module names on systems without apt.
+needs_of_build() {
+    cat <<'END'
+gcc|command gcc|gcc
+libc6-dev|header stdlib.h|glibc headers
+cmake|command cmake|cmake (3.25 or newer)
+ninja-build|command ninja|ninja
+pkg-config|command pkg-config|pkg-config
+openmpi-bin|command mpiexec|openmpi
+libopenmpi-dev|command mpicc|openmpi
+libhdf5-dev|command h5cc|hdf5
+libjansson-dev|module jansson|jansson
+libyaml-dev|module yaml-0.1|libyaml
+libcurl4-openssl-dev|module libcurl|curl
+libjpeg-dev|module libjpeg|libjpeg-turbo
+libpng-dev|module libpng|libpng
+libwebp-dev|module libwebp|libwebp
+libutf8proc-dev|module libutf8proc|utf8proc
+libxxhash-dev|module libxxhash|xxhash
+libcmocka-dev|module cmocka|cmocka
+END
+}
+
+needs_of_tests() {
+    needs_of_build
+    cat <<'END'
+hdf5-tools|command h5dump|hdf5
+clang|command clang|llvm
+clang-format|command clang-format|llvm
+libclang-rt-dev|fuzzer|llvm with compiler-rt
+END
+}
+
+is_there() {
+    case $1 in
+    command) command -v "$2" ;;
+    header) echo "#include <$2>" | gcc -E - ;;
+    module) pkg-config --exists "$2" ;;
+    fuzzer) echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' |
+        clang -fsanitize=fuzzer -x c - -o /dev/null ;;
+    esac >/dev/null 2>&1
+}
+
+# The lines of standard input whose need is not met.
+missing() {
+    while IFS='|' read -r package probe module; do
+        is_there $probe || echo "$package|$probe|$module"
+    done
+}
+
+# The runtime of the sanitizers carries the version of the default clang in its name.
+real_package() {
+    if [ "$1" = libclang-rt-dev ]; then
+        apt-cache depends clang | sed -n 's/.*Depends: clang-\([0-9][0-9]*\)$/libclang-rt-\1-dev/p'
+    else
+        echo "$1"
+    fi
+}
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        env DEBIAN_FRONTEND=noninteractive "$@"
+    else
+        sudo -n env DEBIAN_FRONTEND=noninteractive "$@"
+    fi
+}
+
+install_with_apt() {
+    local apt=(apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3)
+    say "installing: $*"
+    as_root "${apt[@]}" update || echo "the package lists could not be renewed; trying with those that are here"
+    local packages=()
+    for package in "$@"; do
+        packages+=("$(real_package "$package")")
+    done
+    as_root "${apt[@]}" install --no-install-recommends "${packages[@]}" || {
+        echo "apt could not install them. As root: apt-get install --no-install-recommends ${packages[*]}"
+        return 1
+    }
+}
+
+# setup build|tests: install what is missing, or say what is wanted. Fails if the build cannot go on.
+setup() {
+    local lines
+    lines=$("needs_of_$1" | missing)
+    if [ -n "$lines" ] && command -v apt-get >/dev/null; then
+        install_with_apt $(cut -d'|' -f1 <<<"$lines") || true
+        lines=$("needs_of_$1" | missing)
+    fi
+    [ -n "$lines" ] || return 0
+    say "not found here; load these modules or install these packages (Debian's names on the right):"
+    awk -F'|' '{ printf "  %-28s %s\n", $3, $1 }' <<<"$lines"
+    [ -z "$(needs_of_build | missing)" ]
+}
