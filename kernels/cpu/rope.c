@@ -1,0 +1,26 @@
+/* Rotary positions. */
+#include "cpu.h"
+
+static void rotate(const float *restrict cos, const float *restrict sin, float sign, float *restrict x,
+                   int64_t half)
+{
+    for (int64_t i = 0; i < half; i++) {
+        float a = x[i], b = x[i + half], s = sin[i] * sign;
+        x[i] = a * cos[i] - b * s;
+        x[i + half] = b * cos[i] + a * s;
+    }
+}
+
+fv_err FV_CPU(rope)(fv_backend *backend, const fv_rope_args *args)
+{
+    int64_t rows = args->x.dim[0], heads = args->x.dim[1], d = args->x.dim[2];
+    float sign = args->inverse ? -1.0f : 1.0f;
+#pragma omp parallel for num_threads(backend->n_threads) if (rows * heads * d > FV_CPU_SERIAL)
+    for (int64_t t = 0; t < rows; t++) {
+        const float *cos = fv_f32(args->cos) + t * args->cos.stride;
+        const float *sin = fv_f32(args->sin) + t * args->sin.stride;
+        for (int64_t h = 0; h < heads; h++)
+            rotate(cos, sin, sign, fv_f32(args->x) + t * args->x.stride + h * d, d / 2);
+    }
+    return FV_OK;
+}

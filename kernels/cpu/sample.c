@@ -1,0 +1,220 @@
+/* One draw from each row of logits.
+ *
+ * The distribution function runs over ids in order, whatever was filtered, so a draw is a pure function of
+ * the row and its uniform number. The filters need no sort: a radix search over the bits of the logits finds
+ * the value where the largest ones reach their number (top_k) or their probability (top_p). */
+#include "cpu.h"
+#include "vec.h"
+
+#define INF __builtin_inff()
+enum { MAX_DIGITS = 2048 };
+
+typedef struct row {
+    float *z; /* (n) scaled logits; -inf for ids that are out */
+    float *e; /* (n) exp(z - max) */
+    double *mass;
+    int64_t n; /* a multiple of 16 */
+    float max;
+} row;
+
+static row row_init(const fv_backend *backend, int64_t n)
+{
+    float *scratch = fv_cpu_scratch(backend, fv_cpu_thread());
+    int64_t room = (n + V_LANES - 1) / V_LANES * V_LANES;
+    return (row){scratch + 2 * MAX_DIGITS, scratch + 2 * MAX_DIGITS + room, (double *)scratch, room, 0.0f};
+}
+
+static int row_load(row *r, const fv_sample_args *args, int64_t t)
+{
+    const float *logits = fv_f32(args->logits) + t * args->logits.stride;
+    int64_t n = args->logits.dim[1];
+    float scale = args->temperature > 0.0f ? 1.0f / args->temperature : 1.0f;
+    for (int64_t i = 0; i < n; i++)
+        r->z[i] = logits[i] * scale + 0.0f; /* + 0 turns -0 into 0: they tie */
+    for (int64_t i = n; i < r->n; i++)
+        r->z[i] = -INF;
+    for (int64_t i = 0; args->excluded.data && i < args->excluded.dim[0]; i++) {
+        int32_t id = fv_i32(args->excluded)[i];
+        if (id >= 0 && id < n)
+            r->z[id] = -INF;
+    }
+    v16 top = v_set(-INF);
+    v16i nan = {0};
+    for (int64_t i = 0; i < r->n; i += V_LANES) {
+        v16 z = v_load(r->z + i);
+        nan = nan | (z != z);
+        top = v_max(top, z);
+    }
+    r->max = v_max_lane(top);
+    int64_t n_nan = 0;
+    for (int i = 0; i < V_LANES; i++)
+        n_nan -= nan[i];
+    return n_nan == 0 && r->max > -INF && r->max < INF;
+}
+
+static int32_t first_equal(const row *r, float value)
+{
+    int64_t i = 0;
+    while (i < r->n - 1 && r->z[i] != value)
+        i++;
+    return (int32_t)i;
+}
+
+static void exponentials(row *r)
+{
+    const v16 max = v_set(r->max);
+    for (int64_t i = 0; i < r->n; i += V_LANES)
+        v_store(r->e + i, v_exp(v_load(r->z + i) - max));
+}
+
+/* Bits that order as floats do. */
+static uint32_t key_of(float z)
+{
+    uint32_t bits;
+    memcpy(&bits, &z, sizeof bits);
+    return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+
+/* What an id weighs: 1 each, or its probability. */
+static float weight_of(const row *r, int64_t i, int by_count)
+{
+    return by_count ? (r->z[i] > -INF ? 1.0f : 0.0f) : r->e[i];
+}
+
+typedef struct cut {
+    uint32_t key; /* of the smallest logit that is kept */
+    double above; /* weight of the larger ones */
+} cut;
+
+/* Of n_digits masses from the top: the digit at which above + mass reaches target, or the lowest present. */
+static uint32_t crossing(const double *mass, int n_digits, double target, double *above)
+{
+    int found = -1;
+    for (int d = n_digits - 1; d >= 0; d--) {
+        if (mass[d] == 0.0)
+            continue;
+        if (found >= 0)
+            *above += mass[found];
+        found = d;
+        if (*above + mass[d] >= target)
+            break;
+    }
+    return (uint32_t)(found < 0 ? 0 : found);
+}
+
+static cut find_cut(const row *r, int by_count, double target)
+{
+    static const struct {
+        int shift, bits;
+    } level[] = {{21, 11}, {10, 11}, {0, 10}};
+    cut c = {0, 0.0};
+    for (int l = 0; l < 3; l++) {
+        int shift = level[l].shift, n_digits = 1 << level[l].bits;
+        memset(r->mass, 0, (size_t)n_digits * sizeof *r->mass);
+        for (int64_t i = 0; i < r->n; i++) {
+            uint32_t key = key_of(r->z[i]);
+            float weight = weight_of(r, i, by_count);
+            if (weight > 0.0f && (uint64_t)key >> (shift + level[l].bits) == c.key)
+                r->mass[key >> shift & (uint32_t)(n_digits - 1)] += (double)weight;
+        }
+        c.key = c.key << level[l].bits | crossing(r->mass, n_digits, target, &c.above);
+    }
+    return c;
+}
+
+/* Keep the largest logits, ties by the lower id, until their weights reach target; at least one. */
+static void keep_largest(row *r, int by_count, double target)
+{
+    cut c = find_cut(r, by_count, target);
+    int any_tie = 0;
+    for (int64_t i = 0; i < r->n; i++) {
+        uint32_t key = key_of(r->z[i]);
+        int keep = key > c.key;
+        if (key == c.key && (!any_tie || c.above < target)) {
+            c.above += (double)weight_of(r, i, by_count);
+            keep = any_tie = 1;
+        }
+        if (!keep) {
+            r->z[i] = -INF;
+            r->e[i] = 0.0f;
+        }
+    }
+}
+
+static void keep_top_p(row *r, float top_p)
+{
+    double total = 0.0;
+    for (int64_t i = 0; i < r->n; i++)
+        total += (double)r->e[i];
+    /* All ids below this together weigh less than what may be left out: not worth a search. */
+    float least = (float)(0.5 * (1.0 - (double)top_p) * total / (double)r->n);
+    for (int64_t i = 0; i < r->n; i++)
+        r->e[i] = r->e[i] < least ? 0.0f : r->e[i];
+    keep_largest(r, 0, (double)top_p * total);
+}
+
+static double chunk_mass(const float *e, int64_t n)
+{
+    v16 sum = v_set(0.0f);
+    for (int64_t i = 0; i < n; i += V_LANES)
+        sum = sum + v_load(e + i);
+    return (double)v_sum(sum);
+}
+
+/* The first id whose distribution function passes uniform: its chunk first, then the id within. */
+static int32_t invert(const row *r, float uniform)
+{
+    int64_t n_chunks = (r->n + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK, found = 0;
+    double total = 0.0, before = 0.0, passed = 0.0;
+    for (int64_t c = 0; c < n_chunks; c++) {
+        int64_t from = c * FV_VOCAB_CHUNK, n = r->n - from;
+        r->mass[c] = chunk_mass(r->e + from, n < FV_VOCAB_CHUNK ? n : FV_VOCAB_CHUNK);
+        total += r->mass[c];
+    }
+    double bound = (double)uniform * total;
+    for (int64_t c = 0; c < n_chunks && passed <= bound; c++) {
+        if (r->mass[c] > 0.0) {
+            found = c;
+            before = passed;
+        }
+        passed += r->mass[c];
+    }
+    int64_t id = 0, from = found * FV_VOCAB_CHUNK;
+    for (int64_t i = from; i < r->n && i < from + FV_VOCAB_CHUNK && before <= bound; i++) {
+        before += (double)r->e[i];
+        id = r->e[i] > 0.0f ? i : id; /* rounding may leave bound unpassed: then the last possible id */
+    }
+    return (int32_t)id;
+}
+
+static int32_t draw(row *r, const fv_sample_args *args, float uniform)
+{
+    if (!(args->temperature > 0.0f))
+        return first_equal(r, r->max);
+    exponentials(r);
+    if (args->top_k > 0 && args->top_k < args->logits.dim[1])
+        keep_largest(r, 1, (double)args->top_k);
+    if (args->top_p < 1.0f)
+        keep_top_p(r, args->top_p);
+    return invert(r, uniform);
+}
+
+fv_err FV_CPU(sample)(fv_backend *backend, const fv_sample_args *args)
+{
+    int64_t rows = args->logits.dim[0], n = args->logits.dim[1], bad = rows;
+    const int64_t most = (FV_CPU_SCRATCH_BYTES / (int64_t)sizeof(float) - 2 * MAX_DIGITS) / 2 - V_LANES;
+    FV_CHECK(n <= most, FV_ERR_UNSUPPORTED, "sample: %lld logits in a row, at most %lld fit the scratch",
+             (long long)n, (long long)most);
+#pragma omp parallel for num_threads(backend->n_threads) reduction(min : bad) if (rows * n > FV_CPU_SERIAL)
+    for (int64_t t = 0; t < rows; t++) {
+        row r = row_init(backend, n);
+        if (row_load(&r, args, t))
+            ((int32_t *)args->ids.data)[t] = draw(&r, args, fv_f32(args->uniform)[t]);
+        else
+            bad = t < bad ? t : bad;
+    }
+    FV_CHECK(bad == rows, FV_ERR_NUMERIC,
+             "sample: row %lld of the logits holds a NaN, an infinity, or no id that is not excluded",
+             (long long)bad);
+    return FV_OK;
+}

@@ -1,0 +1,199 @@
+/* Statistics of logits and their gradient, in chunks of the vocabulary. */
+#include "cpu.h"
+#include "vec.h"
+
+#define INF __builtin_inff()
+
+/* One chunk of one row. */
+typedef struct chunk {
+    float *logits;
+    const int32_t *mask; /* all ones where the id is excluded; NULL if none is */
+    int64_t n;
+    int64_t first; /* id of column 0 */
+    float scale;
+} chunk;
+
+/* Mark the excluded ids among [first, first + n); NULL if there is none. */
+static const int32_t *mark_excluded(fv_tensor excluded, int64_t first, int64_t n, int32_t *mask)
+{
+    int any = 0;
+    memset(mask, 0, FV_VOCAB_CHUNK * sizeof *mask);
+    for (int64_t i = 0; excluded.data && i < excluded.dim[0]; i++) {
+        int64_t j = fv_i32(excluded)[i] - first;
+        if (j >= 0 && j < n) {
+            mask[j] = -1;
+            any = 1;
+        }
+    }
+    return any ? mask : NULL;
+}
+
+/* Columns [from, from + 16) scaled; -inf where excluded and past the end. */
+V_INLINE v16 load_scaled(const chunk *c, int64_t from)
+{
+    const float *p = c->logits + from;
+    v16 z = c->n - from < V_LANES ? v_load_part(p, c->n - from, -INF) : v_load(p);
+    z = z * v_set(c->scale);
+    if (!c->mask)
+        return z;
+    v16i mask;
+    memcpy(&mask, c->mask + from, sizeof mask);
+    return v_select(mask, v_set(-INF), z);
+}
+
+static float target_scaled(const chunk *c, fv_tensor targets, int64_t row)
+{
+    int64_t j = targets.data ? fv_i32(targets)[row] - c->first : -1;
+    if (j < 0 || j >= c->n || (c->mask && c->mask[j]))
+        return -INF;
+    return c->logits[j] * c->scale;
+}
+
+static void chunk_stats(const chunk *c, float *part)
+{
+    const v16 none = v_set(-INF), zero = v_set(0.0f);
+    v16 top = none, sum = zero, weighted = zero;
+    for (int64_t i = 0; i < c->n; i += V_LANES)
+        top = v_max(top, load_scaled(c, i));
+    part[0] = v_max_lane(top);
+    v16 shift = v_set(part[0] == -INF ? 0.0f : part[0]);
+    for (int64_t i = 0; i < c->n; i += V_LANES) {
+        v16 z = load_scaled(c, i), e = v_exp(z - shift);
+        sum = sum + e;
+        weighted = v_fma(e, v_select(z == none, zero, z), weighted);
+    }
+    part[1] = v_sum(sum);
+    part[2] = v_sum(weighted);
+}
+
+/* What both passes over (chunk, row) share. Chunks go outside rows so that a thread marks each only once. */
+typedef struct plan {
+    fv_tensor logits, excluded;
+    int32_t first;
+    float scale;
+    int64_t chunk;
+    int32_t *mask;
+    const int32_t *marked;
+} plan;
+
+static int64_t n_tasks(fv_tensor logits)
+{
+    return (logits.dim[1] + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK * logits.dim[0];
+}
+
+static chunk plan_chunk(plan *p, int64_t task)
+{
+    int64_t index = task / p->logits.dim[0], row = task % p->logits.dim[0];
+    int64_t from = index * FV_VOCAB_CHUNK, n = p->logits.dim[1] - from;
+    n = n < FV_VOCAB_CHUNK ? n : FV_VOCAB_CHUNK;
+    if (index != p->chunk)
+        p->marked = mark_excluded(p->excluded, p->first + from, n, p->mask);
+    p->chunk = index;
+    return (chunk){fv_f32(p->logits) + row * p->logits.stride + from, p->marked, n, p->first + from,
+                   p->scale};
+}
+
+fv_err FV_CPU(vocab_stats)(fv_backend *backend, const fv_vocab_stats_args *args)
+{
+    int64_t rows = args->logits.dim[0], count = fv_tensor_count(args->logits);
+#pragma omp parallel num_threads(backend->n_threads) if (count > FV_CPU_SERIAL)
+    {
+        plan p = {args->logits, args->excluded, args->first, args->inv_temperature, .chunk = -1};
+        p.mask = fv_cpu_scratch(backend, fv_cpu_thread());
+        fv_cpu_range tasks = fv_cpu_share(n_tasks(args->logits), 1);
+        for (int64_t task = tasks.first; task < tasks.end; task++) {
+            chunk c = plan_chunk(&p, task);
+            float *part =
+                fv_f32(args->parts) + task / rows * args->parts.stride + task % rows * FV_VOCAB_FIELDS;
+            chunk_stats(&c, part);
+            part[3] = target_scaled(&c, args->targets, task % rows);
+        }
+    }
+    return FV_OK;
+}
+
+/* Replace z by coefficient * p; absent terms have weight 0. Where p is 0 so is the gradient, whatever log p.
+ */
+typedef struct row_grad {
+    float lse, dlogprob, entropy, dentropy;
+} row_grad;
+
+V_INLINE v16 spread(row_grad g, v16 z)
+{
+    v16 log_p = z - v_set(g.lse), p = v_exp(log_p);
+    v16 pull = v_set(-g.dlogprob) - v_set(g.dentropy) * (log_p + v_set(g.entropy));
+    return v_select((p == v_set(0.0f)) | (z == v_set(-INF)), v_set(0.0f), p * pull);
+}
+
+static void chunk_grad(const chunk *c, row_grad g, int64_t target)
+{
+    const v16 scale = v_set(c->scale);
+    int64_t i = 0, j = target - c->first;
+    int hit = j >= 0 && j < c->n;
+    float z = hit ? c->logits[j] * c->scale : 0.0f;
+    for (; i + V_LANES <= c->n; i += V_LANES)
+        v_store(c->logits + i, scale * spread(g, load_scaled(c, i)));
+    if (i < c->n)
+        v_store_part(c->logits + i, scale * spread(g, load_scaled(c, i)), c->n - i);
+    if (hit && !(c->mask && c->mask[j]))
+        c->logits[j] = c->scale * (g.dlogprob + spread(g, v_set(z))[0]);
+}
+
+fv_err FV_CPU(vocab_grad)(fv_backend *backend, const fv_vocab_grad_args *args)
+{
+    int64_t rows = args->logits.dim[0], count = fv_tensor_count(args->logits);
+    int with_entropy = args->dentropy.data != NULL;
+#pragma omp parallel num_threads(backend->n_threads) if (count > FV_CPU_SERIAL)
+    {
+        plan p = {args->logits, args->excluded, args->first, args->inv_temperature, .chunk = -1};
+        p.mask = fv_cpu_scratch(backend, fv_cpu_thread());
+        fv_cpu_range tasks = fv_cpu_share(n_tasks(args->logits), 1);
+        for (int64_t task = tasks.first; task < tasks.end; task++) {
+            int64_t t = task % rows;
+            chunk c = plan_chunk(&p, task);
+            row_grad g = {fv_f32(args->lse)[t], fv_f32(args->dlogprob)[t], 0.0f, 0.0f};
+            if (with_entropy) {
+                g.entropy = fv_f32(args->entropy)[t];
+                g.dentropy = fv_f32(args->dentropy)[t];
+            }
+            chunk_grad(&c, g, fv_i32(args->targets)[t]);
+        }
+    }
+    return FV_OK;
+}
+
+typedef struct merged {
+    float lse, logprob, entropy;
+} merged;
+
+static merged merge_row(const float *part, int64_t n_parts, int64_t stride)
+{
+    float top = -INF, target = -INF, sum = 0.0f, weighted = 0.0f;
+    for (int64_t p = 0; p < n_parts; p++) {
+        top = part[p * stride] > top ? part[p * stride] : top;
+        target = part[p * stride + 3] > target ? part[p * stride + 3] : target;
+    }
+    for (int64_t p = 0; p < n_parts; p++) {
+        float weight = s_exp(part[p * stride] - (top == -INF ? 0.0f : top));
+        sum = sum + weight * part[p * stride + 1];
+        weighted = weighted + weight * part[p * stride + 2];
+    }
+    float lse = top + s_log(sum);
+    return (merged){lse, target == -INF ? -INF : target - lse, sum == 0.0f ? 0.0f : lse - weighted / sum};
+}
+
+fv_err FV_CPU(vocab_merge)(fv_backend *backend, const fv_vocab_merge_args *args)
+{
+    int64_t n_parts = args->parts.dim[0], rows = args->parts.dim[1];
+#pragma omp parallel for num_threads(backend->n_threads) if (n_parts * rows > FV_CPU_SERIAL)
+    for (int64_t t = 0; t < rows; t++) {
+        merged m = merge_row(fv_f32(args->parts) + t * FV_VOCAB_FIELDS, n_parts, args->parts.stride);
+        if (args->lse.data)
+            fv_f32(args->lse)[t] = m.lse;
+        if (args->logprob.data)
+            fv_f32(args->logprob)[t] = m.logprob;
+        if (args->entropy.data)
+            fv_f32(args->entropy)[t] = m.entropy;
+    }
+    return FV_OK;
+}
