@@ -95,8 +95,8 @@ static chunk plan_chunk(plan *p, int64_t task)
 
 fv_err FV_CPU(vocab_stats)(fv_backend *backend, const fv_vocab_stats_args *args)
 {
-    int64_t rows = args->logits.dim[0], count = fv_tensor_count(args->logits);
-#pragma omp parallel num_threads(backend->n_threads) if (count > FV_CPU_SERIAL)
+    int64_t rows = args->logits.dim[0];
+#pragma omp parallel num_threads(backend->n_threads) if (fv_tensor_count(args->logits) > FV_CPU_SERIAL)
     {
         plan p = {args->logits, args->excluded, args->first, args->inv_temperature, .chunk = -1};
         p.mask = fv_cpu_scratch(backend, fv_cpu_thread());
@@ -141,9 +141,9 @@ static void chunk_grad(const chunk *c, row_grad g, int64_t target)
 
 fv_err FV_CPU(vocab_grad)(fv_backend *backend, const fv_vocab_grad_args *args)
 {
-    int64_t rows = args->logits.dim[0], count = fv_tensor_count(args->logits);
+    int64_t rows = args->logits.dim[0];
     int with_entropy = args->dentropy.data != NULL;
-#pragma omp parallel num_threads(backend->n_threads) if (count > FV_CPU_SERIAL)
+#pragma omp parallel num_threads(backend->n_threads) if (fv_tensor_count(args->logits) > FV_CPU_SERIAL)
     {
         plan p = {args->logits, args->excluded, args->first, args->inv_temperature, .chunk = -1};
         p.mask = fv_cpu_scratch(backend, fv_cpu_thread());
