@@ -56,6 +56,8 @@ function breach(text) { print $1 ":" $2 ": " text }
         else if (to != from && rank[to] >= rank[from])
             breach(from " includes " name " of " to "; layers include downwards only")
     }
+    if (name ~ /\.\.\//)
+        breach(name " climbs out of its folder; includes start at include/ or src/")
     if (name ~ /^(mpi|nccl)\.h$/ && file !~ /^src\/comm\//)
         breach(name " is for src/comm only")
     if (name ~ /^(hdf5|hdf5_hl|H5[A-Za-z]*|yaml|jansson|jpeglib|turbojpeg|png)\.h$|^(curl|webp)\// && file !~ /^src\/io\//)
