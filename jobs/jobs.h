@@ -6,7 +6,7 @@
 #include "fovea/error.h"
 
 /* X(name, one line of help). The function is fv_job_<name>. */
-#define FV_JOB_LIST(X)
+#define FV_JOB_LIST(X) X(doctor, "tell what this machine has for fovea, and what is missing")
 
 typedef int (*fv_job)(int argc, char **argv);
 

@@ -62,6 +62,9 @@ fv_err fv_comm_all_reduce_f64(fv_comm *comm, double *data, size_t n);
  * fail on one rank. */
 fv_err fv_comm_agree(fv_comm *comm, fv_err err);
 
+/* Local, also before any group exists: the MPI library and the standard it follows, as text cut at size. */
+void fv_comm_version(char *out, size_t size);
+
 /* Local: end all processes of the world with this exit status. Does not return. */
 void fv_comm_abort(fv_comm *comm, int status);
 

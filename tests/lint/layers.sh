@@ -8,6 +8,7 @@ home_of_headers() {
     cat <<'END'
 ops ops.h
 ops ops.def
+kernels cuda.h
 model param.h
 model shape.h
 END
