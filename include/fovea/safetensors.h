@@ -1,0 +1,44 @@
+/* One file of named tensors in the safetensors format: 8 bytes with the length of a header, the header (JSON:
+ * name -> dtype, shape, data_offsets), and the data. Little-endian. Local.
+ *
+ * Format and what is refused: the safetensors library's README and its Rust reference. */
+#ifndef FOVEA_SAFETENSORS_H
+#define FOVEA_SAFETENSORS_H
+
+#include "fovea/file.h"
+#include "fovea/json.h"
+#include "fovea/storage.h"
+
+enum { FV_SAFETENSOR_MAX_DIMS = 8 };
+
+typedef struct fv_safetensor {
+    const char *name; /* borrowed from the open file, or from whoever describes a file to be written */
+    fv_storage storage;
+    int n_dims; /* 0 for a single number */
+    int64_t dim[FV_SAFETENSOR_MAX_DIMS];
+    const uint8_t *data; /* in the mapping, row-major, any alignment */
+    size_t bytes;
+} fv_safetensor;
+
+typedef struct fv_safetensors {
+    fv_file_map map;      /* owned; empty if parsed from memory */
+    fv_json *header;      /* owned; holds the names */
+    fv_safetensor *items; /* owned; sorted by name */
+    size_t n;
+} fv_safetensors;
+
+/* Map path and check everything but the numbers: the header's length and syntax, and that the tensors fill
+ * the rest of the file without overlap or hole. FV_ERR_FORMAT names the file and the tensor. */
+fv_err fv_safetensors_open(const char *path, fv_safetensors *out);
+void fv_safetensors_close(fv_safetensors *file); /* back to {0} */
+
+/* The same for size bytes of memory, which stays the caller's and must outlive out; name is for messages. */
+fv_err fv_safetensors_parse(const uint8_t *data, size_t size, const char *name, fv_safetensors *out);
+
+/* NULL if there is none of that name. */
+const fv_safetensor *fv_safetensors_find(const fv_safetensors *file, const char *name);
+
+/* "[2, 3]" of n_dims dimensions into out. */
+void fv_safetensor_print_dims(const int64_t *dim, int n_dims, char *out, size_t size);
+
+#endif

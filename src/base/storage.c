@@ -1,0 +1,156 @@
+#include "fovea/storage.h"
+
+#include <string.h>
+
+static const struct {
+    const char *name;
+    size_t bytes;
+} storages[] = {
+#define X(name, bytes) {#name, bytes},
+    FV_STORAGE_LIST(X)
+#undef X
+};
+
+enum { N_STORAGES = sizeof storages / sizeof storages[0] };
+
+static const struct {
+    fv_storage storage;
+    const char *name, *brief;
+} floats[] = {{FV_STORE_F32, "float32", "fp32"},
+              {FV_STORE_F16, "float16", "fp16"},
+              {FV_STORE_BF16, "bfloat16", "bf16"}};
+
+enum { N_FLOATS = sizeof floats / sizeof floats[0] };
+
+size_t fv_storage_bytes(fv_storage storage)
+{
+    return storages[storage].bytes;
+}
+
+const char *fv_storage_name(fv_storage storage)
+{
+    return storages[storage].name;
+}
+
+int fv_storage_parse(const char *name, fv_storage *out)
+{
+    for (int i = 0; i < N_STORAGES; i++) {
+        if (strcmp(storages[i].name, name) == 0) {
+            *out = (fv_storage)i;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int fv_storage_is_float(fv_storage storage)
+{
+    return storage == FV_STORE_F32 || storage == FV_STORE_F16 || storage == FV_STORE_BF16;
+}
+
+fv_err fv_storage_parse_float(const char *name, fv_storage *out)
+{
+    for (int i = 0; i < N_FLOATS; i++) {
+        if (strcmp(floats[i].name, name) == 0 || strcmp(floats[i].brief, name) == 0) {
+            *out = floats[i].storage;
+            return FV_OK;
+        }
+    }
+    return FV_FAIL(FV_ERR_ARGUMENT, "weights cannot be stored as \"%.32s\", only as fp32, fp16 or bf16",
+                   name);
+}
+
+const char *fv_storage_float_name(fv_storage storage)
+{
+    for (int i = 0; i < N_FLOATS; i++)
+        if (floats[i].storage == storage)
+            return floats[i].name;
+    return "";
+}
+
+static uint32_t bits_of(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static float float_of(uint32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* fp16 has 5 exponent bits with bias 15: rebias by 112, by another 112 for infinity and NaN. A subnormal is a
+ * multiple of 2^-24, the spacing of fp32 in [0.5, 1), so that adding and taking away 0.5 scales it exactly.
+ */
+static inline float decode_f16(uint16_t half)
+{
+    uint32_t size = half & 0x7fffu;
+    uint32_t normal = (size << 13) + (112u << 23) + (size >= 0x7c00u ? 112u << 23 : 0);
+    uint32_t subnormal = bits_of(float_of(0x3f000000u | size) - 0.5f);
+    return float_of((size < 0x400u ? subnormal : normal) | (uint32_t)(half & 0x8000u) << 16);
+}
+
+static inline uint16_t encode_bf16(float value)
+{
+    uint32_t bits = bits_of(value);
+    uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+    uint32_t nan = bits >> 16 | 0x40u;
+    return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
+}
+
+static inline uint16_t encode_f16(float value)
+{
+    uint32_t bits = bits_of(value), size = bits & 0x7fffffffu, sign = bits >> 16 & 0x8000u;
+    uint32_t normal = (size + 0xfffu + (size >> 13 & 1u) - (112u << 23)) >> 13;
+    uint32_t subnormal = bits_of(float_of(size) + 0.5f) - 0x3f000000u;
+    uint32_t large = size > 0x7f800000u ? 0x7e00u : 0x7c00u;
+    uint32_t half = size < 0x38800000u ? subnormal : size < 0x47800000u ? normal : large;
+    return (uint16_t)(half | sign);
+}
+
+static void decode_halves(const uint8_t *from, int64_t n, float *to)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t half;
+        memcpy(&half, from + 2 * i, sizeof half);
+        to[i] = decode_f16(half);
+    }
+}
+
+static void decode_brains(const uint8_t *from, int64_t n, float *to)
+{
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t half;
+        memcpy(&half, from + 2 * i, sizeof half);
+        to[i] = float_of((uint32_t)half << 16);
+    }
+}
+
+void fv_storage_decode(fv_storage storage, const void *from, int64_t n, float *to)
+{
+    if (storage == FV_STORE_F32)
+        memcpy(to, from, (size_t)n * sizeof *to);
+    else if (storage == FV_STORE_F16)
+        decode_halves(from, n, to);
+    else
+        decode_brains(from, n, to);
+}
+
+int64_t fv_storage_encode(fv_storage storage, const float *from, int64_t n, void *to)
+{
+    int64_t n_overflows = 0;
+    if (storage == FV_STORE_F32) {
+        memcpy(to, from, (size_t)n * sizeof *from);
+        return 0;
+    }
+    uint16_t infinity = storage == FV_STORE_F16 ? 0x7c00u : 0x7f80u;
+    for (int64_t i = 0; i < n; i++) {
+        uint16_t half = storage == FV_STORE_F16 ? encode_f16(from[i]) : encode_bf16(from[i]);
+        n_overflows += (half & 0x7fffu) == infinity && (bits_of(from[i]) & 0x7fffffffu) != 0x7f800000u;
+        memcpy((uint8_t *)to + 2 * i, &half, sizeof half);
+    }
+    return n_overflows;
+}
