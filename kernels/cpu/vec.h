@@ -72,6 +72,11 @@ V_INLINE v16 v_fma(v16 a, v16 b, v16 c)
 #endif
 }
 
+V_INLINE float s_fma(float a, float b, float c)
+{
+    return __builtin_fmaf(a, b, c);
+}
+
 /* mask lanes (all ones or zero, as comparisons give) choose a, the others b. */
 V_INLINE v16 v_select(v16i mask, v16 a, v16 b)
 {

@@ -56,14 +56,15 @@ static void chunk_stats(const chunk *c, float *part)
     for (int64_t i = 0; i < c->n; i += V_LANES)
         top = v_max(top, load_scaled(c, i));
     part[0] = v_max_lane(top);
+    /* z is weighed as its distance below max, so that rounding of the sums does not scale with max. */
     v16 shift = v_set(part[0] == -INF ? 0.0f : part[0]);
     for (int64_t i = 0; i < c->n; i += V_LANES) {
-        v16 z = load_scaled(c, i), e = v_exp(z - shift);
+        v16 below = load_scaled(c, i) - shift, e = v_exp(below);
         sum = sum + e;
-        weighted = v_fma(e, v_select(z == none, zero, z), weighted);
+        weighted = v_fma(e, v_select(below == none, zero, below), weighted);
     }
     part[1] = v_sum(sum);
-    part[2] = v_sum(weighted);
+    part[2] = s_fma(shift[0], part[1], v_sum(weighted));
 }
 
 /* What both passes over (chunk, row) share. Chunks go outside rows so that a thread marks each only once. */
@@ -173,13 +174,15 @@ static merged merge_row(const float *part, int64_t n_parts, int64_t stride)
         top = part[p * stride] > top ? part[p * stride] : top;
         target = part[p * stride + 3] > target ? part[p * stride + 3] : target;
     }
+    const float shift = top == -INF ? 0.0f : top;
     for (int64_t p = 0; p < n_parts; p++) {
-        float weight = s_exp(part[p * stride] - (top == -INF ? 0.0f : top));
-        sum = sum + weight * part[p * stride + 1];
-        weighted = weighted + weight * part[p * stride + 2];
+        const float *x = part + p * stride;
+        float weight = s_exp(x[0] - shift);
+        sum = sum + weight * x[1];
+        weighted = weighted + weight * s_fma(-shift, x[1], x[2]);
     }
-    float lse = top + s_log(sum);
-    return (merged){lse, target == -INF ? -INF : target - lse, sum == 0.0f ? 0.0f : lse - weighted / sum};
+    float log_sum = s_log(sum), lse = top + log_sum;
+    return (merged){lse, target == -INF ? -INF : target - lse, sum == 0.0f ? 0.0f : log_sum - weighted / sum};
 }
 
 fv_err FV_CPU(vocab_merge)(fv_backend *backend, const fv_vocab_merge_args *args)
