@@ -19,6 +19,7 @@ enum { V_LANES = 16 };
 
 typedef float v16 __attribute__((vector_size(64)));
 typedef int32_t v16i __attribute__((vector_size(64)));
+typedef uint32_t v16u __attribute__((vector_size(64))); /* may wrap */
 
 #define V_INLINE static inline __attribute__((always_inline, unused))
 
@@ -121,7 +122,7 @@ V_INLINE v16 v_exp(v16 x)
 {
     const v16 shift = v_set(0x1.8p23f); /* adding it rounds to an integer held in the low bits */
     v16 n = v_fma(x, v_set(0x1.715476p+0f), shift);
-    v16i bits = (v16i)n;
+    v16u bits = (v16u)n;
     n = n - shift;
     v16 r = v_fma(n, v_set(-0x1.62e400p-1f), x);
     r = v_fma(n, v_set(-0x1.7f7d1cp-20f), r);
@@ -132,7 +133,7 @@ V_INLINE v16 v_exp(v16 x)
     p = v_fma(p, r, v_set(0x1.fffffcp-2f));
     p = v_fma(p, r, v_set(1.0f));
     p = v_fma(p, r, v_set(1.0f));
-    v16 y = (v16)((v16i)p + (bits << 23));
+    v16 y = (v16)((v16u)p + (bits << 23));
     y = v_select(x < v_set(-87.3f), v_set(0.0f), y);
     y = v_select(x > v_set(88.3f), v_set(__builtin_inff()), y);
     return v_select(x != x, x, y);
@@ -145,9 +146,9 @@ V_INLINE v16 v_exp(v16 x)
 V_INLINE v16 v_log(v16 x)
 {
     v16i tiny = x < v_set(0x1p-126f);
-    v16i bits = (v16i)v_select(tiny, x * v_set(0x1p23f), x);
-    v16i e = (bits - 0x3f3504f3) >> 23;
-    v16 f = (v16)(bits - (e << 23)) - v_set(1.0f);
+    v16u bits = (v16u)v_select(tiny, x * v_set(0x1p23f), x);
+    v16i e = (v16i)(bits - 0x3f3504f3) >> 23;
+    v16 f = (v16)(bits - ((v16u)e << 23)) - v_set(1.0f);
     v16 n = __builtin_convertvector(e - (tiny & 23), v16);
     v16 p = v_set(0x1.147cbep-4f);
     p = v_fma(p, f, v_set(-0x1.de0e4cp-4f));

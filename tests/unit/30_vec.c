@@ -2,7 +2,7 @@
 #pragma GCC diagnostic ignored "-Wpsabi"
 #include "test.h"
 
-#include "../../kernels/cpu/vec.h"
+#include "kernels/cpu/vec.h"
 
 #include <math.h>
 

@@ -149,13 +149,15 @@ static void test_rope(void **state)
     case_rope(backend, out);
     for (int t = 0; t < T; t++)
         for (int c = 0; c < WIDE; c++) {
-            int h = c - 8, i = h % D % (D / 2), at = t * WIDE + c;
-            double angle = (double)x[t * D / 2 + i];
-            int other = h % D < D / 2 ? at + D / 2 : at - D / 2;
-            double turned = (double)before[at] * cos(angle) +
-                            (h % D < D / 2 ? -1.0 : 1.0) * sin(angle) * (h < 0 ? 0.0 : (double)before[other]);
-            int inside = h >= 0 && h < HEADS * D;
-            assert_near(out[at], inside ? turned : (double)before[at], inside ? 1e-6 : 0.0, "turned");
+            int at = t * WIDE + c, h = c - 8;
+            double expected = (double)before[at];
+            if (h >= 0 && h < HEADS * D) {
+                int low = h % D < D / 2;
+                double angle = (double)x[t * D / 2 + h % (D / 2)];
+                double other = (double)before[low ? at + D / 2 : at - D / 2];
+                expected = expected * cos(angle) + (low ? -other : other) * sin(angle);
+            }
+            assert_near(out[at], expected, h >= 0 && h < HEADS * D ? 1e-6 : 0.0, "turned");
             assert_near(out[T * WIDE + at], before[at], 2e-6, "turned back");
         }
     fv_backend_destroy(backend);

@@ -90,9 +90,9 @@ static void test_against_sorting(void **state)
     for (int k = 0; k < N_RULES; k++)
         for (int row = 0; row < 6; row++) {
             distribution(row, rules[k], p);
-            for (int i = 0; i < 40; i++) {
+            for (int i = 0; i < 16; i++) {
                 float uniform =
-                    i == 39 ? 0x1.fffffep-1f : fv_rng_uniform((fv_rng_key){.seed = 3}, (uint32_t)i);
+                    i == 15 ? 0x1.fffffep-1f : fv_rng_uniform((fv_rng_key){.seed = 3}, (uint32_t)i);
                 int32_t id = -1;
                 double before = 0.0;
                 assert_ok(draw(backend, row, &uniform, 1, rules[k], &id));
@@ -124,7 +124,7 @@ static void test_survivors(void **state)
                     before += p[i];
                 float uniform = (float)(before + 0.5 * p[j]);
                 int32_t id = -1;
-                if (p[j] < 1e-5)
+                if (p[j] < 1e-5 || (kept > 100 && j % 61 != 0))
                     continue;
                 assert_ok(draw(backend, row, &uniform, 1, few[k], &id));
                 assert_int_equal(id, j);
@@ -161,7 +161,7 @@ static void test_greedy(void **state)
 static void test_frequencies(void **state)
 {
     (void)state;
-    enum { N = 6000, CELLS = 64 };
+    enum { N = 2500, CELLS = 64 };
     static double p[V];
     int32_t id;
     const rule some[] = {{1.0f, 1.0f, 0, 40}, {1.0f, 0.8f, 0, 0}, {1.5f, 1.0f, 300, 0}};
