@@ -1,16 +1,44 @@
 /* Copies, sums and fills: one output element from one place. */
 #include "cpu.h"
-#include "vec.h"
+
+/* Work is cut into runs of neighbouring elements: rows, or pieces of a tensor without holes, so that a vector
+ * is not taken for a matrix of one column. */
+enum { RUN_ELEMENTS = 16384, PARALLEL_ELEMENTS = 65536 };
+
+typedef struct runs {
+    int64_t n, length, last; /* runs, elements of each, of the last */
+    int contiguous;
+} runs;
+
+static runs runs_of(fv_tensor shape, int contiguous)
+{
+    int64_t count = fv_tensor_count(shape), row = fv_tensor_row_count(shape);
+    if (!contiguous)
+        return (runs){shape.dim[0], row, row, 0};
+    int64_t n = (count + RUN_ELEMENTS - 1) / RUN_ELEMENTS;
+    return (runs){n, RUN_ELEMENTS, count - (n - 1) * RUN_ELEMENTS, 1};
+}
+
+static int64_t run_length(runs r, int64_t i)
+{
+    return i + 1 == r.n ? r.last : r.length;
+}
+
+static int64_t run_offset(runs r, fv_tensor t, int64_t i)
+{
+    return i * (r.contiguous ? r.length : t.stride);
+}
 
 fv_err FV_CPU(add)(fv_backend *backend, const fv_add_args *args)
 {
-    int64_t n = fv_tensor_row_count(args->out);
-#pragma omp parallel for num_threads(backend->n_threads)
-    for (int64_t row = 0; row < args->out.dim[0]; row++) {
-        const float *a = fv_f32(args->a) + row * args->a.stride;
-        const float *b = fv_f32(args->b) + row * args->b.stride;
-        float *out = fv_f32(args->out) + row * args->out.stride;
-        for (int64_t i = 0; i < n; i++)
+    runs r = runs_of(args->out, fv_tensor_is_contiguous(args->a) && fv_tensor_is_contiguous(args->b) &&
+                                    fv_tensor_is_contiguous(args->out));
+#pragma omp parallel for num_threads(backend->n_threads) if (fv_tensor_count(args->out) > PARALLEL_ELEMENTS)
+    for (int64_t run = 0; run < r.n; run++) {
+        const float *a = fv_f32(args->a) + run_offset(r, args->a, run);
+        const float *b = fv_f32(args->b) + run_offset(r, args->b, run);
+        float *out = fv_f32(args->out) + run_offset(r, args->out, run);
+        for (int64_t i = 0; i < run_length(r, run); i++)
             out[i] = a[i] + b[i];
     }
     return FV_OK;
@@ -19,21 +47,22 @@ fv_err FV_CPU(add)(fv_backend *backend, const fv_add_args *args)
 fv_err FV_CPU(copy)(fv_backend *backend, const fv_copy_args *args)
 {
     size_t element = fv_dtype_bytes(args->in.dtype);
-    size_t bytes = (size_t)fv_tensor_row_count(args->in) * element;
-#pragma omp parallel for num_threads(backend->n_threads)
-    for (int64_t row = 0; row < args->in.dim[0]; row++)
-        memcpy((char *)args->out.data + (size_t)(row * args->out.stride) * element,
-               (const char *)args->in.data + (size_t)(row * args->in.stride) * element, bytes);
+    runs r = runs_of(args->in, fv_tensor_is_contiguous(args->in) && fv_tensor_is_contiguous(args->out));
+#pragma omp parallel for num_threads(backend->n_threads) if (fv_tensor_count(args->out) > PARALLEL_ELEMENTS)
+    for (int64_t run = 0; run < r.n; run++)
+        __builtin_memcpy((char *)args->out.data + (size_t)run_offset(r, args->out, run) * element,
+                         (const char *)args->in.data + (size_t)run_offset(r, args->in, run) * element,
+                         (size_t)run_length(r, run) * element);
     return FV_OK;
 }
 
 fv_err FV_CPU(fill)(fv_backend *backend, const fv_fill_args *args)
 {
-    int64_t n = fv_tensor_row_count(args->x);
-#pragma omp parallel for num_threads(backend->n_threads)
-    for (int64_t row = 0; row < args->x.dim[0]; row++) {
-        float *x = fv_f32(args->x) + row * args->x.stride;
-        for (int64_t i = 0; i < n; i++)
+    runs r = runs_of(args->x, fv_tensor_is_contiguous(args->x));
+#pragma omp parallel for num_threads(backend->n_threads) if (fv_tensor_count(args->x) > PARALLEL_ELEMENTS)
+    for (int64_t run = 0; run < r.n; run++) {
+        float *x = fv_f32(args->x) + run_offset(r, args->x, run);
+        for (int64_t i = 0; i < run_length(r, run); i++)
             x[i] = args->value;
     }
     return FV_OK;

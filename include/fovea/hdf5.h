@@ -1,0 +1,37 @@
+/* HDF5 files: whole datasets in and out. Local. The library is not thread-safe: one thread at a time.
+ *
+ * Errors name the file and the dataset; the library's own error stack is silenced and its last reason quoted.
+ */
+#ifndef FOVEA_HDF5_H
+#define FOVEA_HDF5_H
+
+#include "fovea/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FV_HDF5_MAX_DIMS = 8 };
+
+/* Element types in memory; files of other widths are converted by the library. */
+typedef enum fv_hdf5_type { FV_HDF5_F32, FV_HDF5_F64, FV_HDF5_I32 } fv_hdf5_type;
+
+typedef struct fv_hdf5 fv_hdf5;
+
+fv_err fv_hdf5_open(const char *path, fv_hdf5 **out);   /* for reading */
+fv_err fv_hdf5_create(const char *path, fv_hdf5 **out); /* replaces a file */
+fv_err fv_hdf5_close(fv_hdf5 *file); /* flushes; NULL is fine. A failed write can show only here */
+
+/* 1 if the dataset exists. */
+int fv_hdf5_has(const fv_hdf5 *file, const char *name);
+
+/* Extents of a dataset; *n_dims 0 for a scalar. */
+fv_err fv_hdf5_dims(const fv_hdf5 *file, const char *name, int *n_dims, int64_t dims[FV_HDF5_MAX_DIMS]);
+
+/* The whole dataset as type, in memory that the caller frees; *n elements. Numbers only. */
+fv_err fv_hdf5_read(const fv_hdf5 *file, const char *name, fv_hdf5_type type, void **out, size_t *n);
+
+/* A new dataset; groups in name ("grad/visual.merger") are made. n_dims 0 writes a scalar. */
+fv_err fv_hdf5_write(fv_hdf5 *file, const char *name, fv_hdf5_type type, int n_dims, const int64_t *dims,
+                     const void *data);
+
+#endif

@@ -1,0 +1,206 @@
+#include "fovea/hdf5.h"
+
+#include <hdf5.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct fv_hdf5 {
+    hid_t id;
+    char *path;
+};
+
+static hid_t native(fv_hdf5_type type)
+{
+    switch (type) {
+    case FV_HDF5_F32:
+        return H5T_NATIVE_FLOAT;
+    case FV_HDF5_F64:
+        return H5T_NATIVE_DOUBLE;
+    default:
+        return H5T_NATIVE_INT32;
+    }
+}
+
+static herr_t first_reason(unsigned n, const H5E_error2_t *error, void *out)
+{
+    (void)n;
+    *(const char **)out = error->desc;
+    return 1; /* the walk from the innermost call ends here */
+}
+
+static const char *reason(void)
+{
+    const char *text = "no reason given";
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_reason, &text);
+    return text;
+}
+
+static fv_err wrap(const char *path, hid_t id, fv_hdf5 **out)
+{
+    fv_hdf5 *file = calloc(1, sizeof *file);
+    char *copy = strdup(path);
+    if (!file || !copy) {
+        free(file);
+        free(copy);
+        H5Fclose(id);
+        return FV_FAIL(FV_ERR_MEMORY, "%s: cannot allocate a file handle", path);
+    }
+    file->id = id;
+    file->path = copy;
+    *out = file;
+    return FV_OK;
+}
+
+static void silence(void)
+{
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+}
+
+fv_err fv_hdf5_open(const char *path, fv_hdf5 **out)
+{
+    *out = NULL;
+    silence();
+    FV_CHECK(access(path, R_OK) == 0, FV_ERR_IO, "cannot read %s: no such file, or no permission", path);
+    hid_t id = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
+    FV_CHECK(id >= 0, FV_ERR_FORMAT, "%s is not a readable HDF5 file: %s", path, reason());
+    return wrap(path, id, out);
+}
+
+fv_err fv_hdf5_create(const char *path, fv_hdf5 **out)
+{
+    *out = NULL;
+    silence();
+    hid_t id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    FV_CHECK(id >= 0, FV_ERR_IO, "cannot create %s: %s", path, reason());
+    return wrap(path, id, out);
+}
+
+fv_err fv_hdf5_close(fv_hdf5 *file)
+{
+    if (!file)
+        return FV_OK;
+    herr_t status = H5Fclose(file->id);
+    fv_err err = status < 0 ? FV_FAIL(FV_ERR_IO, "cannot finish %s: %s", file->path, reason()) : FV_OK;
+    free(file->path);
+    free(file);
+    return err;
+}
+
+int fv_hdf5_has(const fv_hdf5 *file, const char *name)
+{
+    hid_t set = H5Dopen2(file->id, name, H5P_DEFAULT);
+    if (set < 0)
+        return 0;
+    H5Dclose(set);
+    return 1;
+}
+
+static fv_err open_set(const fv_hdf5 *file, const char *name, hid_t *out)
+{
+    *out = H5Dopen2(file->id, name, H5P_DEFAULT);
+    FV_CHECK(*out >= 0, FV_ERR_FORMAT, "%s has no dataset \"%s\"", file->path, name);
+    return FV_OK;
+}
+
+static fv_err extents(const fv_hdf5 *file, const char *name, hid_t set, int *n_dims, int64_t *dims)
+{
+    hsize_t sizes[H5S_MAX_RANK];
+    hid_t space = H5Dget_space(set);
+    int n = space < 0 ? -1 : H5Sget_simple_extent_dims(space, sizes, NULL);
+    H5Sclose(space);
+    FV_CHECK(n >= 0 && n <= FV_HDF5_MAX_DIMS, FV_ERR_FORMAT,
+             "%s: dataset \"%s\" has %d dimensions, at most %d are read", file->path, name, n,
+             FV_HDF5_MAX_DIMS);
+    for (int i = 0; i < n; i++)
+        dims[i] = (int64_t)sizes[i];
+    *n_dims = n;
+    return FV_OK;
+}
+
+fv_err fv_hdf5_dims(const fv_hdf5 *file, const char *name, int *n_dims, int64_t dims[FV_HDF5_MAX_DIMS])
+{
+    hid_t set;
+    FV_TRY(open_set(file, name, &set));
+    fv_err err = extents(file, name, set, n_dims, dims);
+    H5Dclose(set);
+    return err;
+}
+
+static fv_err count_elements(const fv_hdf5 *file, const char *name, hid_t set, size_t element, size_t *n)
+{
+    int n_dims;
+    int64_t dims[FV_HDF5_MAX_DIMS];
+    FV_TRY(extents(file, name, set, &n_dims, dims));
+    size_t count = 1, bytes;
+    for (int i = 0; i < n_dims; i++)
+        FV_CHECK(!__builtin_mul_overflow(count, (size_t)dims[i], &count), FV_ERR_FORMAT,
+                 "%s: the size of dataset \"%s\" overflows", file->path, name);
+    FV_CHECK(!__builtin_mul_overflow(count, element, &bytes), FV_ERR_FORMAT,
+             "%s: the size of dataset \"%s\" overflows", file->path, name);
+    *n = count;
+    return FV_OK;
+}
+
+static int holds_numbers(hid_t set)
+{
+    hid_t type = H5Dget_type(set);
+    H5T_class_t class = type < 0 ? H5T_NO_CLASS : H5Tget_class(type);
+    H5Tclose(type);
+    return class == H5T_INTEGER || class == H5T_FLOAT;
+}
+
+static fv_err read_set(const fv_hdf5 *file, const char *name, hid_t set, fv_hdf5_type type, void **out,
+                       size_t *n)
+{
+    size_t element = H5Tget_size(native(type));
+    FV_CHECK(holds_numbers(set), FV_ERR_FORMAT, "%s: dataset \"%s\" does not hold numbers", file->path, name);
+    FV_TRY(count_elements(file, name, set, element, n));
+    void *data = malloc(*n * element + 1);
+    FV_CHECK(data, FV_ERR_MEMORY, "%s: cannot allocate %zu elements for dataset \"%s\"", file->path, *n,
+             name);
+    if (H5Dread(set, native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
+        free(data);
+        return FV_FAIL(FV_ERR_IO, "%s: cannot read dataset \"%s\": %s", file->path, name, reason());
+    }
+    *out = data;
+    return FV_OK;
+}
+
+fv_err fv_hdf5_read(const fv_hdf5 *file, const char *name, fv_hdf5_type type, void **out, size_t *n)
+{
+    hid_t set;
+    *out = NULL;
+    FV_TRY(open_set(file, name, &set));
+    fv_err err = read_set(file, name, set, type, out, n);
+    H5Dclose(set);
+    return err;
+}
+
+static hid_t make_space(int n_dims, const int64_t *dims)
+{
+    hsize_t sizes[FV_HDF5_MAX_DIMS];
+    for (int i = 0; i < n_dims; i++)
+        sizes[i] = (hsize_t)dims[i];
+    return n_dims ? H5Screate_simple(n_dims, sizes, NULL) : H5Screate(H5S_SCALAR);
+}
+
+fv_err fv_hdf5_write(fv_hdf5 *file, const char *name, fv_hdf5_type type, int n_dims, const int64_t *dims,
+                     const void *data)
+{
+    FV_CHECK(n_dims <= FV_HDF5_MAX_DIMS, FV_ERR_ARGUMENT, "dataset \"%s\" of %d dimensions", name, n_dims);
+    hid_t space = make_space(n_dims, dims), links = H5Pcreate(H5P_LINK_CREATE), set = -1;
+    herr_t status = -1;
+    if (space >= 0 && links >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0)
+        set = H5Dcreate2(file->id, name, native(type), space, links, H5P_DEFAULT, H5P_DEFAULT);
+    if (set >= 0)
+        status = H5Dwrite(set, native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
+    fv_err err = status < 0
+                     ? FV_FAIL(FV_ERR_IO, "cannot write dataset \"%s\" of %s: %s", name, file->path, reason())
+                     : FV_OK;
+    if (set >= 0 && H5Dclose(set) < 0 && err == FV_OK)
+        err = FV_FAIL(FV_ERR_IO, "cannot write dataset \"%s\" of %s: %s", name, file->path, reason());
+    H5Pclose(links);
+    H5Sclose(space);
+    return err;
+}

@@ -1,0 +1,296 @@
+#include "block.h"
+
+#include <math.h>
+
+static int64_t query_width(const fv_block_shape *shape)
+{
+    return (int64_t)shape->n_heads * shape->head_dim;
+}
+
+static int64_t key_width(const fv_block_shape *shape)
+{
+    return (int64_t)shape->n_kv_heads * shape->head_dim;
+}
+
+static fv_err take(fv_arena *arena, int64_t rows, int64_t cols, fv_tensor *out)
+{
+    return fv_tensor_take(arena, FV_F32, 2, (int64_t[]){rows, cols}, out);
+}
+
+static fv_err take_vector(fv_arena *arena, int64_t n, fv_tensor *out)
+{
+    return fv_tensor_take(arena, FV_F32, 1, &n, out);
+}
+
+fv_err fv_block_acts_take(fv_arena *arena, const fv_block_shape *shape, int64_t n_tokens, fv_block_acts *out)
+{
+    int64_t q = query_width(shape), k = key_width(shape);
+    *out = (fv_block_acts){0};
+    FV_TRY(take_vector(arena, n_tokens, &out->rstd1));
+    FV_TRY(take(arena, n_tokens, shape->hidden, &out->h1));
+    FV_TRY(take(arena, n_tokens, q + 2 * k, &out->qkv));
+    if (shape->has_qk_norm) {
+        FV_TRY(take(arena, n_tokens, q + k, &out->qk));
+        FV_TRY(take_vector(arena, n_tokens * (shape->n_heads + shape->n_kv_heads), &out->qk_rstd));
+    }
+    FV_TRY(take(arena, n_tokens, q, &out->attn));
+    FV_TRY(take(arena, n_tokens, shape->n_heads, &out->lse));
+    FV_TRY(take(arena, n_tokens, shape->hidden, &out->mid));
+    FV_TRY(take_vector(arena, n_tokens, &out->rstd2));
+    FV_TRY(take(arena, n_tokens, shape->hidden, &out->h2));
+    FV_TRY(take(arena, n_tokens, 2 * (int64_t)shape->intermediate, &out->gate_up));
+    return take(arena, n_tokens, shape->intermediate, &out->y);
+}
+
+fv_err fv_block_grads_take(fv_arena *arena, const fv_block_shape *shape, int64_t n_tokens,
+                           fv_block_grads *out)
+{
+    int64_t q = query_width(shape), k = key_width(shape);
+    *out = (fv_block_grads){0};
+    FV_TRY(take(arena, n_tokens, shape->hidden, &out->h));
+    FV_TRY(take(arena, n_tokens, q + 2 * k, &out->qkv));
+    if (shape->has_qk_norm)
+        FV_TRY(take(arena, n_tokens, q + k, &out->qk));
+    FV_TRY(take(arena, n_tokens, q, &out->attn));
+    FV_TRY(take(arena, n_tokens, 2 * (int64_t)shape->intermediate, &out->gate_up));
+    return take(arena, n_tokens, shape->intermediate, &out->y);
+}
+
+/* Heads [first, first + n) of a packed matrix (T, heads * D) as (T, n, D). */
+static fv_tensor heads(fv_tensor packed, const fv_block_shape *shape, int first, int n)
+{
+    return fv_tensor_heads(
+        fv_tensor_cols(packed, (int64_t)first * shape->head_dim, (int64_t)n * shape->head_dim), n);
+}
+
+typedef struct qkv_views {
+    fv_tensor q, k, v;
+} qkv_views;
+
+/* Queries and keys as attention reads them: out of qk if they were normalised, else out of qkv. */
+static qkv_views views_of(const fv_block_shape *shape, fv_tensor qkv, fv_tensor qk)
+{
+    fv_tensor turned = qk.data ? qk : qkv;
+    int h = shape->n_heads, k = shape->n_kv_heads;
+    return (qkv_views){heads(turned, shape, 0, h), heads(turned, shape, h, k), heads(qkv, shape, h + k, k)};
+}
+
+static fv_tensor rstd_of(const fv_block_shape *shape, fv_tensor qk_rstd, int64_t n_tokens, int keys)
+{
+    int64_t n_query = n_tokens * shape->n_heads;
+    return keys ? fv_tensor_rows(qk_rstd, n_query, n_tokens * shape->n_kv_heads)
+                : fv_tensor_rows(qk_rstd, 0, n_query);
+}
+
+static fv_err normalise_qk(const fv_block_pass *pass, const fv_block_weights *weights, fv_block_acts *acts)
+{
+    const fv_block_shape *shape = &pass->shape;
+    int64_t n = acts->qkv.dim[0];
+    qkv_views raw = views_of(shape, acts->qkv, (fv_tensor){0}), normal = views_of(shape, acts->qkv, acts->qk);
+    FV_TRY(fv_norm(pass->backend, &(fv_norm_args){.x = raw.q,
+                                                  .weight = weights->q_norm,
+                                                  .y = normal.q,
+                                                  .rstd = rstd_of(shape, acts->qk_rstd, n, 0),
+                                                  .eps = shape->norm_eps}));
+    return fv_norm(pass->backend, &(fv_norm_args){.x = raw.k,
+                                                  .weight = weights->k_norm,
+                                                  .y = normal.k,
+                                                  .rstd = rstd_of(shape, acts->qk_rstd, n, 1),
+                                                  .eps = shape->norm_eps});
+}
+
+static fv_err turn(const fv_block_pass *pass, fv_tensor x, int inverse)
+{
+    return fv_rope(pass->backend,
+                   &(fv_rope_args){.cos = pass->cos, .sin = pass->sin, .x = x, .inverse = inverse});
+}
+
+static float scale_of(const fv_block_shape *shape)
+{
+    return 1.0f / sqrtf((float)shape->head_dim);
+}
+
+/* Attention over this pass's own keys, or over a key store that receives them first. */
+static fv_err attend(const fv_block_pass *pass, const fv_block_io *io, qkv_views views, fv_block_acts *acts)
+{
+    const fv_block_shape *shape = &pass->shape;
+    fv_tensor k = views.k, v = views.v;
+    if (pass->slots.data) {
+        fv_scatter_args put = {
+            .in = fv_tensor_flat(k), .index = pass->slots, .table = fv_tensor_flat(io->keys)};
+        FV_TRY(fv_scatter(pass->backend, &put));
+        put = (fv_scatter_args){
+            .in = fv_tensor_flat(v), .index = pass->slots, .table = fv_tensor_flat(io->values)};
+        FV_TRY(fv_scatter(pass->backend, &put));
+        k = io->keys;
+        v = io->values;
+    }
+    return fv_attention(pass->backend,
+                        &(fv_attention_args){.q = views.q,
+                                             .k = k,
+                                             .v = v,
+                                             .segments = pass->segments,
+                                             .spans = pass->spans,
+                                             .lse = acts->lse,
+                                             .out = fv_tensor_heads(acts->attn, shape->n_heads),
+                                             .scale = scale_of(shape),
+                                             .causal = shape->causal,
+                                             .window = shape->window});
+}
+
+/* A row-parallel product: every rank has a part of the sum, and the bias enters it once. */
+static fv_err linear_reduced(const fv_block_pass *pass, fv_tensor x, fv_tensor w, fv_tensor bias, fv_tensor y)
+{
+    FV_TRY(fv_linear(pass->backend, x, w, pass->tensor->rank == 0 ? bias : (fv_tensor){0}, y));
+    return fv_all_reduce(pass->backend, pass->tensor, y);
+}
+
+fv_err fv_block_forward(const fv_block_pass *pass, const fv_block_weights *weights, const fv_block_io *io,
+                        fv_block_acts *acts)
+{
+    fv_backend *backend = pass->backend;
+    const fv_block_shape *shape = &pass->shape;
+    FV_TRY(fv_norm(backend, &(fv_norm_args){.x = io->x,
+                                            .weight = weights->norm1,
+                                            .y = acts->h1,
+                                            .rstd = acts->rstd1,
+                                            .eps = shape->norm_eps}));
+    FV_TRY(fv_linear(backend, acts->h1, weights->qkv, weights->qkv_bias, acts->qkv));
+    if (shape->has_qk_norm)
+        FV_TRY(normalise_qk(pass, weights, acts));
+    qkv_views views = views_of(shape, acts->qkv, acts->qk);
+    FV_TRY(turn(pass, views.q, 0));
+    FV_TRY(turn(pass, views.k, 0));
+    FV_TRY(attend(pass, io, views, acts));
+    FV_TRY(linear_reduced(pass, acts->attn, weights->out, weights->out_bias, acts->mid));
+    FV_TRY(fv_norm(backend, &(fv_norm_args){.x = io->x,
+                                            .residual = acts->mid,
+                                            .weight = weights->norm2,
+                                            .sum = acts->mid,
+                                            .y = acts->h2,
+                                            .rstd = acts->rstd2,
+                                            .eps = shape->norm_eps}));
+    FV_TRY(fv_linear(backend, acts->h2, weights->gate_up, weights->gate_up_bias, acts->gate_up));
+    int64_t width = shape->intermediate;
+    FV_TRY(fv_swiglu(backend, &(fv_swiglu_args){.gate = fv_tensor_cols(acts->gate_up, 0, width),
+                                                .up = fv_tensor_cols(acts->gate_up, width, width),
+                                                .y = acts->y}));
+    FV_TRY(linear_reduced(pass, acts->y, weights->down, weights->down_bias, io->out));
+    return fv_add(backend, &(fv_add_args){.a = acts->mid, .b = io->out, .out = io->out});
+}
+
+/* dx: gradient of the block's output, in and out: that of mid. */
+static fv_err mlp_backward(const fv_block_pass *pass, const fv_block_weights *weights,
+                           const fv_block_acts *acts, fv_tensor dx, const fv_block_grads *scratch,
+                           const fv_block_weights *grads)
+{
+    fv_backend *backend = pass->backend;
+    int64_t width = pass->shape.intermediate;
+    FV_TRY(fv_linear_grad(backend, &(fv_linear_grad_args){.dy = dx,
+                                                          .x = acts->y,
+                                                          .w = weights->down,
+                                                          .dx = scratch->y,
+                                                          .dw = grads->down,
+                                                          .dbias = grads->down_bias}));
+    FV_TRY(fv_swiglu_grad(backend,
+                          &(fv_swiglu_grad_args){.dy = scratch->y,
+                                                 .gate = fv_tensor_cols(acts->gate_up, 0, width),
+                                                 .up = fv_tensor_cols(acts->gate_up, width, width),
+                                                 .dgate = fv_tensor_cols(scratch->gate_up, 0, width),
+                                                 .dup = fv_tensor_cols(scratch->gate_up, width, width)}));
+    FV_TRY(fv_linear_grad(backend, &(fv_linear_grad_args){.dy = scratch->gate_up,
+                                                          .x = acts->h2,
+                                                          .w = weights->gate_up,
+                                                          .dx = scratch->h,
+                                                          .dw = grads->gate_up,
+                                                          .dbias = grads->gate_up_bias}));
+    FV_TRY(fv_all_reduce(backend, pass->tensor, scratch->h));
+    return fv_norm_grad(backend, &(fv_norm_grad_args){.dy = scratch->h,
+                                                      .x = acts->mid,
+                                                      .weight = weights->norm2,
+                                                      .rstd = acts->rstd2,
+                                                      .dx = dx,
+                                                      .dweight = grads->norm2,
+                                                      .accumulate = 1});
+}
+
+static fv_err normalise_qk_grad(const fv_block_pass *pass, const fv_block_weights *weights,
+                                const fv_block_acts *acts, const fv_block_grads *scratch,
+                                const fv_block_weights *grads)
+{
+    const fv_block_shape *shape = &pass->shape;
+    int64_t n = acts->qkv.dim[0];
+    qkv_views raw = views_of(shape, acts->qkv, (fv_tensor){0});
+    qkv_views dy = views_of(shape, scratch->qkv, scratch->qk),
+              dx = views_of(shape, scratch->qkv, (fv_tensor){0});
+    FV_TRY(fv_norm_grad(pass->backend, &(fv_norm_grad_args){.dy = dy.q,
+                                                            .x = raw.q,
+                                                            .weight = weights->q_norm,
+                                                            .rstd = rstd_of(shape, acts->qk_rstd, n, 0),
+                                                            .dx = dx.q,
+                                                            .dweight = grads->q_norm}));
+    return fv_norm_grad(pass->backend, &(fv_norm_grad_args){.dy = dy.k,
+                                                            .x = raw.k,
+                                                            .weight = weights->k_norm,
+                                                            .rstd = rstd_of(shape, acts->qk_rstd, n, 1),
+                                                            .dx = dx.k,
+                                                            .dweight = grads->k_norm});
+}
+
+/* scratch->attn holds the gradient of attn; scratch->qkv receives that of the product. */
+static fv_err attend_backward(const fv_block_pass *pass, const fv_block_weights *weights,
+                              const fv_block_acts *acts, const fv_block_grads *scratch,
+                              const fv_block_weights *grads)
+{
+    const fv_block_shape *shape = &pass->shape;
+    qkv_views in = views_of(shape, acts->qkv, acts->qk), d = views_of(shape, scratch->qkv, scratch->qk);
+    FV_TRY(fv_fill(pass->backend, &(fv_fill_args){.x = d.k}));
+    FV_TRY(fv_fill(pass->backend, &(fv_fill_args){.x = d.v}));
+    FV_TRY(fv_attention_grad(pass->backend,
+                             &(fv_attention_grad_args){.dout = fv_tensor_heads(scratch->attn, shape->n_heads),
+                                                       .out = fv_tensor_heads(acts->attn, shape->n_heads),
+                                                       .lse = acts->lse,
+                                                       .q = in.q,
+                                                       .k = in.k,
+                                                       .v = in.v,
+                                                       .segments = pass->segments,
+                                                       .spans = pass->spans,
+                                                       .dq = d.q,
+                                                       .dk = d.k,
+                                                       .dv = d.v,
+                                                       .scale = scale_of(shape),
+                                                       .causal = shape->causal,
+                                                       .window = shape->window}));
+    FV_TRY(turn(pass, d.q, 1));
+    FV_TRY(turn(pass, d.k, 1));
+    return shape->has_qk_norm ? normalise_qk_grad(pass, weights, acts, scratch, grads) : FV_OK;
+}
+
+fv_err fv_block_backward(const fv_block_pass *pass, const fv_block_weights *weights,
+                         const fv_block_acts *acts, fv_tensor x, fv_tensor dx, const fv_block_grads *scratch,
+                         const fv_block_weights *grads)
+{
+    fv_backend *backend = pass->backend;
+    FV_TRY(mlp_backward(pass, weights, acts, dx, scratch, grads));
+    FV_TRY(fv_linear_grad(backend, &(fv_linear_grad_args){.dy = dx,
+                                                          .x = acts->attn,
+                                                          .w = weights->out,
+                                                          .dx = scratch->attn,
+                                                          .dw = grads->out,
+                                                          .dbias = grads->out_bias}));
+    FV_TRY(attend_backward(pass, weights, acts, scratch, grads));
+    FV_TRY(fv_linear_grad(backend, &(fv_linear_grad_args){.dy = scratch->qkv,
+                                                          .x = acts->h1,
+                                                          .w = weights->qkv,
+                                                          .dx = scratch->h,
+                                                          .dw = grads->qkv,
+                                                          .dbias = grads->qkv_bias}));
+    FV_TRY(fv_all_reduce(backend, pass->tensor, scratch->h));
+    return fv_norm_grad(backend, &(fv_norm_grad_args){.dy = scratch->h,
+                                                      .x = x,
+                                                      .weight = weights->norm1,
+                                                      .rstd = acts->rstd1,
+                                                      .dx = dx,
+                                                      .dweight = grads->norm1,
+                                                      .accumulate = 1});
+}

@@ -1,0 +1,239 @@
+#include "fovea/generate.h"
+
+#include "fovea/cache.h"
+#include "fovea/rng.h"
+#include "fovea/workspace.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Everything that one generation holds. */
+typedef struct generation {
+    fv_model *model;
+    const fv_generate_args *args;
+    fv_workspace vision_work, text_work;
+    fv_vision_pass *vision;
+    fv_text_pass *text;
+    fv_tensor features; /* (N, C) of all images */
+    fv_cache *cache;
+    fv_cache_sequence sequence;
+    int32_t *positions;                    /* (3, prompt.n) */
+    int32_t next;                          /* position of the next token */
+    int32_t *slots;                        /* (chunk) */
+    int32_t *spans;                        /* (pages, 2) */
+    int32_t *chunk_positions;              /* (3, chunk) */
+    size_t text_mark;                      /* what the draw's own tensors leave of the workspace */
+    fv_tensor uniform, id, parts, logprob; /* (1), I32 (1), (P, 1, 4), (1) */
+    fv_tensor logits;                      /* (1, V) of the last token */
+} generation;
+
+static int64_t total_tokens(const fv_generate_args *args)
+{
+    return args->prompt.n + args->max_tokens;
+}
+
+static fv_err check(const fv_model *model, const fv_generate_args *args)
+{
+    int limit = fv_model_shape_of(model)->text.max_positions;
+    FV_CHECK(args->prompt.n > 0, FV_ERR_ARGUMENT, "the prompt is empty");
+    FV_CHECK(args->max_tokens > 0, FV_ERR_ARGUMENT, "%d new tokens were asked for; at least 1",
+             args->max_tokens);
+    FV_CHECK(args->chunk > 0, FV_ERR_ARGUMENT, "a chunk of %lld tokens; at least 1", (long long)args->chunk);
+    FV_CHECK(total_tokens(args) <= limit, FV_ERR_ARGUMENT,
+             "a prompt of %lld tokens and %d new ones exceed the model's %d positions: shorten the prompt or "
+             "the answer",
+             (long long)args->prompt.n, args->max_tokens, limit);
+    return FV_OK;
+}
+
+static fv_err encode_images(generation *g)
+{
+    const fv_prompt *prompt = &g->args->prompt;
+    if (prompt->n_images == 0)
+        return FV_OK;
+    FV_TRY(fv_vision_pass_create(g->model, &g->vision));
+    g->vision_work = fv_workspace_dry("vision");
+    FV_TRY(fv_vision_take(g->vision, prompt->grids, prompt->n_images, FV_SAVE_NONE, &g->vision_work.arena));
+    FV_TRY(fv_workspace_allocate(&g->vision_work, fv_model_backend(g->model)));
+    FV_TRY(fv_vision_take(g->vision, prompt->grids, prompt->n_images, FV_SAVE_NONE, &g->vision_work.arena));
+    return fv_vision_forward(g->vision, prompt->pixels, &g->features);
+}
+
+static fv_err take_draw(generation *g, fv_arena *arena)
+{
+    const fv_model_shape *shape = fv_model_shape_of(g->model);
+    int64_t one = 1, chunks = (shape->text.vocab + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK;
+    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &one, &g->uniform));
+    FV_TRY(fv_tensor_take(arena, FV_I32, 1, &one, &g->id));
+    FV_TRY(fv_tensor_take(arena, FV_F32, 3, (int64_t[]){chunks, 1, FV_VOCAB_FIELDS}, &g->parts));
+    return fv_tensor_take(arena, FV_F32, 1, &one, &g->logprob);
+}
+
+/* The largest pass: a whole chunk, every page a span, every token an image's. */
+static fv_err plan_text(generation *g)
+{
+    int64_t n = g->args->chunk < g->args->prompt.n ? g->args->chunk : g->args->prompt.n;
+    fv_token_run largest = {.n = n,
+                            .slots = g->slots,
+                            .n_segments = 1,
+                            .n_features = n,
+                            .n_spans = fv_cache_pages_for(total_tokens(g->args))};
+    fv_arena *arena = &g->text_work.arena;
+    FV_TRY(fv_text_take(g->text, &largest, FV_SAVE_NONE, arena));
+    fv_tensor hidden = fv_tensor_2d(NULL, FV_F32, 1, fv_model_shape_of(g->model)->text.hidden);
+    return fv_model_logits(g->model, hidden, arena, &g->logits);
+}
+
+static fv_err allocate(generation *g)
+{
+    int pages = fv_cache_pages_for(total_tokens(g->args));
+    g->positions = malloc(3 * (size_t)g->args->prompt.n * sizeof(int32_t));
+    g->slots = malloc((size_t)g->args->chunk * sizeof(int32_t));
+    g->chunk_positions = malloc(3 * (size_t)g->args->chunk * sizeof(int32_t));
+    g->spans = malloc((size_t)pages * FV_SPAN_FIELDS * sizeof(int32_t));
+    FV_CHECK(g->positions && g->slots && g->chunk_positions && g->spans, FV_ERR_MEMORY,
+             "cannot allocate a generation of %lld tokens", (long long)total_tokens(g->args));
+    FV_TRY(fv_cache_create(g->model, pages, &g->cache));
+    FV_TRY(fv_text_pass_create(g->model, &g->text));
+    g->text_work = fv_workspace_dry("text");
+    FV_TRY(take_draw(g, &g->text_work.arena));
+    FV_TRY(plan_text(g));
+    FV_TRY(fv_workspace_allocate(&g->text_work, fv_model_backend(g->model)));
+    FV_TRY(take_draw(g, &g->text_work.arena));
+    g->text_mark = fv_arena_mark(&g->text_work.arena);
+    return FV_OK;
+}
+
+/* Compute n more tokens; g->logits are those of the last. features holds their image rows. */
+static fv_err extend(generation *g, const int32_t *ids, const int32_t *positions, int64_t n,
+                     fv_tensor features)
+{
+    fv_arena *arena = &g->text_work.arena;
+    int32_t past = (int32_t)g->sequence.n_tokens;
+    FV_TRY(fv_cache_extend(g->cache, &g->sequence, n, g->slots));
+    int64_t n_spans = fv_cache_spans(&g->sequence, g->spans);
+    const int32_t segment[FV_SEGMENT_FIELDS] = {0, (int32_t)n, past, 0, (int32_t)n_spans, past + (int32_t)n};
+    fv_token_run tokens = {.n = n,
+                           .ids = ids,
+                           .positions = positions,
+                           .segments = segment,
+                           .spans = g->spans,
+                           .slots = g->slots,
+                           .n_segments = 1,
+                           .n_spans = n_spans,
+                           .n_features = features.data ? features.dim[0] : 0};
+    fv_tensor hidden;
+    fv_arena_release(arena, g->text_mark);
+    FV_TRY(fv_text_take(g->text, &tokens, FV_SAVE_NONE, arena));
+    FV_TRY(fv_text_forward(g->text, &tokens, features, fv_cache_store(g->cache), &hidden));
+    return fv_model_logits(g->model, fv_tensor_rows(hidden, n - 1, 1), arena, &g->logits);
+}
+
+static int64_t count_images(const generation *g, const int32_t *ids, int64_t n)
+{
+    int64_t count = 0;
+    for (int64_t i = 0; i < n && g->features.data; i++)
+        count += ids[i] == fv_model_shape_of(g->model)->image_id;
+    return count;
+}
+
+static fv_err prefill(generation *g)
+{
+    const fv_prompt *prompt = &g->args->prompt;
+    int64_t n, used_features = 0;
+    FV_TRY(fv_positions_append(fv_model_shape_of(g->model), prompt->ids, prompt->n, prompt->grids,
+                               prompt->n_images, &g->next, g->positions, prompt->n));
+    for (int64_t first = 0; first < prompt->n; first += n) {
+        n = prompt->n - first < g->args->chunk ? prompt->n - first : g->args->chunk;
+        for (int row = 0; row < 3; row++)
+            memcpy(g->chunk_positions + row * n, g->positions + row * prompt->n + first,
+                   (size_t)n * sizeof(int32_t));
+        int64_t n_features = count_images(g, prompt->ids + first, n);
+        fv_tensor features =
+            n_features ? fv_tensor_rows(g->features, used_features, n_features) : (fv_tensor){0};
+        FV_TRY(extend(g, prompt->ids + first, g->chunk_positions, n, features));
+        used_features += n_features;
+    }
+    return FV_OK;
+}
+
+static fv_err draw(generation *g, uint32_t index, int32_t *id, float *logprob)
+{
+    fv_backend *backend = fv_model_backend(g->model);
+    const fv_sampling *how = &g->args->sampling;
+    float uniform = fv_rng_uniform((fv_rng_key){.seed = how->seed}, index);
+    FV_TRY(fv_upload(backend, g->uniform, &uniform));
+    FV_TRY(fv_sample(backend, &(fv_sample_args){.logits = g->logits,
+                                                .uniform = g->uniform,
+                                                .ids = g->id,
+                                                .temperature = how->temperature,
+                                                .top_p = how->top_p,
+                                                .top_k = how->top_k}));
+    FV_TRY(fv_vocab_stats(
+        backend,
+        &(fv_vocab_stats_args){.logits = g->logits,
+                               .targets = g->id,
+                               .parts = g->parts,
+                               .inv_temperature = how->temperature > 0 ? 1.0f / how->temperature : 1.0f}));
+    FV_TRY(fv_vocab_merge(backend, &(fv_vocab_merge_args){.parts = g->parts, .logprob = g->logprob}));
+    FV_TRY(fv_download(backend, g->logprob, logprob));
+    return fv_download(backend, g->id, id);
+}
+
+static int is_stop(const fv_model_shape *shape, int32_t id)
+{
+    for (int i = 0; i < shape->n_eos; i++)
+        if (shape->eos_ids[i] == id)
+            return 1;
+    return 0;
+}
+
+static fv_err decode(generation *g, fv_finish *finish)
+{
+    *finish = FV_FINISH_LENGTH;
+    for (int i = 0; i < g->args->max_tokens; i++) {
+        int32_t id;
+        float logprob;
+        FV_TRY(draw(g, (uint32_t)i, &id, &logprob));
+        FV_TRY(g->args->sink(g->args->context, id, logprob));
+        if (!g->args->ignore_stop && is_stop(fv_model_shape_of(g->model), id)) {
+            *finish = FV_FINISH_STOP;
+            return FV_OK;
+        }
+        if (i + 1 == g->args->max_tokens)
+            return FV_OK;
+        const int32_t positions[3] = {g->next, g->next, g->next};
+        g->next++;
+        FV_TRY(extend(g, &id, positions, 1, (fv_tensor){0}));
+    }
+    return FV_OK;
+}
+
+static void release(generation *g)
+{
+    fv_vision_pass_destroy(g->vision);
+    fv_text_pass_destroy(g->text);
+    if (g->cache)
+        fv_cache_release(g->cache, &g->sequence);
+    fv_cache_destroy(g->cache);
+    fv_workspace_fini(&g->vision_work);
+    fv_workspace_fini(&g->text_work);
+    free(g->positions);
+    free(g->slots);
+    free(g->spans);
+    free(g->chunk_positions);
+}
+
+fv_err fv_generate(fv_model *model, const fv_generate_args *args, fv_finish *finish)
+{
+    fv_err err = FV_OK;
+    generation g = {.model = model, .args = args};
+    FV_TRY(check(model, args));
+    FV_TRY_DONE(encode_images(&g));
+    FV_TRY_DONE(allocate(&g));
+    FV_TRY_DONE(prefill(&g));
+    FV_TRY_DONE(decode(&g, finish));
+done:
+    release(&g);
+    return err;
+}

@@ -1,0 +1,249 @@
+#include "model.h"
+
+#include "fovea/folder.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static int share(int n, int ranks)
+{
+    return n < ranks ? 1 : n / ranks;
+}
+
+static int uneven_share(int n, int rank, int ranks)
+{
+    return (int)((int64_t)n * (rank + 1) / ranks - (int64_t)n * rank / ranks);
+}
+
+static void set_block_shapes(fv_model *model)
+{
+    const fv_text_shape *text = &model->shape.text;
+    const fv_vision_shape *vision = &model->shape.vision;
+    int rank = model->tensor->rank, ranks = model->tensor->size;
+    model->text = (fv_block_shape){.hidden = text->hidden,
+                                   .n_heads = text->n_heads / ranks,
+                                   .n_kv_heads = share(text->n_kv_heads, ranks),
+                                   .head_dim = text->head_dim,
+                                   .intermediate = uneven_share(text->intermediate, rank, ranks),
+                                   .causal = 1,
+                                   .window = text->sliding_window,
+                                   .has_qk_norm = text->has_qk_norm,
+                                   .norm_eps = text->norm_eps};
+    if (vision->depth == 0)
+        return;
+    model->vision = (fv_block_shape){.hidden = vision->hidden,
+                                     .n_heads = vision->n_heads / ranks,
+                                     .n_kv_heads = vision->n_heads / ranks,
+                                     .head_dim = vision->hidden / vision->n_heads,
+                                     .intermediate = uneven_share(vision->intermediate, rank, ranks),
+                                     .norm_eps = 1e-6f};
+}
+
+fv_err fv_model_stage(fv_model *model, size_t bytes, void **out)
+{
+    if (bytes > model->staging_bytes) {
+        void *staging = realloc(model->staging, bytes);
+        FV_CHECK(staging, FV_ERR_MEMORY, "cannot allocate %zu bytes to stage a pass", bytes);
+        model->staging = staging;
+        model->staging_bytes = bytes;
+    }
+    *out = model->staging;
+    return FV_OK;
+}
+
+fv_err fv_model_alloc_weights(fv_model *model, fv_weights *weights)
+{
+    *weights = (fv_weights){0};
+    void *memory;
+    FV_TRY(fv_backend_alloc(model->backend, (size_t)model->layout.n_elements * sizeof(float), &memory));
+    fv_err err = fv_weights_init(weights, &model->layout, &model->shape, memory);
+    if (err == FV_OK)
+        err = fv_fill(model->backend, &(fv_fill_args){.x = weights->flat});
+    if (err != FV_OK) {
+        fv_backend_free(model->backend, memory);
+        fv_weights_fini(weights);
+    }
+    return err;
+}
+
+void fv_model_free_weights(fv_model *model, fv_weights *weights)
+{
+    fv_backend_free(model->backend, weights->flat.data);
+    fv_weights_fini(weights);
+}
+
+static fv_err join_replicas(fv_model *model)
+{
+    int ranks = model->tensor->size, kv_heads = model->shape.text.n_kv_heads;
+    if (ranks <= kv_heads)
+        return FV_OK;
+    return fv_comm_split(model->tensor, model->tensor->rank * kv_heads / ranks, model->tensor->rank,
+                         &model->replicas);
+}
+
+static fv_err read_weights(fv_model *model, const fv_folder *folder)
+{
+    model->backend->table->open(model->backend);
+    fv_err err = FV_OK;
+    for (int i = 0; i < model->layout.params.n && err == FV_OK; i++) {
+        fv_param_part part =
+            fv_param_part_of(&model->layout.params.items[i], model->layout.rank, model->layout.n_ranks);
+        fv_tensor values = fv_weights_param(&model->weights, &model->layout, i);
+        err = fv_folder_read(folder, i, &part, values.data, values.stride);
+    }
+    model->backend->table->close(model->backend);
+    return err;
+}
+
+static fv_err open_parts(fv_model *model, const fv_folder *folder)
+{
+    model->shape = folder->shape;
+    FV_CHECK(model->shape.text.n_layers <= FV_MAX_LAYERS && model->shape.vision.depth <= FV_MAX_LAYERS,
+             FV_ERR_UNSUPPORTED, "%d layers, at most %d are supported", model->shape.text.n_layers,
+             FV_MAX_LAYERS);
+    FV_TRY(fv_layout_init(&model->layout, &model->shape, model->tensor->rank, model->tensor->size));
+    set_block_shapes(model);
+    FV_TRY(fv_model_alloc_weights(model, &model->weights));
+    FV_TRY(read_weights(model, folder));
+    return join_replicas(model);
+}
+
+fv_err fv_model_open(fv_backend *backend, fv_comm *tensor, const char *path, fv_model **out)
+{
+    *out = NULL;
+    fv_folder folder = {0};
+    fv_model *model = calloc(1, sizeof *model);
+    FV_CHECK(model, FV_ERR_MEMORY, "cannot allocate a model");
+    model->backend = backend;
+    model->tensor = tensor;
+    fv_err err = fv_folder_open(path, &folder);
+    if (err == FV_OK)
+        err = open_parts(model, &folder);
+    fv_folder_close(&folder);
+    err = fv_comm_agree(tensor, err);
+    if (err != FV_OK)
+        fv_model_destroy(model);
+    else
+        *out = model;
+    return err;
+}
+
+void fv_model_destroy(fv_model *model)
+{
+    if (!model)
+        return;
+    fv_model_free_weights(model, &model->weights);
+    fv_layout_fini(&model->layout);
+    fv_comm_destroy(model->replicas);
+    free(model->staging);
+    free(model);
+}
+
+const fv_model_shape *fv_model_shape_of(const fv_model *model)
+{
+    return &model->shape;
+}
+
+const fv_layout *fv_model_layout(const fv_model *model)
+{
+    return &model->layout;
+}
+
+const fv_weights *fv_model_weights(const fv_model *model)
+{
+    return &model->weights;
+}
+
+fv_backend *fv_model_backend(const fv_model *model)
+{
+    return model->backend;
+}
+
+fv_comm *fv_model_tensor(const fv_model *model)
+{
+    return model->tensor;
+}
+
+/* 1 if ranks share units of this parameter because there are fewer units than ranks. */
+static int is_replicated(const fv_param *param, int n_ranks)
+{
+    int64_t size = param->split_dim == 0 ? param->rows : param->cols;
+    return param->split_dim >= 0 && size / param->blocks / param->unit < n_ranks;
+}
+
+fv_err fv_model_reduce_grads(fv_model *model, fv_weights *grads)
+{
+    for (int i = 0; i < model->layout.params.n; i++) {
+        const fv_param *param = &model->layout.params.items[i];
+        fv_tensor grad = fv_weights_param(grads, &model->layout, i);
+        if (param->sum_grad)
+            FV_TRY(fv_all_reduce(model->backend, model->tensor, grad));
+        else if (model->replicas && is_replicated(param, model->layout.n_ranks))
+            FV_TRY(fv_all_reduce(model->backend, model->replicas, grad));
+    }
+    return FV_OK;
+}
+
+/* 1 if this rank counts the parameter: of ranks that hold the same values, the first. */
+static int counts(const fv_model *model, const fv_param *param)
+{
+    if (param->split_dim < 0)
+        return model->tensor->rank == 0;
+    return !is_replicated(param, model->layout.n_ranks) || model->replicas->rank == 0;
+}
+
+static fv_err sum_squares(fv_model *model, const fv_weights *weights, fv_tensor parts, double *out)
+{
+    int n = model->layout.params.n;
+    for (int i = 0; i < n; i++) {
+        fv_tensor values = fv_weights_param(weights, &model->layout, i);
+        values = fv_tensor_1d(values.data, FV_F32, fv_tensor_count(values));
+        FV_TRY(fv_sumsq(model->backend, &(fv_sumsq_args){.x = values, .out = fv_tensor_rows(parts, i, 1)}));
+    }
+    void *host;
+    FV_TRY(fv_model_stage(model, (size_t)n * sizeof(double), &host));
+    FV_TRY(fv_download(model->backend, parts, host));
+    const double *squares = host;
+    double sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += counts(model, &model->layout.params.items[i]) ? squares[i] : 0;
+    FV_TRY(fv_comm_all_reduce_f64(model->tensor, &sum, 1));
+    *out = sqrt(sum);
+    return FV_OK;
+}
+
+fv_err fv_model_norm(fv_model *model, const fv_weights *weights, double *out)
+{
+    void *memory;
+    FV_TRY(fv_backend_alloc(model->backend, (size_t)model->layout.params.n * sizeof(double), &memory));
+    fv_err err = sum_squares(model, weights, fv_tensor_1d(memory, FV_F64, model->layout.params.n), out);
+    fv_backend_free(model->backend, memory);
+    return err;
+}
+
+/* The columns of every rank side by side. */
+static fv_err join_columns(fv_model *model, fv_tensor own, fv_tensor parts, fv_tensor logits)
+{
+    int64_t n = own.dim[0], width = own.dim[1];
+    FV_TRY(fv_all_gather(model->backend, model->tensor, own, parts));
+    for (int64_t rank = 0; rank < model->tensor->size; rank++)
+        FV_TRY(fv_copy(model->backend, &(fv_copy_args){.in = fv_tensor_rows(parts, rank * n, n),
+                                                       .out = fv_tensor_cols(logits, rank * width, width)}));
+    return FV_OK;
+}
+
+fv_err fv_model_logits(fv_model *model, fv_tensor hidden, fv_arena *arena, fv_tensor *logits)
+{
+    int64_t n = hidden.dim[0], vocab = model->shape.text.vocab, ranks = model->tensor->size;
+    fv_tensor own, parts = {0};
+    FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, vocab}, logits));
+    own = *logits;
+    if (ranks > 1) {
+        FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, vocab / ranks}, &own));
+        FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){ranks * n, vocab / ranks}, &parts));
+    }
+    if (arena->dry)
+        return FV_OK;
+    FV_TRY(fv_linear(model->backend, hidden, model->weights.head, (fv_tensor){0}, own));
+    return ranks > 1 ? join_columns(model, own, parts, *logits) : FV_OK;
+}

@@ -1,0 +1,57 @@
+/* What the files of the model share. */
+#ifndef FOVEA_MODEL_PRIVATE_H
+#define FOVEA_MODEL_PRIVATE_H
+
+#include "block.h"
+#include "fovea/model.h"
+
+enum { FV_MAX_LAYERS = 256 };
+
+struct fv_model {
+    fv_model_shape shape;
+    fv_backend *backend; /* borrowed */
+    fv_comm *tensor;     /* borrowed */
+    fv_comm *replicas;   /* the ranks that hold the same key heads; NULL if this rank alone does */
+    fv_layout layout;
+    fv_weights weights;
+    fv_block_shape text, vision; /* this rank's share */
+    void *staging;               /* host memory of the pass being set up; grows */
+    size_t staging_bytes;
+};
+
+/* At least bytes of host memory, valid until the next call. */
+fv_err fv_model_stage(fv_model *model, size_t bytes, void **out);
+
+/* The stack of blocks that both towers run: residual streams and activations by fv_save. */
+typedef struct fv_stack {
+    int n_blocks;
+    fv_save save;
+    fv_tensor
+        x[FV_MAX_LAYERS + 1]; /* (T, C): input of each block and the output; one tensor if nothing is saved */
+    fv_block_acts acts[FV_MAX_LAYERS]; /* one set if not FV_SAVE_ALL */
+    fv_block_grads grads;              /* if saved */
+} fv_stack;
+
+fv_err fv_stack_take(fv_stack *stack, const fv_block_shape *shape, int n_blocks, int64_t n_tokens,
+                     fv_save save, fv_arena *arena);
+
+/* How block i differs from its neighbours: its attention (vision: windows or whole images) and its key store.
+ */
+typedef struct fv_block_setup {
+    fv_tensor segments, spans, keys, values;
+} fv_block_setup;
+typedef fv_block_setup (*fv_block_setup_of)(const void *context, int i);
+
+typedef struct fv_stack_run {
+    fv_block_pass pass;
+    const fv_block_weights *weights;
+    fv_block_setup_of setup;
+    const void *context;
+} fv_stack_run;
+
+/* x[0] to x[n_blocks]. */
+fv_err fv_stack_forward(fv_stack *stack, fv_stack_run *run);
+/* dx: the gradient of x[n_blocks] in, that of x[0] out. */
+fv_err fv_stack_backward(fv_stack *stack, fv_stack_run *run, fv_tensor dx, const fv_block_weights *grads);
+
+#endif
