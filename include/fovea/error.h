@@ -32,9 +32,8 @@ typedef enum fv_err {
 /* The meaning of a code, e.g. "malformed input". Never NULL; static storage. */
 const char *fv_err_name(fv_err code);
 
-/* Record a failure in this thread's record and return code. Use through FV_FAIL. */
-fv_err fv_error_set(fv_err code, const char *function, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* Record a failure in this thread's record. Use through FV_FAIL. */
+void fv_error_set(const char *function, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Note that function passed the failure on. Use through FV_TRY. Returns code. */
 fv_err fv_error_pass(fv_err code, const char *function);
@@ -48,7 +47,7 @@ const char *fv_error_text(void);
 const char *fv_error_trace(void);
 
 /* Record a failure: return FV_FAIL(FV_ERR_IO, "cannot read %s", path); */
-#define FV_FAIL(code, ...) fv_error_set((code), __func__, __VA_ARGS__)
+#define FV_FAIL(code, ...) (fv_error_set(__func__, __VA_ARGS__), (code))
 
 /* Return on failure. */
 #define FV_TRY(call)                                 \

@@ -23,14 +23,13 @@ const char *fv_err_name(fv_err code)
     return "unknown error";
 }
 
-fv_err fv_error_set(fv_err code, const char *function, const char *format, ...)
+void fv_error_set(const char *function, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
     vsnprintf(record.text, sizeof record.text, format, args);
     va_end(args);
     snprintf(record.trace, sizeof record.trace, "%s", function);
-    return code;
 }
 
 fv_err fv_error_pass(fv_err code, const char *function)
