@@ -6,8 +6,9 @@
 #include "fovea/error.h"
 
 /* X(name, one line of help). The function is fv_job_<name>. */
-#define FV_JOB_LIST(X) X(doctor, "tell what this machine has for fovea, and what is missing")
-
+#define FV_JOB_LIST(X)                                                                \
+    X(probe, "one sequence through a model, every figure about it into an HDF5 file") \
+    X(doctor, "tell what this machine has for fovea, and what is missing")
 typedef int (*fv_job)(int argc, char **argv);
 
 #define X(name, help) int fv_job_##name(int argc, char **argv);

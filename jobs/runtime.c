@@ -1,0 +1,75 @@
+#include "runtime.h"
+
+#include "fovea/log.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { KEY_MODEL = 'm', KEY_KERNELS = 0x1001, KEY_THREADS };
+
+static const struct argp_option options[] = {
+    {"model", KEY_MODEL, "DIR", 0, "the model: a Hugging Face folder (required)", 1},
+    {"threads", KEY_THREADS, "N", 0,
+     "threads of a process (default: as OMP_NUM_THREADS says, else all cores)", 2},
+    {"kernels", KEY_KERNELS, "NAME", 0, "avx512, avx2 or portable (default: the best of this processor)", 2},
+    {0}};
+
+static error_t parse(int key, char *argument, struct argp_state *state)
+{
+    fv_runtime_options *out = state->input;
+    switch (key) {
+    case KEY_MODEL:
+        out->model = argument;
+        return 0;
+    case KEY_KERNELS:
+        out->kernels = argument;
+        return 0;
+    case KEY_THREADS:
+        out->threads = (int)fv_parse_integer(state, "--threads", argument, 1, 1024);
+        return 0;
+    case ARGP_KEY_END:
+        if (!out->model)
+            argp_error(state, "--model DIR is required");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp fv_runtime_argp = {.options = options, .parser = parse};
+
+fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *chosen)
+{
+    FV_TRY(fv_comm_world(&runtime->world));
+    fv_log_init(runtime->world->rank, FV_LOG_INFO);
+    FV_TRY(fv_backend_cpu_create(chosen->kernels, chosen->threads, &runtime->backend));
+    return fv_model_open(runtime->backend, runtime->world, chosen->model, &runtime->model);
+}
+
+void fv_runtime_close(fv_runtime *runtime)
+{
+    fv_model_destroy(runtime->model);
+    fv_backend_destroy(runtime->backend);
+    fv_comm_destroy(runtime->world);
+    *runtime = (fv_runtime){0};
+}
+
+long fv_parse_integer(struct argp_state *state, const char *option, const char *text, long low, long high)
+{
+    char *end;
+    errno = 0;
+    long value = strtol(text, &end, 10);
+    if (end == text || *end || errno || value < low || value > high)
+        argp_error(state, "%s is \"%s\", expected a whole number from %ld to %ld", option, text, low, high);
+    return value;
+}
+
+double fv_parse_real(struct argp_state *state, const char *option, const char *text, double low, double high)
+{
+    char *end;
+    errno = 0;
+    double value = strtod(text, &end);
+    if (end == text || *end || errno || !(value >= low && value <= high))
+        argp_error(state, "%s is \"%s\", expected a number from %g to %g", option, text, low, high);
+    return value;
+}

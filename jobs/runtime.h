@@ -1,0 +1,33 @@
+/* What programs that run a model share: the process group, the back end, the model, and their options. */
+#ifndef FOVEA_RUNTIME_H
+#define FOVEA_RUNTIME_H
+
+#include "fovea/model.h"
+
+#include <argp.h>
+
+typedef struct fv_runtime_options {
+    const char *model;   /* --model DIR, required */
+    const char *kernels; /* --kernels avx512|avx2|portable; NULL: the best */
+    int threads;         /* --threads N; 0: as OpenMP says */
+} fv_runtime_options;
+
+/* A child parser for these options; its input is a fv_runtime_options. */
+extern const struct argp fv_runtime_argp;
+
+typedef struct fv_runtime {
+    fv_comm *world; /* all ranks: the tensor-parallel group */
+    fv_backend *backend;
+    fv_model *model;
+} fv_runtime;
+
+/* Starts as {0}. Collective over all processes. */
+fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *options);
+void fv_runtime_close(fv_runtime *runtime);
+
+/* Parse a whole number in [low, high] or a real number; argp_error (which ends the program) names the option.
+ */
+long fv_parse_integer(struct argp_state *state, const char *option, const char *text, long low, long high);
+double fv_parse_real(struct argp_state *state, const char *option, const char *text, double low, double high);
+
+#endif
