@@ -73,17 +73,17 @@ as_root() {
 }
 
 install_with_apt() {
-    local apt=(apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3)
+    local apt=(apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3) packages=()
     say "installing: $*"
+    as_root true 2>/dev/null || {
+        echo "not root, and sudo wants a password: run this as root, or through sudo"
+        return 1
+    }
     as_root "${apt[@]}" update || echo "the package lists could not be renewed; trying with those that are here"
-    local packages=()
     for package in "$@"; do
         packages+=("$(real_package "$package")")
     done
-    as_root "${apt[@]}" install --no-install-recommends "${packages[@]}" || {
-        echo "apt could not install them. As root: apt-get install --no-install-recommends ${packages[*]}"
-        return 1
-    }
+    as_root "${apt[@]}" install --no-install-recommends "${packages[@]}"
 }
 
 # setup build|tests: install what is missing, or say what is wanted. Fails if the build cannot go on.

@@ -19,5 +19,6 @@ foreach(source IN LISTS sources)
   target_link_options(fuzz_${stem} PRIVATE -fsanitize=fuzzer)
   add_dependencies(fuzz fuzz_${stem})
   fovea_add_test(fuzz/${stem} fuzz fuzz_${stem} -max_total_time=5 -timeout=10 -rss_limit_mb=2048
-    -max_len=65536 -print_final_stats=1 -artifact_prefix=${found}/crash/ ${found}/corpus ${seeds})
+    -max_len=65536 -seed=1 -print_final_stats=1 -artifact_prefix=${found}/crash/ ${found}/corpus ${seeds})
+  set_tests_properties(fuzz/${stem} PROPERTIES ENVIRONMENT "ASAN_OPTIONS=allocator_may_return_null=1")
 endforeach()
