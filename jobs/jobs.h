@@ -7,8 +7,9 @@
 
 /* X(name, one line of help). The function is fv_job_<name>. */
 #define FV_JOB_LIST(X)                                                                \
+    X(doctor, "tell what this machine has for fovea, and what is missing")            \
     X(probe, "one sequence through a model, every figure about it into an HDF5 file") \
-    X(doctor, "tell what this machine has for fovea, and what is missing")
+    X(tokenize, "turn text into token ids, or back")
 typedef int (*fv_job)(int argc, char **argv);
 
 #define X(name, help) int fv_job_##name(int argc, char **argv);

@@ -1,0 +1,61 @@
+/* Conversations as token ids, in the chat format of Qwen2.5-VL. Local.
+ *
+ *   <|im_start|>ROLE\nCONTENT<|im_end|>\n        a message; an image in it is
+ *   <|vision_start|><|image_pad|>...<|vision_end|>  with one <|image_pad|> a merged patch
+ *
+ * Text from users, tools and data sets cannot act as markup: a part of mode FV_TOKENIZE_PLAIN never gives an
+ * added token, whatever it contains. Where texts hold no added token, the ids are those of the reference's
+ * chat template and `encode`. */
+#ifndef FOVEA_CHAT_H
+#define FOVEA_CHAT_H
+
+#include "fovea/tokenizer.h"
+
+#define FV_CHAT_DEFAULT_SYSTEM "You are a helpful assistant."
+
+typedef enum fv_chat_role {
+    FV_CHAT_SYSTEM,
+    FV_CHAT_USER,
+    FV_CHAT_ASSISTANT,
+    FV_CHAT_TOOL,
+} fv_chat_role;
+
+/* A piece of content: a text, or an image if n_image_tokens > 0 (text is then not looked at). */
+typedef struct fv_chat_part {
+    fv_text_part text;      /* borrowed */
+    int64_t n_image_tokens; /* merged patches: grid_h * grid_w / merge^2 */
+} fv_chat_part;
+
+typedef struct fv_chat_message {
+    fv_chat_role role;
+    const fv_chat_part *parts; /* borrowed, (n_parts) */
+    size_t n_parts;
+} fv_chat_message;
+
+/* A text as a part. */
+fv_chat_part fv_chat_text(const char *text, fv_tokenize_mode mode);
+
+/* Where the messages stand in the conversation. */
+enum {
+    FV_CHAT_OPENING = 1,    /* first: the default system message is put before them if they bring none */
+    FV_CHAT_AFTER_TURN = 2, /* the ids before them end with the <|im_end|> of a generated turn */
+    FV_CHAT_ANSWER = 4,     /* the assistant is to answer: ends with <|im_start|>assistant\n */
+};
+
+/* The special tokens of the format. */
+typedef struct fv_chat {
+    const fv_tokenizer *tokenizer; /* borrowed */
+    int32_t im_start, im_end;
+    int32_t vision_start, vision_end, image_pad; /* -1 if the tokenizer has none */
+} fv_chat;
+
+/* FV_ERR_UNSUPPORTED if the tokenizer lacks <|im_start|> or <|im_end|> as special tokens. */
+fv_err fv_chat_init(fv_chat *chat, const fv_tokenizer *tokenizer);
+
+/* Append the ids of messages. flags: FV_CHAT_... joined by |. FV_ERR_UNSUPPORTED for an image if the
+ * tokenizer has no vision tokens; FV_ERR_ARGUMENT for a negative number of image tokens. On failure *out is
+ * as before. */
+fv_err fv_chat_encode(const fv_chat *chat, const fv_chat_message *messages, size_t n_messages, unsigned flags,
+                      fv_tokens *out);
+
+#endif

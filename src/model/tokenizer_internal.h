@@ -1,0 +1,100 @@
+/* What the files of the tokenizer share. */
+#ifndef FOVEA_MODEL_TOKENIZER_INTERNAL_H
+#define FOVEA_MODEL_TOKENIZER_INTERNAL_H
+
+#include "fovea/json.h"
+#include "fovea/tokenizer.h"
+
+#define FV_QWEN2_SPLIT                                                                                  \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" \
+    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+
+enum { FV_TOKEN_UNUSED, FV_TOKEN_ORDINARY, FV_TOKEN_ADDED, FV_TOKEN_SPECIAL };
+
+typedef struct fv_token_entry {
+    uint32_t offset; /* of the text, in fv_tokenizer.text; a NUL follows it */
+    uint32_t size : 30;
+    uint32_t kind : 2;
+} fv_token_entry;
+
+/* (left, right) -> merged. A slot is empty if rank is FV_NO_MERGE. */
+#define FV_NO_MERGE UINT32_MAX
+typedef struct fv_merge {
+    int32_t left, right;
+    uint32_t rank; /* lower merges first */
+    int32_t id;
+} fv_merge;
+
+/* An added token as it is looked for in text. */
+typedef struct fv_added {
+    char *text; /* owned; normalized if it is looked for in normalized text */
+    size_t size;
+    int32_t id;
+    uint8_t lstrip, rstrip, single_word;
+} fv_added;
+
+/* Sorted by first byte, then longest first; first[b] to first[b + 1] are those that start with byte b. */
+typedef struct fv_added_set {
+    fv_added *items; /* owned, (n) */
+    size_t n;
+    uint32_t first[257];
+} fv_added_set;
+
+struct fv_tokenizer {
+    char *name;
+    fv_buffer text;
+    fv_token_entry *tokens; /* (n_tokens) */
+    int32_t n_tokens;
+    int32_t *by_text; /* open addressing over token texts: id or -1, (text_mask + 1) */
+    size_t text_mask;
+    fv_merge *merges; /* open addressing, (1 << (64 - merge_shift)) */
+    int merge_shift;
+    int32_t byte_id[256];
+    fv_added_set raw;        /* looked for in the text as given */
+    fv_added_set normalized; /* looked for after normalization */
+};
+
+/* tokenizer_check.c: refuse what is not supported. */
+fv_err fv_tokenizer_check(const fv_json *root, const char *name);
+
+/* tokenizer_table.c */
+fv_err fv_tokenizer_table_init(fv_tokenizer *t, size_t n_tokens, int32_t n_ids); /* n_tokens texts at most */
+fv_err fv_tokenizer_table_insert(fv_tokenizer *t, const char *text, size_t size, int32_t id);
+int32_t fv_tokenizer_table_find(const fv_tokenizer *t, const char *text, size_t size);
+fv_err fv_tokenizer_merges_init(fv_tokenizer *t, size_t n_merges);
+fv_merge *fv_tokenizer_merge_slot(const fv_tokenizer *t, int32_t left,
+                                  int32_t right); /* the pair's, or empty */
+
+/* tokenizer_added.c */
+fv_err fv_tokenizer_added_load(fv_tokenizer *t, const fv_json *array);
+void fv_tokenizer_added_fini(fv_added_set *set);
+typedef struct fv_added_match {
+    int32_t id;
+    size_t start, end; /* what it takes from the text, stripped blanks included */
+} fv_added_match;
+/* The first match that starts at `from` or later; *seek is where to look next. Returns 0 if there is none. */
+int fv_added_find(const fv_added_set *set, const char *text, size_t size, size_t *seek,
+                  fv_added_match *match);
+
+/* tokenizer_unicode.c: text is valid UTF-8. */
+typedef enum fv_char_class {
+    FV_CHAR_OTHER,
+    FV_CHAR_LETTER,
+    FV_CHAR_NUMBER,
+    FV_CHAR_SPACE,
+    FV_CHAR_NEWLINE
+} fv_char_class;
+fv_char_class fv_char_classify(uint32_t code);
+int fv_char_is_word(uint32_t code); /* \w */
+fv_err fv_nfc_append(fv_buffer *out, const char *text, size_t size);
+
+/* tokenizer_split.c: the end of the piece that starts at `at` < size. */
+size_t fv_split_end(const char *text, size_t size, size_t at);
+
+/* tokenizer_bpe.c: append the ids of a piece. */
+fv_err fv_bpe_append(const fv_tokenizer *t, const char *piece, size_t size, fv_tokens *out);
+
+/* tokenizer_decode.c: the code point that stands for a byte in token texts. */
+uint32_t fv_byte_char(uint8_t byte);
+
+#endif

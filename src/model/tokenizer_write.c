@@ -1,0 +1,86 @@
+/* A byte-level tokenizer without merges, as the two files of a Hugging Face folder. */
+#include "fovea/file.h"
+#include "fovea/utf8.h"
+#include "model/tokenizer_internal.h"
+
+#include <limits.h>
+#include <string.h>
+
+/* The reference numbers added tokens itself unless the vocabulary has them, so it gets them too. */
+static fv_err make_vocab(const fv_added_token *special, size_t n_special, fv_json *vocab)
+{
+    for (int byte = 0; byte < 256; byte++) {
+        char text[5] = {0};
+        fv_utf8_encode(fv_byte_char((uint8_t)byte), text);
+        FV_TRY(fv_json_set(vocab, text, fv_json_make_integer(byte)));
+    }
+    for (size_t i = 0; i < n_special; i++) {
+        FV_CHECK(special[i].id >= 256, FV_ERR_ARGUMENT,
+                 "the special token \"%s\" has the id %d, expected 256 or more: those below are the bytes",
+                 special[i].text, special[i].id);
+        FV_TRY(fv_json_set(vocab, special[i].text, fv_json_make_integer(special[i].id)));
+    }
+    return FV_OK;
+}
+
+static fv_err make_added(const fv_added_token *special, size_t n_special, fv_json *array)
+{
+    static const char *const flags[] = {"single_word", "lstrip", "rstrip", "normalized", "special"};
+    for (size_t i = 0; i < n_special; i++) {
+        fv_json *token = fv_json_make_object();
+        FV_TRY(fv_json_append(array, token));
+        FV_TRY(fv_json_set(token, "id", fv_json_make_integer(special[i].id)));
+        FV_TRY(fv_json_set(token, "content", fv_json_make_string(special[i].text, strlen(special[i].text))));
+        for (size_t flag = 0; flag < 5; flag++)
+            FV_TRY(fv_json_set(token, flags[flag], fv_json_make_bool(flag == 4)));
+    }
+    return FV_OK;
+}
+
+/* Everything but the vocabulary and the added tokens. */
+#define BYTE_LEVEL \
+    "{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"trim_offsets\":false,\"use_regex\":false}"
+static const char frame[] =
+    "{\"version\":\"1.0\",\"truncation\":null,\"padding\":null,\"added_tokens\":[],\"normalizer\":{\"type\":"
+    "\"NFC\"},"
+    "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{},"
+    "\"behavior\":\"Isolated\",\"invert\":false}," BYTE_LEVEL "]},\"post_processor\":" BYTE_LEVEL
+    ",\"decoder\":" BYTE_LEVEL ",\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,"
+    "\"continuing_subword_prefix\":\"\",\"end_of_word_suffix\":\"\",\"fuse_unk\":false,\"byte_fallback\":"
+    "false,"
+    "\"ignore_merges\":false,\"vocab\":{},\"merges\":[]}}";
+
+static const char config[] = "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\",\n"
+                             "  \"clean_up_tokenization_spaces\": false,\n"
+                             "  \"eos_token\": \"<|im_end|>\",\n  \"pad_token\": \"<|endoftext|>\"\n}\n";
+
+static fv_err fill(fv_json *root, const fv_added_token *special, size_t n_special)
+{
+    fv_json *steps = fv_json_get(fv_json_get(root, "pre_tokenizer"), "pretokenizers");
+    FV_TRY(fv_json_set(fv_json_get(fv_json_at(steps, 0), "pattern"), "Regex",
+                       fv_json_make_string(FV_QWEN2_SPLIT, strlen(FV_QWEN2_SPLIT))));
+    FV_TRY(make_vocab(special, n_special, fv_json_get(fv_json_get(root, "model"), "vocab")));
+    return make_added(special, n_special, fv_json_get(root, "added_tokens"));
+}
+
+fv_err fv_tokenizer_write_bytes(const char *folder, const fv_added_token *special, size_t n_special)
+{
+    char path[PATH_MAX];
+    fv_json *root;
+    fv_tokenizer *check = NULL;
+    fv_buffer text = {0};
+    fv_err err = FV_OK;
+    FV_TRY(fv_json_parse(frame, sizeof frame - 1, "tokenizer.json", &root));
+    FV_TRY_DONE(fill(root, special, n_special));
+    FV_TRY_DONE(fv_json_print(root, 2, &text));
+    FV_TRY_DONE(fv_tokenizer_parse(text.data, text.size, "tokenizer.json", &check));
+    FV_TRY_DONE(fv_file_path(path, sizeof path, folder, "tokenizer.json"));
+    FV_TRY_DONE(fv_file_write(path, text.data, text.size));
+    FV_TRY_DONE(fv_file_path(path, sizeof path, folder, "tokenizer_config.json"));
+    FV_TRY_DONE(fv_file_write(path, config, sizeof config - 1));
+done:
+    fv_tokenizer_destroy(check);
+    fv_buffer_fini(&text);
+    fv_json_destroy(root);
+    return err;
+}
