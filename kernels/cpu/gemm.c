@@ -1,0 +1,221 @@
+/* The matrix product. Every element of c is one chain of fused multiply-adds over k in order, so blocking,
+ * packing and sharing among threads (over M and N alone) change no bit; between blocks of k the chain waits
+ * in c, which is exact.
+ *
+ * Blocking follows Goto and van de Geijn (2008) with one level less: a block of op(a) is packed for the
+ * second-level cache, and each panel of op(b) for the first-level cache just before its only pass over that
+ * block. */
+#include "cpu.h"
+#include "gemm_tile.h"
+
+enum { KC = 256, MC = 264, SERIAL_PRODUCTS = 50000 };
+
+/* c (m, n) [+]= a b [+ bias], b by its columns */
+typedef struct product {
+    operand a, b;
+    const float *bias;
+    float *c;
+    int64_t m, n, k, c_row;
+    int accumulate;
+} product;
+
+/* Row i of n rows shared out evenly over parts starts part. */
+static int64_t part_start(int64_t n, int64_t parts, int64_t part)
+{
+    return n * part / parts;
+}
+
+static void pack_lines(float *to, int width, operand x, int64_t lines, int64_t k)
+{
+    for (int64_t s = 0; s < k; s++)
+        for (int64_t i = 0; i < width; i++)
+            to[s * width + i] = i < lines ? x.at[i * x.line + s * x.step] : 0.0f;
+}
+
+/* Lines contiguous along k. The last vector of a step may run into the next step, which is written after it.
+ */
+V_INLINE void pack_turned(float *to, int width, operand x, int64_t k)
+{
+    int64_t s = 0;
+    for (; s + 4 <= k; s += 4)
+        for (int i = 0; i < width; i += VN) {
+            vn out[4];
+            load_steps(x.at + i * x.line + s, x.line, out);
+            for (int r = 0; r < 4; r++)
+                n_store(to + (s + r) * width + i, out[r]);
+        }
+    pack_lines(to + s * width, width, operand_from(x, 0, s), width, k - s);
+}
+
+V_INLINE void pack_copied(float *to, int width, operand x, int64_t k)
+{
+    for (int64_t s = 0; s < k; s++)
+        memcpy(to + s * width, x.at + s * x.step, (size_t)width * sizeof(float));
+}
+
+/* k steps of a panel: to[step * width + line]. lines may be read; those past them are zeros. */
+V_INLINE void pack(float *to, int width, operand x, int64_t lines, int64_t k)
+{
+    if (x.step == 1 && lines >= (width + VN - 1) / VN * VN)
+        pack_turned(to, width, x, k);
+    else if (x.line == 1 && lines >= width)
+        pack_copied(to, width, x, k);
+    else
+        pack_lines(to, width, x, lines, k);
+}
+
+#define TILE(m)                         \
+    static void tile_##m(const tile *t) \
+    {                                   \
+        tile_run(t, m);                 \
+    }
+TILE(1)
+TILE(2) TILE(3) TILE(4)
+#if defined(__FMA__)
+    TILE(5) TILE(6)
+#endif
+#if defined(__AVX512F__)
+        TILE(7) TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
+#endif
+
+            static void (*const tiles[])(const tile *) = {
+                NULL,   tile_1, tile_2, tile_3,  tile_4,
+#if defined(__FMA__)
+                tile_5, tile_6,
+#endif
+#if defined(__AVX512F__)
+                tile_7, tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
+#endif
+};
+
+/* A tile with n < NR columns goes through a whole one. */
+static void tile_edge(const tile *t, int64_t m, int64_t n)
+{
+    float c[MR * NR] = {0}, bias[NR] = {0};
+    tile whole = *t;
+    whole.c = c;
+    whole.c_row = NR;
+    for (int64_t i = 0; i < m && !t->fresh; i++)
+        memcpy(c + i * NR, t->c + i * t->c_row, (size_t)n * sizeof(float));
+    if (t->bias)
+        whole.bias = memcpy(bias, t->bias, (size_t)n * sizeof(float));
+    tiles[m](&whole);
+    for (int64_t i = 0; i < m; i++)
+        memcpy(t->c + i * t->c_row, c + i * NR, (size_t)n * sizeof(float));
+}
+
+/* Columns [j, j + NR) of the product with the packed block of a. */
+static void panel(const product *p, const float *a, const float *b, int64_t j, tile t)
+{
+    int64_t parts = (p->m + MR - 1) / MR, n = p->n - j;
+    t.b = b;
+    t.bias = t.bias ? t.bias + j : NULL;
+    for (int64_t part = 0; part < parts; part++) {
+        int64_t i = part_start(p->m, parts, part), m = part_start(p->m, parts, part + 1) - i;
+        t.a = a + part * MR * t.k;
+        t.c = p->c + i * p->c_row + j;
+        if (n < NR)
+            tile_edge(&t, m, n);
+        else
+            tiles[m](&t);
+    }
+}
+
+/* k steps of at most MC rows. */
+static void block(const product *p, int64_t k, int fresh, int last, float *scratch)
+{
+    int64_t parts = (p->m + MR - 1) / MR;
+    float *a = scratch, *b = scratch + (MC + MR) * KC + V_LANES;
+    tile t = {.bias = last ? p->bias : NULL, .b_step = NR, .c_row = p->c_row, .k = k, .fresh = fresh};
+    for (int64_t part = 0; part < parts; part++) {
+        int64_t i = part_start(p->m, parts, part);
+        pack(a + part * MR * k, MR, operand_from(p->a, i, 0), p->m - i, k);
+    }
+    for (int64_t j = 0; j < p->n; j += NR) {
+        pack(b, NR, operand_from(p->b, j, 0), p->n - j, k);
+        panel(p, a, b, j, t);
+    }
+}
+
+static product product_part(const product *p, int64_t i, int64_t j)
+{
+    product q = *p;
+    q.a = operand_from(p->a, i, 0);
+    q.b = operand_from(p->b, j, 0);
+    q.c = p->c + i * p->c_row + j;
+    q.bias = p->bias ? p->bias + j : NULL;
+    return q;
+}
+
+static void multiply(const product *p, float *scratch)
+{
+    int64_t parts = (p->m + MC - 1) / MC;
+    int64_t k = 0;
+    do {
+        int64_t steps = p->k - k < KC ? p->k - k : KC;
+        for (int64_t part = 0; part < parts; part++) {
+            int64_t i = part_start(p->m, parts, part);
+            product q = product_part(p, i, 0);
+            q.m = part_start(p->m, parts, part + 1) - i;
+            q.a = operand_from(q.a, 0, k);
+            q.b = operand_from(q.b, 0, k);
+            block(&q, steps, k == 0 && !p->accumulate, k + steps == p->k, scratch);
+        }
+        k += steps;
+    } while (k < p->k);
+}
+
+/* Into how many shares of rows n_threads rectangles of c are best cut: the least work for the largest, where
+ * packing a line costs about as much as a few multiplications of it. */
+static int64_t row_shares(const product *p, int64_t n_threads)
+{
+    int64_t best = 1, least = INT64_MAX;
+    for (int64_t rows = 1; rows <= n_threads; rows++) {
+        if (n_threads % rows)
+            continue;
+        int64_t cols = n_threads / rows;
+        int64_t m = ((p->m + rows - 1) / rows + MR - 1) / MR * MR;
+        int64_t n = ((p->n + cols - 1) / cols + NR - 1) / NR * NR;
+        int64_t work = m * n + 8 * (m + n);
+        if (work < least) {
+            least = work;
+            best = rows;
+        }
+    }
+    return best;
+}
+
+/* The calling thread's rectangle of c. */
+static void share(const product *p, float *scratch)
+{
+    int64_t rows = row_shares(p, fv_cpu_n_threads()), cols = fv_cpu_n_threads() / rows;
+    int64_t row = fv_cpu_thread() % rows, col = fv_cpu_thread() / rows, n_panels = (p->n + NR - 1) / NR;
+    int64_t i = part_start(p->m, rows, row), j = part_start(n_panels, cols, col) * NR;
+    int64_t end = part_start(n_panels, cols, col + 1) * NR;
+    product q = product_part(p, i, j);
+    q.m = part_start(p->m, rows, row + 1) - i;
+    q.n = (end < p->n ? end : p->n) - j;
+    if (q.m > 0 && q.n > 0)
+        multiply(&q, scratch);
+}
+
+static operand operand_of(fv_tensor x, int lines_are_rows)
+{
+    return lines_are_rows ? (operand){fv_f32(x), x.stride, 1} : (operand){fv_f32(x), 1, x.stride};
+}
+
+fv_err FV_CPU(gemm)(fv_backend *backend, const fv_gemm_args *args)
+{
+    product p = {.a = operand_of(args->a, !args->trans_a),
+                 .b = operand_of(args->b, args->trans_b),
+                 .bias = args->bias.data,
+                 .c = fv_f32(args->c),
+                 .m = args->c.dim[0],
+                 .n = args->c.dim[1],
+                 .k = args->a.dim[args->trans_a ? 0 : 1],
+                 .c_row = args->c.stride,
+                 .accumulate = args->accumulate};
+#pragma omp parallel num_threads(backend->n_threads) if (p.m * p.n * p.k > SERIAL_PRODUCTS)
+    share(&p, fv_cpu_scratch(backend, fv_cpu_thread()));
+    return FV_OK;
+}
