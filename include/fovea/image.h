@@ -1,0 +1,44 @@
+/* Pictures: JPEG, PNG and WebP files as 8-bit RGB, and resampling. Local.
+ *
+ * The pixels are those of the reference's loader: Pillow's Image.open, ImageOps.exif_transpose,
+ * convert("RGB"). So alpha is dropped, not composed (hidden pixels show the colour stored with them),
+ * palettes are looked up (an index beyond the palette is black), no gamma or colour profile is applied, grey
+ * is repeated. 16-bit RGB, and grey with alpha, keep the high byte; 16-bit grey alone is clipped at 255. CMYK
+ * and YCCK JPEGs are taken as inverted. Of an animation the first frame is taken. The EXIF orientation is
+ * applied (orientation given by XMP or by a PNG text profile alone is not looked at). Unlike Pillow, a file
+ * that is cut short or damaged in its pixel data is always refused. */
+#ifndef FOVEA_IMAGE_H
+#define FOVEA_IMAGE_H
+
+#include "fovea/error.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* More pixels than this are refused from the header, before any is decoded (Pillow's own bound). */
+enum { FV_IMAGE_MAX_PIXELS = 178956970 };
+
+typedef struct fv_image {
+    uint8_t *rgb; /* (height, width, 3), no padding; owned, released by fv_image_fini */
+    int width, height;
+} fv_image;
+
+/* An image of these sizes with unset pixels. name is for messages; at most max_pixels, FV_ERR_FORMAT. */
+fv_err fv_image_init(fv_image *out, const char *name, int64_t width, int64_t height, int64_t max_pixels);
+void fv_image_fini(fv_image *image); /* back to {0} */
+
+/* Decode a file, or the bytes of one; the first bytes tell its kind. name is for messages.
+ * Not one of the three kinds, damaged, cut short, or more than max_pixels: FV_ERR_FORMAT. On failure *out is
+ * {0}. */
+fv_err fv_image_load(const char *path, fv_image *out);
+fv_err fv_image_decode(const void *data, size_t size, const char *name, int64_t max_pixels, fv_image *out);
+
+/* Values: Pillow's numbers for the filters, as resample in preprocessor_config.json. */
+typedef enum fv_filter { FV_FILTER_LANCZOS = 1, FV_FILTER_BICUBIC = 3 } fv_filter;
+
+/* out becomes a new image of width x height: bit for bit Pillow's Image.resize. The filter is stretched when
+ * it reduces; columns first, then rows, 22-bit weights, an 8-bit image in between; a direction that keeps its
+ * size is skipped. out must not be in. The same bits for any number of threads and any processor. */
+fv_err fv_image_resize(const fv_image *in, int width, int height, fv_filter filter, fv_image *out);
+
+#endif

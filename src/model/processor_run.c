@@ -1,0 +1,158 @@
+#include "fovea/processor.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct sides {
+    double height, width;
+} sides;
+
+/* The reference's smart_resize; rint rounds halves to even, as Python does. */
+static sides fit(const fv_processor *p, double height, double width)
+{
+    double factor = p->patch * p->merge, max = (double)p->max_pixels, min = (double)p->min_pixels;
+    sides s = {rint(height / factor) * factor, rint(width / factor) * factor};
+    if (s.height * s.width > max) {
+        double beta = sqrt(height * width / max);
+        s.height = fmax(factor, floor(height / beta / factor) * factor);
+        s.width = fmax(factor, floor(width / beta / factor) * factor);
+    } else if (s.height * s.width < min) {
+        double beta = sqrt(min / (height * width));
+        s.height = ceil(height * beta / factor) * factor;
+        s.width = ceil(width * beta / factor) * factor;
+    }
+    return s;
+}
+
+fv_err fv_processor_grid(const fv_processor *p, int width, int height, fv_patch_grid *out)
+{
+    enum { MAX_RATIO = 200 };
+    FV_CHECK(width > 0 && height > 0, FV_ERR_ARGUMENT, "an image of %d x %d pixels", width, height);
+    double large = width > height ? width : height, small = width > height ? height : width;
+    FV_CHECK(large / small <= MAX_RATIO, FV_ERR_UNSUPPORTED,
+             "image of %d x %d pixels: one side is more than %d times the other; crop it", width, height,
+             MAX_RATIO);
+    int factor = p->patch * p->merge;
+    FV_CHECK(p->do_resize || (width % factor == 0 && height % factor == 0), FV_ERR_UNSUPPORTED,
+             "image of %d x %d pixels: without do_resize both sides must be multiples of %d", width, height,
+             factor);
+    sides s = p->do_resize ? fit(p, height, width) : (sides){height, width};
+    FV_CHECK(s.height * s.width <= FV_IMAGE_MAX_PIXELS, FV_ERR_UNSUPPORTED,
+             "image of %d x %d pixels would become %.0f x %.0f; lower min_pixels and max_pixels", width,
+             height, s.width, s.height);
+    *out = (fv_patch_grid){.t = 1, .h = (int)s.height / p->patch, .w = (int)s.width / p->patch};
+    return FV_OK;
+}
+
+int64_t fv_processor_n_patches(const fv_patch_grid *grid)
+{
+    return (int64_t)grid->t * grid->h * grid->w;
+}
+
+int64_t fv_processor_patch_size(const fv_processor *p)
+{
+    return (int64_t)3 * p->temporal_patch * p->patch * p->patch;
+}
+
+/* One of the two output forms. */
+typedef struct target {
+    float *values;   /* or NULL */
+    uint8_t *pixels; /* or NULL */
+    float table[3][256];
+} target;
+
+static void fill_table(const fv_processor *p, target *t)
+{
+    for (int c = 0; c < 3; c++)
+        for (int i = 0; i < 256; i++) {
+            float value = p->do_rescale ? (float)(i * p->rescale_factor) : (float)i;
+            t->table[c][i] = p->do_normalize ? (value - (float)p->mean[c]) / (float)p->std[c] : value;
+        }
+}
+
+/* A patch as (channel, patch, patch). */
+static void gather(const uint8_t *corner, size_t row_bytes, int patch, uint8_t *planes)
+{
+    size_t n = (size_t)patch, plane = n * n;
+    for (size_t y = 0; y < n; y++, corner += row_bytes)
+        for (size_t x = 0; x < n; x++)
+            for (size_t c = 0; c < 3; c++)
+                planes[c * plane + y * n + x] = corner[3 * x + c];
+}
+
+static void emit(const fv_processor *p, const target *t, const uint8_t *planes, int64_t at)
+{
+    size_t plane = (size_t)p->patch * (size_t)p->patch, n_times = (size_t)p->temporal_patch;
+    size_t start = (size_t)at * 3 * n_times * plane;
+    for (size_t c = 0; c < 3; c++, planes += plane)
+        for (size_t time = 0; time < n_times; time++, start += plane) {
+            if (t->pixels)
+                memcpy(t->pixels + start, planes, plane);
+            else if (time > 0)
+                memcpy(t->values + start, t->values + start - plane, plane * sizeof(float));
+            else
+                for (size_t i = 0; i < plane; i++)
+                    t->values[start + i] = t->table[c][planes[i]];
+        }
+}
+
+/* The patches of one row of merge blocks. */
+static void cut_row(const fv_processor *p, const fv_image *image, int row, const target *t, uint8_t *planes)
+{
+    size_t row_bytes = (size_t)image->width * 3;
+    int n_blocks = image->width / p->patch / p->merge, area = p->merge * p->merge;
+    int64_t at = (int64_t)row * n_blocks * area;
+    for (int block = 0; block < n_blocks; block++)
+        for (int i = 0; i < area; i++, at++) {
+            size_t y = (size_t)(row * p->merge + i / p->merge) * (size_t)p->patch;
+            size_t x = (size_t)(block * p->merge + i % p->merge) * (size_t)p->patch;
+            gather(image->rgb + y * row_bytes + 3 * x, row_bytes, p->patch, planes);
+            emit(p, t, planes, at);
+        }
+}
+
+static fv_err cut(const fv_processor *p, const fv_image *image, const target *t)
+{
+    int n_rows = image->height / p->patch / p->merge, failed = 0;
+    size_t plane = (size_t)p->patch * (size_t)p->patch;
+#pragma omp parallel reduction(| : failed)
+    {
+        uint8_t *planes = malloc(3 * plane);
+        failed |= !planes;
+#pragma omp for schedule(static)
+        for (int row = 0; row < n_rows; row++)
+            if (planes)
+                cut_row(p, image, row, t, planes);
+        free(planes);
+    }
+    FV_CHECK(!failed, FV_ERR_MEMORY, "no memory for a patch of %d x %d pixels", p->patch, p->patch);
+    return FV_OK;
+}
+
+static fv_err run(const fv_processor *p, const fv_image *image, const target *t)
+{
+    fv_patch_grid grid;
+    FV_TRY(fv_processor_grid(p, image->width, image->height, &grid));
+    int width = grid.w * p->patch, height = grid.h * p->patch;
+    if (width == image->width && height == image->height)
+        return cut(p, image, t);
+    fv_image fitted;
+    FV_TRY(fv_image_resize(image, width, height, p->resample, &fitted));
+    fv_err err = cut(p, &fitted, t);
+    fv_image_fini(&fitted);
+    return err;
+}
+
+fv_err fv_processor_run(const fv_processor *p, const fv_image *image, float *out)
+{
+    target t = {.values = out};
+    fill_table(p, &t);
+    return run(p, image, &t);
+}
+
+fv_err fv_processor_run_u8(const fv_processor *p, const fv_image *image, uint8_t *out)
+{
+    target t = {.pixels = out};
+    return run(p, image, &t);
+}

@@ -1,0 +1,273 @@
+#include "test.h"
+#include "sha256.h"
+
+#include "fovea/file.h"
+#include "fovea/image.h"
+#include "fovea/json.h"
+#include "io/image_resize.h"
+
+#include <limits.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* Made with Pillow: see expected.json for the pixels that it gives. */
+static char folder[PATH_MAX];
+static fv_json *expected;
+
+static int set_up(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    const char *data = getenv("TEST_DATA");
+    assert_ok(fv_file_path(folder, sizeof folder, data ? data : "tests/data", "images"));
+    assert_ok(fv_file_path(path, sizeof path, folder, "expected.json"));
+    assert_ok(fv_json_load(path, &expected));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fv_json_destroy(expected);
+    return 0;
+}
+
+typedef struct row {
+    const char *file, *sha256;
+    int64_t width, height, filter;
+    char path[PATH_MAX];
+} row;
+
+static row row_of(const char *list, size_t index)
+{
+    row r = {0};
+    const fv_json *object = fv_json_at(fv_json_get(expected, list), index);
+    assert_ok(fv_json_get_string(object, "file", &r.file));
+    assert_ok(fv_json_get_string(object, "sha256", &r.sha256));
+    assert_ok(fv_json_require_integer(object, "width", &r.width));
+    assert_ok(fv_json_require_integer(object, "height", &r.height));
+    assert_ok(fv_json_get_integer(object, "filter", &r.filter));
+    assert_ok(fv_file_path(r.path, sizeof r.path, folder, r.file));
+    return r;
+}
+
+static size_t n_rows(const char *list)
+{
+    size_t n = fv_json_size(fv_json_get(expected, list));
+    assert_true(n > 10);
+    return n;
+}
+
+static void check(const row *r, const fv_image *image)
+{
+    char hash[65];
+    if (image->width != r->width || image->height != r->height)
+        fail_msg("%s: %d x %d", r->file, image->width, image->height);
+    sha256(image->rgb, (size_t)image->width * (size_t)image->height * 3, hash);
+    if (strcmp(hash, r->sha256) != 0)
+        fail_msg("%s: other pixels at %d x %d", r->file, image->width, image->height);
+}
+
+static void hashes(void **state)
+{
+    (void)state;
+    char hash[65];
+    sha256("abc", 3, hash);
+    assert_string_equal(hash, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+static void decodes_every_kind(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < n_rows("decode"); i++) {
+        row r = row_of("decode", i);
+        fv_image image;
+        assert_ok(fv_image_load(r.path, &image));
+        check(&r, &image);
+        fv_image_fini(&image);
+        assert_null(image.rgb);
+    }
+}
+
+static void resizes_as_expected(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < n_rows("resize"); i++) {
+        row r = row_of("resize", i);
+        fv_image image, out;
+        assert_ok(fv_image_load(r.path, &image));
+        assert_ok(fv_image_resize(&image, (int)r.width, (int)r.height, (fv_filter)r.filter, &out));
+        check(&r, &out);
+        fv_image_fini(&out);
+        out = (fv_image){.width = (int)r.width, .height = (int)r.height};
+        assert_ok(fv_image_resize_by(&fv_resize_portable, &image, (fv_filter)r.filter, &out));
+        check(&r, &out);
+        fv_image_fini(&out);
+        fv_image_fini(&image);
+    }
+}
+
+static uint32_t next_random(uint32_t *seed)
+{
+    *seed = *seed * 1664525U + 1013904223U;
+    return *seed >> 8;
+}
+
+static fv_image noise(int width, int height, uint32_t *seed)
+{
+    fv_image image;
+    assert_ok(fv_image_init(&image, "noise", width, height, FV_IMAGE_MAX_PIXELS));
+    for (size_t i = 0; i < (size_t)width * (size_t)height * 3; i++)
+        image.rgb[i] = next_random(seed) % 4 ? (uint8_t)next_random(seed) : 255;
+    return image;
+}
+
+static void same_bits_on_every_processor_and_thread_count(void **state)
+{
+    (void)state;
+    uint32_t seed = 1;
+    int n_threads = omp_get_max_threads();
+    for (int i = 0; i < 60; i++) {
+        fv_filter filter = i % 2 ? FV_FILTER_LANCZOS : FV_FILTER_BICUBIC;
+        int width = 1 + (int)(next_random(&seed) % 120), height = 1 + (int)(next_random(&seed) % 120);
+        fv_image image = noise(1 + (int)(next_random(&seed) % 90), 1 + (int)(next_random(&seed) % 90), &seed);
+        fv_image a, b = {.width = width, .height = height};
+        omp_set_num_threads(1 + i % 4);
+        assert_ok(fv_image_resize(&image, width, height, filter, &a));
+        omp_set_num_threads(1);
+        assert_ok(fv_image_resize_by(&fv_resize_portable, &image, filter, &b));
+        assert_memory_equal(a.rgb, b.rgb, (size_t)width * (size_t)height * 3);
+        fv_image_fini(&a);
+        fv_image_fini(&b);
+        fv_image_fini(&image);
+    }
+    omp_set_num_threads(n_threads);
+}
+
+static void refuses_bad_sizes_and_filters(void **state)
+{
+    (void)state;
+    uint32_t seed = 2;
+    fv_image image = noise(3, 3, &seed), out;
+    assert_fails(fv_image_resize(&image, 5, 5, (fv_filter)2, &out), FV_ERR_UNSUPPORTED, "filter 2");
+    assert_fails(fv_image_resize(&image, 0, 5, FV_FILTER_BICUBIC, &out), FV_ERR_FORMAT, "0 x 5");
+    assert_fails(fv_image_resize(&image, 100000, 100000, FV_FILTER_BICUBIC, &out), FV_ERR_FORMAT,
+                 "178956970");
+    assert_null(out.rgb);
+    fv_image_fini(&image);
+}
+
+/* Nothing may reach standard error: the libraries have their own ideas of reporting. */
+static FILE *silence_begin(int *saved)
+{
+    FILE *file = tmpfile();
+    assert_non_null(file);
+    *saved = dup(2);
+    assert_true(*saved >= 0 && dup2(fileno(file), 2) == 2);
+    return file;
+}
+
+static void silence_end(FILE *file, int saved)
+{
+    assert_true(dup2(saved, 2) == 2);
+    close(saved);
+    assert_int_equal(lseek(fileno(file), 0, SEEK_END), 0);
+    fclose(file);
+}
+
+static void refuses_every_truncation(void **state)
+{
+    (void)state;
+    int saved;
+    FILE *silence = silence_begin(&saved);
+    for (size_t i = 0; i < n_rows("decode"); i++) {
+        row r = row_of("decode", i);
+        fv_file_map map;
+        fv_image image;
+        assert_ok(fv_file_open_map(r.path, &map));
+        for (size_t size = 0; size < map.size;
+             size += size < 64 || map.size - size < 32 ? 1 : map.size / 24) {
+            uint8_t *copy = malloc(size + 1); /* so that a sanitizer sees any read past the end */
+            assert_non_null(copy);
+            memcpy(copy, map.data, size);
+            if (fv_image_decode(copy, size, r.file, FV_IMAGE_MAX_PIXELS, &image) != FV_ERR_FORMAT)
+                fail_msg("%s is taken when cut to %zu bytes", r.file, size);
+            assert_non_null(strstr(fv_error_text(), r.file));
+            assert_null(image.rgb);
+            free(copy);
+        }
+        fv_file_close_map(&map);
+    }
+    silence_end(silence, saved);
+}
+
+static void survives_damage(void **state)
+{
+    (void)state;
+    uint32_t seed = 3;
+    int saved;
+    FILE *silence = silence_begin(&saved);
+    for (size_t i = 0; i < n_rows("decode"); i++) {
+        row r = row_of("decode", i);
+        fv_file_map map;
+        assert_ok(fv_file_open_map(r.path, &map));
+        uint8_t *copy = malloc(map.size);
+        assert_non_null(copy);
+        for (int round = 0; round < 100; round++) {
+            fv_image image;
+            memcpy(copy, map.data, map.size);
+            for (int flip = 0; flip <= round % 4; flip++)
+                copy[next_random(&seed) % map.size] ^= (uint8_t)(1U << next_random(&seed) % 8);
+            fv_err err = fv_image_decode(copy, map.size, r.file, 1 << 16, &image);
+            assert_true(err == FV_OK || (err == FV_ERR_FORMAT && !image.rgb && fv_error_text()[0]));
+            fv_image_fini(&image);
+        }
+        free(copy);
+        fv_file_close_map(&map);
+    }
+    silence_end(silence, saved);
+}
+
+/* The header of a PNG of 8-bit RGB, its checksum included, then the start of its data. */
+static const uint8_t huge_png[] =
+    "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\1\x86\xa0\0\1\x86\xa0\x8\2\0\0\0\x27\x30\x9c\x9f"
+    "\0\0\0\0IDAT";
+static const uint8_t lying_png[] =
+    "\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\x27\x10\0\0\x27\x10\x8\2\0\0\0\x35\x2c\xf5\x70"
+    "\0\0\0\0IDAT";
+/* One baseline component of 65500 x 65500. */
+static const uint8_t huge_jpeg[] =
+    "\xff\xd8\xff\xc0\0\x0b\x08\xff\xdc\xff\xdc\1\1\x11\0\xff\xda\0\x08\1\1\0\0\x3f\0";
+
+static void says_what_is_wrong(void **state)
+{
+    (void)state;
+    fv_image image;
+    const int64_t max = FV_IMAGE_MAX_PIXELS;
+    assert_fails(fv_image_load("/nonexistent/x.png", &image), FV_ERR_IO, "/nonexistent/x.png");
+    assert_fails(fv_image_decode(NULL, 0, "a.png", max, &image), FV_ERR_FORMAT, "a.png is empty");
+    assert_fails(fv_image_decode("GIF89a..", 8, "a.gif", max, &image), FV_ERR_FORMAT, "47 49 46 38");
+    assert_fails(fv_image_decode(huge_png, sizeof huge_png - 1, "h.png", max, &image), FV_ERR_FORMAT,
+                 "h.png: 100000 x 100000 pixels, at most 178956970");
+    assert_fails(fv_image_decode(huge_jpeg, sizeof huge_jpeg - 1, "h.jpg", max, &image), FV_ERR_FORMAT,
+                 "h.jpg: 65500 x 65500 pixels, at most 178956970");
+    assert_fails(fv_image_decode(lying_png, sizeof lying_png - 1, "l.png", max, &image), FV_ERR_FORMAT,
+                 "cannot come from a PNG of 41 bytes");
+    assert_fails(fv_image_decode(huge_png, 30, "h.png", max, &image), FV_ERR_FORMAT, "ends too early");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hashes),
+        cmocka_unit_test(decodes_every_kind),
+        cmocka_unit_test(resizes_as_expected),
+        cmocka_unit_test(same_bits_on_every_processor_and_thread_count),
+        cmocka_unit_test(refuses_bad_sizes_and_filters),
+        cmocka_unit_test(refuses_every_truncation),
+        cmocka_unit_test(survives_damage),
+        cmocka_unit_test(says_what_is_wrong),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
