@@ -70,7 +70,8 @@ V_INLINE void pack(float *to, int width, operand x, int64_t lines, int64_t k)
         tile_run(t, m);                 \
     }
 TILE(1)
-TILE(2) TILE(3) TILE(4)
+TILE(2)
+TILE(3) TILE(4)
 #if defined(__FMA__)
     TILE(5) TILE(6)
 #endif

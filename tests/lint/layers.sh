@@ -3,16 +3,15 @@
 # (and src/comm ends all processes of a group that has failed).
 . "$(dirname "$0")/common"
 
-# A public header belongs to the layer whose folder holds a source of the same name; the others are named here.
+# A public header NAME.h belongs to the layer that has the source NAME.c or NAME_*.c; the others are named here.
 home_of_headers() {
     cat <<'END'
 ops ops.h
 ops ops.def
 kernels cuda.h
-model param.h
-model shape.h
 END
     project_files | sed -nE 's,^src/([a-z]+)/([a-z0-9_]+)\.c$,\1 \2.h,p'
+    project_files | sed -nE 's,^src/([a-z]+)/([a-z0-9]+)_[a-z0-9_]+\.c$,\1 \2.h,p'
 }
 
 includes() { # "FILE LINE <name>" or "FILE LINE "name"" of each include directive
