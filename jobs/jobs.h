@@ -7,9 +7,12 @@
 
 /* X(name, one line of help). The function is fv_job_<name>. */
 #define FV_JOB_LIST(X)                                                                \
+    X(init, "make a model folder with random weights from a shape")                   \
+    X(export, "write a model folder again, in another number format or form")         \
     X(doctor, "tell what this machine has for fovea, and what is missing")            \
     X(probe, "one sequence through a model, every figure about it into an HDF5 file") \
     X(tokenize, "turn text into token ids, or back")
+
 typedef int (*fv_job)(int argc, char **argv);
 
 #define X(name, help) int fv_job_##name(int argc, char **argv);

@@ -20,6 +20,18 @@ void fv_file_close_map(fv_file_map *map); /* back to {0} */
  * fsync, rename, fsync of the folder. */
 fv_err fv_file_write(const char *path, const void *data, size_t size);
 
+/* The same for content that comes piece by piece. Every created writer is ended by commit (also if that
+ * fails) or abandon, which leaves path as it was. */
+typedef struct fv_file_writer {
+    int descriptor;
+    char *path, *temporary; /* owned */
+} fv_file_writer;
+
+fv_err fv_file_create(const char *path, fv_file_writer *out);
+fv_err fv_file_append(fv_file_writer *writer, const void *data, size_t size);
+fv_err fv_file_commit(fv_file_writer *writer);
+void fv_file_abandon(fv_file_writer *writer);
+
 /* 1 if path can be opened for reading and is a regular file, else 0. */
 int fv_file_exists(const char *path);
 

@@ -39,8 +39,48 @@ void fv_folder_close(fv_folder *folder); /* back to {0} */
 fv_err fv_folder_read(const fv_folder *folder, int param, const fv_param_part *part, float *out,
                       int64_t stride);
 
+/* Read rows [first, first + n) of the whole parameter into out (n, cols), the same way. */
+fv_err fv_folder_read_rows(const fv_folder *folder, int param, int64_t first, int64_t n, float *out);
+
 /* The folder's own name of a parameter into out (FV_TENSOR_NAME_BYTES). */
 void fv_folder_tensor_name(const fv_folder *folder, int param, char *out);
 void fv_name_style_apply(fv_name_style style, const char *param_name, char *out);
+
+/* The form in which a folder is written: the names of tensors and the form of config.json (flat or nested).
+ */
+typedef enum fv_folder_style {
+    FV_FOLDER_KEEP, /* like the source folder */
+    FV_FOLDER_V4,   /* transformers 4: "model.", "visual.", flat */
+    FV_FOLDER_V5 /* transformers 5: "model.language_model.", "model.visual.", nested, for models with vision
+                  */
+} fv_folder_style;
+
+typedef struct fv_folder_write_args {
+    const fv_model_shape *shape;
+    const fv_generation_defaults *generation; /* for generation_config.json if there is no source */
+    const fv_folder *source; /* its configuration, tokenizer and other small files are copied; or NULL */
+    fv_folder_style style;   /* KEEP needs a source */
+    fv_storage storage;      /* a float one */
+    int64_t max_shard_bytes; /* a larger model is cut into files of at most this; one tensor is never cut */
+    int writes;              /* 0: only call rows, as the other ranks of a collective writing do */
+
+    /* Put rows [first, first + n) of parameter number param, (n, cols) fp32, into out. Called for all
+     * parameters in order, rows ascending, with the same arguments on every rank; a rank that fails to write
+     * still makes all the calls before it returns the error, so rows may be collective. A failure of rows
+     * ends the writing. */
+    fv_err (*rows)(void *context, int param, int64_t first, int64_t n, float *out);
+    void *context;
+} fv_folder_write_args;
+
+/* Write a folder that this library and transformers load. path may exist if it is empty; its parent must.
+ * config.json comes last: a folder that has it is whole. Numbers are rounded to nearest even; one that fp16
+ * cannot hold is FV_ERR_NUMERIC and names the tensor. Collective if args->rows is. */
+fv_err fv_folder_write(const char *path, const fv_folder_write_args *args);
+
+/* The default of max_shard_bytes. */
+#define FV_FOLDER_SHARD_BYTES ((int64_t)5000000000)
+
+/* Copy tokenizer files from one folder to another, those that are there. */
+fv_err fv_folder_copy_tokenizer(const char *from, const char *to);
 
 #endif

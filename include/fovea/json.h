@@ -57,7 +57,9 @@ fv_err fv_json_get_string(const fv_json *object, const char *key, const char **o
 fv_err fv_json_require_integer(const fv_json *object, const char *key, int64_t *out);
 fv_err fv_json_require_real(const fv_json *object, const char *key, double *out);
 
-/* Make values. The set and append functions take the value (also when they fail) and replace an older one. */
+/* Make values; NULL when out of memory or when a real is not finite. The set and append functions take the
+ * value (also when they fail, and NULL fails) and replace an older one. */
+fv_json *fv_json_make_null(void);
 fv_json *fv_json_make_object(void);
 fv_json *fv_json_make_array(void);
 fv_json *fv_json_make_integer(int64_t value);

@@ -48,4 +48,8 @@ typedef struct fv_param_part {
 } fv_param_part;
 fv_param_part fv_param_part_of(const fv_param *param, int rank, int n_ranks);
 
+/* Random first values of rows [first, first + n) into out (n, cols): as param->init says, normal with mean 0
+ * and deviation 0.02. A number depends on seed, the parameter's name and its place in the tensor alone. */
+void fv_param_fill(const fv_param *param, uint64_t seed, int64_t first, int64_t n, float *out);
+
 #endif

@@ -38,6 +38,21 @@ fv_err fv_safetensors_parse(const uint8_t *data, size_t size, const char *name, 
 /* NULL if there is none of that name. */
 const fv_safetensor *fv_safetensors_find(const fv_safetensors *file, const char *name);
 
+/* Write a file piece by piece: create it with n described tensors (data and bytes are ignored), append all
+ * their numbers in that order, commit. Like fv_file_writer: path is as it was until commit succeeds; every
+ * created writer is ended by commit or abandon. FV_ERR_INTERNAL from commit if not exactly all bytes were
+ * given. */
+typedef struct fv_safetensors_writer {
+    fv_file_writer file;
+    size_t rest; /* bytes still to come */
+} fv_safetensors_writer;
+
+fv_err fv_safetensors_create(const char *path, const fv_safetensor *items, size_t n,
+                             fv_safetensors_writer *out);
+fv_err fv_safetensors_append(fv_safetensors_writer *writer, const void *data, size_t bytes);
+fv_err fv_safetensors_commit(fv_safetensors_writer *writer);
+void fv_safetensors_abandon(fv_safetensors_writer *writer);
+
 /* "[2, 3]" of n_dims dimensions into out. */
 void fv_safetensor_print_dims(const int64_t *dim, int n_dims, char *out, size_t size);
 

@@ -74,7 +74,8 @@ typedef struct fv_generation_defaults {
  * names file, key, what was found and what is supported. */
 fv_err fv_model_shape_load(const char *folder, fv_model_shape *out, fv_generation_defaults *defaults);
 
-/* The same from a YAML file of configs/model/, whose keys are the field names above. */
+/* The same from a YAML file of configs/model/, whose keys are the field names above (but the flags that
+ * follow from the family); full_attention lists the blocks. */
 fv_err fv_model_shape_load_yaml(const char *path, fv_model_shape *out);
 
 /* Refuse shapes that cannot exist: non-positive sizes, H not divisible by K, odd D, sections that do not sum

@@ -42,20 +42,6 @@ void fv_file_close_map(fv_file_map *map)
     *map = (fv_file_map){0};
 }
 
-static fv_err write_all(const char *path, int descriptor, const char *data, size_t size)
-{
-    while (size > 0) {
-        ssize_t done = write(descriptor, data, size);
-        if (done < 0 && errno == EINTR)
-            continue;
-        FV_CHECK(done >= 0, FV_ERR_IO, "cannot write %s: %s", path, strerror(errno));
-        data += done;
-        size -= (size_t)done;
-    }
-    FV_CHECK(fsync(descriptor) == 0, FV_ERR_IO, "cannot write %s: %s", path, strerror(errno));
-    return FV_OK;
-}
-
 static fv_err sync_folder_of(const char *path)
 {
     char folder[PATH_MAX];
@@ -70,22 +56,70 @@ static fv_err sync_folder_of(const char *path)
     return FV_OK;
 }
 
+fv_err fv_file_create(const char *path, fv_file_writer *out)
+{
+    *out = (fv_file_writer){.descriptor = -1, .path = strdup(path)};
+    if (asprintf(&out->temporary, "%s.tmp.%ld", path, (long)getpid()) < 0)
+        out->temporary = NULL;
+    fv_err err = FV_OK;
+    FV_CHECK_DONE(out->path && out->temporary, FV_ERR_MEMORY, "no memory for the path %s", path);
+    out->descriptor = open(out->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    FV_CHECK_DONE(out->descriptor >= 0, FV_ERR_IO, "cannot create %s: %s", out->temporary, strerror(errno));
+done:
+    if (err != FV_OK)
+        fv_file_abandon(out);
+    return err;
+}
+
+fv_err fv_file_append(fv_file_writer *writer, const void *data, size_t size)
+{
+    const char *rest = data;
+    while (size > 0) {
+        ssize_t done = write(writer->descriptor, rest, size);
+        if (done < 0 && errno == EINTR)
+            continue;
+        FV_CHECK(done >= 0, FV_ERR_IO, "cannot write %s: %s", writer->path, strerror(errno));
+        rest += done;
+        size -= (size_t)done;
+    }
+    return FV_OK;
+}
+
+void fv_file_abandon(fv_file_writer *writer)
+{
+    if (writer->descriptor >= 0 && writer->temporary) {
+        close(writer->descriptor);
+        unlink(writer->temporary);
+    }
+    free(writer->temporary);
+    free(writer->path);
+    *writer = (fv_file_writer){.descriptor = -1};
+}
+
+static fv_err publish(fv_file_writer *writer)
+{
+    FV_CHECK(fsync(writer->descriptor) == 0, FV_ERR_IO, "cannot write %s: %s", writer->path, strerror(errno));
+    FV_CHECK(rename(writer->temporary, writer->path) == 0, FV_ERR_IO, "cannot rename %s to %s: %s",
+             writer->temporary, writer->path, strerror(errno));
+    return sync_folder_of(writer->path);
+}
+
+fv_err fv_file_commit(fv_file_writer *writer)
+{
+    fv_err err = publish(writer);
+    fv_file_abandon(writer); /* the temporary name is gone if it was renamed */
+    return err;
+}
+
 fv_err fv_file_write(const char *path, const void *data, size_t size)
 {
-    char temporary[PATH_MAX];
-    int length = snprintf(temporary, sizeof temporary, "%s.tmp.%ld", path, (long)getpid());
-    FV_CHECK(length < (int)sizeof temporary, FV_ERR_ARGUMENT, "path too long: %s", path);
-    int descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    FV_CHECK(descriptor >= 0, FV_ERR_IO, "cannot create %s: %s", temporary, strerror(errno));
-    fv_err err = write_all(path, descriptor, data, size);
-    close(descriptor);
-    if (err == FV_OK && rename(temporary, path) != 0)
-        err = FV_FAIL(FV_ERR_IO, "cannot rename %s to %s: %s", temporary, path, strerror(errno));
-    if (err != FV_OK) {
-        unlink(temporary);
-        return err;
-    }
-    return sync_folder_of(path);
+    fv_file_writer writer;
+    FV_TRY(fv_file_create(path, &writer));
+    fv_err err = fv_file_append(&writer, data, size);
+    if (err == FV_OK)
+        return fv_file_commit(&writer);
+    fv_file_abandon(&writer);
+    return err;
 }
 
 int fv_file_exists(const char *path)

@@ -97,7 +97,7 @@ static inline uint16_t encode_bf16(float value)
 {
     uint32_t bits = bits_of(value);
     uint32_t rounded = (bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
-    uint32_t nan = bits >> 16 | 0x40u;
+    uint32_t nan = bits >> 16 | (bits & 0x7f0000u ? 0 : 0x40u); /* cutting may not make it infinite */
     return (uint16_t)((bits & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
 }
 
@@ -106,7 +106,8 @@ static inline uint16_t encode_f16(float value)
     uint32_t bits = bits_of(value), size = bits & 0x7fffffffu, sign = bits >> 16 & 0x8000u;
     uint32_t normal = (size + 0xfffu + (size >> 13 & 1u) - (112u << 23)) >> 13;
     uint32_t subnormal = bits_of(float_of(size) + 0.5f) - 0x3f000000u;
-    uint32_t large = size > 0x7f800000u ? 0x7e00u : 0x7c00u;
+    uint32_t nan = 0x7c00u | (size >> 13 & 0x3ffu) | (size & 0x7fe000u ? 0 : 0x200u);
+    uint32_t large = size > 0x7f800000u ? nan : 0x7c00u;
     uint32_t half = size < 0x38800000u ? subnormal : size < 0x47800000u ? normal : large;
     return (uint16_t)(half | sign);
 }

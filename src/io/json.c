@@ -201,6 +201,11 @@ fv_err fv_json_require_real(const fv_json *object, const char *key, double *out)
     return fv_json_to_real(fv_json_get(object, key), key, out);
 }
 
+fv_json *fv_json_make_null(void)
+{
+    return (fv_json *)json_null();
+}
+
 fv_json *fv_json_make_object(void)
 {
     return (fv_json *)json_object();
@@ -231,7 +236,7 @@ fv_json *fv_json_make_string(const char *text, size_t size)
     fv_buffer valid = {0};
     json_t *value = NULL;
     if (fv_utf8_append_valid(&valid, text, size) == FV_OK)
-        value = json_stringn(valid.data, valid.size);
+        value = json_stringn(valid.data ? valid.data : "", valid.size);
     fv_buffer_fini(&valid);
     return (fv_json *)value;
 }

@@ -68,3 +68,16 @@ fv_err fv_folder_read(const fv_folder *folder, int param, const fv_param_part *p
     }
     return FV_OK;
 }
+
+fv_err fv_folder_read_rows(const fv_folder *folder, int param, int64_t first, int64_t n, float *out)
+{
+    const fv_param *of = &folder->params.items[param];
+    const fv_safetensor *tensor = folder->tensors[param];
+    FV_CHECK(first >= 0 && n >= 0 && first + n <= of->rows, FV_ERR_SHAPE,
+             "%s has %lld rows, %lld to %lld wanted", of->name, (long long)of->rows, (long long)first,
+             (long long)(first + n));
+    runs all = {.n = 1, .length = n * of->cols, .to = out, .storage = tensor->storage};
+    all.from = tensor->data + (size_t)(first * of->cols) * fv_storage_bytes(tensor->storage);
+    convert(&all);
+    return FV_OK;
+}

@@ -111,8 +111,8 @@ static fv_err read_window(const fv_json *text, fv_text_shape *out)
 
 static fv_err read_text(const fv_json *root, const fv_json *text, fv_model_shape *out)
 {
-    double eps = 1e-6;
-    int attention_bias = 0;
+    double eps = out->family == FV_FAMILY_QWEN2_5_VL ? 1e-5 : 1e-6;
+    int attention_bias = 0, tied = 0;
     FV_TRY(fv_shape_read_fields(text, fv_text_fields, FV_KEY_CONFIG, &out->text));
     FV_TRY(check_activation(text));
     FV_TRY(read_rope(text, out->family, &out->text));
@@ -122,8 +122,10 @@ static fv_err read_text(const fv_json *root, const fv_json *text, fv_model_shape
     FV_CHECK(!attention_bias || out->family != FV_FAMILY_QWEN3, FV_ERR_UNSUPPORTED,
              "\"attention_bias\" is true, expected false");
     out->text.norm_eps = (float)eps;
-    FV_TRY(fv_json_get_bool(text, "tie_word_embeddings", &out->text.tied));
-    return fv_json_get_bool(root, "tie_word_embeddings", &out->text.tied);
+    FV_TRY(fv_json_get_bool(text, "tie_word_embeddings", &tied));
+    FV_TRY(fv_json_get_bool(root, "tie_word_embeddings", &out->text.tied));
+    out->text.tied |= tied;
+    return FV_OK;
 }
 
 /* Blocks beyond the depth are passed over: the reference writes its default list for any depth. */
@@ -242,12 +244,7 @@ fv_err fv_model_shape_load(const char *folder, fv_model_shape *out, fv_generatio
 {
     char path[PATH_MAX];
     fv_generation_defaults own = {.temperature = 1, .top_p = 1, .repetition_penalty = 1};
-    *out = (fv_model_shape){.pad_id = -1,
-                            .bos_id = -1,
-                            .image_id = -1,
-                            .video_id = -1,
-                            .vision_start_id = -1,
-                            .vision_end_id = -1};
+    *out = fv_shape_empty;
     FV_TRY(fv_file_path(path, sizeof path, folder, "config.json"));
     FV_TRY(load_config(path, out));
     FV_TRY(fv_file_path(path, sizeof path, folder, "generation_config.json"));

@@ -50,6 +50,9 @@ const fv_shape_field fv_vision_id_fields[] = {
     {0},
 };
 
+const fv_model_shape fv_shape_empty = {
+    .pad_id = -1, .bos_id = -1, .image_id = -1, .video_id = -1, .vision_start_id = -1, .vision_end_id = -1};
+
 static const struct {
     const char *name;
     fv_family family;

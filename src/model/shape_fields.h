@@ -29,6 +29,9 @@ extern const fv_shape_field fv_vision_id_fields[];
 
 typedef enum fv_key_style { FV_KEY_CONFIG, FV_KEY_YAML } fv_key_style;
 
+/* No sizes and no tokens. */
+extern const fv_model_shape fv_shape_empty;
+
 /* Fill the ints of the struct at out from the members of object. */
 fv_err fv_shape_read_fields(const fv_json *object, const fv_shape_field *fields, fv_key_style style,
                             void *out);

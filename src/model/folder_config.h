@@ -1,0 +1,13 @@
+/* The small files of a model folder. Local. */
+#ifndef FOVEA_MODEL_FOLDER_CONFIG_H
+#define FOVEA_MODEL_FOLDER_CONFIG_H
+
+#include "fovea/folder.h"
+
+/* config.json (args->style, args->storage): the source's with its dtype changed, or made from the shape. */
+fv_err fv_folder_write_config(const char *path, const fv_folder_write_args *args);
+
+/* Everything else but tensors: copied from the source, or made from the shape. */
+fv_err fv_folder_write_small_files(const char *path, const fv_folder_write_args *args);
+
+#endif

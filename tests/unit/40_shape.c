@@ -1,0 +1,207 @@
+#include "temp_folder.h"
+
+#include "fovea/shape.h"
+
+/* The published configuration of Qwen2.5-VL-3B, flat as transformers 4 wrote it. */
+#define VISION_3B                                                                                       \
+    "\"vision_config\": {\"depth\": 32, \"hidden_act\": \"silu\", \"hidden_size\": 1280, "              \
+    "\"intermediate_size\": 3420, \"num_heads\": 16, \"in_chans\": 3, \"out_hidden_size\": 2048, "      \
+    "\"patch_size\": 14, \"spatial_merge_size\": 2, \"spatial_patch_size\": 14, \"window_size\": 112, " \
+    "\"fullatt_block_indexes\": [7, 15, 23, 31], \"tokens_per_second\": 2, \"temporal_patch_size\": 2}"
+#define TEXT_3B                                                                                     \
+    "\"hidden_act\": \"silu\", \"hidden_size\": 2048, \"intermediate_size\": 11008, "               \
+    "\"max_position_embeddings\": 128000, \"max_window_layers\": 70, \"num_attention_heads\": 16, " \
+    "\"num_hidden_layers\": 36, \"num_key_value_heads\": 2, \"rms_norm_eps\": 1e-06, "              \
+    "\"sliding_window\": 32768, \"use_sliding_window\": false, \"vocab_size\": 151936, "            \
+    "\"bos_token_id\": 151643, \"eos_token_id\": 151645"
+#define IDS_3B                                                                                         \
+    "\"vision_start_token_id\": 151652, \"vision_end_token_id\": 151653, \"image_token_id\": 151655, " \
+    "\"video_token_id\": 151656"
+static const char flat_3b[] = "{\"model_type\": \"qwen2_5_vl\", " TEXT_3B ", " IDS_3B
+                              ", \"rope_theta\": 1000000.0, \"tie_word_embeddings\": true, " VISION_3B
+                              ", \"rope_scaling\": {\"type\": \"mrope\", \"mrope_section\": [16, 24, 24]}}";
+static const char nested_3b[] =
+    "{\"model_type\": \"qwen2_5_vl\", \"text_config\": {\"model_type\": \"qwen2_5_vl_text\", " TEXT_3B
+    ", \"rope_parameters\": {\"rope_theta\": 1000000.0, \"rope_type\": \"default\", \"type\": \"mrope\", "
+    "\"mrope_section\": [16, 24, 24]}, \"tie_word_embeddings\": true}, " IDS_3B ", " VISION_3B "}";
+
+static fv_err load(const char *config, fv_model_shape *out)
+{
+    temp_folder("model");
+    temp_write("model/config.json", config);
+    return fv_model_shape_load(temp_path("model"), out, NULL);
+}
+
+static void test_flat_nested_and_yaml_forms_agree(void **state)
+{
+    (void)state;
+    fv_model_shape flat, nested, yaml;
+    char path[4096];
+    assert_ok(load(flat_3b, &flat));
+    assert_ok(load(nested_3b, &nested));
+    assert_memory_equal(&flat, &nested, sizeof flat);
+    snprintf(path, sizeof path, "%s/../../configs/model/qwen2.5-vl-3b.yaml", getenv("TEST_DATA"));
+    assert_ok(fv_model_shape_load_yaml(path, &yaml));
+    assert_memory_equal(&flat.text, &yaml.text, sizeof flat.text);
+    assert_memory_equal(&flat.vision, &yaml.vision, sizeof flat.vision);
+    assert_int_equal(flat.image_id, yaml.image_id);
+}
+
+static void test_fields_of_the_3b_model(void **state)
+{
+    (void)state;
+    fv_model_shape shape;
+    assert_ok(load(flat_3b, &shape));
+    assert_int_equal(shape.family, FV_FAMILY_QWEN2_5_VL);
+    assert_int_equal(shape.text.n_layers, 36);
+    assert_int_equal(shape.text.head_dim, 128);
+    assert_int_equal(shape.text.n_kv_heads, 2);
+    assert_int_equal(shape.text.tied, 1);
+    assert_int_equal(shape.text.has_qkv_bias, 1);
+    assert_int_equal(shape.text.has_qk_norm, 0);
+    assert_int_equal(shape.text.sliding_window, 0);
+    assert_int_equal(shape.text.mrope_section[1], 24);
+    assert_true(shape.text.rope_theta == 1e6f && shape.text.norm_eps == 1e-6f);
+    assert_int_equal(shape.vision.tokens_per_second, 2);
+    assert_int_equal(shape.vision.full_attention[15], 1);
+    assert_int_equal(shape.vision.full_attention[16], 0);
+    assert_int_equal(shape.video_id, 151656);
+    assert_int_equal(shape.pad_id, -1);
+}
+
+static void test_generation_config_wins(void **state)
+{
+    (void)state;
+    fv_model_shape shape;
+    fv_generation_defaults defaults;
+    temp_folder("generation");
+    temp_write("generation/config.json", flat_3b);
+    temp_write("generation/generation_config.json",
+               "{\"eos_token_id\": [151645, 151643], \"pad_token_id\": 151643, \"do_sample\": true, "
+               "\"temperature\": 0.5, \"top_p\": 0.9, \"top_k\": 20, \"repetition_penalty\": 1.05}");
+    assert_ok(fv_model_shape_load(temp_path("generation"), &shape, &defaults));
+    assert_int_equal(shape.n_eos, 2);
+    assert_int_equal(shape.eos_ids[1], 151643);
+    assert_int_equal(shape.pad_id, 151643);
+    assert_int_equal(defaults.do_sample, 1);
+    assert_int_equal(defaults.top_k, 20);
+    assert_true(defaults.temperature == 0.5f && defaults.repetition_penalty == 1.05f);
+    temp_write("generation/generation_config.json", "{\"top_p\": 2}");
+    assert_fails(fv_model_shape_load(temp_path("generation"), &shape, NULL), FV_ERR_FORMAT, "top_p 2");
+}
+
+static void test_all_shapes_of_configs_load(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"qwen2.5-vl-3b", "qwen2.5-vl-7b", "qwen2.5-1.5b", "qwen3-1.7b",
+                                        "tiny-vl",       "tiny-qwen2",    "tiny-qwen3"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        char path[4096];
+        fv_model_shape shape;
+        snprintf(path, sizeof path, "%s/../../configs/model/%s.yaml", getenv("TEST_DATA"), names[i]);
+        assert_ok(fv_model_shape_load_yaml(path, &shape));
+    }
+}
+
+/* A small text model with one thing replaced. */
+static fv_err load_text(const char *extra, fv_model_shape *out)
+{
+    char config[1024];
+    snprintf(config, sizeof config,
+             "{\"model_type\": \"qwen2\", \"hidden_size\": 64, \"num_hidden_layers\": 2, "
+             "\"intermediate_size\": 160, \"vocab_size\": 512%s}",
+             extra);
+    return load(config, out);
+}
+
+static void test_sliding_windows(void **state)
+{
+    (void)state;
+    fv_model_shape shape;
+    assert_ok(load_text(", \"num_attention_heads\": 4, \"use_sliding_window\": true, \"sliding_window\": 16, "
+                        "\"max_window_layers\": 0",
+                        &shape));
+    assert_int_equal(shape.text.sliding_window, 16);
+    assert_ok(load_text(", \"num_attention_heads\": 4, \"use_sliding_window\": true, \"sliding_window\": 16",
+                        &shape));
+    assert_int_equal(shape.text.sliding_window, 0);
+    assert_ok(load_text(", \"num_attention_heads\": 4, \"use_sliding_window\": true, \"sliding_window\": 16, "
+                        "\"layer_types\": [\"sliding_attention\", \"sliding_attention\"]",
+                        &shape));
+    assert_int_equal(shape.text.sliding_window, 16);
+    assert_fails(
+        load_text(", \"num_attention_heads\": 4, \"use_sliding_window\": true, \"max_window_layers\": 1",
+                  &shape),
+        FV_ERR_UNSUPPORTED, "1 of 2 layers have a sliding window");
+    assert_fails(load_text(", \"num_attention_heads\": 4, \"layer_types\": [\"full_attention\"]", &shape),
+                 FV_ERR_FORMAT, "\"layer_types\" has 1 items");
+}
+
+static void test_refusals_name_file_and_key(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *extra;
+        fv_err code;
+        const char *part;
+    } cases[] = {
+        {"", FV_ERR_FORMAT, "config.json: \"num_attention_heads\" is missing"},
+        {", \"num_attention_heads\": \"four\"", FV_ERR_FORMAT, "\"num_attention_heads\" is a string"},
+        {", \"num_attention_heads\": 0", FV_ERR_FORMAT, "\"num_attention_heads\" is 0, expected 1 to"},
+        {", \"num_attention_heads\": 5", FV_ERR_FORMAT, "must be a multiple"},
+        {", \"num_attention_heads\": 4, \"num_key_value_heads\": 3", FV_ERR_FORMAT,
+         "expected a multiple of n_kv_heads"},
+        {", \"num_attention_heads\": 4, \"head_dim\": 7", FV_ERR_FORMAT, "head_dim is 7, expected an even"},
+        {", \"num_attention_heads\": 1048576, \"head_dim\": 1048576", FV_ERR_FORMAT, "are more than"},
+        {", \"num_attention_heads\": 4, \"hidden_act\": \"gelu\"", FV_ERR_UNSUPPORTED, "\"gelu\""},
+        {", \"num_attention_heads\": 4, \"eos_token_id\": 512", FV_ERR_FORMAT,
+         "outside the vocabulary of 512"},
+        {", \"num_attention_heads\": 4, \"eos_token_id\": [1,2,3,4,5,6,7,8,9]", FV_ERR_UNSUPPORTED,
+         "lists 9 tokens"},
+        {", \"num_attention_heads\": 4, \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4.0}",
+         FV_ERR_UNSUPPORTED, "\"type\" \"yarn\""},
+        {", \"num_attention_heads\": 4, \"rope_parameters\": {\"rope_type\": \"linear\"}", FV_ERR_UNSUPPORTED,
+         "\"linear\""},
+        {", \"num_attention_heads\": 4, \"rope_theta\": -1", FV_ERR_FORMAT, "rope_theta is -1"},
+        {", \"num_attention_heads\": 4, \"quantization_config\": {}", FV_ERR_UNSUPPORTED, "quantised"},
+        {", \"num_attention_heads\": 4, \"text_config\": 3", FV_ERR_FORMAT,
+         "\"text_config\" is not an object"},
+    };
+    fv_model_shape shape;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        assert_fails(load_text(cases[i].extra, &shape), cases[i].code, cases[i].part);
+    assert_fails(load("{\"model_type\": \"llama\"}", &shape), FV_ERR_UNSUPPORTED, "type \"llama\"");
+    assert_fails(load("[]", &shape), FV_ERR_FORMAT, "not a JSON object");
+    assert_fails(load("{\"model_type\": 1", &shape), FV_ERR_FORMAT, "config.json:1");
+    assert_fails(fv_model_shape_load("/nowhere", &shape, NULL), FV_ERR_IO, "/nowhere/config.json");
+}
+
+static void test_refusals_of_yaml(void **state)
+{
+    (void)state;
+    fv_model_shape shape;
+    temp_write("a.yaml", "family: qwen2\ntext:\n  n_layers: 1\n  n_head: 3\n");
+    assert_fails(fv_model_shape_load_yaml(temp_path("a.yaml"), &shape), FV_ERR_FORMAT,
+                 "a.yaml: text: line 4: unknown key \"n_head\"");
+    temp_write("a.yaml", "family: qwen2\n");
+    assert_fails(fv_model_shape_load_yaml(temp_path("a.yaml"), &shape), FV_ERR_FORMAT,
+                 "text: a section is missing");
+    temp_write("a.yaml",
+               "family: qwen2_5_vl\ntext: {n_layers: 1, hidden: 8, n_heads: 2, intermediate: 8, vocab: 9, "
+               "mrope_section: [1, 1, 0]}\n");
+    assert_fails(fv_model_shape_load_yaml(temp_path("a.yaml"), &shape), FV_ERR_FORMAT, "with a vision tower");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_flat_nested_and_yaml_forms_agree),
+        cmocka_unit_test(test_fields_of_the_3b_model),
+        cmocka_unit_test(test_generation_config_wins),
+        cmocka_unit_test(test_all_shapes_of_configs_load),
+        cmocka_unit_test(test_sliding_windows),
+        cmocka_unit_test(test_refusals_name_file_and_key),
+        cmocka_unit_test(test_refusals_of_yaml),
+    };
+    return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
+}
