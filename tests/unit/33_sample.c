@@ -157,6 +157,30 @@ static void test_greedy(void **state)
     fv_backend_destroy(backend);
 }
 
+/* 0 takes the first id that is possible at all, even past a whole chunk of impossible ones; -0 ties with 0.
+ */
+static void test_edges(void **state)
+{
+    (void)state;
+    static float kept[V];
+    const float uniform = 0.0f;
+    int32_t id;
+    fv_backend *backend = best();
+    memcpy(kept, logits, sizeof kept);
+    for (int j = 0; j < FV_VOCAB_CHUNK + 100; j++)
+        logits[j] = -INFINITY;
+    assert_ok(draw(backend, 0, &uniform, 1, rules[0], &id));
+    assert_int_equal(id, FV_VOCAB_CHUNK + 100);
+    for (int j = 0; j < V; j++)
+        logits[j] = j == 30 ? -0.0f : j == 70 ? 0.0f : -1.0f;
+    for (int k = 0; k < 2; k++) {
+        assert_ok(draw(backend, 0, &uniform, 1, (rule){1.0f, k ? 0.0f : 1.0f, k ? 0 : 1, 0}, &id));
+        assert_int_equal(id, 30);
+    }
+    memcpy(logits, kept, sizeof kept);
+    fv_backend_destroy(backend);
+}
+
 /* Chi-square of draws against the probabilities, over cells of at least 5 expected draws. */
 static void test_frequencies(void **state)
 {
@@ -232,9 +256,13 @@ int main(void)
 {
     setup_inputs();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_against_sorting), cmocka_unit_test(test_survivors),
-        cmocka_unit_test(test_greedy),          cmocka_unit_test(test_frequencies),
-        cmocka_unit_test(test_bad_rows),        cmocka_unit_test(test_same_ids_everywhere),
+        cmocka_unit_test(test_against_sorting),
+        cmocka_unit_test(test_survivors),
+        cmocka_unit_test(test_greedy),
+        cmocka_unit_test(test_frequencies),
+        cmocka_unit_test(test_edges),
+        cmocka_unit_test(test_bad_rows),
+        cmocka_unit_test(test_same_ids_everywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
