@@ -4,66 +4,68 @@
 #include "vec.h"
 
 typedef struct normal {
-    v16 below;   /* Phi(x) */
-    v16 density; /* exp(-x^2 / 2) / sqrt(2 pi) */
+    vn below;   /* Phi(x) */
+    vn density; /* exp(-x^2 / 2) / sqrt(2 pi) */
 } normal;
 
 /* Q(a) = exp(a^2 / 2) erfc(a / sqrt 2) / 2: minimax of degree 9 in t = (a - 3) / (a + 3) up to a = 13.3, off
  * by 7.8e-9 of Q. */
-V_INLINE v16 mills(v16 a)
+V_INLINE vn mills(vn a)
 {
-    v16 t = (a - v_set(3.0f)) / (a + v_set(3.0f));
-    v16 q = v_set(0x1.c8f2cap-15f);
-    q = v_fma(q, t, v_set(0x1.e80032p-14f));
-    q = v_fma(q, t, v_set(-0x1.64d6fep-12f));
-    q = v_fma(q, t, v_set(-0x1.02158ep-10f));
-    q = v_fma(q, t, v_set(0x1.7cc048p-9f));
-    q = v_fma(q, t, v_set(0x1.91e2ccp-8f));
-    q = v_fma(q, t, v_set(-0x1.7a9470p-5f));
-    q = v_fma(q, t, v_set(0x1.f8bacap-4f));
-    q = v_fma(q, t, v_set(-0x1.a6b66ap-3f));
-    return v_fma(q, t, v_set(0x1.f1b89cp-4f));
+    vn t = (a - 3.0f) / (a + 3.0f);
+    vn q = n_set(0x1.c8f2cap-15f);
+    q = n_fma(q, t, n_set(0x1.e80032p-14f));
+    q = n_fma(q, t, n_set(-0x1.64d6fep-12f));
+    q = n_fma(q, t, n_set(-0x1.02158ep-10f));
+    q = n_fma(q, t, n_set(0x1.7cc048p-9f));
+    q = n_fma(q, t, n_set(0x1.91e2ccp-8f));
+    q = n_fma(q, t, n_set(-0x1.7a9470p-5f));
+    q = n_fma(q, t, n_set(0x1.f8bacap-4f));
+    q = n_fma(q, t, n_set(-0x1.a6b66ap-3f));
+    return n_fma(q, t, n_set(0x1.f1b89cp-4f));
 }
 
-V_INLINE normal normal_of(v16 x)
+V_INLINE normal normal_of(vn x)
 {
-    const v16 far = v_set(14.0f); /* beyond it both tails are 0 in float */
-    v16 a = v_select(x < v_set(0.0f), -x, x);
-    a = v_select(a < far, a, far);
-    v16 square = a * a;
-    v16 lost = v_fma(a, a, -square); /* the exponent is too large to round: a^2 = square + lost */
-    v16 e = v_exp(v_set(-0.5f) * square);
-    e = v_fma(e, v_set(-0.5f) * lost, e);
-    v16 tail = e * mills(a);
-    return (normal){v_select(x < v_set(0.0f), tail, v_set(1.0f) - tail), e * v_set(0x1.988454p-2f)};
+    const vn far = n_set(14.0f); /* beyond it both tails are 0 in float */
+    const vni negative = x < 0.0f;
+    vn a = n_select(negative, -x, x);
+    a = n_select(a < far, a, far);
+    vn square = a * a;
+    vn lost = n_fma(a, a, -square); /* the exponent is too large to round: a^2 = square + lost */
+    vn e = n_exp(-0.5f * square);
+    e = n_fma(e, -0.5f * lost, e);
+    vn tail = e * mills(a);
+    return (normal){n_select(negative, tail, 1.0f - tail), e * 0x1.988454p-2f};
 }
 
-V_INLINE v16 gelu(v16 x)
+V_INLINE vn gelu(vn x)
 {
     return x * normal_of(x).below;
 }
 
-V_INLINE v16 gelu_slope(v16 x)
+V_INLINE vn gelu_slope_times(vn x, vn dy)
 {
     normal n = normal_of(x);
-    return v_fma(x, n.density, n.below);
+    return dy * n_fma(x, n.density, n.below);
 }
 
 static void gelu_row(const float *x, float *y, int64_t n)
 {
     int64_t i = 0;
     for (; i + V_LANES <= n; i += V_LANES)
-        v_store(y + i, gelu(v_load(x + i)));
-    v_store_part(y + i, gelu(v_load_part(x + i, n - i, 0.0f)), n - i);
+        v_store(y + i, V_MAP1(gelu, v_load(x + i)));
+    v16 tail = v_load_part(x + i, n - i, 0.0f);
+    v_store_part(y + i, V_MAP1(gelu, tail), n - i);
 }
 
 static void gelu_grad_row(const float *dy, const float *x, float *dx, int64_t n)
 {
     int64_t i = 0;
     for (; i + V_LANES <= n; i += V_LANES)
-        v_store(dx + i, v_load(dy + i) * gelu_slope(v_load(x + i)));
-    v16 tail = v_load_part(dy + i, n - i, 0.0f) * gelu_slope(v_load_part(x + i, n - i, 0.0f));
-    v_store_part(dx + i, tail, n - i);
+        v_store(dx + i, V_MAP2(gelu_slope_times, v_load(x + i), v_load(dy + i)));
+    v16 at = v_load_part(x + i, n - i, 0.0f), tail = v_load_part(dy + i, n - i, 0.0f);
+    v_store_part(dx + i, V_MAP2(gelu_slope_times, at, tail), n - i);
 }
 
 fv_err FV_CPU(gelu)(fv_backend *backend, const fv_gelu_args *args)

@@ -55,8 +55,8 @@ static float weighted_dot(const float *dy, const float *weight, const float *s, 
     v16 sum = v_set(0.0f);
     int64_t i = 0;
     for (; i + V_LANES <= n; i += V_LANES)
-        sum = v_fma(v_load(weight + i) * v_load(dy + i), v_load(s + i), sum);
-    v16 wdy = v_load_part(weight + i, n - i, 0.0f) * v_load_part(dy + i, n - i, 0.0f);
+        sum = v_fma(v_mul(v_load(weight + i), v_load(dy + i)), v_load(s + i), sum);
+    v16 wdy = v_mul(v_load_part(weight + i, n - i, 0.0f), v_load_part(dy + i, n - i, 0.0f));
     return v_sum(v_fma(wdy, v_load_part(s + i, n - i, 0.0f), sum));
 }
 

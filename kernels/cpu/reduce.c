@@ -2,23 +2,38 @@
 #include "cpu.h"
 #include "vec.h"
 
-typedef double v16d __attribute__((vector_size(128)));
+/* A register of doubles and the floats that fill it. */
+typedef double vd __attribute__((vector_size(4 * V_NATIVE)));
+typedef float vd_source __attribute__((vector_size(2 * V_NATIVE)));
 
-/* The fixed unit of sumsq: sixteen strided sums in double. Squares of floats are exact there. */
-enum { SUMSQ_BLOCK = 65536 };
+/* The fixed unit of sumsq: sixteen strided sums in double, where squares of floats are exact. */
+enum { SUMSQ_BLOCK = 65536, VD_LANES = V_NATIVE / 2, VD_PARTS = V_LANES / VD_LANES };
+
+V_INLINE void add_squares(vd sum[VD_PARTS], const float *x)
+{
+    for (int k = 0; k < VD_PARTS; k++) {
+        vd_source narrow;
+        memcpy(&narrow, x + k * VD_LANES, sizeof narrow);
+        vd wide = __builtin_convertvector(narrow, vd);
+        sum[k] = sum[k] + wide * wide;
+    }
+}
 
 static double block_sumsq(const float *x, int64_t n)
 {
-    v16d sum = {0};
-    for (int64_t i = 0; i < n; i += V_LANES) {
-        v16 part = n - i < V_LANES ? v_load_part(x + i, n - i, 0.0f) : v_load(x + i);
-        v16d wide = __builtin_convertvector(part, v16d);
-        sum = sum + wide * wide;
-    }
-    for (int half = 8; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            sum[i] = sum[i] + sum[i + half];
-    return sum[0];
+    vd sum[VD_PARTS] = {0};
+    double t[V_LANES];
+    float tail[V_LANES] = {0};
+    int64_t i = 0;
+    for (; i + V_LANES <= n; i += V_LANES)
+        add_squares(sum, x + i);
+    memcpy(tail, x + i, (size_t)(n - i) * sizeof *x);
+    add_squares(sum, tail);
+    memcpy(t, sum, sizeof t);
+    for (int half = V_LANES / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++)
+            t[l] = t[l] + t[l + half];
+    return t[0];
 }
 
 fv_err FV_CPU(sumsq)(fv_backend *backend, const fv_sumsq_args *args)

@@ -24,6 +24,12 @@ static row row_init(const fv_backend *backend, int64_t n)
     return (row){scratch + 2 * MAX_DIGITS, scratch + 2 * MAX_DIGITS + room, (double *)scratch, room, 0.0f};
 }
 
+/* 1 where z is NaN, else as before. */
+V_INLINE vn mark_nan(vn z, vn before)
+{
+    return n_select(z == z, before, n_set(1.0f));
+}
+
 static int row_load(row *r, const fv_sample_args *args, int64_t t)
 {
     const float *logits = fv_f32(args->logits) + t * args->logits.stride;
@@ -38,18 +44,14 @@ static int row_load(row *r, const fv_sample_args *args, int64_t t)
         if (id >= 0 && id < n)
             r->z[id] = -INF;
     }
-    v16 top = v_set(-INF);
-    v16i nan = {0};
+    v16 top = v_set(-INF), wrong = v_set(0.0f);
     for (int64_t i = 0; i < r->n; i += V_LANES) {
         v16 z = v_load(r->z + i);
-        nan = nan | (z != z);
         top = v_max(top, z);
+        wrong = V_MAP2(mark_nan, z, wrong);
     }
     r->max = v_max_lane(top);
-    int64_t n_nan = 0;
-    for (int i = 0; i < V_LANES; i++)
-        n_nan -= nan[i];
-    return n_nan == 0 && r->max > -INF && r->max < INF;
+    return v_sum(wrong) == 0.0f && r->max > -INF && r->max < INF;
 }
 
 static int32_t first_equal(const row *r, float value)
@@ -64,7 +66,7 @@ static void exponentials(row *r)
 {
     const v16 max = v_set(r->max);
     for (int64_t i = 0; i < r->n; i += V_LANES)
-        v_store(r->e + i, v_exp(v_load(r->z + i) - max));
+        v_store(r->e + i, v_exp(v_sub(v_load(r->z + i), max)));
 }
 
 /* Bits that order as floats do. */
@@ -157,7 +159,7 @@ static double chunk_mass(const float *e, int64_t n)
 {
     v16 sum = v_set(0.0f);
     for (int64_t i = 0; i < n; i += V_LANES)
-        sum = sum + v_load(e + i);
+        sum = v_add(sum, v_load(e + i));
     return (double)v_sum(sum);
 }
 

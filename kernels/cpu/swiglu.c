@@ -2,20 +2,30 @@
 #include "cpu.h"
 #include "vec.h"
 
-static v16 sigmoid(v16 x)
+V_INLINE vn sigmoid(vn x)
 {
-    return v_set(1.0f) / (v_set(1.0f) + v_exp(-x));
+    return 1.0f / (1.0f + n_exp(-x));
+}
+
+V_INLINE vn silu_times(vn gate, vn factor)
+{
+    return gate * sigmoid(gate) * factor;
+}
+
+/* The derivative of silu. */
+V_INLINE vn slope_times(vn gate, vn factor)
+{
+    vn s = sigmoid(gate);
+    return factor * (s * (1.0f + gate * (1.0f - s)));
 }
 
 static void swiglu_row(const float *gate, const float *up, float *y, int64_t n)
 {
     int64_t i = 0;
-    for (; i + V_LANES <= n; i += V_LANES) {
-        v16 g = v_load(gate + i);
-        v_store(y + i, g * sigmoid(g) * v_load(up + i));
-    }
-    v16 g = v_load_part(gate + i, n - i, 0.0f);
-    v_store_part(y + i, g * sigmoid(g) * v_load_part(up + i, n - i, 0.0f), n - i);
+    for (; i + V_LANES <= n; i += V_LANES)
+        v_store(y + i, V_MAP2(silu_times, v_load(gate + i), v_load(up + i)));
+    v16 g = v_load_part(gate + i, n - i, 0.0f), u = v_load_part(up + i, n - i, 0.0f);
+    v_store_part(y + i, V_MAP2(silu_times, g, u), n - i);
 }
 
 fv_err FV_CPU(swiglu)(fv_backend *backend, const fv_swiglu_args *args)
@@ -28,15 +38,6 @@ fv_err FV_CPU(swiglu)(fv_backend *backend, const fv_swiglu_args *args)
     return FV_OK;
 }
 
-/* dup and dgate of sixteen elements. */
-V_INLINE v16 grad(v16 dy, v16 g, v16 up, v16 *dgate)
-{
-    const v16 one = v_set(1.0f);
-    v16 s = sigmoid(g);
-    *dgate = dy * up * (s * (one + g * (one - s)));
-    return dy * (g * s);
-}
-
 typedef struct grad_rows {
     const float *dy, *gate, *up;
     float *dgate, *dup;
@@ -45,16 +46,15 @@ typedef struct grad_rows {
 static void swiglu_grad_row(grad_rows row, int64_t n)
 {
     int64_t i = 0;
-    v16 dgate, dup;
     for (; i + V_LANES <= n; i += V_LANES) {
-        dup = grad(v_load(row.dy + i), v_load(row.gate + i), v_load(row.up + i), &dgate);
-        v_store(row.dgate + i, dgate);
-        v_store(row.dup + i, dup);
+        v16 dy = v_load(row.dy + i), g = v_load(row.gate + i), u = v_mul(dy, v_load(row.up + i));
+        v_store(row.dgate + i, V_MAP2(slope_times, g, u));
+        v_store(row.dup + i, V_MAP2(silu_times, g, dy));
     }
-    dup = grad(v_load_part(row.dy + i, n - i, 0.0f), v_load_part(row.gate + i, n - i, 0.0f),
-               v_load_part(row.up + i, n - i, 0.0f), &dgate);
-    v_store_part(row.dgate + i, dgate, n - i);
-    v_store_part(row.dup + i, dup, n - i);
+    v16 dy = v_load_part(row.dy + i, n - i, 0.0f), g = v_load_part(row.gate + i, n - i, 0.0f);
+    v16 u = v_mul(dy, v_load_part(row.up + i, n - i, 0.0f));
+    v_store_part(row.dgate + i, V_MAP2(slope_times, g, u), n - i);
+    v_store_part(row.dup + i, V_MAP2(silu_times, g, dy), n - i);
 }
 
 fv_err FV_CPU(swiglu_grad)(fv_backend *backend, const fv_swiglu_grad_args *args)

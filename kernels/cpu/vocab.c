@@ -28,17 +28,21 @@ static const int32_t *mark_excluded(fv_tensor excluded, int64_t first, int64_t n
     return any ? mask : NULL;
 }
 
+V_INLINE vn drop(vn z, vn mask)
+{
+    return n_select((vni)mask, n_set(-INF), z);
+}
+
 /* Columns [from, from + 16) scaled; -inf where excluded and past the end. */
 V_INLINE v16 load_scaled(const chunk *c, int64_t from)
 {
     const float *p = c->logits + from;
     v16 z = c->n - from < V_LANES ? v_load_part(p, c->n - from, -INF) : v_load(p);
-    z = z * v_set(c->scale);
+    z = v_mul(z, v_set(c->scale));
     if (!c->mask)
         return z;
-    v16i mask;
-    memcpy(&mask, c->mask + from, sizeof mask);
-    return v_select(mask, v_set(-INF), z);
+    v16 mask = v_load((const float *)(c->mask + from));
+    return V_MAP2(drop, z, mask);
 }
 
 static float target_scaled(const chunk *c, fv_tensor targets, int64_t row)
@@ -49,22 +53,27 @@ static float target_scaled(const chunk *c, fv_tensor targets, int64_t row)
     return c->logits[j] * c->scale;
 }
 
+/* p log p over a common factor: 0 where p is. */
+V_INLINE vn weigh(vn e, vn below, vn sum)
+{
+    return n_fma(e, n_select(below == -INF, n_set(0.0f), below), sum);
+}
+
 static void chunk_stats(const chunk *c, float *part)
 {
-    const v16 none = v_set(-INF), zero = v_set(0.0f);
-    v16 top = none, sum = zero, weighted = zero;
+    v16 top = v_set(-INF), sum = v_set(0.0f), weighted = v_set(0.0f);
     for (int64_t i = 0; i < c->n; i += V_LANES)
         top = v_max(top, load_scaled(c, i));
     part[0] = v_max_lane(top);
     /* z is weighed as its distance below max, so that rounding of the sums does not scale with max. */
-    v16 shift = v_set(part[0] == -INF ? 0.0f : part[0]);
+    float shift = part[0] == -INF ? 0.0f : part[0];
     for (int64_t i = 0; i < c->n; i += V_LANES) {
-        v16 below = load_scaled(c, i) - shift, e = v_exp(below);
-        sum = sum + e;
-        weighted = v_fma(e, v_select(below == none, zero, below), weighted);
+        v16 below = v_sub(load_scaled(c, i), v_set(shift)), e = v_exp(below);
+        sum = v_add(sum, e);
+        weighted = V_MAP3(weigh, e, below, weighted);
     }
     part[1] = v_sum(sum);
-    part[2] = s_fma(shift[0], part[1], v_sum(weighted));
+    part[2] = s_fma(shift, part[1], v_sum(weighted));
 }
 
 /* What both passes over (chunk, row) share. Chunks go outside rows so that a thread marks each only once. */
@@ -113,31 +122,36 @@ fv_err FV_CPU(vocab_stats)(fv_backend *backend, const fv_vocab_stats_args *args)
     return FV_OK;
 }
 
-/* Replace z by coefficient * p; absent terms have weight 0. Where p is 0 so is the gradient, whatever log p.
- */
+/* What a row's gradient depends on; absent terms are 0. */
 typedef struct row_grad {
     float lse, dlogprob, entropy, dentropy;
 } row_grad;
 
-V_INLINE v16 spread(row_grad g, v16 z)
+/* The gradient by z of all but the target. Where p is 0 so is it, whatever log p. */
+V_INLINE vn spread(vn z, row_grad g)
 {
-    v16 log_p = z - v_set(g.lse), p = v_exp(log_p);
-    v16 pull = v_set(-g.dlogprob) - v_set(g.dentropy) * (log_p + v_set(g.entropy));
-    return v_select((p == v_set(0.0f)) | (z == v_set(-INF)), v_set(0.0f), p * pull);
+    vn log_p = z - g.lse, p = n_exp(log_p);
+    vn pull = -g.dlogprob - g.dentropy * (log_p + g.entropy);
+    return n_select((p == 0.0f) | (z == -INF), n_set(0.0f), p * pull);
 }
 
 static void chunk_grad(const chunk *c, row_grad g, int64_t target)
 {
-    const v16 scale = v_set(c->scale);
+#define SCALED_SPREAD(z) (c->scale * spread(z, g))
     int64_t i = 0, j = target - c->first;
     int hit = j >= 0 && j < c->n;
-    float z = hit ? c->logits[j] * c->scale : 0.0f;
-    for (; i + V_LANES <= c->n; i += V_LANES)
-        v_store(c->logits + i, scale * spread(g, load_scaled(c, i)));
-    if (i < c->n)
-        v_store_part(c->logits + i, scale * spread(g, load_scaled(c, i)), c->n - i);
+    float at_target = hit ? c->logits[j] * c->scale : 0.0f;
+    for (; i + V_LANES <= c->n; i += V_LANES) {
+        v16 z = load_scaled(c, i);
+        v_store(c->logits + i, V_MAP1(SCALED_SPREAD, z));
+    }
+    if (i < c->n) {
+        v16 z = load_scaled(c, i);
+        v_store_part(c->logits + i, V_MAP1(SCALED_SPREAD, z), c->n - i);
+    }
     if (hit && !(c->mask && c->mask[j]))
-        c->logits[j] = c->scale * (g.dlogprob + spread(g, v_set(z))[0]);
+        c->logits[j] = c->scale * (g.dlogprob + spread(n_set(at_target), g)[0]);
+#undef SCALED_SPREAD
 }
 
 fv_err FV_CPU(vocab_grad)(fv_backend *backend, const fv_vocab_grad_args *args)
