@@ -1,26 +1,22 @@
 /* The register tile of the matrix product: MR rows by NR columns of c stay in registers while k runs.
  *
- * vn is one register of the instruction set (two ymm to a v16 would cost GCC the registers). An operand
- * describes op(a) and op(b) alike: lines (rows of op(a), columns of op(b)) and steps along k; one of the two
- * strides is 1. */
+ * An operand describes op(a) and op(b) alike: lines (rows of op(a), columns of op(b)) and steps along k; one
+ * of the two strides is 1. */
 #ifndef FOVEA_KERNELS_CPU_GEMM_TILE_H
 #define FOVEA_KERNELS_CPU_GEMM_TILE_H
 
 #include "vec.h"
 
 #if defined(__AVX512F__)
-enum { VN = 16, MR = 14, NRV = 2 };
-typedef __m512 vn;
+enum { MR = 14, NRV = 2 };
 #    define MM(operation) _mm512_##operation##_ps
-#elif defined(__FMA__)
-enum { VN = 8, MR = 6, NRV = 2 };
-typedef __m256 vn;
+#elif defined(__AVX2__)
+enum { MR = 6, NRV = 2 };
 #    define MM(operation) _mm256_##operation##_ps
 #else
-enum { VN = 16, MR = 4, NRV = 1 };
-typedef v16 vn;
+enum { MR = 4, NRV = 4 };
 #endif
-enum { NR = VN * NRV };
+enum { VN = V_NATIVE, NR = VN * NRV };
 
 typedef struct operand {
     const float *at;
@@ -31,36 +27,6 @@ V_INLINE operand operand_from(operand x, int64_t i, int64_t k)
 {
     x.at += i * x.line + k * x.step;
     return x;
-}
-
-V_INLINE vn n_load(const float *p)
-{
-    vn r;
-    memcpy(&r, p, sizeof r);
-    return r;
-}
-
-V_INLINE void n_store(float *p, vn x)
-{
-    memcpy(p, &x, sizeof x);
-}
-
-V_INLINE vn n_set(float x)
-{
-#if defined(MM)
-    return MM(set1)(x);
-#else
-    return v_set(x);
-#endif
-}
-
-V_INLINE vn n_fma(vn a, vn b, vn c)
-{
-#if defined(MM)
-    return MM(fmadd)(a, b, c);
-#else
-    return v_fma(a, b, c);
-#endif
 }
 
 #if defined(MM)
@@ -93,8 +59,7 @@ V_INLINE void load_steps(const float *p, int64_t line, vn out[4])
     out[3] = MM(shuffle)(ab, cd, 0xee);
 #else
     for (int s = 0; s < 4; s++)
-        for (int i = 0; i < VN; i++)
-            out[s][i] = p[i * line + s];
+        out[s] = (vn){p[s], p[line + s], p[2 * line + s], p[3 * line + s]};
 #endif
 }
 
