@@ -79,16 +79,22 @@ TILE(6)
 #endif
 #if defined(__AVX512F__)
 TILE(7)
-TILE(8) TILE(9) TILE(10) TILE(11) TILE(12) TILE(13) TILE(14)
+TILE(8)
+TILE(9)
+TILE(10)
+TILE(11)
+TILE(12)
+TILE(13)
+TILE(14)
 #endif
 
-    static void (*const tiles[])(const tile *) = {
-        NULL,   tile_1, tile_2, tile_3,  tile_4,
+static void (*const tiles[])(const tile *) = {
+    NULL,   tile_1, tile_2, tile_3,  tile_4,
 #if defined(__FMA__)
-        tile_5, tile_6,
+    tile_5, tile_6,
 #endif
 #if defined(__AVX512F__)
-        tile_7, tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
+    tile_7, tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
 #endif
 };
 
