@@ -12,7 +12,8 @@
  *
  * Every front door fv_<op>(backend, &args) checks that the shapes agree (FV_ERR_SHAPE names operation,
  * tensor, found, expected), times the call and dispatches. Outputs may not overlap inputs unless a contract
- * says so. */
+ * says so. A tensor without elements is no work: its operation returns at once, sums over nothing excepted.
+ */
 #ifndef FOVEA_OPS_H
 #define FOVEA_OPS_H
 
