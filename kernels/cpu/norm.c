@@ -86,7 +86,7 @@ static void grad_weight(const fv_norm_grad_args *args, fv_cpu_range rows, fv_cpu
 }
 
 /* Rows go in blocks that stay in the cache between their two readers: dx shares out rows, dweight columns. */
-enum { GRAD_BLOCK_BYTES = 256 << 10 };
+enum { GRAD_BLOCK_BYTES = 4 << 20 };
 
 fv_err FV_CPU(norm_grad)(fv_backend *backend, const fv_norm_grad_args *args)
 {

@@ -7,21 +7,33 @@
 #include "vec.h"
 
 #define INF __builtin_inff()
-enum { MAX_DIGITS = 2048 };
+/* The digits of a key, highest first; the tallies of the first are kept four times over, since neighbours
+ * often fall on the same digit and would wait for each other. */
+enum { N_LEVELS = 3, MAX_DIGITS = 2048, TALLIES = 4 };
+static const struct {
+    int shift, n_digits;
+} levels[N_LEVELS] = {{21, 2048}, {10, 2048}, {0, 1024}};
 
 typedef struct row {
     float *z; /* (n) scaled logits; -inf for ids that are out */
     float *e; /* (n) exp(z - max) */
-    double *mass;
-    int64_t n; /* a multiple of 16 */
+    int32_t *ids;
+    double (*mass)[MAX_DIGITS]; /* (TALLIES, MAX_DIGITS) */
+    int64_t n;                  /* a multiple of 16 */
     float max;
 } row;
 
+enum { MASS_FLOATS = 2 * TALLIES * MAX_DIGITS };
+
 static row row_init(const fv_backend *backend, int64_t n)
 {
-    float *scratch = fv_cpu_scratch(backend, fv_cpu_thread());
+    float *scratch = fv_cpu_scratch(backend, fv_cpu_thread()), *z = scratch + MASS_FLOATS;
     int64_t room = (n + V_LANES - 1) / V_LANES * V_LANES;
-    return (row){scratch + 2 * MAX_DIGITS, scratch + 2 * MAX_DIGITS + room, (double *)scratch, room, 0.0f};
+    return (row){.z = z,
+                 .e = z + room,
+                 .ids = (int32_t *)(z + 2 * room),
+                 .mass = (double(*)[MAX_DIGITS])scratch,
+                 .n = room};
 }
 
 /* 1 where z is NaN, else as before. */
@@ -69,26 +81,29 @@ static void exponentials(row *r)
         v_store(r->e + i, v_exp(v_sub(v_load(r->z + i), max)));
 }
 
-/* Bits that order as floats do. */
-static uint32_t key_of(float z)
+/* Bits that order as floats do, and back. */
+V_INLINE uint32_t key_of(float z)
 {
     uint32_t bits;
     memcpy(&bits, &z, sizeof bits);
-    return bits >> 31 ? ~bits : bits | 0x80000000u;
+    return bits ^ ((uint32_t)((int32_t)bits >> 31) | 0x80000000u);
+}
+
+static float float_of(uint32_t key)
+{
+    uint32_t bits = key >> 31 ? key ^ 0x80000000u : ~key;
+    float z;
+    memcpy(&z, &bits, sizeof z);
+    return z;
 }
 
 /* What an id weighs: 1 each, or its probability. */
-static float weight_of(const row *r, int64_t i, int by_count)
+V_INLINE double weight_of(const row *r, int64_t i, int by_count)
 {
-    return by_count ? (r->z[i] > -INF ? 1.0f : 0.0f) : r->e[i];
+    return by_count ? (r->z[i] > -INF ? 1.0 : 0.0) : (double)r->e[i];
 }
 
-typedef struct cut {
-    uint32_t key; /* of the smallest logit that is kept */
-    double above; /* weight of the larger ones */
-} cut;
-
-/* Of n_digits masses from the top: the digit at which above + mass reaches target, or the lowest present. */
+/* Of masses from the top: the digit at which above + mass reaches target, or the lowest present. */
 static uint32_t crossing(const double *mass, int n_digits, double target, double *above)
 {
     int found = -1;
@@ -104,55 +119,77 @@ static uint32_t crossing(const double *mass, int n_digits, double target, double
     return (uint32_t)(found < 0 ? 0 : found);
 }
 
-static cut find_cut(const row *r, int by_count, double target)
+/* Weigh all ids by their first digit, find the digit that crosses and list its ids. */
+V_INLINE int64_t first_digit(const row *r, int by_count, double target, uint32_t *key, double *above)
 {
-    static const struct {
-        int shift, bits;
-    } level[] = {{21, 11}, {10, 11}, {0, 10}};
-    cut c = {0, 0.0};
-    for (int l = 0; l < 3; l++) {
-        int shift = level[l].shift, n_digits = 1 << level[l].bits;
-        memset(r->mass, 0, (size_t)n_digits * sizeof *r->mass);
-        for (int64_t i = 0; i < r->n; i++) {
-            uint32_t key = key_of(r->z[i]);
-            float weight = weight_of(r, i, by_count);
-            if (weight > 0.0f && (uint64_t)key >> (shift + level[l].bits) == c.key)
-                r->mass[key >> shift & (uint32_t)(n_digits - 1)] += (double)weight;
-        }
-        c.key = c.key << level[l].bits | crossing(r->mass, n_digits, target, &c.above);
+    const int shift = levels[0].shift;
+    memset(r->mass, 0, TALLIES * sizeof *r->mass);
+    for (int64_t i = 0; i < r->n; i += TALLIES)
+        for (int k = 0; k < TALLIES; k++)
+            r->mass[k][key_of(r->z[i + k]) >> shift] += weight_of(r, i + k, by_count);
+    for (int d = 0; d < MAX_DIGITS; d++)
+        r->mass[0][d] += r->mass[1][d] + r->mass[2][d] + r->mass[3][d];
+    *key = crossing(r->mass[0], levels[0].n_digits, target, above);
+    int64_t n = 0;
+    for (int64_t i = 0; i < r->n; i++) {
+        r->ids[n] = (int32_t)i;
+        n += key_of(r->z[i]) >> shift == *key;
     }
-    return c;
+    return n;
+}
+
+typedef struct cut {
+    float z;      /* the smallest logit that is kept */
+    double above; /* weight of the larger ones */
+} cut;
+
+V_INLINE cut find_cut(const row *r, int by_count, double target)
+{
+    uint32_t key;
+    double above = 0.0;
+    int64_t n = first_digit(r, by_count, target, &key, &above);
+    for (int l = 1; l < N_LEVELS; l++) {
+        const uint32_t shift = (uint32_t)levels[l].shift, n_digits = (uint32_t)levels[l].n_digits;
+        memset(r->mass[0], 0, sizeof r->mass[0]);
+        for (int64_t i = 0; i < n; i++) {
+            uint32_t digits = key_of(r->z[r->ids[i]]) >> shift;
+            if (digits / n_digits == key)
+                r->mass[0][digits % n_digits] += weight_of(r, r->ids[i], by_count);
+        }
+        key = key * n_digits + crossing(r->mass[0], (int)n_digits, target, &above);
+    }
+    return (cut){float_of(key), above};
+}
+
+static void put_out(row *r, int64_t i)
+{
+    r->z[i] = -INF;
+    r->e[i] = 0.0f;
 }
 
 /* Keep the largest logits, ties by the lower id, until their weights reach target; at least one. */
-static void keep_largest(row *r, int by_count, double target)
+V_INLINE void keep_largest(row *r, int by_count, double target)
 {
     cut c = find_cut(r, by_count, target);
-    int any_tie = 0;
+    int any = 0;
     for (int64_t i = 0; i < r->n; i++) {
-        uint32_t key = key_of(r->z[i]);
-        int keep = key > c.key;
-        if (key == c.key && (!any_tie || c.above < target)) {
-            c.above += (double)weight_of(r, i, by_count);
-            keep = any_tie = 1;
-        }
-        if (!keep) {
-            r->z[i] = -INF;
-            r->e[i] = 0.0f;
-        }
+        r->e[i] = r->z[i] < c.z ? 0.0f : r->e[i];
+        r->z[i] = r->z[i] < c.z ? -INF : r->z[i];
+    }
+    for (int64_t i = 0; i < r->n; i++) {
+        if (r->z[i] != c.z)
+            continue;
+        if (any && c.above >= target)
+            put_out(r, i);
+        else
+            c.above += weight_of(r, i, by_count);
+        any = 1;
     }
 }
 
-static void keep_top_p(row *r, float top_p)
+static void keep_top_k(row *r, int top_k)
 {
-    double total = 0.0;
-    for (int64_t i = 0; i < r->n; i++)
-        total += (double)r->e[i];
-    /* All ids below this together weigh less than what may be left out: not worth a search. */
-    float least = (float)(0.5 * (1.0 - (double)top_p) * total / (double)r->n);
-    for (int64_t i = 0; i < r->n; i++)
-        r->e[i] = r->e[i] < least ? 0.0f : r->e[i];
-    keep_largest(r, 0, (double)top_p * total);
+    keep_largest(r, 1, (double)top_k);
 }
 
 static double chunk_mass(const float *e, int64_t n)
@@ -163,23 +200,40 @@ static double chunk_mass(const float *e, int64_t n)
     return (double)v_sum(sum);
 }
 
+static int64_t n_chunks(const row *r)
+{
+    return (r->n + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK;
+}
+
+/* Sums of e over each chunk, and over all. */
+static double chunk_masses(const row *r, double *mass)
+{
+    double total = 0.0;
+    for (int64_t c = 0; c < n_chunks(r); c++) {
+        int64_t from = c * FV_VOCAB_CHUNK, n = r->n - from;
+        mass[c] = chunk_mass(r->e + from, n < FV_VOCAB_CHUNK ? n : FV_VOCAB_CHUNK);
+        total += mass[c];
+    }
+    return total;
+}
+
+static void keep_top_p(row *r, float top_p)
+{
+    keep_largest(r, 0, (double)top_p * chunk_masses(r, r->mass[0]));
+}
+
 /* The first id whose distribution function passes uniform: its chunk first, then the id within. */
 static int32_t invert(const row *r, float uniform)
 {
-    int64_t n_chunks = (r->n + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK, found = 0;
-    double total = 0.0, before = 0.0, passed = 0.0;
-    for (int64_t c = 0; c < n_chunks; c++) {
-        int64_t from = c * FV_VOCAB_CHUNK, n = r->n - from;
-        r->mass[c] = chunk_mass(r->e + from, n < FV_VOCAB_CHUNK ? n : FV_VOCAB_CHUNK);
-        total += r->mass[c];
-    }
-    double bound = (double)uniform * total;
-    for (int64_t c = 0; c < n_chunks && passed <= bound; c++) {
-        if (r->mass[c] > 0.0) {
+    double *mass = r->mass[0], before = 0.0, passed = 0.0;
+    double bound = (double)uniform * chunk_masses(r, mass);
+    int64_t found = 0;
+    for (int64_t c = 0; c < n_chunks(r) && passed <= bound; c++) {
+        if (mass[c] > 0.0) {
             found = c;
             before = passed;
         }
-        passed += r->mass[c];
+        passed += mass[c];
     }
     int64_t id = 0, from = found * FV_VOCAB_CHUNK;
     for (int64_t i = from; i < r->n && i < from + FV_VOCAB_CHUNK && before <= bound; i++) {
@@ -195,7 +249,7 @@ static int32_t draw(row *r, const fv_sample_args *args, float uniform)
         return first_equal(r, r->max);
     exponentials(r);
     if (args->top_k > 0 && args->top_k < args->logits.dim[1])
-        keep_largest(r, 1, (double)args->top_k);
+        keep_top_k(r, args->top_k);
     if (args->top_p < 1.0f)
         keep_top_p(r, args->top_p);
     return invert(r, uniform);
@@ -204,7 +258,7 @@ static int32_t draw(row *r, const fv_sample_args *args, float uniform)
 fv_err FV_CPU(sample)(fv_backend *backend, const fv_sample_args *args)
 {
     int64_t rows = args->logits.dim[0], n = args->logits.dim[1], bad = rows;
-    const int64_t most = (FV_CPU_SCRATCH_BYTES / (int64_t)sizeof(float) - 2 * MAX_DIGITS) / 2 - V_LANES;
+    const int64_t most = (FV_CPU_SCRATCH_BYTES / (int64_t)sizeof(float) - MASS_FLOATS) / 3 - V_LANES;
     FV_CHECK(n <= most, FV_ERR_UNSUPPORTED, "sample: %lld logits in a row, at most %lld fit the scratch",
              (long long)n, (long long)most);
 #pragma omp parallel for num_threads(backend->n_threads) reduction(min : bad) if (rows * n > FV_CPU_SERIAL)

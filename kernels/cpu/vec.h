@@ -82,7 +82,11 @@ V_INLINE vn n_fma(vn a, vn b, vn c)
 /* Lanes of ones in mask, as comparisons give, choose a, lanes of zeros b. */
 V_INLINE vn n_select(vni mask, vn a, vn b)
 {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+    return (vn)_mm256_blendv_ps((__m256)b, (__m256)a, (__m256)mask);
+#else
     return (vn)((mask & (vni)a) | (~mask & (vni)b));
+#endif
 }
 
 V_INLINE vn n_max(vn a, vn b)
@@ -213,10 +217,9 @@ V_INLINE vn n_exp(vn x)
     p = n_fma(p, r, n_set(0x1.fffffcp-2f));
     p = n_fma(p, r, n_set(1.0f));
     p = n_fma(p, r, n_set(1.0f));
-    vn y = (vn)((vnu)p + (bits << 23));
+    vn y = p * (vn)((bits << 23) + 0x3f800000); /* a product, so that NaN stays */
     y = n_select(x < n_set(-87.3f), n_set(0.0f), y);
-    y = n_select(x > n_set(88.3f), n_set(__builtin_inff()), y);
-    return n_select(x != x, x, y);
+    return n_select(x > n_set(88.3f), n_set(__builtin_inff()), y);
 }
 
 /* log(x), within 1.0 ulp for every x > 0, subnormal too; -inf for 0, inf for inf, NaN below 0. With x = 2^e
