@@ -82,15 +82,13 @@ static float float_of(uint32_t bits)
     return value;
 }
 
-/* fp16 has 5 exponent bits with bias 15: rebias by 112, by another 112 for infinity and NaN. A subnormal is a
- * multiple of 2^-24, the spacing of fp32 in [0.5, 1), so that adding and taking away 0.5 scales it exactly.
- */
+/* fp16 has 5 exponent bits with bias 15: its bits, read as fp32, are the number times 2^-112, subnormal or
+ * not; infinity and NaN get all exponent bits. */
 static inline float decode_f16(uint16_t half)
 {
-    uint32_t size = half & 0x7fffu;
-    uint32_t normal = (size << 13) + (112u << 23) + (size >= 0x7c00u ? 112u << 23 : 0);
-    uint32_t subnormal = bits_of(float_of(0x3f000000u | size) - 0.5f);
-    return float_of((size < 0x400u ? subnormal : normal) | (uint32_t)(half & 0x8000u) << 16);
+    uint32_t size = half & 0x7fffu, sign = (uint32_t)(half & 0x8000u) << 16;
+    uint32_t bits = bits_of(float_of(size << 13) * 0x1p112f);
+    return float_of(bits | (size >= 0x7c00u ? 0x7f800000u : 0) | sign);
 }
 
 static inline uint16_t encode_bf16(float value)
