@@ -34,7 +34,7 @@ say "a tiny model with random weights, and its first words"
 mkdir -p build/quickstart
 [ -e $model/model.safetensors ] ||
     run $fovea init --shape configs/model/tiny-vl.yaml --out $model --seed 1
-run $fovea generate --model $model --image tests/data/quickstart.png --prompt "What is in this image?" \
+run $fovea generate --model $model --image tests/data/golden/images/two_col_40902.png --prompt "Which bar is higher?" \
     --max-tokens 32
 
 say "done in $SECONDS s. Next: '$fovea --help', and the same commands with a Qwen2.5-VL folder (README.md)"
