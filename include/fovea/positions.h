@@ -3,19 +3,8 @@
 #ifndef FOVEA_POSITIONS_H
 #define FOVEA_POSITIONS_H
 
+#include "fovea/grid.h"
 #include "fovea/shape.h"
-
-/* A grid of patches: frames, rows, columns (image_grid_thw). Rows and columns are multiples of merge. */
-typedef struct fv_grid {
-    int32_t t, h, w;
-} fv_grid;
-
-/* Patches of a grid, and tokens of the decoder (after merging merge x merge). */
-int64_t fv_grid_patches(fv_grid grid);
-int64_t fv_grid_tokens(fv_grid grid, int merge);
-
-/* FV_ERR_ARGUMENT names image i if a side is not positive or not a multiple of merge. */
-fv_err fv_grid_check(const fv_grid *grids, int n, int merge);
 
 /* Positions (3, n) of n more tokens of a sequence whose next free position is *next (0 for a new one): row r
  * of out starts at out + r * stride. A text token takes *next in all rows. Image tokens (shape->image_id)

@@ -3,6 +3,7 @@
 #ifndef FOVEA_PROCESSOR_H
 #define FOVEA_PROCESSOR_H
 
+#include "fovea/grid.h"
 #include "fovea/image.h"
 
 typedef struct fv_processor {
@@ -25,20 +26,16 @@ void fv_processor_init(fv_processor *out);
  * that makes no sense FV_ERR_FORMAT. Keys that do not bear on pixels are not looked at. */
 fv_err fv_processor_load(const char *folder, fv_processor *out);
 
-typedef struct fv_patch_grid {
-    int t, h, w; /* patches: image_grid_thw; t is 1, h and w are multiples of merge */
-} fv_patch_grid;
-
-/* How an image of these sizes is cut. Both sides are rounded to a multiple of patch * merge, then scaled if
- * the pixels are more than max_pixels or fewer than min_pixels. Sides more than 200 times apart are
+/* How an image of these sizes is cut (t is 1). Both sides are rounded to a multiple of patch * merge, then
+ * scaled if the pixels are more than max_pixels or fewer than min_pixels. Sides more than 200 times apart are
  * FV_ERR_UNSUPPORTED; so is, without do_resize, a side that is no multiple. */
-fv_err fv_processor_grid(const fv_processor *p, int width, int height, fv_patch_grid *out);
+fv_err fv_processor_grid(const fv_processor *p, int width, int height, fv_grid *out);
 
-/* P = t * h * w patches of D = 3 * temporal_patch * patch * patch numbers each. */
-int64_t fv_processor_n_patches(const fv_patch_grid *grid);
+/* Numbers of a patch: D = 3 * temporal_patch * patch * patch. */
 int64_t fv_processor_patch_size(const fv_processor *p);
 
-/* Resize and cut: out is (P, D), the caller's. Patches go merge block by merge block, row by row, inside
+/* Resize and cut: out is (P, D), P = fv_grid_patches of its grid, the
+ * caller's. Patches go merge block by merge block, row by row, inside
  * a block row by row too; D is (channel, temporal_patch, patch, patch). The float form is rescaled and
  * normalised; the uint8_t form holds the resized pixels as they are. */
 fv_err fv_processor_run(const fv_processor *p, const fv_image *image, float *out);

@@ -25,7 +25,7 @@ static sides fit(const fv_processor *p, double height, double width)
     return s;
 }
 
-fv_err fv_processor_grid(const fv_processor *p, int width, int height, fv_patch_grid *out)
+fv_err fv_processor_grid(const fv_processor *p, int width, int height, fv_grid *out)
 {
     enum { MAX_RATIO = 200 };
     FV_CHECK(width > 0 && height > 0, FV_ERR_ARGUMENT, "an image of %d x %d pixels", width, height);
@@ -41,13 +41,8 @@ fv_err fv_processor_grid(const fv_processor *p, int width, int height, fv_patch_
     FV_CHECK(s.height * s.width <= FV_IMAGE_MAX_PIXELS, FV_ERR_UNSUPPORTED,
              "image of %d x %d pixels would become %.0f x %.0f; lower min_pixels and max_pixels", width,
              height, s.width, s.height);
-    *out = (fv_patch_grid){.t = 1, .h = (int)s.height / p->patch, .w = (int)s.width / p->patch};
+    *out = (fv_grid){.t = 1, .h = (int)s.height / p->patch, .w = (int)s.width / p->patch};
     return FV_OK;
-}
-
-int64_t fv_processor_n_patches(const fv_patch_grid *grid)
-{
-    return (int64_t)grid->t * grid->h * grid->w;
 }
 
 int64_t fv_processor_patch_size(const fv_processor *p)
@@ -132,7 +127,7 @@ static fv_err cut(const fv_processor *p, const fv_image *image, const target *t)
 
 static fv_err run(const fv_processor *p, const fv_image *image, const target *t)
 {
-    fv_patch_grid grid;
+    fv_grid grid;
     FV_TRY(fv_processor_grid(p, image->width, image->height, &grid));
     int width = grid.w * p->patch, height = grid.h * p->patch;
     if (width == image->width && height == image->height)

@@ -41,7 +41,7 @@ static void check_golden(const fv_json *row)
 {
     fv_processor p;
     fv_image image;
-    fv_patch_grid grid;
+    fv_grid grid;
     const char *file = NULL, *hash = NULL;
     char path[PATH_MAX], found[65];
     fv_processor_init(&p);
@@ -55,7 +55,7 @@ static void check_golden(const fv_json *row)
     const fv_json *thw = fv_json_get(row, "grid_thw");
     assert_true(integer_at(thw, 0) == grid.t && integer_at(thw, 1) == grid.h && integer_at(thw, 2) == grid.w);
 
-    size_t n = (size_t)(fv_processor_n_patches(&grid) * fv_processor_patch_size(&p));
+    size_t n = (size_t)(fv_grid_patches(grid) * fv_processor_patch_size(&p));
     uint8_t *pixels = malloc(n);
     float *values = malloc(n * sizeof *values);
     assert_true(pixels && values);
@@ -96,7 +96,7 @@ static void golden_grids(void **state)
     for (size_t i = 0; i < fv_json_size(rows); i++) {
         const fv_json *r = fv_json_at(rows, i);
         fv_processor p;
-        fv_patch_grid grid;
+        fv_grid grid;
         fv_processor_init(&p);
         p.min_pixels = integer_at(r, 2);
         p.max_pixels = integer_at(r, 3);
@@ -111,7 +111,7 @@ static void refuses_impossible_sizes(void **state)
 {
     (void)state;
     fv_processor p;
-    fv_patch_grid grid;
+    fv_grid grid;
     fv_processor_init(&p);
     assert_ok(fv_processor_grid(&p, 200, 1, &grid));
     assert_fails(fv_processor_grid(&p, 201, 1, &grid), FV_ERR_UNSUPPORTED, "201 x 1");

@@ -154,6 +154,7 @@ static void test_rewriting_keeps_bits_and_files(void **state)
 }
 
 typedef struct counter {
+    const fv_param_list *list;
     int n_calls, fail_at;
     float value;
 } counter;
@@ -161,8 +162,9 @@ typedef struct counter {
 static fv_err count_rows(void *context, int param, int64_t first, int64_t n, float *out)
 {
     counter *calls = context;
-    (void)param, (void)first, (void)n;
-    out[0] = calls->value;
+    (void)first;
+    for (int64_t i = 0; i < n * calls->list->items[param].cols; i++)
+        out[i] = i == 0 ? calls->value : 0.0f;
     FV_CHECK(calls->n_calls++ != calls->fail_at, FV_ERR_COMM, "a rank is lost");
     return FV_OK;
 }
@@ -170,6 +172,9 @@ static fv_err count_rows(void *context, int param, int64_t first, int64_t n, flo
 static fv_err write_counted(const char *name, counter *calls, int writes)
 {
     fv_model_shape shape = tiny_shape(FV_FAMILY_QWEN2, 0);
+    fv_param_list list;
+    assert_ok(fv_param_list_init(&list, &shape));
+    calls->list = &list;
     fv_folder_write_args args = {.shape = &shape,
                                  .generation = &tiny_generation,
                                  .style = FV_FOLDER_V4,
@@ -178,7 +183,9 @@ static fv_err write_counted(const char *name, counter *calls, int writes)
                                  .writes = writes,
                                  .rows = count_rows,
                                  .context = calls};
-    return fv_folder_write(temp_path(name), &args);
+    fv_err err = fv_folder_write(temp_path(name), &args);
+    fv_param_list_fini(&list);
+    return err;
 }
 
 /* A rank that cannot write, or does not, makes the same calls as one that can. */
