@@ -1,5 +1,6 @@
 # Every tests/fuzz/NAME.c is a libFuzzer target, run for a few seconds as the test fuzz/NAME. Its seeds are
-# in tests/fuzz/corpus/NAME; what it finds lands beside the program in the build tree.
+# in tests/fuzz/corpus/NAME, those of the target image in tests/data/images; what it finds lands beside the
+# program in the build tree.
 if(NOT CMAKE_C_COMPILER_ID MATCHES Clang)
   message(FATAL_ERROR "FOVEA_FUZZ needs clang as the C compiler, found ${CMAKE_C_COMPILER_ID}: "
     "use the preset fuzz")
@@ -11,7 +12,9 @@ foreach(source IN LISTS sources)
   set(found ${CMAKE_CURRENT_BINARY_DIR}/fuzz/${stem})
   set(seeds ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${stem})
   file(MAKE_DIRECTORY ${found}/corpus ${found}/crash)
-  if(NOT EXISTS ${seeds})
+  if(stem STREQUAL image)
+    set(seeds ${CMAKE_CURRENT_SOURCE_DIR}/data/images)
+  elseif(NOT EXISTS ${seeds})
     set(seeds "")
   endif()
   add_executable(fuzz_${stem} EXCLUDE_FROM_ALL ${source})
