@@ -7,8 +7,7 @@
 #    include <omp.h>
 #endif
 
-#define DECLARE(isa, op) \
-    __attribute__((weak)) fv_err fv_cpu_##op##_##isa(fv_backend *, const fv_##op##_args *);
+#define DECLARE(isa, op) fv_err fv_cpu_##op##_##isa(fv_backend *, const fv_##op##_args *);
 #define FV_OP(op, fields) DECLARE(avx512, op) DECLARE(avx2, op) DECLARE(portable, op)
 #include "fovea/ops.def"
 #undef FV_OP
