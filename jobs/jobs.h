@@ -7,6 +7,7 @@
 
 /* X(name, one line of help). The function is fv_job_<name>. */
 #define FV_JOB_LIST(X)                                                                \
+    X(generate, "answer a question, about images if there are any")                   \
     X(init, "make a model folder with random weights from a shape")                   \
     X(export, "write a model folder again, in another number format or form")         \
     X(doctor, "tell what this machine has for fovea, and what is missing")            \

@@ -264,7 +264,7 @@ static fv_err write_greedy(probe *p)
                                         .grids = (const fv_grid *)p->grids,
                                         .n_images = p->n_images,
                                         .pixels = p->pixels},
-                             .sampling = {.top_p = 1.0f},
+                             .sampling = {.top_p = 1.0f, .repetition_penalty = 1.0f},
                              .max_tokens = p->options->greedy,
                              .ignore_stop = 1,
                              .chunk = 512,
@@ -326,20 +326,20 @@ static fv_err run(probe *p)
     return options->steps ? write_steps(p) : FV_OK;
 }
 
-static fv_err release(probe *p, fv_err err)
+static int finish(probe *p, fv_err err)
 {
     fv_vision_pass_destroy(p->vision);
     fv_text_pass_destroy(p->text);
     fv_workspace_fini(&p->work);
     if (p->grads.flat.data)
         fv_model_free_weights(p->runtime.model, &p->grads);
-    fv_runtime_close(&p->runtime);
     free(p->ids);
     free(p->grids);
     free(p->positions);
     free(p->pixels);
     fv_err closed = fv_hdf5_close(p->in);
-    return err != FV_OK ? (fv_hdf5_close(p->out), err) : closed != FV_OK ? closed : fv_hdf5_close(p->out);
+    fv_err written = fv_hdf5_close(p->out);
+    return fv_runtime_finish(&p->runtime, err != FV_OK ? err : closed != FV_OK ? closed : written);
 }
 
 /* The command line. */
@@ -448,5 +448,5 @@ int fv_job_probe(int argc, char **argv)
     probe_options options = {.greedy = 24, .lr = 1e-3, .adamw = {0.9f, 0.999f, 1e-8f, 0.01f, 1.0f}};
     argp_parse(&argp, argc, argv, 0, NULL, &options);
     probe p = {.options = &options};
-    return fv_job_finish(release(&p, run(&p)));
+    return finish(&p, run(&p));
 }

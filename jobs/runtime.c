@@ -1,5 +1,7 @@
 #include "runtime.h"
 
+#include "jobs.h"
+
 #include "fovea/log.h"
 
 #include <errno.h>
@@ -42,16 +44,31 @@ fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *chosen)
 {
     FV_TRY(fv_comm_world(&runtime->world));
     fv_log_init(runtime->world->rank, FV_LOG_INFO);
-    FV_TRY(fv_backend_cpu_create(chosen->kernels, chosen->threads, &runtime->backend));
+    FV_TRY(fv_comm_agree(runtime->world,
+                         fv_backend_cpu_create(chosen->kernels, chosen->threads, &runtime->backend)));
     return fv_model_open(runtime->backend, runtime->world, chosen->model, &runtime->model);
 }
 
-void fv_runtime_close(fv_runtime *runtime)
+static int report(const fv_runtime *runtime, fv_err err)
 {
+    if (err == FV_OK)
+        return 0;
+    fv_error_scope scope = fv_error_scope_get();
+    if (scope != FV_ERROR_AGREED_OTHER)
+        fv_job_finish(err);
+    if (scope == FV_ERROR_OWN && runtime->world && runtime->world->size > 1)
+        fv_comm_abort(runtime->world, FV_EXIT_FAILED);
+    return FV_EXIT_FAILED;
+}
+
+int fv_runtime_finish(fv_runtime *runtime, fv_err err)
+{
+    int status = report(runtime, err);
     fv_model_destroy(runtime->model);
     fv_backend_destroy(runtime->backend);
     fv_comm_destroy(runtime->world);
     *runtime = (fv_runtime){0};
+    return status;
 }
 
 long fv_parse_integer(struct argp_state *state, const char *option, const char *text, long low, long high)

@@ -23,7 +23,11 @@ typedef struct fv_runtime {
 
 /* Starts as {0}. Collective over all processes. */
 fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *options);
-void fv_runtime_close(fv_runtime *runtime);
+
+/* End a program: report err, close the runtime, return the exit status. A failure that all ranks know is
+ * printed by the rank where it happened; one that only this rank knows ends all processes, which wait for it
+ * in a collective. */
+int fv_runtime_finish(fv_runtime *runtime, fv_err err);
 
 /* Parse a whole number in [low, high] or a real number; argp_error (which ends the program) names the option.
  */

@@ -122,13 +122,10 @@ static fv_err read_ids(const fv_tokenizer *t, const char *text, fv_tokens *token
         errno = 0;
         long id = strtol(text, &end, 10);
         int length = (int)strcspn(text, between);
-        FV_CHECK(end == text + length && errno == 0 && id >= 0 &&
-                         id<fv_tokenizer_size(t), FV_ERR_ARGUMENT,
-                            "standard input: \"%.*s\" is not a token id, expected a number from 0 to %d",
-                            length> 40
-                     ? 40
-                     : length,
-                 text, fv_tokenizer_size(t) - 1);
+        int is_id = end == text + length && errno == 0 && id >= 0 && id < fv_tokenizer_size(t);
+        FV_CHECK(is_id, FV_ERR_ARGUMENT,
+                 "standard input: \"%.*s\" is not a token id, expected a number from 0 to %d",
+                 length < 40 ? length : 40, text, fv_tokenizer_size(t) - 1);
         FV_TRY(fv_tokens_push(tokens, (int32_t)id));
         text = end;
     }

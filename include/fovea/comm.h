@@ -58,8 +58,8 @@ fv_err fv_comm_all_reduce_f32(fv_comm *comm, float *data, size_t n);
 fv_err fv_comm_all_reduce_f64(fv_comm *comm, double *data, size_t n);
 
 /* Every rank passes its own outcome and all return the worst (the lowest code; the lowest rank among equals),
- * with the sentence of the rank that had it, prefixed by its number on the others. Ends every stage that can
- * fail on one rank. */
+ * with the sentence of the rank that had it, prefixed by its number on the others, and the scope set
+ * (error.h). Ends every stage that can fail on one rank. */
 fv_err fv_comm_agree(fv_comm *comm, fv_err err);
 
 /* Local, also before any group exists: the MPI library and the standard it follows, as text cut at size. */

@@ -46,6 +46,15 @@ fv_err fv_error_prefix(fv_err code, const char *format, ...) __attribute__((form
 const char *fv_error_text(void);
 const char *fv_error_trace(void);
 
+/* Who knows of the recorded failure. Anything recorded is OWN until fv_comm_agree says otherwise. */
+typedef enum fv_error_scope {
+    FV_ERROR_OWN,         /* this rank alone, or there is only one */
+    FV_ERROR_AGREED,      /* every rank; it happened on this one */
+    FV_ERROR_AGREED_OTHER /* every rank; it happened on another */
+} fv_error_scope;
+fv_error_scope fv_error_scope_get(void);
+void fv_error_scope_set(fv_error_scope scope);
+
 /* Record a failure: return FV_FAIL(FV_ERR_IO, "cannot read %s", path); */
 #define FV_FAIL(code, ...) (fv_error_set(__func__, __VA_ARGS__), (code))
 

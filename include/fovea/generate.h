@@ -17,14 +17,16 @@ typedef struct fv_prompt {
 } fv_prompt;
 
 typedef struct fv_sampling {
-    float temperature; /* 0 takes the likeliest token */
-    int top_k;         /* 0 = all */
-    float top_p;       /* 1 = all */
+    float temperature;        /* 0 takes the likeliest token */
+    int top_k;                /* 0 = all */
+    float top_p;              /* 1 = all */
+    float repetition_penalty; /* 1 = none: logits of tokens in the prompt or answer so far are divided by it
+                                 if positive, else multiplied (CTRL, Keskar et al., 2019) */
     uint64_t seed;
 } fv_sampling;
 
-/* Receives each token as it is drawn, with its log-prob under softmax(logits / temperature) (temperature 0:
- * of the plain logits). Anything but FV_OK ends the generation and is returned. */
+/* Receives each token as it is drawn, with its log-prob under softmax(logits / temperature) after the
+ * penalty (temperature 0: of the plain logits). Anything but FV_OK ends the generation and is returned. */
 typedef fv_err (*fv_token_sink)(void *context, int32_t id, float logprob);
 
 typedef struct fv_generate_args {
@@ -40,7 +42,7 @@ typedef struct fv_generate_args {
 typedef enum fv_finish { FV_FINISH_STOP, FV_FINISH_LENGTH } fv_finish;
 
 /* FV_ERR_ARGUMENT: an empty prompt, one that with max_tokens exceeds the model's positions, image tokens that
- * do not match the grids. */
+ * do not match the grids, tokens outside the vocabulary, settings that make no sense. */
 fv_err fv_generate(fv_model *model, const fv_generate_args *args, fv_finish *finish);
 
 #endif

@@ -24,6 +24,10 @@ fv_err fv_head_take(const fv_model *model, int64_t n, int64_t n_excluded, fv_are
 fv_err fv_head_forward(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const int32_t *targets,
                        const int32_t *excluded, float inv_temperature);
 
+/* The same of pass->targets, already there, from whole logits (n, V) as fv_model_logits gives them: the same
+ * bits as fv_head_forward. Local. */
+fv_err fv_head_from_logits(fv_model *model, fv_head_pass *pass, fv_tensor logits, float inv_temperature);
+
 /* Given the gradients of logprob and, unless absent, of entropy (n): dhidden (n, C) is written, that of the
  * head added to grads. inv_temperature as in the forward pass. */
 typedef struct fv_head_grad_args {

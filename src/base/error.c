@@ -9,6 +9,7 @@ enum { TEXT_BYTES = 1024, TRACE_BYTES = 512 };
 static _Thread_local struct {
     char text[TEXT_BYTES];
     char trace[TRACE_BYTES];
+    fv_error_scope scope;
 } record;
 
 const char *fv_err_name(fv_err code)
@@ -30,6 +31,7 @@ void fv_error_set(const char *function, const char *format, ...)
     vsnprintf(record.text, sizeof record.text, format, args);
     va_end(args);
     snprintf(record.trace, sizeof record.trace, "%s", function);
+    record.scope = FV_ERROR_OWN;
 }
 
 fv_err fv_error_pass(fv_err code, const char *function)
@@ -51,6 +53,16 @@ fv_err fv_error_prefix(fv_err code, const char *format, ...)
         snprintf(record.text + used, sizeof record.text - (size_t)used, ": %.*s", TEXT_BYTES - 3 - used,
                  sentence);
     return code;
+}
+
+fv_error_scope fv_error_scope_get(void)
+{
+    return record.scope;
+}
+
+void fv_error_scope_set(fv_error_scope scope)
+{
+    record.scope = scope;
 }
 
 const char *fv_error_text(void)

@@ -133,7 +133,10 @@ fv_err fv_comm_agree(fv_comm *comm, fv_err err)
     if (comm->rank == worst)
         snprintf(sentence, sizeof sentence, "%s", fv_error_text());
     FV_TRY(comm->table->broadcast(comm, sentence, sizeof sentence, worst));
-    return comm->rank == worst ? err : FV_FAIL(outcome, "rank %d: %s", worst, sentence);
+    if (comm->rank != worst)
+        fv_error_set(__func__, "rank %d: %s", worst, sentence);
+    fv_error_scope_set(comm->rank == worst ? FV_ERROR_AGREED : FV_ERROR_AGREED_OTHER);
+    return outcome;
 }
 
 void fv_comm_abort(fv_comm *comm, int status)

@@ -1,6 +1,7 @@
 #include "fovea/generate.h"
 
 #include "fovea/cache.h"
+#include "fovea/head.h"
 #include "fovea/rng.h"
 #include "fovea/workspace.h"
 
@@ -17,14 +18,17 @@ typedef struct generation {
     fv_tensor features; /* (N, C) of all images */
     fv_cache *cache;
     fv_cache_sequence sequence;
-    int32_t *positions;                    /* (3, prompt.n) */
-    int32_t next;                          /* position of the next token */
-    int32_t *slots;                        /* (chunk) */
-    int32_t *spans;                        /* (pages, 2) */
-    int32_t *chunk_positions;              /* (3, chunk) */
-    size_t text_mark;                      /* what the draw's own tensors leave of the workspace */
-    fv_tensor uniform, id, parts, logprob; /* (1), I32 (1), (P, 1, 4), (1) */
-    fv_tensor logits;                      /* (1, V) of the last token */
+    int32_t *positions;       /* (3, prompt.n) */
+    int32_t next;             /* position of the next token */
+    int32_t *slots;           /* (chunk) */
+    int32_t *spans;           /* (pages, 2) */
+    int32_t *chunk_positions; /* (3, chunk) */
+    size_t text_mark;         /* what the draw's own tensors leave of the workspace */
+    fv_tensor uniform;        /* (1) */
+    fv_head_pass head;        /* its target is the token drawn */
+    fv_tensor logits;         /* (1, V) of the last token */
+    uint8_t *is_seen;         /* (V): in the prompt or the answer so far */
+    float *host_logits;       /* (V) */
 } generation;
 
 static int64_t total_tokens(const fv_generate_args *args)
@@ -32,10 +36,33 @@ static int64_t total_tokens(const fv_generate_args *args)
     return args->prompt.n + args->max_tokens;
 }
 
+static fv_err check_sampling(const fv_sampling *how)
+{
+    FV_CHECK(how->temperature >= 0, FV_ERR_ARGUMENT, "a temperature of %g; 0 or more", how->temperature);
+    FV_CHECK(how->top_k >= 0, FV_ERR_ARGUMENT, "top_k of %d; 0 (all) or more", how->top_k);
+    FV_CHECK(how->top_p > 0 && how->top_p <= 1, FV_ERR_ARGUMENT, "top_p of %g; above 0, at most 1",
+             how->top_p);
+    FV_CHECK(how->repetition_penalty > 0, FV_ERR_ARGUMENT, "a repetition penalty of %g; above 0",
+             how->repetition_penalty);
+    return FV_OK;
+}
+
+static fv_err check_prompt(const fv_prompt *prompt, int vocab)
+{
+    FV_CHECK(prompt->n > 0, FV_ERR_ARGUMENT, "the prompt is empty");
+    for (int64_t i = 0; i < prompt->n; i++)
+        FV_CHECK(prompt->ids[i] >= 0 && prompt->ids[i] < vocab, FV_ERR_ARGUMENT,
+                 "token %lld of the prompt is %d, but the model's vocabulary has %d: the tokenizer is of "
+                 "another model",
+                 (long long)i, prompt->ids[i], vocab);
+    return FV_OK;
+}
+
 static fv_err check(const fv_model *model, const fv_generate_args *args)
 {
     int limit = fv_model_shape_of(model)->text.max_positions;
-    FV_CHECK(args->prompt.n > 0, FV_ERR_ARGUMENT, "the prompt is empty");
+    FV_TRY(check_sampling(&args->sampling));
+    FV_TRY(check_prompt(&args->prompt, fv_model_shape_of(model)->text.vocab));
     FV_CHECK(args->max_tokens > 0, FV_ERR_ARGUMENT, "%d new tokens were asked for; at least 1",
              args->max_tokens);
     FV_CHECK(args->chunk > 0, FV_ERR_ARGUMENT, "a chunk of %lld tokens; at least 1", (long long)args->chunk);
@@ -61,12 +88,8 @@ static fv_err encode_images(generation *g)
 
 static fv_err take_draw(generation *g, fv_arena *arena)
 {
-    const fv_model_shape *shape = fv_model_shape_of(g->model);
-    int64_t one = 1, chunks = (shape->text.vocab + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK;
-    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &one, &g->uniform));
-    FV_TRY(fv_tensor_take(arena, FV_I32, 1, &one, &g->id));
-    FV_TRY(fv_tensor_take(arena, FV_F32, 3, (int64_t[]){chunks, 1, FV_VOCAB_FIELDS}, &g->parts));
-    return fv_tensor_take(arena, FV_F32, 1, &one, &g->logprob);
+    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &(int64_t){1}, &g->uniform));
+    return fv_head_take(g->model, 1, 0, arena, &g->head);
 }
 
 /* The largest pass: a whole chunk, every page a span, every token an image's. */
@@ -87,12 +110,16 @@ static fv_err plan_text(generation *g)
 static fv_err allocate(generation *g)
 {
     int pages = fv_cache_pages_for(total_tokens(g->args));
+    size_t vocab = (size_t)fv_model_shape_of(g->model)->text.vocab;
     g->positions = malloc(3 * (size_t)g->args->prompt.n * sizeof(int32_t));
     g->slots = malloc((size_t)g->args->chunk * sizeof(int32_t));
     g->chunk_positions = malloc(3 * (size_t)g->args->chunk * sizeof(int32_t));
     g->spans = malloc((size_t)pages * FV_SPAN_FIELDS * sizeof(int32_t));
-    FV_CHECK(g->positions && g->slots && g->chunk_positions && g->spans, FV_ERR_MEMORY,
-             "cannot allocate a generation of %lld tokens", (long long)total_tokens(g->args));
+    g->is_seen = calloc(vocab, 1);
+    g->host_logits = malloc(vocab * sizeof(float));
+    int is_there = g->positions && g->slots && g->chunk_positions && g->spans && g->is_seen && g->host_logits;
+    FV_CHECK(is_there, FV_ERR_MEMORY, "cannot allocate a generation of %lld tokens",
+             (long long)total_tokens(g->args));
     FV_TRY(fv_cache_create(g->model, pages, &g->cache));
     FV_TRY(fv_text_pass_create(g->model, &g->text));
     g->text_work = fv_workspace_dry("text");
@@ -141,6 +168,8 @@ static fv_err prefill(generation *g)
 {
     const fv_prompt *prompt = &g->args->prompt;
     int64_t n, used_features = 0;
+    for (int64_t i = 0; i < prompt->n; i++)
+        g->is_seen[prompt->ids[i]] = 1;
     FV_TRY(fv_positions_append(fv_model_shape_of(g->model), prompt->ids, prompt->n, prompt->grids,
                                prompt->n_images, &g->next, g->positions, prompt->n));
     for (int64_t first = 0; first < prompt->n; first += n) {
@@ -157,27 +186,38 @@ static fv_err prefill(generation *g)
     return FV_OK;
 }
 
+static fv_err penalize_repetition(generation *g)
+{
+    fv_backend *backend = fv_model_backend(g->model);
+    float penalty = g->args->sampling.repetition_penalty;
+    if (penalty == 1.0f)
+        return FV_OK;
+    FV_TRY(fv_download(backend, g->logits, g->host_logits));
+    for (int64_t id = 0; id < g->logits.dim[1]; id++) {
+        float logit = g->host_logits[id];
+        if (g->is_seen[id])
+            g->host_logits[id] = logit > 0 ? logit / penalty : logit * penalty;
+    }
+    return fv_upload(backend, g->logits, g->host_logits);
+}
+
 static fv_err draw(generation *g, uint32_t index, int32_t *id, float *logprob)
 {
     fv_backend *backend = fv_model_backend(g->model);
     const fv_sampling *how = &g->args->sampling;
+    FV_TRY(penalize_repetition(g));
     float uniform = fv_rng_uniform((fv_rng_key){.seed = how->seed}, index);
     FV_TRY(fv_upload(backend, g->uniform, &uniform));
     FV_TRY(fv_sample(backend, &(fv_sample_args){.logits = g->logits,
                                                 .uniform = g->uniform,
-                                                .ids = g->id,
+                                                .ids = g->head.targets,
                                                 .temperature = how->temperature,
                                                 .top_p = how->top_p,
                                                 .top_k = how->top_k}));
-    FV_TRY(fv_vocab_stats(
-        backend,
-        &(fv_vocab_stats_args){.logits = g->logits,
-                               .targets = g->id,
-                               .parts = g->parts,
-                               .inv_temperature = how->temperature > 0 ? 1.0f / how->temperature : 1.0f}));
-    FV_TRY(fv_vocab_merge(backend, &(fv_vocab_merge_args){.parts = g->parts, .logprob = g->logprob}));
-    FV_TRY(fv_download(backend, g->logprob, logprob));
-    return fv_download(backend, g->id, id);
+    FV_TRY(fv_head_from_logits(g->model, &g->head, g->logits,
+                               how->temperature > 0 ? 1.0f / how->temperature : 1.0f));
+    FV_TRY(fv_download(backend, g->head.logprob, logprob));
+    return fv_download(backend, g->head.targets, id);
 }
 
 static int is_stop(const fv_model_shape *shape, int32_t id)
@@ -195,6 +235,7 @@ static fv_err decode(generation *g, fv_finish *finish)
         int32_t id;
         float logprob;
         FV_TRY(draw(g, (uint32_t)i, &id, &logprob));
+        g->is_seen[id] = 1;
         FV_TRY(g->args->sink(g->args->context, id, logprob));
         if (!g->args->ignore_stop && is_stop(fv_model_shape_of(g->model), id)) {
             *finish = FV_FINISH_STOP;
@@ -222,6 +263,8 @@ static void release(generation *g)
     free(g->slots);
     free(g->spans);
     free(g->chunk_positions);
+    free(g->is_seen);
+    free(g->host_logits);
 }
 
 fv_err fv_generate(fv_model *model, const fv_generate_args *args, fv_finish *finish)

@@ -45,6 +45,14 @@ static chunk chunk_of(const fv_model *model, const fv_head_pass *pass, fv_tensor
                    .first = (int32_t)(own_vocab(model) * model->tensor->rank + first)};
 }
 
+static fv_err merge(fv_model *model, fv_head_pass *pass)
+{
+    return fv_vocab_merge(model->backend, &(fv_vocab_merge_args){.parts = pass->parts,
+                                                                 .logprob = pass->logprob,
+                                                                 .lse = pass->lse,
+                                                                 .entropy = pass->entropy});
+}
+
 fv_err fv_head_forward(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const int32_t *targets,
                        const int32_t *excluded, float inv_temperature)
 {
@@ -63,10 +71,21 @@ fv_err fv_head_forward(fv_model *model, fv_head_pass *pass, fv_tensor hidden, co
                                                               .inv_temperature = inv_temperature}));
     }
     FV_TRY(fv_all_gather(backend, model->tensor, pass->own_parts, pass->parts));
-    return fv_vocab_merge(backend, &(fv_vocab_merge_args){.parts = pass->parts,
-                                                          .logprob = pass->logprob,
-                                                          .lse = pass->lse,
-                                                          .entropy = pass->entropy});
+    return merge(model, pass);
+}
+
+fv_err fv_head_from_logits(fv_model *model, fv_head_pass *pass, fv_tensor logits, float inv_temperature)
+{
+    int64_t width = own_vocab(model), chunks = n_chunks(model);
+    for (int64_t rank = 0; rank < model->tensor->size; rank++)
+        FV_TRY(fv_vocab_stats(model->backend, &(fv_vocab_stats_args){
+                                                  .logits = fv_tensor_cols(logits, rank * width, width),
+                                                  .targets = pass->targets,
+                                                  .excluded = pass->excluded,
+                                                  .first = (int32_t)(rank * width),
+                                                  .parts = fv_tensor_rows(pass->parts, rank * chunks, chunks),
+                                                  .inv_temperature = inv_temperature}));
+    return merge(model, pass);
 }
 
 fv_err fv_head_backward(fv_model *model, const fv_head_pass *pass, const fv_head_grad_args *args,

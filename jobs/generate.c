@@ -1,0 +1,402 @@
+/* fovea generate: a question, with images, answered by a model. */
+#include "jobs.h"
+#include "runtime.h"
+
+#include "fovea/chat.h"
+#include "fovea/generate.h"
+#include "fovea/json.h"
+#include "fovea/processor.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <float.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_TEXT = 1 << 24, PREFILL_CHUNK = 512, DEFAULT_TOKENS = 512 };
+
+typedef struct generate_options {
+    fv_runtime_options runtime;
+    const char **images; /* owned list */
+    int n_images;
+    const char *prompt, *system;
+    int json, max_tokens; /* 0: not given */
+    double temperature, top_p, repetition_penalty;
+    long top_k, seed; /* below 0: not given, as are the three above */
+} generate_options;
+
+typedef struct answer {
+    int is_streamed;
+    fv_token_stream stream;
+    fv_buffer text;
+    fv_tokens ids;
+    float *logprobs; /* (max_tokens) */
+} answer;
+
+typedef struct generate {
+    const generate_options *options;
+    fv_runtime runtime;
+    fv_generation_defaults defaults;
+    fv_tokenizer *tokenizer;
+    fv_chat chat;
+    fv_buffer question;
+    fv_grid *grids; /* (n_images) */
+    float *pixels;
+    fv_tokens prompt;
+    int64_t visual_tokens;
+    answer answer;
+} generate;
+
+/* Images. */
+
+/* Grow pixels by the patches of one image. */
+static fv_err process_image(generate *g, const fv_processor *processor, int i, int64_t *n_used)
+{
+    fv_image image;
+    const char *path = g->options->images[i];
+    FV_TRY(fv_image_load(path, &image));
+    fv_err err = fv_processor_grid(processor, image.width, image.height, &g->grids[i]);
+    if (err != FV_OK)
+        fv_error_prefix(err, "%s", path);
+    FV_TRY_DONE(err);
+    int64_t n = fv_grid_patches(g->grids[i]) * fv_processor_patch_size(processor);
+    float *grown = realloc(g->pixels, (size_t)(*n_used + n) * sizeof *grown);
+    FV_CHECK_DONE(grown, FV_ERR_MEMORY, "cannot allocate the %lld numbers of %s", (long long)n, path);
+    g->pixels = grown;
+    FV_TRY_DONE(fv_processor_run(processor, &image, g->pixels + *n_used));
+    *n_used += n;
+done:
+    fv_image_fini(&image);
+    return err;
+}
+
+static fv_err check_can_see(const generate *g, const fv_processor *processor)
+{
+    const fv_model_shape *shape = fv_model_shape_of(g->runtime.model);
+    const char *model = g->options->runtime.model;
+    FV_CHECK(shape->vision.depth > 0, FV_ERR_ARGUMENT,
+             "%s is a text model: it cannot take images; leave --image out", model);
+    FV_CHECK(processor->patch == shape->vision.patch && processor->merge == shape->vision.merge &&
+                 processor->temporal_patch == shape->vision.temporal_patch,
+             FV_ERR_SHAPE, "%s: the image processor's patches are not those of config.json", model);
+    FV_CHECK(g->chat.image_pad == shape->image_id, FV_ERR_FORMAT,
+             "%s: <|image_pad|> is token %d to the tokenizer but %d to config.json", model, g->chat.image_pad,
+             shape->image_id);
+    return FV_OK;
+}
+
+static fv_err process_images(generate *g)
+{
+    fv_processor processor;
+    int64_t n_used = 0;
+    int n = g->options->n_images;
+    if (n == 0)
+        return FV_OK;
+    FV_TRY(fv_processor_load(g->options->runtime.model, &processor));
+    FV_TRY(check_can_see(g, &processor));
+    g->grids = calloc((size_t)n, sizeof *g->grids);
+    FV_CHECK(g->grids, FV_ERR_MEMORY, "cannot allocate the grids of %d images", n);
+    for (int i = 0; i < n; i++) {
+        FV_TRY(process_image(g, &processor, i, &n_used));
+        g->visual_tokens += fv_grid_tokens(g->grids[i], processor.merge);
+    }
+    return FV_OK;
+}
+
+/* The prompt. */
+
+static fv_err read_question(generate *g)
+{
+    const char *prompt = g->options->prompt;
+    if (strcmp(prompt, "-") == 0)
+        FV_TRY(fv_buffer_read(&g->question, stdin, "standard input", MAX_TEXT));
+    else
+        FV_TRY(fv_buffer_append(&g->question, prompt, strlen(prompt)));
+    FV_CHECK(g->question.size || g->options->n_images, FV_ERR_ARGUMENT, "the prompt is empty; ask something");
+    return FV_OK;
+}
+
+/* Rank 0 alone has a standard input. */
+static fv_err share_question(generate *g)
+{
+    fv_comm *world = g->runtime.world;
+    FV_TRY(fv_comm_agree(world, world->rank == 0 ? read_question(g) : FV_OK));
+    uint64_t size = g->question.size;
+    FV_TRY(fv_comm_broadcast(world, &size, sizeof size, 0));
+    FV_TRY(fv_comm_agree(world, fv_buffer_reserve(&g->question, size)));
+    g->question.size = size;
+    return fv_comm_broadcast(world, g->question.data, size, 0);
+}
+
+/* Images come first, as the reference's examples have them. */
+static fv_err encode_prompt(generate *g)
+{
+    size_t n_images = (size_t)g->options->n_images, n_messages = 0;
+    int merge = fv_model_shape_of(g->runtime.model)->vision.merge;
+    fv_chat_message messages[2];
+    fv_chat_part system, *parts = malloc((n_images + 1) * sizeof *parts);
+    FV_CHECK(parts, FV_ERR_MEMORY, "cannot allocate a prompt of %zu images", n_images);
+    for (size_t i = 0; i < n_images; i++)
+        parts[i] = (fv_chat_part){.n_image_tokens = fv_grid_tokens(g->grids[i], merge)};
+    parts[n_images] = (fv_chat_part){.text = {g->question.data, g->question.size, FV_TOKENIZE_PLAIN}};
+    if (g->options->system) {
+        system = fv_chat_text(g->options->system, FV_TOKENIZE_PLAIN);
+        messages[n_messages++] = (fv_chat_message){FV_CHAT_SYSTEM, &system, 1};
+    }
+    messages[n_messages++] = (fv_chat_message){FV_CHAT_USER, parts, n_images + 1};
+    fv_err err = fv_chat_encode(&g->chat, messages, n_messages, FV_CHAT_OPENING | FV_CHAT_ANSWER, &g->prompt);
+    free(parts);
+    return err;
+}
+
+static fv_err prepare(generate *g)
+{
+    const char *model = g->options->runtime.model;
+    fv_model_shape shape;
+    FV_TRY(fv_model_shape_load(model, &shape, &g->defaults));
+    FV_TRY(fv_tokenizer_load(model, &g->tokenizer));
+    FV_TRY(fv_chat_init(&g->chat, g->tokenizer));
+    FV_TRY(process_images(g));
+    return encode_prompt(g);
+}
+
+/* The answer. */
+
+static fv_err flush_text(answer *a)
+{
+    if (!a->is_streamed)
+        return FV_OK;
+    FV_CHECK(fwrite(a->text.data, 1, a->text.size, stdout) == a->text.size && fflush(stdout) == 0, FV_ERR_IO,
+             "cannot write to standard output: %s", strerror(errno));
+    a->text.size = 0;
+    return FV_OK;
+}
+
+static fv_err receive(void *context, int32_t id, float logprob)
+{
+    answer *a = context;
+    a->logprobs[a->ids.n] = logprob;
+    FV_TRY(fv_tokens_push(&a->ids, id));
+    FV_TRY(fv_token_stream_push(&a->stream, id, &a->text));
+    return flush_text(a);
+}
+
+static fv_err fill_json(const generate *g, fv_finish finish, fv_json *root)
+{
+    const answer *a = &g->answer;
+    fv_json *ids = fv_json_make_array(), *logprobs = fv_json_make_array();
+    const char *reason = finish == FV_FINISH_STOP ? "stop" : "length";
+    fv_err err = fv_json_set(root, "ids", ids);
+    FV_TRY(fv_json_set(root, "logprobs", logprobs));
+    FV_TRY(err);
+    for (size_t i = 0; i < a->ids.n; i++) {
+        FV_TRY(fv_json_append(ids, fv_json_make_integer(a->ids.ids[i])));
+        FV_TRY(fv_json_append(logprobs, fv_json_make_real(a->logprobs[i])));
+    }
+    FV_TRY(fv_json_set(root, "text", fv_json_make_string(a->text.data ? a->text.data : "", a->text.size)));
+    FV_TRY(fv_json_set(root, "finish", fv_json_make_string(reason, strlen(reason))));
+    FV_TRY(fv_json_set(root, "prompt_tokens", fv_json_make_integer((int64_t)g->prompt.n)));
+    return fv_json_set(root, "visual_tokens", fv_json_make_integer(g->visual_tokens));
+}
+
+static fv_err print_json(generate *g, fv_finish finish)
+{
+    fv_json *root = fv_json_make_object();
+    fv_buffer line = {0};
+    fv_err err = FV_OK;
+    FV_TRY_DONE(fill_json(g, finish, root));
+    FV_TRY_DONE(fv_json_print(root, 0, &line));
+    FV_TRY_DONE(fv_buffer_append(&line, "\n", 1));
+    FV_CHECK_DONE(fwrite(line.data, 1, line.size, stdout) == line.size && fflush(stdout) == 0, FV_ERR_IO,
+                  "cannot write to standard output: %s", strerror(errno));
+done:
+    fv_buffer_fini(&line);
+    fv_json_destroy(root);
+    return err;
+}
+
+static fv_err print_end(generate *g, fv_finish finish)
+{
+    answer *a = &g->answer;
+    FV_TRY(fv_token_stream_flush(&a->stream, &a->text));
+    if (g->options->json)
+        return g->runtime.world->rank == 0 ? print_json(g, finish) : FV_OK;
+    FV_TRY(fv_buffer_append(&a->text, "\n", 1));
+    return flush_text(a);
+}
+
+/* What the command line leaves open is the folder's choice. */
+static fv_sampling sampling_of(const generate *g)
+{
+    const generate_options *o = g->options;
+    const fv_generation_defaults *d = &g->defaults;
+    double temperature = d->do_sample ? d->temperature : 0;
+    return (fv_sampling){.temperature = (float)(o->temperature >= 0 ? o->temperature : temperature),
+                         .top_k = o->top_k >= 0 ? (int)o->top_k : d->top_k,
+                         .top_p = (float)(o->top_p >= 0 ? o->top_p : d->top_p),
+                         .repetition_penalty = (float)(o->repetition_penalty >= 0 ? o->repetition_penalty
+                                                                                  : d->repetition_penalty),
+                         .seed = (uint64_t)o->seed};
+}
+
+/* An answer of unstated length ends where the model's positions do. */
+static int max_tokens_of(const generate *g)
+{
+    int64_t left = fv_model_shape_of(g->runtime.model)->text.max_positions - (int64_t)g->prompt.n;
+    if (g->options->max_tokens)
+        return g->options->max_tokens;
+    return left < 1 ? 1 : left < DEFAULT_TOKENS ? (int)left : DEFAULT_TOKENS;
+}
+
+static fv_err run(generate *g)
+{
+    fv_finish finish;
+    FV_TRY(fv_runtime_open(&g->runtime, &g->options->runtime));
+    FV_TRY(share_question(g));
+    FV_TRY(fv_comm_agree(g->runtime.world, prepare(g)));
+    int max_tokens = max_tokens_of(g);
+    g->answer.is_streamed = !g->options->json && g->runtime.world->rank == 0;
+    g->answer.logprobs = malloc((size_t)max_tokens * sizeof(float));
+    FV_CHECK(g->answer.logprobs, FV_ERR_MEMORY, "cannot allocate an answer of %d tokens", max_tokens);
+    fv_token_stream_init(&g->answer.stream, g->tokenizer, 1);
+    FV_TRY(fv_generate(g->runtime.model,
+                       &(fv_generate_args){.prompt = {.ids = g->prompt.ids,
+                                                      .n = (int64_t)g->prompt.n,
+                                                      .grids = g->grids,
+                                                      .n_images = g->options->n_images,
+                                                      .pixels = g->pixels},
+                                           .sampling = sampling_of(g),
+                                           .max_tokens = max_tokens,
+                                           .chunk = PREFILL_CHUNK,
+                                           .sink = receive,
+                                           .context = &g->answer},
+                       &finish));
+    return print_end(g, finish);
+}
+
+static int finish(generate *g, fv_err err)
+{
+    fv_tokenizer_destroy(g->tokenizer);
+    fv_buffer_fini(&g->question);
+    fv_buffer_fini(&g->answer.text);
+    fv_tokens_fini(&g->answer.ids);
+    fv_tokens_fini(&g->prompt);
+    free(g->answer.logprobs);
+    free(g->grids);
+    free(g->pixels);
+    return fv_runtime_finish(&g->runtime, err);
+}
+
+/* The command line. */
+
+enum {
+    KEY_IMAGE = 'i',
+    KEY_PROMPT = 'p',
+    KEY_SYSTEM = 0x101,
+    KEY_MAX_TOKENS,
+    KEY_TEMPERATURE,
+    KEY_TOP_K,
+    KEY_TOP_P,
+    KEY_PENALTY,
+    KEY_SEED,
+    KEY_JSON
+};
+
+static const struct argp_option option_list[] = {
+    {"prompt", KEY_PROMPT, "TEXT", 0, "the question; - reads it from standard input (required)", 0},
+    {"image", KEY_IMAGE, "FILE", 0, "a JPEG, PNG or WebP image, shown before the question; may be repeated",
+     0},
+    {"system", KEY_SYSTEM, "TEXT", 0, "the system message (\"" FV_CHAT_DEFAULT_SYSTEM "\")", 0},
+    {"max-tokens", KEY_MAX_TOKENS, "N", 0, "longest answer (512, or what the model has room for)", 0},
+    {"temperature", KEY_TEMPERATURE, "X", 0,
+     "0 takes the likeliest token (this and the next three: as generation_config.json says)", 0},
+    {"top-k", KEY_TOP_K, "N", 0, "draw from the N likeliest tokens; 0: all", 0},
+    {"top-p", KEY_TOP_P, "X", 0, "draw from the likeliest tokens that sum to X", 0},
+    {"repetition-penalty", KEY_PENALTY, "X", 0, "make tokens that were there before less likely; 1: do not",
+     0},
+    {"seed", KEY_SEED, "N", 0, "of the draws (0)", 0},
+    {"json", KEY_JSON, NULL, 0,
+     "print one line of JSON: text, ids, logprobs, finish, prompt_tokens, visual_tokens", 0},
+    {0}};
+
+static error_t add_image(generate_options *out, const char *path, struct argp_state *state)
+{
+    const char **grown = realloc(out->images, (size_t)(out->n_images + 1) * sizeof *grown);
+    if (!grown)
+        argp_failure(state, FV_EXIT_FAILED, 0, "cannot allocate a list of %d images", out->n_images + 1);
+    out->images = grown;
+    out->images[out->n_images++] = path;
+    return 0;
+}
+
+static error_t parse_sampling(int key, const char *argument, struct argp_state *state, generate_options *out)
+{
+    switch (key) {
+    case KEY_TEMPERATURE:
+        out->temperature = fv_parse_real(state, "--temperature", argument, 0, 1e6);
+        return 0;
+    case KEY_TOP_K:
+        out->top_k = fv_parse_integer(state, "--top-k", argument, 0, INT32_MAX);
+        return 0;
+    case KEY_TOP_P:
+        out->top_p = fv_parse_real(state, "--top-p", argument, 1e-6, 1);
+        return 0;
+    case KEY_PENALTY:
+        out->repetition_penalty = fv_parse_real(state, "--repetition-penalty", argument, 1e-3, 1e3);
+        return 0;
+    case KEY_SEED:
+        out->seed = fv_parse_integer(state, "--seed", argument, 0, INT64_MAX);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t parse(int key, char *argument, struct argp_state *state)
+{
+    generate_options *out = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &out->runtime;
+        return 0;
+    case KEY_IMAGE:
+        return add_image(out, argument, state);
+    case KEY_PROMPT:
+        out->prompt = argument;
+        return 0;
+    case KEY_SYSTEM:
+        out->system = argument;
+        return 0;
+    case KEY_MAX_TOKENS:
+        out->max_tokens = (int)fv_parse_integer(state, "--max-tokens", argument, 1, 1 << 24);
+        return 0;
+    case KEY_JSON:
+        out->json = 1;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "unexpected argument \"%s\"; the question goes after --prompt", argument);
+        return 0;
+    case ARGP_KEY_END:
+        if (!out->prompt)
+            argp_error(state, "--prompt TEXT is required");
+        return 0;
+    default:
+        return parse_sampling(key, argument, state, out);
+    }
+}
+
+int fv_job_generate(int argc, char **argv)
+{
+    const struct argp_child children[] = {{&fv_runtime_argp, 0, NULL, 0}, {0}};
+    const struct argp argp = {.options = option_list,
+                              .parser = parse,
+                              .children = children,
+                              .doc = "Let a model answer a question, about images if there are any. The text "
+                                     "is written as it comes."};
+    generate_options options = {.temperature = -1, .top_p = -1, .repetition_penalty = -1, .top_k = -1};
+    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    generate g = {.options = &options};
+    int status = finish(&g, run(&g));
+    free(options.images);
+    return status;
+}
