@@ -11,13 +11,13 @@ enum { MAX_PIXELS = 1 << 16 };
 static void check_patches(const fv_image *image)
 {
     fv_processor p;
-    fv_patch_grid grid;
+    fv_grid grid;
     fv_processor_init(&p);
     p.min_pixels = 28 * 28;
     p.max_pixels = 56 * 56;
     if (fv_processor_grid(&p, image->width, image->height, &grid) != FV_OK)
         return;
-    size_t n = (size_t)(fv_processor_n_patches(&grid) * fv_processor_patch_size(&p));
+    size_t n = (size_t)(fv_grid_patches(grid) * fv_processor_patch_size(&p));
     float *patches = malloc(n * sizeof *patches);
     if (!patches || fv_processor_run(&p, image, patches) != FV_OK)
         __builtin_trap();
