@@ -1,4 +1,5 @@
-# Sourced by jobs/quickstart.sh and tests/run.sh: what the project needs from the system, and its installation.
+# Sourced by jobs/quickstart.sh, tests/run.sh and tests/bench/run.sh: what the project needs from the system, and
+# its installation.
 # Nothing is asked. Where everything is there already, apt is not called.
 
 say() {
@@ -38,10 +39,20 @@ libclang-rt-dev|fuzzer|llvm with compiler-rt
 END
 }
 
+# The peers use the same OpenMP threads as fovea; with threads of their own they would disturb each other.
+needs_of_benchmarks() {
+    needs_of_build
+    cat <<'END'
+libopenblas0-openmp|library libopenblas.so.0|openblas
+libblis4-openmp|library libblis.so.4|blis
+END
+}
+
 is_there() {
     case $1 in
     command) command -v "$2" ;;
     header) echo "#include <$2>" | gcc -E - ;;
+    library) gcc -shared -o /dev/null -l:"$2" ;;
     module) pkg-config --exists "$2" ;;
     fuzzer) echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' |
         clang -fsanitize=fuzzer -x c - -o /dev/null ;;
@@ -86,7 +97,7 @@ install_with_apt() {
     as_root "${apt[@]}" install --no-install-recommends "${packages[@]}"
 }
 
-# setup build|tests: install what is missing, or say what is wanted. Fails if the build cannot go on.
+# setup build|tests|benchmarks: install what is missing, or say what is wanted. Fails if the build cannot go on.
 setup() {
     local lines
     lines=$("needs_of_$1" | missing)

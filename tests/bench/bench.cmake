@@ -1,8 +1,10 @@
-# Benchmarks: one program a file, bench_<stem>; run by hand.
+# Benchmarks: one program a file, bench_<stem>; tests/bench/run.sh runs them.
+add_custom_target(bench)
 file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*.c)
 foreach(source IN LISTS sources)
   get_filename_component(stem ${source} NAME_WE)
   add_executable(bench_${stem} ${source})
   target_include_directories(bench_${stem} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
   target_link_libraries(bench_${stem} PRIVATE fovea_core)
+  add_dependencies(bench bench_${stem})
 endforeach()
