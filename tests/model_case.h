@@ -1,0 +1,211 @@
+/* A model with random weights, a sequence with two images, and whole passes over it. */
+#ifndef FOVEA_MODEL_CASE_H
+#define FOVEA_MODEL_CASE_H
+
+#include "temp_folder.h"
+
+#include "fovea/folder.h"
+#include "fovea/head.h"
+#include "fovea/rng.h"
+#include "fovea/workspace.h"
+
+enum { CASE_TOKENS = 200, CASE_IMAGES = 2 };
+
+typedef struct model_case {
+    fv_backend *backend; /* owned */
+    fv_comm *comm;       /* borrowed */
+    fv_model *model;     /* owned */
+    int n_images;
+    fv_grid grids[CASE_IMAGES];
+    float *pixels; /* owned */
+    int64_t n, n_features, patch_elements;
+    int32_t ids[CASE_TOKENS], positions[3 * CASE_TOKENS], segment[FV_SEGMENT_FIELDS], span[FV_SPAN_FIELDS];
+    float inv_temperature;
+    const int32_t *excluded; /* borrowed, (n_excluded) */
+    int64_t n_excluded;
+    fv_save save;
+    fv_workspace work;
+    fv_vision_pass *vision;
+    fv_text_pass *text;
+    fv_head_pass head;
+    fv_tensor features, dfeatures, hidden, dhidden, dlogprob, dentropy;
+    fv_weights grads;
+} model_case;
+
+/* Numbers that leave nothing at 0 or 1: matrices and biases normal, norms around 1. */
+__attribute__((unused)) static fv_err case_rows(void *list, int param, int64_t first, int64_t n, float *out)
+{
+    const fv_param *p = &((fv_param_list *)list)->items[param];
+    for (int64_t i = 0; i < n * p->cols; i++) {
+        float draw = fv_rng_normal((fv_rng_key){.seed = 5, .prompt = (uint64_t)param},
+                                   (uint32_t)(first * p->cols + i));
+        out[i] = p->init == FV_INIT_ONE ? 1.0f + 0.2f * draw : 0.08f * draw;
+    }
+    return FV_OK;
+}
+
+/* root/name becomes the model of configs/model/name.yaml. */
+__attribute__((unused)) static void case_write(const char *name)
+{
+    char path[4200];
+    fv_model_shape shape;
+    fv_param_list list;
+    const fv_generation_defaults generation = {.temperature = 1, .top_p = 1, .repetition_penalty = 1};
+    snprintf(path, sizeof path, "%s/../../configs/model/%s.yaml", getenv("TEST_DATA"), name);
+    assert_ok(fv_model_shape_load_yaml(path, &shape));
+    assert_ok(fv_param_list_init(&list, &shape));
+    fv_folder_write_args args = {.shape = &shape,
+                                 .generation = &generation,
+                                 .style = FV_FOLDER_V4,
+                                 .storage = FV_STORE_F32,
+                                 .max_shard_bytes = FV_FOLDER_SHARD_BYTES,
+                                 .writes = 1,
+                                 .rows = case_rows,
+                                 .context = &list};
+    assert_ok(fv_folder_write(temp_path(name), &args));
+    fv_param_list_fini(&list);
+}
+
+/* Append an image's tokens at c->n. */
+static void case_add_image(model_case *c, fv_grid grid)
+{
+    const fv_model_shape *shape = fv_model_shape_of(c->model);
+    int64_t n = fv_grid_tokens(grid, shape->vision.merge);
+    c->grids[c->n_images++] = grid;
+    c->ids[c->n++] = shape->vision_start_id;
+    for (int64_t i = 0; i < n; i++)
+        c->ids[c->n++] = shape->image_id;
+    c->ids[c->n++] = shape->vision_end_id;
+    c->n_features += n;
+}
+
+static void case_add_text(model_case *c, int64_t until)
+{
+    for (; c->n < until; c->n++)
+        c->ids[c->n] = (int32_t)(fv_rng_uniform((fv_rng_key){.seed = 6}, (uint32_t)c->n) * 250.0f);
+}
+
+static void case_fill_pixels(model_case *c)
+{
+    const fv_vision_shape *vision = &fv_model_shape_of(c->model)->vision;
+    int64_t patches = 0;
+    c->patch_elements = (int64_t)vision->in_channels * vision->temporal_patch * vision->patch * vision->patch;
+    for (int i = 0; i < c->n_images; i++)
+        patches += fv_grid_patches(c->grids[i]);
+    c->pixels = malloc((size_t)(patches * c->patch_elements) * sizeof *c->pixels);
+    assert_non_null(c->pixels);
+    for (int64_t i = 0; i < patches * c->patch_elements; i++)
+        c->pixels[i] = fv_rng_normal((fv_rng_key){.seed = 7}, (uint32_t)i);
+}
+
+/* backend is taken; folder: as case_write made it. */
+__attribute__((unused)) static void case_open(model_case *c, fv_backend *backend, fv_comm *comm,
+                                              const char *folder)
+{
+    int32_t next = 0;
+    *c = (model_case){.backend = backend, .comm = comm, .inv_temperature = 1.0f, .save = FV_SAVE_ALL};
+    assert_ok(fv_model_open(backend, comm, folder, &c->model));
+    case_add_text(c, 20);
+    if (fv_model_shape_of(c->model)->vision.depth > 0) {
+        case_add_image(c, (fv_grid){1, 4, 6});
+        case_add_text(c, 40);
+        case_add_image(c, (fv_grid){1, 12, 20}); /* several windows */
+        case_fill_pixels(c);
+    }
+    case_add_text(c, CASE_TOKENS);
+    assert_ok(fv_positions_append(fv_model_shape_of(c->model), c->ids, c->n, c->grids, c->n_images, &next,
+                                  c->positions, c->n));
+    memcpy(c->segment, (int32_t[]){0, CASE_TOKENS, 0, 0, 1, CASE_TOKENS}, sizeof c->segment);
+    memcpy(c->span, (int32_t[]){0, CASE_TOKENS}, sizeof c->span);
+    assert_ok(fv_text_pass_create(c->model, &c->text));
+    if (c->n_images)
+        assert_ok(fv_vision_pass_create(c->model, &c->vision));
+    assert_ok(fv_model_alloc_weights(c->model, &c->grads));
+}
+
+__attribute__((unused)) static void case_close(model_case *c)
+{
+    fv_model_free_weights(c->model, &c->grads);
+    fv_workspace_fini(&c->work);
+    fv_vision_pass_destroy(c->vision);
+    fv_text_pass_destroy(c->text);
+    fv_model_destroy(c->model);
+    fv_backend_destroy(c->backend);
+    free(c->pixels);
+}
+
+static fv_token_run case_run(const model_case *c)
+{
+    return (fv_token_run){.n = c->n,
+                          .ids = c->ids,
+                          .positions = c->positions,
+                          .segments = c->segment,
+                          .spans = c->span,
+                          .n_segments = 1,
+                          .n_spans = 1,
+                          .n_features = c->n_features};
+}
+
+static void case_take(model_case *c)
+{
+    fv_token_run run = case_run(c);
+    fv_arena *arena = &c->work.arena;
+    int64_t rows = c->n - 1, hidden = fv_model_shape_of(c->model)->text.hidden;
+    if (c->n_images) {
+        assert_ok(fv_vision_take(c->vision, c->grids, c->n_images, c->save, arena));
+        assert_ok(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){c->n_features, hidden}, &c->dfeatures));
+    }
+    assert_ok(fv_text_take(c->text, &run, c->save, arena));
+    assert_ok(fv_head_take(c->model, rows, c->n_excluded, arena, &c->head));
+    assert_ok(fv_tensor_take(arena, FV_F32, 1, &rows, &c->dlogprob));
+    assert_ok(fv_tensor_take(arena, FV_F32, 1, &rows, &c->dentropy));
+    assert_ok(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){c->n, hidden}, &c->dhidden));
+}
+
+/* logprobs, entropies (n - 1) of the next tokens; entropies may be NULL. */
+__attribute__((unused)) static void case_forward(model_case *c, float *logprobs, float *entropies)
+{
+    fv_token_run run = case_run(c);
+    fv_workspace_fini(&c->work);
+    c->work = fv_workspace_dry("case");
+    case_take(c);
+    assert_ok(fv_workspace_allocate(&c->work, c->backend));
+    case_take(c);
+    if (c->n_images)
+        assert_ok(fv_vision_forward(c->vision, c->pixels, &c->features));
+    assert_ok(fv_text_forward(c->text, &run, c->features, NULL, &c->hidden));
+    assert_ok(fv_head_forward(c->model, &c->head, fv_tensor_rows(c->hidden, 0, c->n - 1), c->ids + 1,
+                              c->excluded, c->inv_temperature));
+    assert_ok(fv_download(c->backend, c->head.logprob, logprobs));
+    if (entropies)
+        assert_ok(fv_download(c->backend, c->head.entropy, entropies));
+}
+
+/* After case_forward: grads of sum of weights[i] logprob[i] + entropy_weight entropy[i]. */
+__attribute__((unused)) static void case_backward(model_case *c, const float *weights, float entropy_weight)
+{
+    int64_t rows = c->n - 1;
+    fv_head_grad_args head = {.hidden = fv_tensor_rows(c->hidden, 0, rows),
+                              .dlogprob = c->dlogprob,
+                              .dentropy = entropy_weight != 0 ? c->dentropy : (fv_tensor){0},
+                              .dhidden = fv_tensor_rows(c->dhidden, 0, rows),
+                              .inv_temperature = c->inv_temperature};
+    assert_ok(fv_fill(c->backend, &(fv_fill_args){.x = c->grads.flat}));
+    assert_ok(fv_fill(c->backend, &(fv_fill_args){.x = fv_tensor_rows(c->dhidden, rows, 1)}));
+    assert_ok(fv_fill(c->backend, &(fv_fill_args){.x = c->dentropy, .value = entropy_weight}));
+    assert_ok(fv_upload(c->backend, c->dlogprob, weights));
+    assert_ok(fv_head_backward(c->model, &c->head, &head, &c->grads));
+    assert_ok(fv_text_backward(c->text, c->dhidden, c->dfeatures, &c->grads));
+    if (c->n_images)
+        assert_ok(fv_vision_backward(c->vision, c->dfeatures, &c->grads));
+    assert_ok(fv_model_reduce_grads(c->model, &c->grads));
+}
+
+/* Weights of the rows' log-probs: a different one for each. */
+__attribute__((unused)) static void case_row_weights(float *weights)
+{
+    for (int i = 0; i < CASE_TOKENS - 1; i++)
+        weights[i] = fv_rng_normal((fv_rng_key){.seed = 8}, (uint32_t)i) / CASE_TOKENS;
+}
+
+#endif
