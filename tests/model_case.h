@@ -181,7 +181,7 @@ __attribute__((unused)) static void case_forward(model_case *c, float *logprobs,
         assert_ok(fv_download(c->backend, c->head.entropy, entropies));
 }
 
-/* After case_forward: grads of sum of weights[i] logprob[i] + entropy_weight entropy[i]. */
+/* After case_forward: this rank's grads of sum of weights[i] logprob[i] + entropy_weight entropy[i]. */
 __attribute__((unused)) static void case_backward(model_case *c, const float *weights, float entropy_weight)
 {
     int64_t rows = c->n - 1;
@@ -198,7 +198,6 @@ __attribute__((unused)) static void case_backward(model_case *c, const float *we
     assert_ok(fv_text_backward(c->text, c->dhidden, c->dfeatures, &c->grads));
     if (c->n_images)
         assert_ok(fv_vision_backward(c->vision, c->dfeatures, &c->grads));
-    assert_ok(fv_model_reduce_grads(c->model, &c->grads));
 }
 
 /* Weights of the rows' log-probs: a different one for each. */

@@ -1,0 +1,200 @@
+/* A model split over the ranks agrees with the whole one: log-probs, gradients, their norm, a step of AdamW.
+ */
+#include "model_case.h"
+
+#include "fovea/generate.h"
+#include "fovea/optimizer.h"
+
+#include <math.h>
+
+static const char *const models[] = {"tiny-vl", "tiny-qwen2", "tiny-qwen3"};
+enum { N_MODELS = 3, ROWS = CASE_TOKENS - 1 };
+static fv_comm *world, *self;
+static model_case whole, split;
+
+static int setup(void **state)
+{
+    int status = temp_setup(state);
+    for (int i = 0; i < N_MODELS && status == 0; i++)
+        case_write(models[i]);
+    return status;
+}
+
+static void open_both(const char *model)
+{
+    fv_backend *backends[2];
+    for (int i = 0; i < 2; i++)
+        assert_ok(fv_backend_cpu_create(NULL, 1, &backends[i]));
+    case_open(&whole, backends[0], self, temp_path(model));
+    case_open(&split, backends[1], world, temp_path(model));
+}
+
+typedef struct difference {
+    double square, of; /* sums of squares: of the difference, of the whole model's numbers */
+} difference;
+
+static void add(difference *d, float a, float b)
+{
+    d->square += ((double)a - b) * ((double)a - b);
+    d->of += (double)a * a;
+}
+
+static void check(difference d, const char *what)
+{
+    double sums[2] = {d.square, d.of};
+    assert_ok(fv_comm_all_reduce_f64(world, sums, 2));
+    if (!(sqrt(sums[0]) <= 1e-5 * sqrt(sums[1])))
+        fail_msg("%s: relative difference %g", what, sqrt(sums[0] / sums[1]));
+}
+
+/* Row (or column) i of a part in the whole. */
+static int64_t place(const fv_param_part *part, int64_t i)
+{
+    return part->first + i / part->n * part->stride + i % part->n;
+}
+
+static difference compare_param(const fv_weights *of_whole, const fv_weights *of_split, int i)
+{
+    difference d = {0};
+    const fv_layout *layout = fv_model_layout(split.model);
+    const fv_param *param = &layout->params.items[i];
+    fv_param_part part = fv_param_part_of(param, world->rank, world->size);
+    float *a = malloc((size_t)(param->rows * param->cols) * sizeof *a);
+    float *b = malloc((size_t)(part.rows * part.cols) * sizeof *b);
+    assert_ok(fv_download(whole.backend, fv_weights_param(of_whole, fv_model_layout(whole.model), i), a));
+    assert_ok(fv_download(split.backend, fv_weights_param(of_split, layout, i), b));
+    for (int64_t r = 0; r < part.rows; r++)
+        for (int64_t c = 0; c < part.cols; c++) {
+            int64_t row = param->split_dim == 0 ? place(&part, r) : r;
+            int64_t col = param->split_dim == 1 ? place(&part, c) : c;
+            add(&d, a[row * param->cols + col], b[r * part.cols + c]);
+        }
+    free(a);
+    free(b);
+    return d;
+}
+
+static void compare_params(const fv_weights *of_whole, const fv_weights *of_split, const char *what)
+{
+    char name[160];
+    const fv_param_list *params = &fv_model_layout(split.model)->params;
+    for (int i = 0; i < params->n; i++) {
+        snprintf(name, sizeof name, "%s of %s", what, params->items[i].name);
+        check(compare_param(of_whole, of_split, i), name);
+    }
+}
+
+static void compute(model_case *c, float *logprobs, double *norm)
+{
+    float weights[ROWS];
+    case_row_weights(weights);
+    case_forward(c, logprobs, NULL);
+    case_backward(c, weights, 0.01f);
+    assert_ok(fv_model_reduce_grads(c->model, &c->grads));
+    assert_ok(fv_model_norm(c->model, &c->grads, norm));
+}
+
+/* The step divides by the gradient's size, so its error is that of the smallest elements: eps bounds it. */
+static void take_step(model_case *c, double *norm)
+{
+    fv_optimizer optimizer;
+    const fv_optimizer_settings settings = {0.9f, 0.999f, 1e-3f, 0.01f, 1.0f};
+    float weights[ROWS], logprobs[ROWS];
+    case_row_weights(weights);
+    case_forward(c, logprobs, NULL);
+    case_backward(c, weights, 0.01f);
+    assert_ok(fv_optimizer_init(&optimizer, c->model, &settings));
+    assert_ok(fv_optimizer_step(&optimizer, &c->grads, 1e-3f, norm));
+    fv_optimizer_fini(&optimizer);
+}
+
+static void test_split_models_agree(void **state)
+{
+    (void)state;
+    for (int m = 0; m < N_MODELS; m++) {
+        float logprobs[2][ROWS];
+        double norms[2];
+        difference d = {0};
+        open_both(models[m]);
+        compute(&whole, logprobs[0], &norms[0]);
+        compute(&split, logprobs[1], &norms[1]);
+        for (int i = 0; i < ROWS; i++)
+            add(&d, logprobs[0][i], logprobs[1][i]);
+        check(d, "log-probs");
+        compare_params(&whole.grads, &split.grads, "gradient");
+        assert_true(fabs(norms[0] - norms[1]) <= 1e-5 * norms[0]);
+        case_close(&whole);
+        case_close(&split);
+    }
+}
+
+static void test_split_steps_agree(void **state)
+{
+    (void)state;
+    for (int m = 0; m < N_MODELS; m++) {
+        double norms[2];
+        open_both(models[m]);
+        take_step(&whole, &norms[0]);
+        take_step(&split, &norms[1]);
+        assert_true(fabs(norms[0] - norms[1]) <= 1e-5 * norms[0]);
+        compare_params(fv_model_weights(whole.model), fv_model_weights(split.model), "weights");
+        case_close(&whole);
+        case_close(&split);
+    }
+}
+
+typedef struct answer {
+    int32_t *ids;
+    float logprobs[CASE_TOKENS];
+    int n;
+} answer;
+
+static fv_err receive(void *context, int32_t id, float logprob)
+{
+    answer *a = context;
+    a->ids[a->n] = id;
+    a->logprobs[a->n++] = logprob;
+    return FV_OK;
+}
+
+/* On any number of ranks, what is drawn has the log-prob that training finds, bit for bit. */
+static void test_generation_has_the_same_bits(void **state)
+{
+    (void)state;
+    enum { PROMPT = 150 };
+    for (int m = 0; m < N_MODELS; m++) {
+        fv_finish finish;
+        float logprobs[ROWS];
+        open_both(models[m]);
+        answer a = {.ids = split.ids + PROMPT};
+        fv_generate_args args = {.prompt = {.ids = split.ids,
+                                            .n = PROMPT,
+                                            .grids = split.grids,
+                                            .n_images = split.n_images,
+                                            .pixels = split.pixels},
+                                 .sampling = {.temperature = 1, .top_p = 1, .repetition_penalty = 1},
+                                 .max_tokens = CASE_TOKENS - PROMPT,
+                                 .ignore_stop = 1,
+                                 .chunk = 64,
+                                 .sink = receive,
+                                 .context = &a};
+        assert_ok(fv_generate(split.model, &args, &finish));
+        case_forward(&split, logprobs, NULL);
+        assert_memory_equal(a.logprobs, logprobs + PROMPT - 1, (CASE_TOKENS - PROMPT) * sizeof *logprobs);
+        case_close(&whole);
+        case_close(&split);
+    }
+}
+
+int main(void)
+{
+    if (fv_comm_world(&world) != FV_OK || fv_comm_self(&self) != FV_OK)
+        return 1;
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_split_models_agree),
+                                       cmocka_unit_test(test_split_steps_agree),
+                                       cmocka_unit_test(test_generation_has_the_same_bits)};
+    int failed = cmocka_run_group_tests(tests, setup, temp_teardown);
+    fv_comm_destroy(self);
+    fv_comm_destroy(world);
+    return failed;
+}
