@@ -5,6 +5,8 @@ foreach(source IN LISTS sources)
   get_filename_component(stem ${source} NAME_WE)
   add_executable(bench_${stem} ${source})
   target_include_directories(bench_${stem} PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+  target_compile_definitions(bench_${stem} PRIVATE
+    BENCH_SOURCES="${PROJECT_SOURCE_DIR}" BENCH_DATA="${CMAKE_CURRENT_BINARY_DIR}/data")
   target_link_libraries(bench_${stem} PRIVATE fovea_core)
   add_dependencies(bench bench_${stem})
 endforeach()
