@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# fovea generate: text, images, JSON, sampling, standard input, several ranks; wrong use and broken inputs.
+set -eu
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+configs=$TEST_DATA/../../configs/model
+images=$TEST_DATA/images
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+equal() { [ "$1" = "$2" ] || fail "got: $1; expected: $2"; }
+generate() { "$FOVEA" generate --max-tokens 12 "$@"; }
+# A command must fail with the status and one sentence that holds the text given first.
+refused() {
+    local status=$1 text=$2 got=0
+    shift 2
+    "$@" >"$folder/out" 2>"$folder/err" || got=$?
+    [ "$got" -eq "$status" ] || fail "status $got, expected $status, of: $* ($(cat "$folder/err"))"
+    grep -qF -- "$text" "$folder/err" || fail "no \"$text\" in: $(cat "$folder/err")"
+}
+field() { sed -n "s/.*\"$1\": \([^],}]*[]\"]\{0,1\}\).*/\1/p"; }
+
+for model in tiny-vl tiny-qwen2 tiny-qwen3; do
+    "$FOVEA" init --shape "$configs/$model.yaml" --out "$folder/$model" --seed 3
+    [ -n "$(generate --model "$folder/$model" --prompt "How many?" --json | field ids)" ] || fail "$model says nothing"
+done
+vl=$folder/tiny-vl
+
+# The same answer from one thread or two, from the command line or standard input, on one rank or two.
+both=(--model "$vl" --image "$images/rgb.jpg" --image "$images/lossy.webp" --json)
+answer=$(generate "${both[@]}" --prompt "What differs?" --threads 2)
+equal "$(generate "${both[@]}" --prompt "What differs?" --threads 1)" "$answer"
+equal "$(printf 'What differs?' | generate "${both[@]}" --prompt -)" "$answer"
+equal "$(printf 'What differs?' | mpiexec -n 2 "$FOVEA" generate --max-tokens 12 "${both[@]}" --prompt - | field ids)" \
+    "$(field ids <<<"$answer")"
+equal "$(field finish <<<"$answer")" '"length"'
+[ "$(field visual_tokens <<<"$answer")" -gt 0 ] || fail "no visual tokens in: $answer"
+[ "$(generate "${both[@]}" --prompt "What differs?" --system "Be brief.")" != "$answer" ] || fail "the system message is lost"
+
+# Draws follow the seed; temperature 0 follows nothing.
+draw=(--model "$vl" --prompt "Say something" --temperature 1 --top-k 50 --top-p 0.9 --json)
+equal "$(generate "${draw[@]}" --seed 5)" "$(generate "${draw[@]}" --seed 5)"
+[ "$(generate "${draw[@]}" --seed 5)" != "$(generate "${draw[@]}" --seed 6)" ] || fail "seeds 5 and 6 draw the same"
+equal "$(generate "${draw[@]}" --seed 5 --temperature 0)" "$(generate "${draw[@]}" --seed 6 --temperature 0)"
+# The folder's generation_config.json is the default.
+sed -i 's/"do_sample": false/"do_sample": true/' "$vl/generation_config.json"
+equal "$(generate --model "$vl" --prompt a --json --seed 5)" "$(generate --model "$vl" --prompt a --json --seed 5 --temperature 1)"
+
+refused 2 "--prompt TEXT is required" generate --model "$vl"
+refused 2 "--model DIR is required" generate --prompt a
+refused 2 "unrecognized option" generate --model "$vl" --prompt a --frobnicate
+refused 2 "--temperature is \"hot\"" generate --model "$vl" --prompt a --temperature hot
+refused 2 "unexpected argument \"words\"" generate --model "$vl" --prompt a words
+refused 1 "/nowhere/config.json" generate --model /nowhere --prompt a
+refused 1 "the prompt is empty" generate --model "$vl" --prompt ""
+refused 1 "cannot open /nowhere.png" generate --model "$vl" --prompt a --image /nowhere.png
+refused 1 "is a text model" generate --model "$folder/tiny-qwen3" --prompt a --image "$images/rgb.jpg"
+head -c 5000 /dev/zero | tr '\0' 'a' >"$folder/long"
+refused 1 "exceed the model's 4096 positions" generate --model "$vl" --prompt - <"$folder/long"
+refused 1 "cannot write to standard output" bash -c '"$0" generate --model "$1" --prompt a >/dev/full' "$FOVEA" "$vl"
+refused 1 "cannot open /nowhere.png" mpiexec -n 2 "$FOVEA" generate --model "$vl" --prompt a --image /nowhere.png
+equal "$(grep -c '^fovea: ' "$folder/err")" 1
+
+# Broken images are refused, not guessed at.
+head -c 700 "$images/rgb.jpg" >"$folder/cut.jpg"
+refused 1 "cut.jpg" generate --model "$vl" --prompt a --image "$folder/cut.jpg"
+: >"$folder/empty.png"
+refused 1 "empty.png" generate --model "$vl" --prompt a --image "$folder/empty.png"
+refused 1 "$folder" generate --model "$vl" --prompt a --image "$folder"
+
+# A tensor of the wrong shape, a missing one and a file cut short name themselves.
+cp -r "$vl" "$folder/cut"
+truncate -s 100000 "$folder/cut/model.safetensors"
+refused 1 "model.safetensors" generate --model "$folder/cut" --prompt a
+cp -r "$vl" "$folder/other"
+sed -i 's/"vocab_size": 320/"vocab_size": 336/' "$folder/other/config.json"
+refused 1 "embed_tokens" generate --model "$folder/other" --prompt a
+sed -i 's/"num_hidden_layers": 4/"num_hidden_layers": 5/; s/336/320/' "$folder/other/config.json"
+refused 1 "layers.4" generate --model "$folder/other" --prompt a
+"$FOVEA" generate --help | grep -q -- --repetition-penalty
+echo "generate: well"

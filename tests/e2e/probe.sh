@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# fovea probe: refusals, and an output that is not left behind half written unnoticed. Figures: tests/golden.
+set -eu
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+model=$TEST_DATA/golden/qwen2_5_vl
+case=$model/case0.h5
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+refused() {
+    local status=$1 text=$2 got=0
+    shift 2
+    "$FOVEA" probe "$@" >"$folder/log" 2>&1 || got=$?
+    [ "$got" -eq "$status" ] || fail "status $got, expected $status, of: $* ($(cat "$folder/log"))"
+    grep -qF -- "$text" "$folder/log" || fail "no \"$text\" in: $(cat "$folder/log")"
+}
+
+"$FOVEA" probe --model "$model" --case "$case" --out "$folder/out.h5" --greedy 3
+[ -s "$folder/out.h5" ] || fail "nothing written"
+refused 2 "--case IN.h5 and --out OUT.h5 are required" --model "$model"
+refused 2 "--steps is \"0\"" --model "$model" --case "$case" --out "$folder/x.h5" --steps 0
+refused 1 "cannot read /nowhere.h5" --model "$model" --case /nowhere.h5 --out "$folder/x.h5"
+refused 1 "is not a readable HDF5 file" --model "$model" --case "$model/config.json" --out "$folder/x.h5"
+refused 1 "cannot create /nowhere/x.h5" --model "$model" --case "$case" --out /nowhere/x.h5
+refused 1 "has no vision tower" --model "$TEST_DATA/golden/qwen2" --case "$case" --out "$folder/x.h5"
+head -c 3000 "$case" >"$folder/cut.h5"
+refused 1 "cut.h5" --model "$model" --case "$folder/cut.h5" --out "$folder/x.h5"
+echo "probe: well"
