@@ -66,34 +66,53 @@ static void fill_table(const fv_processor *p, target *t)
         }
 }
 
-/* A patch as (channel, patch, patch). */
-static void gather(const uint8_t *corner, size_t row_bytes, int patch, uint8_t *planes)
+/* The first of a patch's times, at planes (3, temporal_patch, patch, patch). */
+static void gather_values(const fv_processor *p, const target *t, const uint8_t *corner, size_t row_bytes,
+                          float *planes)
 {
-    size_t n = (size_t)patch, plane = n * n;
-    for (size_t y = 0; y < n; y++, corner += row_bytes)
-        for (size_t x = 0; x < n; x++)
-            for (size_t c = 0; c < 3; c++)
-                planes[c * plane + y * n + x] = corner[3 * x + c];
-}
-
-static void emit(const fv_processor *p, const target *t, const uint8_t *planes, int64_t at)
-{
-    size_t plane = (size_t)p->patch * (size_t)p->patch, n_times = (size_t)p->temporal_patch;
-    size_t start = (size_t)at * 3 * n_times * plane;
-    for (size_t c = 0; c < 3; c++, planes += plane)
-        for (size_t time = 0; time < n_times; time++, start += plane) {
-            if (t->pixels)
-                memcpy(t->pixels + start, planes, plane);
-            else if (time > 0)
-                memcpy(t->values + start, t->values + start - plane, plane * sizeof(float));
-            else
-                for (size_t i = 0; i < plane; i++)
-                    t->values[start + i] = t->table[c][planes[i]];
+    size_t n = (size_t)p->patch, stride = (size_t)p->temporal_patch * n * n;
+    float *red = planes, *green = red + stride, *blue = green + stride;
+    for (size_t y = 0, i = 0; y < n; y++, corner += row_bytes)
+        for (size_t x = 0; x < n; x++, i++) {
+            red[i] = t->table[0][corner[3 * x]];
+            green[i] = t->table[1][corner[3 * x + 1]];
+            blue[i] = t->table[2][corner[3 * x + 2]];
         }
 }
 
+static void gather_pixels(const fv_processor *p, const uint8_t *corner, size_t row_bytes, uint8_t *planes)
+{
+    size_t n = (size_t)p->patch, stride = (size_t)p->temporal_patch * n * n;
+    for (size_t y = 0, i = 0; y < n; y++, corner += row_bytes)
+        for (size_t x = 0; x < n; x++, i++)
+            for (size_t c = 0; c < 3; c++)
+                planes[c * stride + i] = corner[3 * x + c];
+}
+
+/* The other times are copies of the first. */
+static void repeat(const fv_processor *p, void *planes, size_t number_bytes)
+{
+    size_t bytes = (size_t)p->patch * (size_t)p->patch * number_bytes;
+    uint8_t *to = planes;
+    for (int c = 0; c < 3; c++, to += bytes)
+        for (int time = 1; time < p->temporal_patch; time++, to += bytes)
+            memcpy(to + bytes, to, bytes);
+}
+
+static void emit(const fv_processor *p, const target *t, const uint8_t *corner, size_t row_bytes, int64_t at)
+{
+    int64_t start = at * fv_processor_patch_size(p);
+    if (t->pixels) {
+        gather_pixels(p, corner, row_bytes, t->pixels + start);
+        repeat(p, t->pixels + start, sizeof *t->pixels);
+    } else {
+        gather_values(p, t, corner, row_bytes, t->values + start);
+        repeat(p, t->values + start, sizeof *t->values);
+    }
+}
+
 /* The patches of one row of merge blocks. */
-static void cut_row(const fv_processor *p, const fv_image *image, int row, const target *t, uint8_t *planes)
+static void cut_row(const fv_processor *p, const fv_image *image, int row, const target *t)
 {
     size_t row_bytes = (size_t)image->width * 3;
     int n_blocks = image->width / p->patch / p->merge, area = p->merge * p->merge;
@@ -102,27 +121,16 @@ static void cut_row(const fv_processor *p, const fv_image *image, int row, const
         for (int i = 0; i < area; i++, at++) {
             size_t y = (size_t)(row * p->merge + i / p->merge) * (size_t)p->patch;
             size_t x = (size_t)(block * p->merge + i % p->merge) * (size_t)p->patch;
-            gather(image->rgb + y * row_bytes + 3 * x, row_bytes, p->patch, planes);
-            emit(p, t, planes, at);
+            emit(p, t, image->rgb + y * row_bytes + 3 * x, row_bytes, at);
         }
 }
 
-static fv_err cut(const fv_processor *p, const fv_image *image, const target *t)
+static void cut(const fv_processor *p, const fv_image *image, const target *t)
 {
-    int n_rows = image->height / p->patch / p->merge, failed = 0;
-    size_t plane = (size_t)p->patch * (size_t)p->patch;
-#pragma omp parallel reduction(| : failed)
-    {
-        uint8_t *planes = malloc(3 * plane);
-        failed |= !planes;
-#pragma omp for schedule(static)
-        for (int row = 0; row < n_rows; row++)
-            if (planes)
-                cut_row(p, image, row, t, planes);
-        free(planes);
-    }
-    FV_CHECK(!failed, FV_ERR_MEMORY, "no memory for a patch of %d x %d pixels", p->patch, p->patch);
-    return FV_OK;
+    int n_rows = image->height / p->patch / p->merge;
+#pragma omp parallel for schedule(static)
+    for (int row = 0; row < n_rows; row++)
+        cut_row(p, image, row, t);
 }
 
 static fv_err run(const fv_processor *p, const fv_image *image, const target *t)
@@ -130,13 +138,15 @@ static fv_err run(const fv_processor *p, const fv_image *image, const target *t)
     fv_grid grid;
     FV_TRY(fv_processor_grid(p, image->width, image->height, &grid));
     int width = grid.w * p->patch, height = grid.h * p->patch;
-    if (width == image->width && height == image->height)
-        return cut(p, image, t);
+    if (width == image->width && height == image->height) {
+        cut(p, image, t);
+        return FV_OK;
+    }
     fv_image fitted;
     FV_TRY(fv_image_resize(image, width, height, p->resample, &fitted));
-    fv_err err = cut(p, &fitted, t);
+    cut(p, &fitted, t);
     fv_image_fini(&fitted);
-    return err;
+    return FV_OK;
 }
 
 fv_err fv_processor_run(const fv_processor *p, const fv_image *image, float *out)
