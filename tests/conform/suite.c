@@ -1,0 +1,191 @@
+/* The suite: families of back ends, what is checked of a case on each, and a test for every operation.
+ *
+ * usage: conform [operation] */
+#include "suite.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { MAX_MEMBERS = 16 };
+
+/* Back ends that give the same bits. */
+typedef struct family {
+    double slack; /* how much wider than for fp32 its tolerances are */
+    int n;
+    fv_backend *member[MAX_MEMBERS];
+    char name[MAX_MEMBERS][64];
+} family;
+
+static family families[1];
+enum { N_FAMILIES = sizeof families / sizeof *families };
+
+static void add_member(family *f, fv_backend *backend)
+{
+    snprintf(f->name[f->n], sizeof f->name[0], "%s with %d threads", backend->table->name,
+             backend->n_threads);
+    f->member[f->n++] = backend;
+}
+
+/* Every instruction set that is here, on several threads, and once more under the check back end. */
+static void add_cpu(family *f)
+{
+    static const char *const isas[] = {"portable", "avx2", "avx512"};
+    static const int n_threads[] = {1, 2, 4};
+    fv_backend *backend = NULL, *check = NULL;
+    f->slack = 1.0;
+    for (int i = 0; i < 9; i++) {
+        fv_err err = fv_backend_cpu_create(isas[i / 3], n_threads[i % 3], &backend);
+        if (err == FV_ERR_UNSUPPORTED)
+            continue;
+        assert_ok(err);
+        add_member(f, backend);
+    }
+    assert_ok(fv_backend_cpu_create(NULL, 2, &backend));
+    assert_ok(fv_backend_check_create(backend, &check));
+    add_member(f, check);
+}
+
+static double value_at(fv_tensor t, int64_t i)
+{
+    if (t.dtype == FV_F64)
+        return ((const double *)t.data)[i];
+    return t.dtype == FV_F32 ? (double)((const float *)t.data)[i] : (double)((const int32_t *)t.data)[i];
+}
+
+static void check_near(const conform_case *c, const field *f, fv_tensor found, fv_tensor want, double slack)
+{
+    for (int64_t i = 0; i < fv_tensor_count(found); i++) {
+        double have = value_at(found, i), exact = value_at(want, i);
+        if (have != exact && !(fabs(have - exact) <= slack * c->near * (1.0 + fabs(exact))))
+            fail_msg("%s: element %lld of %s is %.9g, expected %.9g", case_name(c), (long long)i, f->name,
+                     have, exact);
+    }
+}
+
+static void check_values(const conform_case *c, const any_args *found, double slack)
+{
+    size_t mark = host_mark();
+    any_args want = args_widen(c->op, c->args);
+    operations[c->op].reference(&want);
+    for (int i = 0; i < operations[c->op].n_fields; i++) {
+        const field *f = &operations[c->op].fields[i];
+        fv_tensor t = *args_field(found, f);
+        if (t.data && field_writes(f))
+            check_near(c, f, t, *args_field(&want, f), slack);
+    }
+    host_release(mark);
+}
+
+static void check_same(const conform_case *c, const any_args *first, const any_args *found, const char *where,
+                       const char *how)
+{
+    for (int i = 0; i < operations[c->op].n_fields; i++) {
+        const field *f = &operations[c->op].fields[i];
+        fv_tensor a = *args_field(first, f), b = *args_field(found, f);
+        if (a.data && field_writes(f) &&
+            memcmp(a.data, b.data, (size_t)fv_tensor_count(a) * fv_dtype_bytes(a.dtype)) != 0)
+            fail_msg("%s on %s, %s: %s has other bits", case_name(c), where, how, f->name);
+    }
+}
+
+static void check_layout(const conform_case *c, const any_args *first, fv_backend *backend, const char *where,
+                         layout l)
+{
+    size_t mark = host_mark();
+    any_args found = run_on(backend, c->op, c->args, l);
+    check_same(c, first, &found, where, l.name);
+    host_release(mark);
+}
+
+static const layout plain = {.name = "plain"}, apart = {.name = "rows apart", .apart = 1};
+
+/* Outputs that may be the memory of inputs. */
+static const sharing sharings[] = {
+    {FV_OP_norm, {{"sum", "x"}}},
+    {FV_OP_norm, {{"sum", "residual"}}},
+    {FV_OP_swiglu_grad, {{"dgate", "gate"}}},
+    {FV_OP_swiglu_grad, {{"dup", "up"}}},
+    {FV_OP_swiglu_grad, {{"dgate", "gate"}, {"dup", "up"}}},
+    {FV_OP_add, {{"out", "a"}}},
+    {FV_OP_add, {{"out", "b"}}},
+};
+
+static void check_sharings(const conform_case *c, const any_args *first, fv_backend *backend,
+                           const char *where)
+{
+    for (size_t i = 0; i < sizeof sharings / sizeof *sharings; i++)
+        if (sharings[i].op == c->op && args_field(c->args, field_named(c->op, sharings[i].pairs[0][0]))->data)
+            for (int rows_apart = 0; rows_apart < 2; rows_apart++)
+                check_layout(c, first, backend, where, (layout){"in place", rows_apart, &sharings[i]});
+}
+
+static void check_member(const conform_case *c, const any_args *first, const family *f, int member)
+{
+    const conform_part *parts;
+    fv_backend *backend = f->member[member];
+    const char *where = f->name[member];
+    check_layout(c, first, backend, where, plain);
+    check_layout(c, first, backend, where, apart);
+    check_sharings(c, first, backend, where);
+    size_t mark = host_mark();
+    int n_parts = parts_of(c, &parts);
+    for (int i = 0; i < n_parts; i++) {
+        any_args found = run_on(backend, c->op, parts[i].args, i % 2 ? apart : plain);
+        check_part(c, first, &parts[i], &found, where);
+    }
+    host_release(mark);
+}
+
+void conform(const conform_case *c)
+{
+    for (int k = 0; k < N_FAMILIES; k++) {
+        size_t mark = host_mark();
+        const family *f = &families[k];
+        any_args first = run_on(f->member[0], c->op, c->args, plain);
+        check_values(c, &first, f->slack);
+        check_slopes(c, &first, f->slack);
+        for (int i = 0; i < f->n; i++)
+            check_member(c, &first, f, i);
+        host_release(mark);
+    }
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    add_cpu(&families[0]);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    for (int k = 0; k < N_FAMILIES; k++)
+        for (int i = 0; i < families[k].n; i++)
+            fv_backend_destroy(families[k].member[i]);
+    host_free();
+    return 0;
+}
+
+#define FV_OP(op, fields)               \
+    static void test_##op(void **state) \
+    {                                   \
+        (void)state;                    \
+        size_t mark = host_mark();      \
+        cases_##op();                   \
+        host_release(mark);             \
+    }
+#include "fovea/ops.def"
+#undef FV_OP
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+#define FV_OP(op, fields) {#op, test_##op, NULL, NULL, NULL},
+#include "fovea/ops.def"
+#undef FV_OP
+    };
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
+    return cmocka_run_group_tests_name("conform", tests, setup, teardown);
+}
