@@ -37,9 +37,8 @@ static void columns(const fv_resize_weights *w, const uint8_t *const in[FV_RESIZ
         columns_of_row(w, in[r], out[r]);
 }
 
-static void rows(const fv_resize_weights *w, int y, const uint8_t *in, size_t n_bytes, uint8_t *out)
+static void rows(const fv_resize_weights *w, int y, const uint8_t *from, size_t n_bytes, uint8_t *out)
 {
-    const uint8_t *from = in + (size_t)w->first[y] * n_bytes;
     for (size_t i = 0; i < n_bytes; i++) {
         uint32_t sum = 0;
         for (int t = 0; t < w->count[y]; t++)
@@ -50,84 +49,166 @@ static void rows(const fv_resize_weights *w, int y, const uint8_t *in, size_t n_
 
 const fv_resize_passes fv_resize_portable = {.columns = columns, .rows = rows};
 
-/* The passes read past the end of a row: into the next one, but the last row needs a copy with slack. */
-static fv_err resize_columns(fv_resize_columns *pass, const fv_resize_weights *w, const fv_image *in,
-                             fv_image *out)
+struct fv_resizer {
+    fv_resize_passes passes;
+    const fv_image *in; /* borrowed */
+    int width, height;
+    fv_resize_weights columns, rows; /* without outputs if the direction keeps its size */
+    uint8_t *last_row;               /* of in, with slack after it; owned */
+};
+
+static fv_err init(fv_resizer *r, fv_filter filter)
 {
-    size_t in_bytes = (size_t)in->width * 3, out_bytes = (size_t)out->width * 3;
-    uint8_t *last = malloc(in_bytes + FV_RESIZE_SLACK);
-    FV_CHECK(last, FV_ERR_MEMORY, "no memory for a row of %d pixels", in->width);
-    int end = in->height - 1;
-    memcpy(last, in->rgb + (size_t)end * in_bytes, in_bytes);
-    memset(last + in_bytes, 0, FV_RESIZE_SLACK);
-#pragma omp parallel for schedule(static)
-    for (int y = 0; y < in->height; y += FV_RESIZE_ROWS) {
+    const fv_image *in = r->in;
+    if (in->width != r->width)
+        FV_TRY(fv_resize_weights_init(&r->columns, filter, in->width, r->width));
+    if (in->height != r->height)
+        FV_TRY(fv_resize_weights_init(&r->rows, filter, in->height, r->height));
+    /* The pass over columns reads past the end of a row: into the next one, but the last needs a copy. */
+    size_t row_bytes = (size_t)in->width * 3;
+    r->last_row = calloc(row_bytes + FV_RESIZE_SLACK, 1);
+    FV_CHECK(r->last_row, FV_ERR_MEMORY, "no memory for a row of %d pixels", in->width);
+    memcpy(r->last_row, in->rgb + (size_t)(in->height - 1) * row_bytes, row_bytes);
+    return FV_OK;
+}
+
+static fv_err create(const fv_resize_passes *passes, const fv_image *in, int width, int height,
+                     fv_filter filter, fv_resizer **out)
+{
+    *out = NULL;
+    FV_CHECK(filter == FV_FILTER_LANCZOS || filter == FV_FILTER_BICUBIC, FV_ERR_UNSUPPORTED,
+             "resampling filter %d, supported are 1 (Lanczos) and 3 (bicubic)", (int)filter);
+    if (in->width < (FV_RESIZE_SLACK + 2) / 3)
+        passes = &fv_resize_portable; /* one row is too short to be the slack of another */
+    fv_resizer *r = malloc(sizeof *r);
+    FV_CHECK(r, FV_ERR_MEMORY, "no memory to resize an image");
+    *r = (fv_resizer){.passes = *passes, .in = in, .width = width, .height = height};
+    fv_err err = init(r, filter);
+    if (err != FV_OK)
+        fv_resizer_destroy(r);
+    else
+        *out = r;
+    return err;
+}
+
+static const fv_resize_passes *best_passes(void)
+{
+    const fv_resize_passes *avx2 = fv_resize_avx2();
+    return avx2 ? avx2 : &fv_resize_portable;
+}
+
+fv_err fv_resizer_create(const fv_image *in, int width, int height, fv_filter filter, fv_resizer **out)
+{
+    return create(best_passes(), in, width, height, filter, out);
+}
+
+void fv_resizer_destroy(fv_resizer *resizer)
+{
+    if (!resizer)
+        return;
+    fv_resize_weights_fini(&resizer->columns);
+    fv_resize_weights_fini(&resizer->rows);
+    free(resizer->last_row);
+    free(resizer);
+}
+
+/* Rows first to end of the image in between, which has the width of the output and the height of the input.
+ */
+static void change_width(const fv_resizer *r, int first, int end, uint8_t *out)
+{
+    size_t in_bytes = (size_t)r->in->width * 3, out_bytes = (size_t)r->width * 3;
+    if (!r->columns.n_out) {
+        memcpy(out, r->in->rgb + (size_t)first * in_bytes, (size_t)(end - first) * in_bytes);
+        return;
+    }
+    for (int y = first; y < end; y += FV_RESIZE_ROWS) {
         const uint8_t *from[FV_RESIZE_ROWS];
         uint8_t *to[FV_RESIZE_ROWS];
-        for (int r = 0; r < FV_RESIZE_ROWS; r++) {
-            int row = y + r < end ? y + r : end;
-            from[r] = row == end ? last : in->rgb + (size_t)row * in_bytes;
-            to[r] = out->rgb + (size_t)row * out_bytes;
+        for (int i = 0; i < FV_RESIZE_ROWS; i++) {
+            int row = y + i < end ? y + i : end - 1;
+            from[i] = row == r->in->height - 1 ? r->last_row : r->in->rgb + (size_t)row * in_bytes;
+            to[i] = out + (size_t)(row - first) * out_bytes;
         }
-        pass(w, from, to);
+        r->passes.columns(&r->columns, from, to);
     }
-    free(last);
+}
+
+/* Make the window hold rows first to end of the image in between. Those that it has are kept, and new ones
+ * come in whole groups, so that calls that follow each other make no row twice. */
+static fv_err move_window(const fv_resizer *r, fv_resize_window *w, int first, int end)
+{
+    size_t row_bytes = (size_t)r->width * 3;
+    int is_kept = w->first <= first && first < w->end;
+    if (is_kept && end <= w->end)
+        return FV_OK;
+    int n_kept = is_kept ? w->end - first : 0, n_new = end - first - n_kept;
+    n_new = (n_new + FV_RESIZE_ROWS - 1) / FV_RESIZE_ROWS * FV_RESIZE_ROWS;
+    if (n_new > r->in->height - first - n_kept)
+        n_new = r->in->height - first - n_kept;
+    if (n_kept)
+        memmove(w->rows.data, w->rows.data + (size_t)(first - w->first) * row_bytes,
+                (size_t)n_kept * row_bytes);
+    w->rows.size = (size_t)n_kept * row_bytes;
+    w->first = first;
+    w->end = first + n_kept;
+    FV_TRY(fv_buffer_reserve(&w->rows, (size_t)n_new * row_bytes));
+    change_width(r, w->end, w->end + n_new, (uint8_t *)w->rows.data + w->rows.size);
+    w->end += n_new;
     return FV_OK;
 }
 
-static void resize_rows(fv_resize_rows *pass, const fv_resize_weights *w, const fv_image *in, fv_image *out)
+fv_err fv_resizer_rows(const fv_resizer *r, fv_resize_window *window, int first, int n, uint8_t *rgb)
 {
-    size_t n_bytes = (size_t)out->width * 3;
-#pragma omp parallel for schedule(static)
-    for (int y = 0; y < out->height; y++)
-        pass(w, y, in->rgb, n_bytes, out->rgb + (size_t)y * n_bytes);
-}
-
-static fv_err change_width(const fv_resize_passes *passes, const fv_image *in, fv_filter filter,
-                           fv_image *out)
-{
-    fv_resize_weights w;
-    FV_TRY(fv_resize_weights_init(&w, filter, in->width, out->width));
-    fv_err err = resize_columns(passes->columns, &w, in, out);
-    fv_resize_weights_fini(&w);
-    return err;
-}
-
-static fv_err change_height(const fv_resize_passes *passes, const fv_image *in, fv_filter filter,
-                            fv_image *out)
-{
-    fv_resize_weights w;
-    FV_TRY(fv_resize_weights_init(&w, filter, in->height, out->height));
-    resize_rows(passes->rows, &w, in, out);
-    fv_resize_weights_fini(&w);
+    if (!r->rows.n_out) {
+        change_width(r, first, first + n, rgb);
+        return FV_OK;
+    }
+    const uint8_t *from = r->in->rgb;
+    int from_row = 0, last = first + n - 1;
+    if (r->columns.n_out) {
+        FV_TRY(move_window(r, window, r->rows.first[first], r->rows.first[last] + r->rows.count[last]));
+        from = (const uint8_t *)window->rows.data;
+        from_row = window->first;
+    }
+    size_t row_bytes = (size_t)r->width * 3;
+    for (int y = first; y <= last; y++, rgb += row_bytes)
+        r->passes.rows(&r->rows, y, from + (size_t)(r->rows.first[y] - from_row) * row_bytes, row_bytes, rgb);
     return FV_OK;
 }
 
-static fv_err change_both(const fv_resize_passes *passes, const fv_image *in, fv_filter filter, fv_image *out)
+void fv_resize_window_fini(fv_resize_window *window)
 {
-    fv_image between;
-    FV_TRY(fv_image_init(&between, "resized image", out->width, in->height, FV_IMAGE_MAX_PIXELS));
-    fv_err err = change_width(passes, in, filter, &between);
-    if (err == FV_OK)
-        err = change_height(passes, &between, filter, out);
-    fv_image_fini(&between);
-    return err;
+    fv_buffer_fini(&window->rows);
+    *window = (fv_resize_window){0};
+}
+
+static fv_err fill(const fv_resizer *r, fv_image *out)
+{
+    enum { BAND = 32 }; /* rows of a call */
+    int failed = 0;
+#pragma omp parallel reduction(| : failed)
+    {
+        fv_resize_window window = {0};
+#pragma omp for schedule(static)
+        for (int y = 0; y < out->height; y += BAND) {
+            int n = out->height - y < BAND ? out->height - y : BAND;
+            uint8_t *rgb = out->rgb + (size_t)y * (size_t)out->width * 3;
+            failed |= fv_resizer_rows(r, &window, y, n, rgb) != FV_OK;
+        }
+        fv_resize_window_fini(&window);
+    }
+    FV_CHECK(!failed, FV_ERR_MEMORY, "no memory to resize to %d x %d pixels", out->width, out->height);
+    return FV_OK;
 }
 
 fv_err fv_image_resize_by(const fv_resize_passes *passes, const fv_image *in, fv_filter filter, fv_image *out)
 {
-    if (in->width < (FV_RESIZE_SLACK + 2) / 3)
-        passes = &fv_resize_portable; /* one row is too short to be the slack of another */
+    fv_resizer *resizer = NULL;
     FV_TRY(fv_image_init(out, "resized image", out->width, out->height, FV_IMAGE_MAX_PIXELS));
-    fv_err err = FV_OK;
-    if (in->width != out->width && in->height != out->height)
-        err = change_both(passes, in, filter, out);
-    else if (in->width != out->width)
-        err = change_width(passes, in, filter, out);
-    else if (in->height != out->height)
-        err = change_height(passes, in, filter, out);
-    else
-        memcpy(out->rgb, in->rgb, (size_t)in->width * (size_t)in->height * 3);
+    fv_err err = create(passes, in, out->width, out->height, filter, &resizer);
+    if (err == FV_OK)
+        err = fill(resizer, out);
+    fv_resizer_destroy(resizer);
     if (err != FV_OK)
         fv_image_fini(out);
     return err;
@@ -135,9 +216,6 @@ fv_err fv_image_resize_by(const fv_resize_passes *passes, const fv_image *in, fv
 
 fv_err fv_image_resize(const fv_image *in, int width, int height, fv_filter filter, fv_image *out)
 {
-    FV_CHECK(filter == FV_FILTER_LANCZOS || filter == FV_FILTER_BICUBIC, FV_ERR_UNSUPPORTED,
-             "resampling filter %d, supported are 1 (Lanczos) and 3 (bicubic)", (int)filter);
-    const fv_resize_passes *avx2 = fv_resize_avx2();
     *out = (fv_image){.width = width, .height = height};
-    return fv_image_resize_by(avx2 ? avx2 : &fv_resize_portable, in, filter, out);
+    return fv_image_resize_by(best_passes(), in, filter, out);
 }

@@ -10,8 +10,9 @@ enum { FV_RESIZE_ROWS = 4, FV_RESIZE_SLACK = 16 };
 typedef void fv_resize_columns(const fv_resize_weights *w, const uint8_t *const in[FV_RESIZE_ROWS],
                                uint8_t *const out[FV_RESIZE_ROWS]);
 
-/* A pass over rows makes row y of the output, n_bytes long, from the rows of `in`, which are as long. */
-typedef void fv_resize_rows(const fv_resize_weights *w, int y, const uint8_t *in, size_t n_bytes,
+/* A pass over rows makes row y of the output, n_bytes long, from rows that are as long: the first that it
+ * uses is at `from`. */
+typedef void fv_resize_rows(const fv_resize_weights *w, int y, const uint8_t *from, size_t n_bytes,
                             uint8_t *out);
 
 typedef struct fv_resize_passes {

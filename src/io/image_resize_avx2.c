@@ -33,15 +33,29 @@ static inline AVX2 __m256i load_pixels(const uint8_t *from)
     return _mm256_shuffle_epi8(bytes, order);
 }
 
-static inline AVX2 void store_pixel(uint8_t *to, sums s)
+static inline AVX2 __m256i round_sum(__m256i sum)
 {
-    __m256i sum = whole(s);
-    __m128i pixel = _mm_add_epi32(_mm256_castsi256_si128(sum), _mm256_extracti128_si256(sum, 1));
-    pixel = _mm_add_epi32(pixel, _mm_set1_epi32(1 << (FV_RESIZE_BITS - 1)));
-    pixel = _mm_srai_epi32(pixel, FV_RESIZE_BITS);
-    pixel = _mm_packs_epi32(pixel, pixel);
-    int rgb = _mm_cvtsi128_si32(_mm_packus_epi16(pixel, pixel));
-    memcpy(to, &rgb, 3);
+    __m256i half = _mm256_set1_epi32(1 << (FV_RESIZE_BITS - 1));
+    return _mm256_srai_epi32(_mm256_add_epi32(sum, half), FV_RESIZE_BITS);
+}
+
+/* The pixels of two rows, one in each half. */
+static inline AVX2 __m256i two_pixels(sums a, sums b)
+{
+    __m256i first = whole(a), second = whole(b);
+    return round_sum(_mm256_add_epi32(_mm256_permute2x128_si256(first, second, 0x20),
+                                      _mm256_permute2x128_si256(first, second, 0x31)));
+}
+
+static inline AVX2 void store_pixels(uint8_t *const out[FV_RESIZE_ROWS], size_t at, const sums *s)
+{
+    __m256i words = _mm256_packs_epi32(two_pixels(s[0], s[1]), two_pixels(s[2], s[3]));
+    __m256i bytes = _mm256_packus_epi16(words, words);
+    __m128i even = _mm256_castsi256_si128(bytes), odd = _mm256_extracti128_si256(bytes, 1);
+    int rgb[FV_RESIZE_ROWS] = {_mm_extract_epi32(even, 0), _mm_extract_epi32(odd, 0),
+                               _mm_extract_epi32(even, 1), _mm_extract_epi32(odd, 1)};
+    for (int r = 0; r < FV_RESIZE_ROWS; r++)
+        memcpy(out[r] + at, &rgb[r], 3);
 }
 
 static AVX2 void columns(const fv_resize_weights *w, const uint8_t *const in[FV_RESIZE_ROWS],
@@ -61,18 +75,11 @@ static AVX2 void columns(const fv_resize_weights *w, const uint8_t *const in[FV_
             for (int r = 0; r < FV_RESIZE_ROWS; r++)
                 s[r] = add_products(s[r], load_pixels(in[r] + at), high, low);
         }
-        for (int r = 0; r < FV_RESIZE_ROWS; r++)
-            store_pixel(out[r] + 3 * x, s[r]);
+        store_pixels(out, 3 * x, s);
     }
 }
 
 enum { BLOCK = 32 };
-
-static inline AVX2 __m256i round_sums(sums s)
-{
-    __m256i half = _mm256_set1_epi32(1 << (FV_RESIZE_BITS - 1));
-    return _mm256_srai_epi32(_mm256_add_epi32(whole(s), half), FV_RESIZE_BITS);
-}
 
 /* The weights of two rows, as a pair in every 32 bits. */
 static inline AVX2 __m256i pair_of(const int16_t *parts)
@@ -106,18 +113,17 @@ static inline AVX2 void rows_of_block(const fv_resize_weights *w, int y, const u
         const uint8_t *b = t + 1 < count ? a + n_bytes : a; /* the weight of what is not there is 0 */
         add_row_pair(s, a, b, fv_resize_group(w, y, t / FV_RESIZE_GROUP) + t % FV_RESIZE_GROUP);
     }
-    __m256i low = _mm256_packs_epi32(round_sums(s[0]), round_sums(s[1]));
-    __m256i high = _mm256_packs_epi32(round_sums(s[2]), round_sums(s[3]));
+    __m256i low = _mm256_packs_epi32(round_sum(whole(s[0])), round_sum(whole(s[1])));
+    __m256i high = _mm256_packs_epi32(round_sum(whole(s[2])), round_sum(whole(s[3])));
     _mm256_storeu_si256((__m256i *)out, _mm256_packus_epi16(low, high));
 }
 
-static AVX2 void rows(const fv_resize_weights *w, int y, const uint8_t *in, size_t n_bytes, uint8_t *out)
+static AVX2 void rows(const fv_resize_weights *w, int y, const uint8_t *from, size_t n_bytes, uint8_t *out)
 {
     if (n_bytes < BLOCK) {
-        fv_resize_portable.rows(w, y, in, n_bytes, out);
+        fv_resize_portable.rows(w, y, from, n_bytes, out);
         return;
     }
-    const uint8_t *from = in + (size_t)w->first[y] * n_bytes;
     for (size_t i = 0; i + BLOCK <= n_bytes; i += BLOCK)
         rows_of_block(w, y, from + i, n_bytes, out + i);
     size_t last = n_bytes - BLOCK; /* overlaps the block before */

@@ -111,42 +111,51 @@ static void emit(const fv_processor *p, const target *t, const uint8_t *corner, 
     }
 }
 
-/* The patches of one row of merge blocks. */
-static void cut_row(const fv_processor *p, const fv_image *image, int row, const target *t)
+/* The patches of one row of merge blocks, whose pixels are rgb (merge * patch, width, 3). */
+static void cut_row(const fv_processor *p, const uint8_t *rgb, fv_grid grid, int row, const target *t)
 {
-    size_t row_bytes = (size_t)image->width * 3;
-    int n_blocks = image->width / p->patch / p->merge, area = p->merge * p->merge;
+    size_t patch = (size_t)p->patch, row_bytes = (size_t)grid.w * patch * 3;
+    int n_blocks = grid.w / p->merge, area = p->merge * p->merge;
     int64_t at = (int64_t)row * n_blocks * area;
     for (int block = 0; block < n_blocks; block++)
         for (int i = 0; i < area; i++, at++) {
-            size_t y = (size_t)(row * p->merge + i / p->merge) * (size_t)p->patch;
-            size_t x = (size_t)(block * p->merge + i % p->merge) * (size_t)p->patch;
-            emit(p, t, image->rgb + y * row_bytes + 3 * x, row_bytes, at);
+            size_t y = (size_t)(i / p->merge) * patch;
+            size_t x = (size_t)(block * p->merge + i % p->merge) * patch;
+            emit(p, t, rgb + y * row_bytes + 3 * x, row_bytes, at);
         }
 }
 
-static void cut(const fv_processor *p, const fv_image *image, const target *t)
+/* A row of blocks is resized and cut while it is in the cache; the resized image is never whole. */
+static fv_err cut(const fv_processor *p, const fv_resizer *resizer, fv_grid grid, const target *t)
 {
-    int n_rows = image->height / p->patch / p->merge;
-#pragma omp parallel for schedule(static)
-    for (int row = 0; row < n_rows; row++)
-        cut_row(p, image, row, t);
+    int height = p->patch * p->merge, failed = 0;
+#pragma omp parallel reduction(| : failed)
+    {
+        fv_resize_window window = {0};
+        uint8_t *rgb = malloc((size_t)height * (size_t)(grid.w * p->patch) * 3);
+        failed |= !rgb;
+#pragma omp for schedule(static)
+        for (int row = 0; row < grid.h / p->merge; row++) {
+            failed = failed || fv_resizer_rows(resizer, &window, row * height, height, rgb) != FV_OK;
+            if (!failed)
+                cut_row(p, rgb, grid, row, t);
+        }
+        free(rgb);
+        fv_resize_window_fini(&window);
+    }
+    FV_CHECK(!failed, FV_ERR_MEMORY, "no memory for %d rows of %d pixels", height, grid.w * p->patch);
+    return FV_OK;
 }
 
 static fv_err run(const fv_processor *p, const fv_image *image, const target *t)
 {
     fv_grid grid;
+    fv_resizer *resizer;
     FV_TRY(fv_processor_grid(p, image->width, image->height, &grid));
-    int width = grid.w * p->patch, height = grid.h * p->patch;
-    if (width == image->width && height == image->height) {
-        cut(p, image, t);
-        return FV_OK;
-    }
-    fv_image fitted;
-    FV_TRY(fv_image_resize(image, width, height, p->resample, &fitted));
-    cut(p, &fitted, t);
-    fv_image_fini(&fitted);
-    return FV_OK;
+    FV_TRY(fv_resizer_create(image, grid.w * p->patch, grid.h * p->patch, p->resample, &resizer));
+    fv_err err = cut(p, resizer, grid, t);
+    fv_resizer_destroy(resizer);
+    return err;
 }
 
 fv_err fv_processor_run(const fv_processor *p, const fv_image *image, float *out)
