@@ -5,11 +5,15 @@
 #include "temp_folder.h"
 
 #include "fovea/folder.h"
+#include "fovea/generate.h"
 #include "fovea/head.h"
 #include "fovea/rng.h"
 #include "fovea/workspace.h"
 
-enum { CASE_TOKENS = 200, CASE_IMAGES = 2 };
+enum { CASE_TOKENS = 200, CASE_ROWS = CASE_TOKENS - 1, CASE_IMAGES = 2, CASE_MODELS = 3 };
+
+static const char *const case_models[CASE_MODELS] = {"tiny-vl", "tiny-qwen2", "tiny-qwen3"};
+static fv_comm *case_self;
 
 typedef struct model_case {
     fv_backend *backend; /* owned */
@@ -64,6 +68,22 @@ __attribute__((unused)) static void case_write(const char *name)
                                  .context = &list};
     assert_ok(fv_folder_write(temp_path(name), &args));
     fv_param_list_fini(&list);
+}
+
+/* All models, and a group of one; for a test program's beginning and end. */
+__attribute__((unused)) static int case_setup(void **state)
+{
+    if (temp_setup(state) != 0 || fv_comm_self(&case_self) != FV_OK)
+        return -1;
+    for (int i = 0; i < CASE_MODELS; i++)
+        case_write(case_models[i]);
+    return 0;
+}
+
+__attribute__((unused)) static int case_teardown(void **state)
+{
+    fv_comm_destroy(case_self);
+    return temp_teardown(state);
 }
 
 /* Append an image's tokens at c->n. */
@@ -205,6 +225,44 @@ __attribute__((unused)) static void case_row_weights(float *weights)
 {
     for (int i = 0; i < CASE_TOKENS - 1; i++)
         weights[i] = fv_rng_normal((fv_rng_key){.seed = 8}, (uint32_t)i) / CASE_TOKENS;
+}
+
+/* What a generation gave; case_receive is its sink. */
+typedef struct case_answer {
+    int32_t ids[CASE_TOKENS];
+    float logprobs[CASE_TOKENS];
+    int n;
+} case_answer;
+
+__attribute__((unused)) static fv_err case_receive(void *context, int32_t id, float logprob)
+{
+    case_answer *a = context;
+    a->ids[a->n] = id;
+    a->logprobs[a->n++] = logprob;
+    return FV_OK;
+}
+
+/* The case's first n_prompt tokens, with its images, go on by drawing; it becomes that sequence. */
+__attribute__((unused)) static void case_generate(model_case *c, int64_t n_prompt, int64_t chunk,
+                                                  const fv_sampling *sampling, case_answer *out)
+{
+    fv_finish finish;
+    fv_generate_args args = {.prompt = {.ids = c->ids,
+                                        .n = n_prompt,
+                                        .grids = c->grids,
+                                        .n_images = c->n_images,
+                                        .pixels = c->pixels},
+                             .sampling = *sampling,
+                             .max_tokens = CASE_TOKENS - (int)n_prompt,
+                             .ignore_stop = 1,
+                             .chunk = chunk,
+                             .sink = case_receive,
+                             .context = out};
+    out->n = 0;
+    assert_ok(fv_generate(c->model, &args, &finish));
+    assert_int_equal(finish, FV_FINISH_LENGTH);
+    assert_int_equal(out->n, CASE_TOKENS - n_prompt);
+    memcpy(c->ids + n_prompt, out->ids, (size_t)out->n * sizeof *out->ids);
 }
 
 #endif

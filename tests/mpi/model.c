@@ -2,30 +2,19 @@
  */
 #include "model_case.h"
 
-#include "fovea/generate.h"
 #include "fovea/optimizer.h"
 
 #include <math.h>
 
-static const char *const models[] = {"tiny-vl", "tiny-qwen2", "tiny-qwen3"};
-enum { N_MODELS = 3, ROWS = CASE_TOKENS - 1 };
-static fv_comm *world, *self;
+static fv_comm *world;
 static model_case whole, split;
-
-static int setup(void **state)
-{
-    int status = temp_setup(state);
-    for (int i = 0; i < N_MODELS && status == 0; i++)
-        case_write(models[i]);
-    return status;
-}
 
 static void open_both(const char *model)
 {
     fv_backend *backends[2];
     for (int i = 0; i < 2; i++)
         assert_ok(fv_backend_cpu_create(NULL, 1, &backends[i]));
-    case_open(&whole, backends[0], self, temp_path(model));
+    case_open(&whole, backends[0], case_self, temp_path(model));
     case_open(&split, backends[1], world, temp_path(model));
 }
 
@@ -86,7 +75,7 @@ static void compare_params(const fv_weights *of_whole, const fv_weights *of_spli
 
 static void compute(model_case *c, float *logprobs, double *norm)
 {
-    float weights[ROWS];
+    float weights[CASE_ROWS];
     case_row_weights(weights);
     case_forward(c, logprobs, NULL);
     case_backward(c, weights, 0.01f);
@@ -99,7 +88,7 @@ static void take_step(model_case *c, double *norm)
 {
     fv_optimizer optimizer;
     const fv_optimizer_settings settings = {0.9f, 0.999f, 1e-3f, 0.01f, 1.0f};
-    float weights[ROWS], logprobs[ROWS];
+    float weights[CASE_ROWS], logprobs[CASE_ROWS];
     case_row_weights(weights);
     case_forward(c, logprobs, NULL);
     case_backward(c, weights, 0.01f);
@@ -111,14 +100,14 @@ static void take_step(model_case *c, double *norm)
 static void test_split_models_agree(void **state)
 {
     (void)state;
-    for (int m = 0; m < N_MODELS; m++) {
-        float logprobs[2][ROWS];
+    for (int m = 0; m < CASE_MODELS; m++) {
+        float logprobs[2][CASE_ROWS];
         double norms[2];
         difference d = {0};
-        open_both(models[m]);
+        open_both(case_models[m]);
         compute(&whole, logprobs[0], &norms[0]);
         compute(&split, logprobs[1], &norms[1]);
-        for (int i = 0; i < ROWS; i++)
+        for (int i = 0; i < CASE_ROWS; i++)
             add(&d, logprobs[0][i], logprobs[1][i]);
         check(d, "log-probs");
         compare_params(&whole.grads, &split.grads, "gradient");
@@ -131,9 +120,9 @@ static void test_split_models_agree(void **state)
 static void test_split_steps_agree(void **state)
 {
     (void)state;
-    for (int m = 0; m < N_MODELS; m++) {
+    for (int m = 0; m < CASE_MODELS; m++) {
         double norms[2];
-        open_both(models[m]);
+        open_both(case_models[m]);
         take_step(&whole, &norms[0]);
         take_step(&split, &norms[1]);
         assert_true(fabs(norms[0] - norms[1]) <= 1e-5 * norms[0]);
@@ -143,42 +132,17 @@ static void test_split_steps_agree(void **state)
     }
 }
 
-typedef struct answer {
-    int32_t *ids;
-    float logprobs[CASE_TOKENS];
-    int n;
-} answer;
-
-static fv_err receive(void *context, int32_t id, float logprob)
-{
-    answer *a = context;
-    a->ids[a->n] = id;
-    a->logprobs[a->n++] = logprob;
-    return FV_OK;
-}
-
 /* On any number of ranks, what is drawn has the log-prob that training finds, bit for bit. */
 static void test_generation_has_the_same_bits(void **state)
 {
     (void)state;
     enum { PROMPT = 150 };
-    for (int m = 0; m < N_MODELS; m++) {
-        fv_finish finish;
-        float logprobs[ROWS];
-        open_both(models[m]);
-        answer a = {.ids = split.ids + PROMPT};
-        fv_generate_args args = {.prompt = {.ids = split.ids,
-                                            .n = PROMPT,
-                                            .grids = split.grids,
-                                            .n_images = split.n_images,
-                                            .pixels = split.pixels},
-                                 .sampling = {.temperature = 1, .top_p = 1, .repetition_penalty = 1},
-                                 .max_tokens = CASE_TOKENS - PROMPT,
-                                 .ignore_stop = 1,
-                                 .chunk = 64,
-                                 .sink = receive,
-                                 .context = &a};
-        assert_ok(fv_generate(split.model, &args, &finish));
+    for (int m = 0; m < CASE_MODELS; m++) {
+        case_answer a;
+        float logprobs[CASE_ROWS];
+        open_both(case_models[m]);
+        case_generate(&split, PROMPT, 64,
+                      &(fv_sampling){.temperature = 1, .top_p = 1, .repetition_penalty = 1}, &a);
         case_forward(&split, logprobs, NULL);
         assert_memory_equal(a.logprobs, logprobs + PROMPT - 1, (CASE_TOKENS - PROMPT) * sizeof *logprobs);
         case_close(&whole);
@@ -188,13 +152,12 @@ static void test_generation_has_the_same_bits(void **state)
 
 int main(void)
 {
-    if (fv_comm_world(&world) != FV_OK || fv_comm_self(&self) != FV_OK)
+    if (fv_comm_world(&world) != FV_OK)
         return 1;
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_split_models_agree),
                                        cmocka_unit_test(test_split_steps_agree),
                                        cmocka_unit_test(test_generation_has_the_same_bits)};
-    int failed = cmocka_run_group_tests(tests, setup, temp_teardown);
-    fv_comm_destroy(self);
+    int failed = cmocka_run_group_tests(tests, case_setup, case_teardown);
     fv_comm_destroy(world);
     return failed;
 }

@@ -4,32 +4,12 @@
 #include "model_case.h"
 
 #include "fovea/cache.h"
-#include "fovea/generate.h"
-
-static const char *const models[] = {"tiny-vl", "tiny-qwen2", "tiny-qwen3"};
-enum { N_MODELS = 3, ROWS = CASE_TOKENS - 1 };
-static fv_comm *self;
-
-static int setup(void **state)
-{
-    if (temp_setup(state) != 0 || fv_comm_self(&self) != FV_OK)
-        return -1;
-    for (int i = 0; i < N_MODELS; i++)
-        case_write(models[i]);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fv_comm_destroy(self);
-    return temp_teardown(state);
-}
 
 static void open_case(model_case *c, const char *model, const char *isa, int threads)
 {
     fv_backend *backend;
     assert_ok(fv_backend_cpu_create(isa, threads, &backend));
-    case_open(c, backend, self, temp_path(model));
+    case_open(c, backend, case_self, temp_path(model));
 }
 
 /* A computation over a cache: chunks of the case's tokens. */
@@ -98,13 +78,13 @@ static void check_chunks(model_case *c, int64_t chunk, const float *whole)
     fv_cache_sequence other = {0};
     assert_ok(fv_cache_create(c->model, 10, &run.cache));
     assert_ok(fv_text_pass_create(c->model, &run.text));
-    for (int64_t first = 0; first < ROWS; first += chunk) {
-        int64_t n = ROWS - first < chunk ? ROWS - first : chunk;
+    for (int64_t first = 0; first < CASE_ROWS; first += chunk) {
+        int64_t n = CASE_ROWS - first < chunk ? CASE_ROWS - first : chunk;
         forward_chunk(&run, first, n, c->ids + first + 1, logprobs + first);
         if (first == 0) /* the sequence's pages are no neighbours */
             assert_ok(fv_cache_extend(run.cache, &other, 2 * FV_CACHE_PAGE, hole));
     }
-    assert_memory_equal(logprobs, whole, ROWS * sizeof *whole);
+    assert_memory_equal(logprobs, whole, CASE_ROWS * sizeof *whole);
     fv_cache_release(run.cache, &run.sequence);
     fv_cache_release(run.cache, &other);
     fv_text_pass_destroy(run.text);
@@ -114,11 +94,11 @@ static void check_chunks(model_case *c, int64_t chunk, const float *whole)
 static void test_any_chunks_over_a_cache(void **state)
 {
     (void)state;
-    const int64_t chunks[] = {1, 7, 64, 130, ROWS};
-    for (int m = 0; m < N_MODELS; m++) {
+    const int64_t chunks[] = {1, 7, 64, 130, CASE_ROWS};
+    for (int m = 0; m < CASE_MODELS; m++) {
         model_case c;
-        float whole[ROWS];
-        open_case(&c, models[m], NULL, 2);
+        float whole[CASE_ROWS];
+        open_case(&c, case_models[m], NULL, 2);
         case_forward(&c, whole, NULL);
         for (int i = 0; i < 5; i++)
             check_chunks(&c, chunks[i], whole);
@@ -126,53 +106,21 @@ static void test_any_chunks_over_a_cache(void **state)
     }
 }
 
-typedef struct answer {
-    int32_t ids[CASE_TOKENS];
-    float logprobs[CASE_TOKENS];
-    int n;
-} answer;
-
-static fv_err receive(void *context, int32_t id, float logprob)
-{
-    answer *a = context;
-    a->ids[a->n] = id;
-    a->logprobs[a->n++] = logprob;
-    return FV_OK;
-}
-
-/* The case's beginning, with its images, goes on by drawing. */
-static void generate(model_case *c, int64_t n_prompt, int64_t chunk, answer *out)
-{
-    fv_finish finish;
-    fv_generate_args args = {
-        .prompt =
-            {.ids = c->ids, .n = n_prompt, .grids = c->grids, .n_images = c->n_images, .pixels = c->pixels},
-        .sampling = {.temperature = 0.8f, .top_p = 0.95f, .top_k = 100, .seed = 11, .repetition_penalty = 1},
-        .max_tokens = CASE_TOKENS - (int)n_prompt,
-        .ignore_stop = 1,
-        .chunk = chunk,
-        .sink = receive,
-        .context = out};
-    out->n = 0;
-    assert_ok(fv_generate(c->model, &args, &finish));
-    assert_int_equal(finish, FV_FINISH_LENGTH);
-}
-
 static void test_generation_and_training_agree(void **state)
 {
     (void)state;
     enum { PROMPT = 110 };
-    for (int m = 0; m < N_MODELS; m++) {
+    const fv_sampling sampling = {
+        .temperature = 0.8f, .top_p = 0.95f, .top_k = 100, .seed = 11, .repetition_penalty = 1};
+    for (int m = 0; m < CASE_MODELS; m++) {
         model_case c;
-        answer a, b;
-        float whole[ROWS];
-        open_case(&c, models[m], NULL, 2);
-        generate(&c, PROMPT, 33, &a);
-        generate(&c, PROMPT, 512, &b);
-        assert_int_equal(a.n, CASE_TOKENS - PROMPT);
+        case_answer a, b;
+        float whole[CASE_ROWS];
+        open_case(&c, case_models[m], NULL, 2);
+        case_generate(&c, PROMPT, 33, &sampling, &a);
+        case_generate(&c, PROMPT, 512, &sampling, &b);
         assert_memory_equal(a.ids, b.ids, (size_t)a.n * sizeof *a.ids);
         assert_memory_equal(a.logprobs, b.logprobs, (size_t)a.n * sizeof *a.logprobs);
-        memcpy(c.ids + PROMPT, a.ids, (size_t)a.n * sizeof *a.ids);
         c.inv_temperature = 1.0f / 0.8f;
         case_forward(&c, whole, NULL);
         assert_memory_equal(a.logprobs, whole + PROMPT - 1, (size_t)a.n * sizeof *whole);
@@ -186,7 +134,7 @@ static void test_shared_prefix(void **state)
     (void)state;
     enum { PREFIX = 133, TAIL = CASE_TOKENS - PREFIX, N = PREFIX + 2 * TAIL };
     model_case c;
-    float whole[2][ROWS], packed[N];
+    float whole[2][CASE_ROWS], packed[N];
     int32_t ids[N], targets[N], positions[3 * N], tails[2][TAIL];
     open_case(&c, "tiny-vl", NULL, 2);
     memcpy(ids, c.ids, PREFIX * sizeof *ids);
@@ -241,16 +189,16 @@ static void test_shared_prefix(void **state)
 static float *compute(const char *model, const char *isa, int threads, fv_save save, size_t *n)
 {
     model_case c;
-    float weights[ROWS];
+    float weights[CASE_ROWS];
     open_case(&c, model, isa, threads);
     c.save = save;
-    *n = 2 * ROWS + (size_t)fv_tensor_count(c.grads.flat);
+    *n = 2 * CASE_ROWS + (size_t)fv_tensor_count(c.grads.flat);
     float *numbers = malloc(*n * sizeof *numbers);
     assert_non_null(numbers);
     case_row_weights(weights);
-    case_forward(&c, numbers, numbers + ROWS);
+    case_forward(&c, numbers, numbers + CASE_ROWS);
     case_backward(&c, weights, 0.01f);
-    assert_ok(fv_download(c.backend, c.grads.flat, numbers + 2 * ROWS));
+    assert_ok(fv_download(c.backend, c.grads.flat, numbers + 2 * CASE_ROWS));
     case_close(&c);
     return numbers;
 }
@@ -267,14 +215,14 @@ static void test_threads_instruction_sets_and_recomputation(void **state)
 {
     (void)state;
     const char *const isas[] = {"avx512", "avx2", "portable"};
-    for (int m = 0; m < N_MODELS; m++) {
+    for (int m = 0; m < CASE_MODELS; m++) {
         size_t n;
-        float *first = compute(models[m], NULL, 1, FV_SAVE_ALL, &n);
+        float *first = compute(case_models[m], NULL, 1, FV_SAVE_ALL, &n);
         for (int i = 0; i < 4; i++) {
             const char *isa = i < 3 ? isas[i] : NULL;
             if (isa && !is_there(isa))
                 continue;
-            float *other = compute(models[m], isa,
+            float *other = compute(case_models[m], isa,
                                    i == 0   ? 2
                                    : i == 1 ? 4
                                             : i,
@@ -294,5 +242,5 @@ int main(void)
         cmocka_unit_test(test_shared_prefix),
         cmocka_unit_test(test_threads_instruction_sets_and_recomputation),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, case_setup, case_teardown);
 }

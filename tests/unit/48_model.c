@@ -2,42 +2,21 @@
  * refusals. */
 #include "model_case.h"
 
-#include "fovea/generate.h"
-
 #include <math.h>
-
-static const char *const models[] = {"tiny-vl", "tiny-qwen2", "tiny-qwen3"};
-enum { N_MODELS = 3, ROWS = CASE_TOKENS - 1 };
-static fv_comm *self;
-
-static int setup(void **state)
-{
-    if (temp_setup(state) != 0 || fv_comm_self(&self) != FV_OK)
-        return -1;
-    for (int i = 0; i < N_MODELS; i++)
-        case_write(models[i]);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    fv_comm_destroy(self);
-    return temp_teardown(state);
-}
 
 static void open_case(model_case *c, const char *model)
 {
     fv_backend *backend;
     assert_ok(fv_backend_cpu_create(NULL, 2, &backend));
-    case_open(c, backend, self, temp_path(model));
+    case_open(c, backend, case_self, temp_path(model));
 }
 
 static double objective(model_case *c, const float *weights, float entropy_weight)
 {
-    float logprobs[ROWS], entropies[ROWS];
+    float logprobs[CASE_ROWS], entropies[CASE_ROWS];
     double sum = 0;
     case_forward(c, logprobs, entropies);
-    for (int i = 0; i < ROWS; i++)
+    for (int i = 0; i < CASE_ROWS; i++)
         sum += (double)weights[i] * logprobs[i] + (double)entropy_weight * entropies[i];
     return sum;
 }
@@ -84,15 +63,15 @@ static void test_gradients_are_slopes(void **state)
 {
     (void)state;
     const int32_t excluded[] = {3, 77, 200};
-    float weights[ROWS];
+    float weights[CASE_ROWS];
     case_row_weights(weights);
-    for (int m = 0; m < N_MODELS; m++) {
+    for (int m = 0; m < CASE_MODELS; m++) {
         model_case c;
-        open_case(&c, models[m]);
+        open_case(&c, case_models[m]);
         c.excluded = excluded;
         c.n_excluded = 3;
         c.inv_temperature = 1.3f;
-        for (int i = 0; i < ROWS; i++) /* an excluded target has no finite log-prob */
+        for (int i = 0; i < CASE_ROWS; i++) /* an excluded target has no finite log-prob */
             for (int e = 0; e < 3; e++)
                 c.ids[i + 1] += c.ids[i + 1] == excluded[e];
         for (int i = m; i < fv_model_layout(c.model)->params.n; i += 7) {
@@ -109,7 +88,7 @@ static void test_blanked_images(void **state)
 {
     (void)state;
     model_case c;
-    float seen[ROWS], blank[ROWS];
+    float seen[CASE_ROWS], blank[CASE_ROWS];
     open_case(&c, "tiny-vl");
     int64_t first_pixel = 0;
     int32_t start_id = fv_model_shape_of(c.model)->vision_start_id;
@@ -124,7 +103,7 @@ static void test_blanked_images(void **state)
             at++;
         assert_memory_equal(blank, seen, (size_t)(at + 1) * sizeof *seen);
         int after = at + 2 + (int)fv_grid_tokens(c.grids[image], 2);
-        for (int i = after; i < ROWS; i++)
+        for (int i = after; i < CASE_ROWS; i++)
             assert_true(blank[i] != seen[i]);
         memcpy(c.pixels + first_pixel, kept, (size_t)n * sizeof *kept);
         free(kept);
@@ -137,9 +116,9 @@ static void test_blanked_images(void **state)
 static void test_through_the_check_back_end(void **state)
 {
     (void)state;
-    float weights[ROWS], logprobs[2][ROWS];
+    float weights[CASE_ROWS], logprobs[2][CASE_ROWS];
     case_row_weights(weights);
-    for (int m = 0; m < N_MODELS; m++) {
+    for (int m = 0; m < CASE_MODELS; m++) {
         float *grads[2];
         for (int checked = 0; checked < 2; checked++) {
             model_case c;
@@ -147,7 +126,7 @@ static void test_through_the_check_back_end(void **state)
             assert_ok(fv_backend_cpu_create(NULL, 2, &backend));
             if (checked)
                 assert_ok(fv_backend_check_create(backend, &backend));
-            case_open(&c, backend, self, temp_path(models[m]));
+            case_open(&c, backend, case_self, temp_path(case_models[m]));
             size_t n = (size_t)fv_tensor_count(c.grads.flat);
             grads[checked] = malloc(n * sizeof(float));
             c.save = FV_SAVE_INPUTS;
@@ -213,5 +192,5 @@ int main(void)
         cmocka_unit_test(test_through_the_check_back_end),
         cmocka_unit_test(test_refusals),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, case_setup, case_teardown);
 }
