@@ -3,6 +3,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#ifdef __SSE2__
+#    include <emmintrin.h>
+#endif
 
 typedef struct sides {
     double height, width;
@@ -66,53 +69,70 @@ static void fill_table(const fv_processor *p, target *t)
         }
 }
 
-/* The first of a patch's times, at planes (3, temporal_patch, patch, patch). */
-static void gather_values(const fv_processor *p, const target *t, const uint8_t *corner, size_t row_bytes,
-                          float *planes)
+/* What one thread works with. */
+typedef struct scratch {
+    fv_resize_window window;
+    uint8_t *rgb;    /* (merge * patch, width, 3): a row of merge blocks; owned */
+    uint8_t *planes; /* (3, patch, patch) numbers of the output form; owned */
+} scratch;
+
+static void gather_values(const target *t, const uint8_t *corner, size_t row_bytes, size_t patch, float *red)
 {
-    size_t n = (size_t)p->patch, stride = (size_t)p->temporal_patch * n * n;
-    float *red = planes, *green = red + stride, *blue = green + stride;
-    for (size_t y = 0, i = 0; y < n; y++, corner += row_bytes)
-        for (size_t x = 0; x < n; x++, i++) {
+    float *green = red + patch * patch, *blue = green + patch * patch;
+    for (size_t y = 0, i = 0; y < patch; y++, corner += row_bytes)
+        for (size_t x = 0; x < patch; x++, i++) {
             red[i] = t->table[0][corner[3 * x]];
             green[i] = t->table[1][corner[3 * x + 1]];
             blue[i] = t->table[2][corner[3 * x + 2]];
         }
 }
 
-static void gather_pixels(const fv_processor *p, const uint8_t *corner, size_t row_bytes, uint8_t *planes)
+static void gather_pixels(const uint8_t *corner, size_t row_bytes, size_t patch, uint8_t *red)
 {
-    size_t n = (size_t)p->patch, stride = (size_t)p->temporal_patch * n * n;
-    for (size_t y = 0, i = 0; y < n; y++, corner += row_bytes)
-        for (size_t x = 0; x < n; x++, i++)
+    for (size_t y = 0, i = 0; y < patch; y++, corner += row_bytes)
+        for (size_t x = 0; x < patch; x++, i++)
             for (size_t c = 0; c < 3; c++)
-                planes[c * stride + i] = corner[3 * x + c];
+                red[c * patch * patch + i] = corner[3 * x + c];
 }
 
-/* The other times are copies of the first. */
-static void repeat(const fv_processor *p, void *planes, size_t number_bytes)
+/* A copy past the cache where it can be: fetching what is overwritten anyway would take half the time. */
+static void stream(uint8_t *to, const uint8_t *from, size_t n)
 {
-    size_t bytes = (size_t)p->patch * (size_t)p->patch * number_bytes;
-    uint8_t *to = planes;
-    for (int c = 0; c < 3; c++, to += bytes)
-        for (int time = 1; time < p->temporal_patch; time++, to += bytes)
-            memcpy(to + bytes, to, bytes);
+    size_t i = 0;
+#ifdef __SSE2__
+    if ((uintptr_t)to % sizeof(__m128i) == 0)
+        for (; i + sizeof(__m128i) <= n; i += sizeof(__m128i))
+            _mm_stream_si128((__m128i *)(to + i), _mm_loadu_si128((const __m128i *)(from + i)));
+#endif
+    memcpy(to + i, from + i, n - i);
 }
 
-static void emit(const fv_processor *p, const target *t, const uint8_t *corner, size_t row_bytes, int64_t at)
+/* Other threads see what was streamed. */
+static void stream_end(void)
 {
-    int64_t start = at * fv_processor_patch_size(p);
-    if (t->pixels) {
-        gather_pixels(p, corner, row_bytes, t->pixels + start);
-        repeat(p, t->pixels + start, sizeof *t->pixels);
-    } else {
-        gather_values(p, t, corner, row_bytes, t->values + start);
-        repeat(p, t->values + start, sizeof *t->values);
-    }
+#ifdef __SSE2__
+    _mm_sfence();
+#endif
 }
 
-/* The patches of one row of merge blocks, whose pixels are rgb (merge * patch, width, 3). */
-static void cut_row(const fv_processor *p, const uint8_t *rgb, fv_grid grid, int row, const target *t)
+/* Patch number `at`, whose first pixel is at corner. */
+static void emit(const fv_processor *p, const target *t, const uint8_t *corner, size_t row_bytes, int64_t at,
+                 uint8_t *planes)
+{
+    size_t patch = (size_t)p->patch, bytes = patch * patch * (t->pixels ? 1 : sizeof(float));
+    uint8_t *to = t->pixels ? t->pixels : (uint8_t *)t->values;
+    to += (size_t)at * 3 * (size_t)p->temporal_patch * bytes;
+    if (t->pixels)
+        gather_pixels(corner, row_bytes, patch, planes);
+    else
+        gather_values(t, corner, row_bytes, patch, (float *)planes);
+    for (int c = 0; c < 3; c++, planes += bytes)
+        for (int time = 0; time < p->temporal_patch; time++, to += bytes)
+            stream(to, planes, bytes);
+}
+
+/* The patches of one row of merge blocks. */
+static void cut_row(const fv_processor *p, const scratch *s, fv_grid grid, int row, const target *t)
 {
     size_t patch = (size_t)p->patch, row_bytes = (size_t)grid.w * patch * 3;
     int n_blocks = grid.w / p->merge, area = p->merge * p->merge;
@@ -121,7 +141,7 @@ static void cut_row(const fv_processor *p, const uint8_t *rgb, fv_grid grid, int
         for (int i = 0; i < area; i++, at++) {
             size_t y = (size_t)(i / p->merge) * patch;
             size_t x = (size_t)(block * p->merge + i % p->merge) * patch;
-            emit(p, t, rgb + y * row_bytes + 3 * x, row_bytes, at);
+            emit(p, t, s->rgb + y * row_bytes + 3 * x, row_bytes, at, s->planes);
         }
 }
 
@@ -131,17 +151,19 @@ static fv_err cut(const fv_processor *p, const fv_resizer *resizer, fv_grid grid
     int height = p->patch * p->merge, failed = 0;
 #pragma omp parallel reduction(| : failed)
     {
-        fv_resize_window window = {0};
-        uint8_t *rgb = malloc((size_t)height * (size_t)(grid.w * p->patch) * 3);
-        failed |= !rgb;
+        scratch s = {.rgb = malloc((size_t)height * (size_t)(grid.w * p->patch) * 3),
+                     .planes = malloc((size_t)p->patch * (size_t)p->patch * 3 * sizeof(float))};
+        failed |= !s.rgb || !s.planes;
 #pragma omp for schedule(static)
         for (int row = 0; row < grid.h / p->merge; row++) {
-            failed = failed || fv_resizer_rows(resizer, &window, row * height, height, rgb) != FV_OK;
+            failed = failed || fv_resizer_rows(resizer, &s.window, row * height, height, s.rgb) != FV_OK;
             if (!failed)
-                cut_row(p, rgb, grid, row, t);
+                cut_row(p, &s, grid, row, t);
         }
-        free(rgb);
-        fv_resize_window_fini(&window);
+        stream_end();
+        free(s.rgb);
+        free(s.planes);
+        fv_resize_window_fini(&s.window);
     }
     FV_CHECK(!failed, FV_ERR_MEMORY, "no memory for %d rows of %d pixels", height, grid.w * p->patch);
     return FV_OK;
