@@ -3,12 +3,14 @@
  * in c, which is exact.
  *
  * Blocking follows Goto and van de Geijn (2008) with one level less: a block of op(a) is packed for the
- * second-level cache, and each panel of op(b) for the first-level cache just before its only pass over that
- * block. */
+ * second-level cache, and each panel of op(b) just before, or while, it is first used with that block. With
+ * few rows, b is read once and not packed, and memory sets the speed. */
 #include "cpu.h"
 #include "gemm_tile.h"
 
-enum { KC = 256, MC = 264, SERIAL_PRODUCTS = 50000 };
+/* A block of op(a) has at most A_BLOCK numbers: ROWS rows of DEPTH steps, or fewer rows of more. */
+enum { DEPTH = 256, MOST_DEPTH = 2048, A_BLOCK = ROWS * DEPTH, SERIAL_PRODUCTS = 50000 };
+_Static_assert((A_BLOCK + V_LANES + MOST_DEPTH * NR) * sizeof(float) <= FV_CPU_SCRATCH_BYTES, "scratch");
 
 /* c (m, n) [+]= a b [+ bias], b by its columns */
 typedef struct product {
@@ -23,6 +25,12 @@ typedef struct product {
 static int64_t part_start(int64_t n, int64_t parts, int64_t part)
 {
     return n * part / parts;
+}
+
+/* Rows of tiles. */
+static int64_t tile_rows(const product *p)
+{
+    return (p->m + MR - 1) / MR;
 }
 
 static void pack_lines(float *to, int width, operand x, int64_t lines, int64_t k)
@@ -64,39 +72,27 @@ V_INLINE void pack(float *to, int width, operand x, int64_t lines, int64_t k)
         pack_lines(to, width, x, lines, k);
 }
 
-#define TILE(m)                         \
-    static void tile_##m(const tile *t) \
-    {                                   \
-        tile_run(t, m);                 \
+#if defined(__AVX512F__)
+#    define EACH_M(f) f(1) f(2) f(3) f(4) f(5) f(6) f(7) f(8) f(9) f(10) f(11) f(12) f(13) f(14)
+#elif defined(__AVX2__)
+#    define EACH_M(f) f(1) f(2) f(3) f(4) f(5) f(6)
+#else
+#    define EACH_M(f) f(1) f(2) f(3) f(4)
+#endif
+#define DEFINE(m)                        \
+    static void tile_##m(const tile *t)  \
+    {                                    \
+        tile_run(t, m);                  \
+    }                                    \
+    static void strip_##m(const tile *t) \
+    {                                    \
+        strip_run(t, m);                 \
     }
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-#if defined(__FMA__)
-TILE(5)
-TILE(6)
-#endif
-#if defined(__AVX512F__)
-TILE(7)
-TILE(8)
-TILE(9)
-TILE(10)
-TILE(11)
-TILE(12)
-TILE(13)
-TILE(14)
-#endif
-
-static void (*const tiles[])(const tile *) = {
-    NULL,   tile_1, tile_2, tile_3,  tile_4,
-#if defined(__FMA__)
-    tile_5, tile_6,
-#endif
-#if defined(__AVX512F__)
-    tile_7, tile_8, tile_9, tile_10, tile_11, tile_12, tile_13, tile_14,
-#endif
-};
+#define TILE(m) tile_##m,
+#define STRIP(m) strip_##m,
+EACH_M(DEFINE)
+static void (*const tiles[])(const tile *) = {NULL, EACH_M(TILE)};
+static void (*const strips[])(const tile *) = {NULL, EACH_M(STRIP)};
 
 /* A tile with n < NR columns goes through a whole one. */
 static void tile_edge(const tile *t, int64_t m, int64_t n)
@@ -114,37 +110,68 @@ static void tile_edge(const tile *t, int64_t m, int64_t n)
         memcpy(t->c + i * t->c_row, c + i * NR, (size_t)n * sizeof(float));
 }
 
-/* Columns [j, j + NR) of the product with the packed block of a. */
-static void panel(const product *p, const float *a, const float *b, int64_t j, tile t)
+/* What the next tile reads of c: too short a piece of each row for the processor's own prefetching. */
+static void prefetch_rows(const float *c, int64_t m, int64_t c_row)
 {
-    int64_t parts = (p->m + MR - 1) / MR, n = p->n - j;
-    t.b = b;
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < NR + V_LANES; j += V_LANES)
+            __builtin_prefetch(c + i * c_row + j, 1, 2);
+}
+
+/* A whole tile by strips. */
+static void tile_by_strips(tile t, int64_t m)
+{
+    for (int j = 0; j < NRV; j++) {
+        strips[m](&t);
+        t.columns += VN * t.column;
+        t.c += VN;
+        t.b = t.b ? t.b + VN : NULL;
+        t.bias = t.bias ? t.bias + VN : NULL;
+    }
+}
+
+/* Columns [j, j + NR) of the product with the packed block of a. */
+static void panel(const product *p, const float *a, int64_t j, tile t)
+{
+    int64_t parts = tile_rows(p), n = p->n - j;
+    operand b = operand_from(p->b, j, 0);
+    int by_strips = b.step == 1 && n >= NR;
+    if (!by_strips)
+        pack(t.b, NR, b, n, t.k);
+    else if (parts == 1)
+        t.b = NULL;
+    t.columns = b.at;
     t.bias = t.bias ? t.bias + j : NULL;
     for (int64_t part = 0; part < parts; part++) {
         int64_t i = part_start(p->m, parts, part), m = part_start(p->m, parts, part + 1) - i;
         t.a = a + part * MR * t.k;
         t.c = p->c + i * p->c_row + j;
+        prefetch_rows(t.c + m * t.c_row, m, t.c_row);
         if (n < NR)
             tile_edge(&t, m, n);
+        else if (by_strips && part == 0)
+            tile_by_strips(t, m);
         else
             tiles[m](&t);
     }
 }
 
-/* k steps of at most MC rows. */
+/* k steps of the rows of one block. */
 static void block(const product *p, int64_t k, int fresh, int last, float *scratch)
 {
-    int64_t parts = (p->m + MR - 1) / MR;
-    float *a = scratch, *b = scratch + (MC + MR) * KC + V_LANES;
-    tile t = {.bias = last ? p->bias : NULL, .b_step = NR, .c_row = p->c_row, .k = k, .fresh = fresh};
+    int64_t parts = tile_rows(p);
+    tile t = {.bias = last ? p->bias : NULL,
+              .b = scratch + A_BLOCK + V_LANES,
+              .column = p->b.line,
+              .c_row = p->c_row,
+              .k = k,
+              .fresh = fresh};
     for (int64_t part = 0; part < parts; part++) {
         int64_t i = part_start(p->m, parts, part);
-        pack(a + part * MR * k, MR, operand_from(p->a, i, 0), p->m - i, k);
+        pack(scratch + part * MR * k, MR, operand_from(p->a, i, 0), p->m - i, k);
     }
-    for (int64_t j = 0; j < p->n; j += NR) {
-        pack(b, NR, operand_from(p->b, j, 0), p->n - j, k);
-        panel(p, a, b, j, t);
-    }
+    for (int64_t j = 0; j < p->n; j += NR)
+        panel(p, scratch, j, t);
 }
 
 static product product_part(const product *p, int64_t i, int64_t j)
@@ -157,12 +184,20 @@ static product product_part(const product *p, int64_t i, int64_t j)
     return q;
 }
 
+/* Steps in a block of so many rows. Columns of b are worth following far; rows of b come a few numbers at a
+ * time however deep the block is. */
+static int64_t block_depth(const product *p, int64_t rows)
+{
+    int64_t depth = A_BLOCK / ((rows + MR - 1) / MR * MR);
+    return p->b.step != 1 ? DEPTH : depth < MOST_DEPTH ? depth : MOST_DEPTH;
+}
+
 static void multiply(const product *p, float *scratch)
 {
-    int64_t parts = (p->m + MC - 1) / MC;
+    int64_t parts = (p->m + ROWS - 1) / ROWS, depth = block_depth(p, (p->m + parts - 1) / parts);
     int64_t k = 0;
     do {
-        int64_t steps = p->k - k < KC ? p->k - k : KC;
+        int64_t steps = p->k - k < depth ? p->k - k : depth;
         for (int64_t part = 0; part < parts; part++) {
             int64_t i = part_start(p->m, parts, part);
             product q = product_part(p, i, 0);

@@ -8,13 +8,13 @@
 #include "vec.h"
 
 #if defined(__AVX512F__)
-enum { MR = 14, NRV = 2 };
+enum { MR = 14, NRV = 2, ROWS = 532 };
 #    define MM(operation) _mm512_##operation##_ps
 #elif defined(__AVX2__)
-enum { MR = 6, NRV = 2 };
+enum { MR = 6, NRV = 2, ROWS = 264 };
 #    define MM(operation) _mm256_##operation##_ps
 #else
-enum { MR = 4, NRV = 4 };
+enum { MR = 4, NRV = 4, ROWS = 264 };
 #endif
 enum { VN = V_NATIVE, NR = VN * NRV };
 
@@ -63,56 +63,104 @@ V_INLINE void load_steps(const float *p, int64_t line, vn out[4])
 #endif
 }
 
-/* One tile: c = chain over k steps from c, or from +0 if fresh; then bias, if any. a is packed MR to a step.
- */
+/* One step of VN lines. */
+V_INLINE vn load_step(const float *p, int64_t line)
+{
+    float x[VN];
+    for (int i = 0; i < VN; i++)
+        x[i] = p[i * line];
+    return n_load(x);
+}
+
+/* c = chain over k steps from c, or from +0 if fresh; then bias, if any. a is packed MR to a step, b NR.
+ *
+ * A strip is VN columns of a tile. It reads them as they lie, contiguous along k and column apart from each
+ * other, and packs them into b for the tiles below, unless that is NULL, while it multiplies. */
 typedef struct tile {
-    const float *a, *b, *bias;
-    float *c;
-    int64_t b_step, c_row, k;
+    const float *a, *columns, *bias;
+    float *b, *c;
+    int64_t column, c_row, k;
     int fresh;
 } tile;
 
-V_INLINE void tile_start(const tile *t, int m, vn acc[][NRV])
+/* m rows by nv vectors; both are constants where these are inlined. */
+V_INLINE void tile_start(const tile *t, int m, int nv, vn acc[][NRV])
 {
 #pragma GCC unroll 16
     for (int i = 0; i < m; i++)
-#pragma GCC unroll 2
-        for (int j = 0; j < NRV; j++)
+#pragma GCC unroll 4
+        for (int j = 0; j < nv; j++)
             acc[i][j] = t->fresh ? n_set(0.0f) : n_load(t->c + i * t->c_row + j * VN);
 }
 
-V_INLINE void tile_finish(const tile *t, int m, vn acc[][NRV])
+V_INLINE void tile_finish(const tile *t, int m, int nv, vn acc[][NRV])
 {
 #pragma GCC unroll 16
     for (int i = 0; i < m; i++)
-#pragma GCC unroll 2
-        for (int j = 0; j < NRV; j++) {
+#pragma GCC unroll 4
+        for (int j = 0; j < nv; j++) {
             if (t->bias)
                 acc[i][j] = acc[i][j] + n_load(t->bias + j * VN);
             n_store(t->c + i * t->c_row + j * VN, acc[i][j]);
         }
 }
 
-/* m is a constant where this is inlined. */
+V_INLINE void tile_step(const float *a, int m, int nv, const vn *x, vn acc[][NRV])
+{
+#pragma GCC unroll 16
+    for (int i = 0; i < m; i++) {
+        vn y = n_set(a[i]);
+#pragma GCC unroll 4
+        for (int j = 0; j < nv; j++)
+            acc[i][j] = n_fma(y, x[j], acc[i][j]);
+    }
+}
+
 V_INLINE void tile_run(const tile *t, int m)
 {
-    vn acc[MR][NRV];
-    const float *a = t->a, *b = t->b;
-    tile_start(t, m, acc);
-    for (int64_t k = 0; k < t->k; k++, a += MR, b += t->b_step) {
-        vn x[NRV];
-#pragma GCC unroll 2
+    vn acc[MR][NRV], x[NRV];
+    tile_start(t, m, NRV, acc);
+    for (int64_t k = 0; k < t->k; k++) {
+#pragma GCC unroll 4
         for (int j = 0; j < NRV; j++)
-            x[j] = n_load(b + j * VN);
-#pragma GCC unroll 16
-        for (int i = 0; i < m; i++) {
-            vn y = n_set(a[i]);
-#pragma GCC unroll 2
-            for (int j = 0; j < NRV; j++)
-                acc[i][j] = n_fma(y, x[j], acc[i][j]);
-        }
+            x[j] = n_load(t->b + k * NR + j * VN);
+        tile_step(t->a + k * MR, m, NRV, x, acc);
     }
-    tile_finish(t, m, acc);
+    tile_finish(t, m, NRV, acc);
+}
+
+/* Every fourth step fetches a quarter of the VN lines, so that four such fetch one cache line of each: what
+ * is read FAR steps later, or at the beginning of the next strip. */
+V_INLINE void strip_prefetch(const tile *t, int64_t k)
+{
+    enum { FAR = 128 };
+    int64_t s = k + FAR < t->k ? k + FAR : k + FAR - t->k + VN * t->column;
+    for (int i = 0; i < VN / 4; i++)
+        __builtin_prefetch(t->columns + s + (k / 4 % 4 * (VN / 4) + i) * t->column);
+}
+
+V_INLINE void strip_step(const tile *t, int m, int64_t k, vn x, vn acc[][NRV])
+{
+    if (t->b)
+        n_store(t->b + k * NR, x);
+    tile_step(t->a + k * MR, m, 1, &x, acc);
+}
+
+V_INLINE void strip_run(const tile *t, int m)
+{
+    vn acc[MR][NRV], x[4];
+    int64_t k = 0;
+    tile_start(t, m, 1, acc);
+    for (; k + 4 <= t->k; k += 4) {
+        strip_prefetch(t, k);
+        load_steps(t->columns + k, t->column, x);
+#pragma GCC unroll 4
+        for (int s = 0; s < 4; s++)
+            strip_step(t, m, k + s, x[s], acc);
+    }
+    for (; k < t->k; k++)
+        strip_step(t, m, k, load_step(t->columns + k, t->column), acc);
+    tile_finish(t, m, 1, acc);
 }
 
 #endif

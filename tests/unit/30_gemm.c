@@ -61,10 +61,11 @@ static void check_problem(fv_backend *backend, problem p)
 /* Sizes around the edges of tiles, panels and blocks, every layout, with rows apart and not. */
 static void check_all(fv_backend *backend)
 {
-    static const int sizes[][3] = {{1, 1, 1},   {1, 16, 4},  {2, 17, 3},   {3, 33, 7},    {5, 8, 70},
-                                   {6, 16, 64}, {7, 31, 29}, {4, 64, 261}, {8, 47, 13},   {13, 70, 9},
-                                   {15, 6, 0},  {17, 1, 31}, {29, 49, 65}, {64, 64, 64},  {70, 70, 70},
-                                   {9, 3, 515}, {1, 97, 90}, {270, 5, 10}, {37, 290, 33}, {67, 66, 1}};
+    static const int sizes[][3] = {{1, 1, 1},     {1, 16, 4},  {2, 17, 3},   {3, 33, 7},    {5, 8, 70},
+                                   {6, 16, 64},   {7, 31, 29}, {4, 64, 261}, {8, 47, 13},   {13, 70, 9},
+                                   {15, 6, 0},    {17, 1, 31}, {29, 49, 65}, {64, 64, 64},  {70, 70, 70},
+                                   {9, 3, 515},   {1, 97, 90}, {540, 5, 10}, {2, 33, 2103}, {15, 37, 2070},
+                                   {37, 290, 33}, {67, 66, 1}};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int flags = 0; flags < 32; flags++)
             check_problem(backend, (problem){sizes[s][0], sizes[s][1], sizes[s][2], flags & 1, flags >> 1 & 1,
