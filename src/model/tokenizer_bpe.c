@@ -7,37 +7,28 @@
 
 enum { SHORT_PIECE = 64 }; /* bytes; up to here looking at every pair each time is fastest */
 
-/* A possible merge in order of precedence: rank, then (short) the id that it makes or (long) where it is. */
-#define NOT_POSSIBLE UINT64_MAX
-
-static inline uint64_t short_merge(const fv_tokenizer *t, int32_t left, int32_t right)
-{
-    const fv_merge *merge = fv_tokenizer_merge_slot(t, left, right);
-    return (uint64_t)merge->rank << 32 | (uint32_t)merge->id;
-}
-
 static size_t merge_short(const fv_tokenizer *t, int32_t *ids, size_t n)
 {
-    uint64_t merges[SHORT_PIECE];
+    uint32_t ranks[SHORT_PIECE];
     for (size_t i = 0; i + 1 < n; i++)
-        merges[i] = short_merge(t, ids[i], ids[i + 1]);
+        ranks[i] = fv_tokenizer_merge_rank(t, ids[i], ids[i + 1]);
     while (n > 1) {
         size_t best = 0;
         for (size_t i = 1; i + 1 < n; i++)
-            if (merges[i] < merges[best])
+            if (ranks[i] < ranks[best])
                 best = i;
-        if (merges[best] >> 32 == FV_NO_MERGE)
+        if (ranks[best] == FV_NO_MERGE)
             break;
-        ids[best] = (int32_t)(uint32_t)merges[best];
+        ids[best] = t->merged[ranks[best]];
         n--;
         for (size_t i = best + 1; i < n; i++) {
             ids[i] = ids[i + 1];
-            merges[i - 1] = merges[i];
+            ranks[i - 1] = ranks[i];
         }
         if (best > 0)
-            merges[best - 1] = short_merge(t, ids[best - 1], ids[best]);
+            ranks[best - 1] = fv_tokenizer_merge_rank(t, ids[best - 1], ids[best]);
         if (best + 1 < n)
-            merges[best] = short_merge(t, ids[best], ids[best + 1]);
+            ranks[best] = fv_tokenizer_merge_rank(t, ids[best], ids[best + 1]);
     }
     return n;
 }
@@ -56,12 +47,15 @@ typedef struct heap {
     size_t n;
 } heap;
 
+/* A merge in order of precedence: rank, then where it is. */
+#define NOT_POSSIBLE UINT64_MAX
+
 static uint64_t long_merge(const fv_tokenizer *t, const node *nodes, int32_t at)
 {
     if (nodes[at].id == NONE || nodes[at].after == NONE)
         return NOT_POSSIBLE;
-    const fv_merge *merge = fv_tokenizer_merge_slot(t, nodes[at].id, nodes[nodes[at].after].id);
-    return merge->rank == FV_NO_MERGE ? NOT_POSSIBLE : (uint64_t)merge->rank << 32 | (uint32_t)at;
+    uint32_t rank = fv_tokenizer_merge_rank(t, nodes[at].id, nodes[nodes[at].after].id);
+    return rank == FV_NO_MERGE ? NOT_POSSIBLE : (uint64_t)rank << 32 | (uint32_t)at;
 }
 
 static void sift_down(heap *h, size_t at)
@@ -117,7 +111,7 @@ static void merge_long(const fv_tokenizer *t, node *nodes, heap *h)
         if (long_merge(t, nodes, at) != item)
             continue;
         node *left = &nodes[at], *right = &nodes[left->after];
-        left->id = fv_tokenizer_merge_slot(t, left->id, right->id)->id;
+        left->id = t->merged[item >> 32];
         left->after = right->after;
         right->id = NONE;
         if (left->after != NONE)

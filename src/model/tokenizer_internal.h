@@ -17,13 +17,11 @@ typedef struct fv_token_entry {
     uint32_t kind : 2;
 } fv_token_entry;
 
-/* (left, right) -> merged. A slot is empty if rank is FV_NO_MERGE. */
+/* The table of merges: a slot is a pair of ids and its rank in one number, or FV_EMPTY_SLOT. It must stay
+ * small, as merging is a walk through it in no order. */
+enum { FV_ID_BITS = 21, FV_RANK_BITS = 22 };
+#define FV_EMPTY_SLOT UINT64_MAX
 #define FV_NO_MERGE UINT32_MAX
-typedef struct fv_merge {
-    int32_t left, right;
-    uint32_t rank; /* lower merges first */
-    int32_t id;
-} fv_merge;
 
 /* An added token as it is looked for in text. */
 typedef struct fv_added {
@@ -47,8 +45,10 @@ struct fv_tokenizer {
     int32_t n_tokens;
     int32_t *by_text; /* open addressing over token texts: id or -1, (text_mask + 1) */
     size_t text_mask;
-    fv_merge *merges; /* open addressing, (1 << (64 - merge_shift)) */
+    uint64_t *merges; /* open addressing, (1 << (64 - merge_shift)) */
     int merge_shift;
+    int32_t *merged; /* (n_merges) what a merge makes, by rank */
+    uint32_t n_merges;
     int32_t byte_id[256];
     fv_added_set raw;        /* looked for in the text as given */
     fv_added_set normalized; /* looked for after normalization */
@@ -62,8 +62,25 @@ fv_err fv_tokenizer_table_init(fv_tokenizer *t, size_t n_tokens, int32_t n_ids);
 fv_err fv_tokenizer_table_insert(fv_tokenizer *t, const char *text, size_t size, int32_t id);
 int32_t fv_tokenizer_table_find(const fv_tokenizer *t, const char *text, size_t size);
 fv_err fv_tokenizer_merges_init(fv_tokenizer *t, size_t n_merges);
-fv_merge *fv_tokenizer_merge_slot(const fv_tokenizer *t, int32_t left,
-                                  int32_t right); /* the pair's, or empty */
+void fv_tokenizer_merge_insert(fv_tokenizer *t, int32_t left, int32_t right, uint32_t rank, int32_t merged);
+
+/* The slot of a pair, or the empty one where it belongs. */
+static inline uint64_t *fv_tokenizer_merge_slot(const fv_tokenizer *t, int32_t left, int32_t right)
+{
+    uint64_t pair = (uint64_t)(uint32_t)left << FV_ID_BITS | (uint32_t)right;
+    size_t mask = SIZE_MAX >> t->merge_shift;
+    size_t i = (size_t)(pair * 0x9E3779B97F4A7C15u >> t->merge_shift);
+    while (t->merges[i] >> FV_RANK_BITS != pair && t->merges[i] != FV_EMPTY_SLOT)
+        i = (i + 1) & mask;
+    return &t->merges[i];
+}
+
+/* The rank of a pair's merge, lower merges first; FV_NO_MERGE if it has none. */
+static inline uint32_t fv_tokenizer_merge_rank(const fv_tokenizer *t, int32_t left, int32_t right)
+{
+    uint64_t slot = *fv_tokenizer_merge_slot(t, left, right);
+    return slot == FV_EMPTY_SLOT ? FV_NO_MERGE : (uint32_t)slot & ((1u << FV_RANK_BITS) - 1);
+}
 
 /* tokenizer_added.c */
 fv_err fv_tokenizer_added_load(fv_tokenizer *t, const fv_json *array);

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_IDS = 1 << 21 }; /* far above any vocabulary, and memory grows with the largest id */
+enum { MAX_IDS = 1 << FV_ID_BITS }; /* far above any vocabulary, and memory grows with the largest id */
 
 /* An id within bounds; *n_ids becomes at least one more. */
 static fv_err read_id(const fv_json *value, const char *name, const char *token, int32_t *n_ids, int32_t *out)
@@ -93,7 +93,7 @@ static fv_err load_merge(fv_tokenizer *t, const fv_json *item, uint32_t rank, fv
     }
     id[2] = fv_tokenizer_table_find(t, whole->data, whole->size);
     FV_CHECK(id[2] >= 0, FV_ERR_FORMAT, "the whole, \"%s\", is not in the vocabulary", whole->data);
-    *fv_tokenizer_merge_slot(t, id[0], id[1]) = (fv_merge){id[0], id[1], rank, id[2]};
+    fv_tokenizer_merge_insert(t, id[0], id[1], rank, id[2]);
     return FV_OK;
 }
 
@@ -117,11 +117,10 @@ static fv_err check_added_unreachable(const fv_tokenizer *t)
         FV_CHECK(t->tokens[t->byte_id[byte]].kind == FV_TOKEN_ORDINARY, FV_ERR_UNSUPPORTED,
                  "%s: the added token \"%s\" is also the token of the byte 0x%02X", t->name,
                  fv_tokenizer_text(t, t->byte_id[byte]), byte);
-    for (size_t i = 0; i <= SIZE_MAX >> t->merge_shift; i++)
-        FV_CHECK(t->merges[i].rank == FV_NO_MERGE || t->tokens[t->merges[i].id].kind == FV_TOKEN_ORDINARY,
-                 FV_ERR_UNSUPPORTED,
+    for (uint32_t rank = 0; rank < t->n_merges; rank++)
+        FV_CHECK(t->tokens[t->merged[rank]].kind == FV_TOKEN_ORDINARY, FV_ERR_UNSUPPORTED,
                  "%s: merges[%u] makes the added token \"%s\", so ordinary text could turn into it", t->name,
-                 t->merges[i].rank, fv_tokenizer_text(t, t->merges[i].id));
+                 rank, fv_tokenizer_text(t, t->merged[rank]));
     return FV_OK;
 }
 
@@ -136,7 +135,6 @@ static fv_err load(fv_tokenizer *t, const fv_json *root)
              "%s: the model has no \"merges\", expected a list of pairs", t->name);
     FV_CHECK(!added || fv_json_kind_of(added) == FV_JSON_ARRAY, FV_ERR_FORMAT,
              "%s: \"added_tokens\" is not a list of tokens", t->name);
-    FV_CHECK(fv_json_size(merges) < INT32_MAX, FV_ERR_FORMAT, "%s: too many merges", t->name);
     int32_t n_ids;
     FV_TRY(count_ids(vocab, added, t->name, &n_ids));
     FV_CHECK(n_ids > 0, FV_ERR_FORMAT, "%s: the vocabulary is empty", t->name);
@@ -193,6 +191,7 @@ void fv_tokenizer_destroy(fv_tokenizer *tokenizer)
     free(tokenizer->tokens);
     free(tokenizer->by_text);
     free(tokenizer->merges);
+    free(tokenizer->merged);
     free(tokenizer->name);
     free(tokenizer);
 }

@@ -1,5 +1,5 @@
-/* The two hash tables of a tokenizer: token text -> id, and pair of ids -> merge. Both use open addressing,
- * are sized once and are never more than half full. */
+/* The two hash tables of a tokenizer: token text -> id, and pair of ids -> merge. Both use open addressing
+ * and are sized once. */
 #include "model/tokenizer_internal.h"
 
 #include <stdlib.h>
@@ -63,26 +63,25 @@ fv_err fv_tokenizer_table_insert(fv_tokenizer *t, const char *text, size_t size,
 
 fv_err fv_tokenizer_merges_init(fv_tokenizer *t, size_t n_merges)
 {
+    FV_CHECK(n_merges < (size_t)1 << FV_RANK_BITS, FV_ERR_UNSUPPORTED, "%s: %zu merges, at most %d are taken",
+             t->name, n_merges, (1 << FV_RANK_BITS) - 1);
     int bits = 4;
-    while (((size_t)1 << bits) < 2 * n_merges)
+    while (((size_t)1 << bits) * 3 < n_merges * 4)
         bits++;
     size_t n_slots = (size_t)1 << bits;
     t->merges = malloc(n_slots * sizeof *t->merges);
-    FV_CHECK(t->merges, FV_ERR_MEMORY, "%s: cannot allocate a table of %zu merges", t->name, n_merges);
-    for (size_t i = 0; i < n_slots; i++)
-        t->merges[i] = (fv_merge){-1, -1, FV_NO_MERGE, -1};
+    t->merged = malloc((n_merges + 1) * sizeof *t->merged);
+    FV_CHECK(t->merges && t->merged, FV_ERR_MEMORY, "%s: cannot allocate a table of %zu merges", t->name,
+             n_merges);
+    memset(t->merges, 0xFF, n_slots * sizeof *t->merges);
     t->merge_shift = 64 - bits;
+    t->n_merges = (uint32_t)n_merges;
     return FV_OK;
 }
 
-fv_merge *fv_tokenizer_merge_slot(const fv_tokenizer *t, int32_t left, int32_t right)
+void fv_tokenizer_merge_insert(fv_tokenizer *t, int32_t left, int32_t right, uint32_t rank, int32_t merged)
 {
-    uint64_t key = (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-    size_t mask = SIZE_MAX >> t->merge_shift;
-    size_t i = (size_t)((key ^ key >> 29) * 0x9E3779B97F4A7C15u >> t->merge_shift);
-    for (;; i = (i + 1) & mask) {
-        fv_merge *merge = &t->merges[i];
-        if (merge->rank == FV_NO_MERGE || (merge->left == left && merge->right == right))
-            return merge;
-    }
+    uint64_t pair = (uint64_t)(uint32_t)left << FV_ID_BITS | (uint32_t)right;
+    *fv_tokenizer_merge_slot(t, left, right) = pair << FV_RANK_BITS | rank;
+    t->merged[rank] = merged;
 }
