@@ -34,7 +34,8 @@ typedef struct probe {
     fv_vision_pass *vision;
     fv_text_pass *text;
     fv_head_pass head;
-    fv_tensor features, dfeatures, hidden, dhidden, dlogprob, logits;
+    fv_tensor features, dfeatures, hidden, dhidden, dlogprob;
+    fv_logits logits;
     fv_weights grads;
 } probe;
 
@@ -100,10 +101,10 @@ static fv_token_run run_of(const probe *p, int32_t segment[FV_SEGMENT_FIELDS], i
                           .n_features = p->n_features};
 }
 
-static fv_err take(probe *p)
+static fv_err take(void *context, fv_arena *arena)
 {
+    probe *p = context;
     fv_model *model = p->runtime.model;
-    fv_arena *arena = &p->work.arena;
     fv_save save = p->options->recompute ? FV_SAVE_INPUTS : FV_SAVE_ALL;
     int64_t rows = p->n - 1, hidden = fv_model_shape_of(model)->text.hidden;
     int32_t segment[FV_SEGMENT_FIELDS], span[FV_SPAN_FIELDS];
@@ -114,6 +115,7 @@ static fv_err take(probe *p)
     }
     FV_TRY(fv_text_take(p->text, &run, save, arena));
     FV_TRY(fv_head_take(model, rows, 0, arena, &p->head));
+    FV_TRY(fv_logits_take(model, p->n, arena, &p->logits));
     FV_TRY(fv_tensor_take(arena, FV_F32, 1, &rows, &p->dlogprob));
     return fv_tensor_take(arena, FV_F32, 2, (int64_t[]){p->n, hidden}, &p->dhidden);
 }
@@ -124,14 +126,7 @@ static fv_err prepare(probe *p)
     if (p->n_images)
         FV_TRY(fv_vision_pass_create(model, &p->vision));
     FV_TRY(fv_text_pass_create(model, &p->text));
-    p->work = fv_workspace_dry("probe");
-    FV_TRY(take(p));
-    size_t mark = fv_arena_mark(&p->work.arena);
-    fv_tensor hidden = fv_tensor_2d(NULL, FV_F32, p->n, fv_model_shape_of(model)->text.hidden);
-    FV_TRY(fv_model_logits(model, hidden, &p->work.arena, &p->logits));
-    fv_arena_release(&p->work.arena, mark);
-    FV_TRY(fv_workspace_allocate(&p->work, p->runtime.backend));
-    return take(p);
+    return fv_workspace_fit(&p->work, p->runtime.backend, take, p);
 }
 
 static fv_err forward(probe *p)
@@ -204,11 +199,8 @@ static fv_err write_forward(probe *p)
     FV_TRY(fv_hdf5_write(p->out, "position_ids", FV_HDF5_I32, 2, (int64_t[]){3, p->n}, p->positions));
     if (p->vision)
         FV_TRY(write_tensor(p, "image_features", p->features));
-    size_t mark = fv_arena_mark(&p->work.arena);
-    FV_TRY(fv_model_logits(p->runtime.model, p->hidden, &p->work.arena, &p->logits));
-    FV_TRY(write_tensor(p, "logits", p->logits));
-    fv_arena_release(&p->work.arena, mark);
-    return FV_OK;
+    FV_TRY(fv_model_logits(p->runtime.model, p->hidden, &p->logits));
+    return write_tensor(p, "logits", p->logits.all);
 }
 
 /* A parameter of several dimensions is written with those of its file. */
@@ -447,6 +439,6 @@ int fv_job_probe(int argc, char **argv)
                "continuation; on request gradients and AdamW steps."};
     probe_options options = {.greedy = 24, .lr = 1e-3, .adamw = {0.9f, 0.999f, 1e-8f, 0.01f, 1.0f}};
     argp_parse(&argp, argc, argv, 0, NULL, &options);
-    probe p = {.options = &options};
+    probe p = {.options = &options, .work = {.name = "probe"}};
     return finish(&p, run(&p));
 }

@@ -123,7 +123,11 @@ __attribute__((unused)) static void case_open(model_case *c, fv_backend *backend
                                               const char *folder)
 {
     int32_t next = 0;
-    *c = (model_case){.backend = backend, .comm = comm, .inv_temperature = 1.0f, .save = FV_SAVE_ALL};
+    *c = (model_case){.backend = backend,
+                      .comm = comm,
+                      .inv_temperature = 1.0f,
+                      .save = FV_SAVE_ALL,
+                      .work = {.name = "case"}};
     assert_ok(fv_model_open(backend, comm, folder, &c->model));
     case_add_text(c, 20);
     if (fv_model_shape_of(c->model)->vision.depth > 0) {
@@ -166,31 +170,27 @@ static fv_token_run case_run(const model_case *c)
                           .n_features = c->n_features};
 }
 
-static void case_take(model_case *c)
+static fv_err case_take(void *context, fv_arena *arena)
 {
+    model_case *c = context;
     fv_token_run run = case_run(c);
-    fv_arena *arena = &c->work.arena;
     int64_t rows = c->n - 1, hidden = fv_model_shape_of(c->model)->text.hidden;
     if (c->n_images) {
-        assert_ok(fv_vision_take(c->vision, c->grids, c->n_images, c->save, arena));
-        assert_ok(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){c->n_features, hidden}, &c->dfeatures));
+        FV_TRY(fv_vision_take(c->vision, c->grids, c->n_images, c->save, arena));
+        FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){c->n_features, hidden}, &c->dfeatures));
     }
-    assert_ok(fv_text_take(c->text, &run, c->save, arena));
-    assert_ok(fv_head_take(c->model, rows, c->n_excluded, arena, &c->head));
-    assert_ok(fv_tensor_take(arena, FV_F32, 1, &rows, &c->dlogprob));
-    assert_ok(fv_tensor_take(arena, FV_F32, 1, &rows, &c->dentropy));
-    assert_ok(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){c->n, hidden}, &c->dhidden));
+    FV_TRY(fv_text_take(c->text, &run, c->save, arena));
+    FV_TRY(fv_head_take(c->model, rows, c->n_excluded, arena, &c->head));
+    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &rows, &c->dlogprob));
+    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &rows, &c->dentropy));
+    return fv_tensor_take(arena, FV_F32, 2, (int64_t[]){c->n, hidden}, &c->dhidden);
 }
 
 /* logprobs, entropies (n - 1) of the next tokens; entropies may be NULL. */
 __attribute__((unused)) static void case_forward(model_case *c, float *logprobs, float *entropies)
 {
     fv_token_run run = case_run(c);
-    fv_workspace_fini(&c->work);
-    c->work = fv_workspace_dry("case");
-    case_take(c);
-    assert_ok(fv_workspace_allocate(&c->work, c->backend));
-    case_take(c);
+    assert_ok(fv_workspace_fit(&c->work, c->backend, case_take, c));
     if (c->n_images)
         assert_ok(fv_vision_forward(c->vision, c->pixels, &c->features));
     assert_ok(fv_text_forward(c->text, &run, c->features, NULL, &c->hidden));

@@ -90,8 +90,14 @@ fv_err fv_text_forward(fv_text_pass *pass, const fv_token_run *tokens, fv_tensor
  * grads. */
 fv_err fv_text_backward(fv_text_pass *pass, fv_tensor dhidden, fv_tensor dfeatures, fv_weights *grads);
 
-/* logits (n, V), the whole vocabulary on every rank: hidden (n, C) times the head. Taken from arena; a dry
- * arena is only counted on. */
-fv_err fv_model_logits(fv_model *model, fv_tensor hidden, fv_arena *arena, fv_tensor *logits);
+/* Logits of n rows over the whole vocabulary, on every rank. */
+typedef struct fv_logits {
+    fv_tensor all;        /* (n, V) */
+    fv_tensor own, parts; /* (n, V / ranks), (ranks * n, V / ranks): on the way there */
+} fv_logits;
+
+fv_err fv_logits_take(const fv_model *model, int64_t n, fv_arena *arena, fv_logits *out); /* Local */
+/* logits->all = hidden (n, C) times the head. */
+fv_err fv_model_logits(fv_model *model, fv_tensor hidden, const fv_logits *logits);
 
 #endif

@@ -23,10 +23,10 @@ typedef struct generation {
     int32_t *slots;           /* (chunk) */
     int32_t *spans;           /* (pages, 2) */
     int32_t *chunk_positions; /* (3, chunk) */
-    size_t text_mark;         /* what the draw's own tensors leave of the workspace */
+    fv_token_run tokens;      /* of the pass under way */
     fv_tensor uniform;        /* (1) */
     fv_head_pass head;        /* its target is the token drawn */
-    fv_tensor logits;         /* (1, V) of the last token */
+    fv_logits logits;         /* of the last token */
     uint8_t *is_seen;         /* (V): in the prompt or the answer so far */
     float *host_logits;       /* (V) */
 } generation;
@@ -62,38 +62,30 @@ static fv_err check(const fv_model *model, const fv_generate_args *args)
     return FV_OK;
 }
 
+static fv_err take_vision(void *context, fv_arena *arena)
+{
+    generation *g = context;
+    const fv_prompt *prompt = &g->args->prompt;
+    return fv_vision_take(g->vision, prompt->grids, prompt->n_images, FV_SAVE_NONE, arena);
+}
+
 static fv_err encode_images(generation *g)
 {
     const fv_prompt *prompt = &g->args->prompt;
     if (prompt->n_images == 0)
         return FV_OK;
     FV_TRY(fv_vision_pass_create(g->model, &g->vision));
-    g->vision_work = fv_workspace_dry("vision");
-    FV_TRY(fv_vision_take(g->vision, prompt->grids, prompt->n_images, FV_SAVE_NONE, &g->vision_work.arena));
-    FV_TRY(fv_workspace_allocate(&g->vision_work, fv_model_backend(g->model)));
-    FV_TRY(fv_vision_take(g->vision, prompt->grids, prompt->n_images, FV_SAVE_NONE, &g->vision_work.arena));
+    FV_TRY(fv_workspace_fit(&g->vision_work, fv_model_backend(g->model), take_vision, g));
     return fv_vision_forward(g->vision, prompt->pixels, &g->features);
 }
 
-static fv_err take_draw(generation *g, fv_arena *arena)
+static fv_err take_text(void *context, fv_arena *arena)
 {
+    generation *g = context;
     FV_TRY(fv_tensor_take(arena, FV_F32, 1, &(int64_t){1}, &g->uniform));
-    return fv_head_take(g->model, 1, 0, arena, &g->head);
-}
-
-/* The largest pass: a whole chunk, every page a span, every token an image's. */
-static fv_err plan_text(generation *g)
-{
-    int64_t n = g->args->chunk < g->args->prompt.n ? g->args->chunk : g->args->prompt.n;
-    fv_token_run largest = {.n = n,
-                            .slots = g->slots,
-                            .n_segments = 1,
-                            .n_features = n,
-                            .n_spans = fv_cache_pages_for(total_tokens(g->args))};
-    fv_arena *arena = &g->text_work.arena;
-    FV_TRY(fv_text_take(g->text, &largest, FV_SAVE_NONE, arena));
-    fv_tensor hidden = fv_tensor_2d(NULL, FV_F32, 1, fv_model_shape_of(g->model)->text.hidden);
-    return fv_model_logits(g->model, hidden, arena, &g->logits);
+    FV_TRY(fv_head_take(g->model, 1, 0, arena, &g->head));
+    FV_TRY(fv_logits_take(g->model, 1, arena, &g->logits));
+    return fv_text_take(g->text, &g->tokens, FV_SAVE_NONE, arena);
 }
 
 static fv_err allocate(generation *g)
@@ -110,39 +102,30 @@ static fv_err allocate(generation *g)
     FV_CHECK(is_there, FV_ERR_MEMORY, "cannot allocate a generation of %lld tokens",
              (long long)total_tokens(g->args));
     FV_TRY(fv_cache_create(g->model, pages, &g->cache));
-    FV_TRY(fv_text_pass_create(g->model, &g->text));
-    g->text_work = fv_workspace_dry("text");
-    FV_TRY(take_draw(g, &g->text_work.arena));
-    FV_TRY(plan_text(g));
-    FV_TRY(fv_workspace_allocate(&g->text_work, fv_model_backend(g->model)));
-    FV_TRY(take_draw(g, &g->text_work.arena));
-    g->text_mark = fv_arena_mark(&g->text_work.arena);
-    return FV_OK;
+    return fv_text_pass_create(g->model, &g->text);
 }
 
-/* Compute n more tokens; g->logits are those of the last. features holds their image rows. */
+/* Compute n more tokens; g->logits.all are those of the last. features holds their image rows. */
 static fv_err extend(generation *g, const int32_t *ids, const int32_t *positions, int64_t n,
                      fv_tensor features)
 {
-    fv_arena *arena = &g->text_work.arena;
     int32_t past = (int32_t)g->sequence.n_tokens;
     FV_TRY(fv_cache_extend(g->cache, &g->sequence, n, g->slots));
     int64_t n_spans = fv_cache_spans(&g->sequence, g->spans);
     const int32_t segment[FV_SEGMENT_FIELDS] = {0, (int32_t)n, past, 0, (int32_t)n_spans, past + (int32_t)n};
-    fv_token_run tokens = {.n = n,
-                           .ids = ids,
-                           .positions = positions,
-                           .segments = segment,
-                           .spans = g->spans,
-                           .slots = g->slots,
-                           .n_segments = 1,
-                           .n_spans = n_spans,
-                           .n_features = features.data ? features.dim[0] : 0};
     fv_tensor hidden;
-    fv_arena_release(arena, g->text_mark);
-    FV_TRY(fv_text_take(g->text, &tokens, FV_SAVE_NONE, arena));
-    FV_TRY(fv_text_forward(g->text, &tokens, features, fv_cache_store(g->cache), &hidden));
-    return fv_model_logits(g->model, fv_tensor_rows(hidden, n - 1, 1), arena, &g->logits);
+    g->tokens = (fv_token_run){.n = n,
+                               .ids = ids,
+                               .positions = positions,
+                               .segments = segment,
+                               .spans = g->spans,
+                               .slots = g->slots,
+                               .n_segments = 1,
+                               .n_spans = n_spans,
+                               .n_features = features.data ? features.dim[0] : 0};
+    FV_TRY(fv_workspace_fit(&g->text_work, fv_model_backend(g->model), take_text, g));
+    FV_TRY(fv_text_forward(g->text, &g->tokens, features, fv_cache_store(g->cache), &hidden));
+    return fv_model_logits(g->model, fv_tensor_rows(hidden, n - 1, 1), &g->logits);
 }
 
 static int64_t count_images(const generation *g, const int32_t *ids, int64_t n)
@@ -181,13 +164,13 @@ static fv_err penalize_repetition(generation *g)
     float penalty = g->args->sampling.repetition_penalty;
     if (penalty == 1.0f)
         return FV_OK;
-    FV_TRY(fv_download(backend, g->logits, g->host_logits));
-    for (int64_t id = 0; id < g->logits.dim[1]; id++) {
+    FV_TRY(fv_download(backend, g->logits.all, g->host_logits));
+    for (int64_t id = 0; id < g->logits.all.dim[1]; id++) {
         float logit = g->host_logits[id];
         if (g->is_seen[id])
             g->host_logits[id] = logit > 0 ? logit / penalty : logit * penalty;
     }
-    return fv_upload(backend, g->logits, g->host_logits);
+    return fv_upload(backend, g->logits.all, g->host_logits);
 }
 
 static fv_err draw(generation *g, uint32_t index, int32_t *id, float *logprob)
@@ -197,13 +180,13 @@ static fv_err draw(generation *g, uint32_t index, int32_t *id, float *logprob)
     FV_TRY(penalize_repetition(g));
     float uniform = fv_rng_uniform((fv_rng_key){.seed = how->seed}, index);
     FV_TRY(fv_upload(backend, g->uniform, &uniform));
-    FV_TRY(fv_sample(backend, &(fv_sample_args){.logits = g->logits,
+    FV_TRY(fv_sample(backend, &(fv_sample_args){.logits = g->logits.all,
                                                 .uniform = g->uniform,
                                                 .ids = g->head.targets,
                                                 .temperature = how->temperature,
                                                 .top_p = how->top_p,
                                                 .top_k = how->top_k}));
-    FV_TRY(fv_head_from_logits(g->model, &g->head, g->logits,
+    FV_TRY(fv_head_from_logits(g->model, &g->head, g->logits.all,
                                how->temperature > 0 ? 1.0f / how->temperature : 1.0f));
     FV_TRY(fv_download(backend, g->head.logprob, logprob));
     return fv_download(backend, g->head.targets, id);
@@ -259,7 +242,8 @@ static void release(generation *g)
 fv_err fv_generate(fv_model *model, const fv_generate_args *args, fv_finish *finish)
 {
     fv_err err = FV_OK;
-    generation g = {.model = model, .args = args};
+    generation g = {
+        .model = model, .args = args, .vision_work = {.name = "vision"}, .text_work = {.name = "text"}};
     FV_TRY(check(model, args));
     FV_TRY_DONE(encode_images(&g));
     FV_TRY_DONE(allocate(&g));

@@ -221,29 +221,28 @@ fv_err fv_model_norm(fv_model *model, const fv_weights *weights, double *out)
     return err;
 }
 
-/* The columns of every rank side by side. */
-static fv_err join_columns(fv_model *model, fv_tensor own, fv_tensor parts, fv_tensor logits)
+fv_err fv_logits_take(const fv_model *model, int64_t n, fv_arena *arena, fv_logits *out)
 {
-    int64_t n = own.dim[0], width = own.dim[1];
-    FV_TRY(fv_all_gather(model->backend, model->tensor, own, parts));
-    for (int64_t rank = 0; rank < model->tensor->size; rank++)
-        FV_TRY(fv_copy(model->backend, &(fv_copy_args){.in = fv_tensor_rows(parts, rank * n, n),
-                                                       .out = fv_tensor_cols(logits, rank * width, width)}));
-    return FV_OK;
+    int64_t vocab = model->shape.text.vocab, ranks = model->tensor->size;
+    *out = (fv_logits){0};
+    FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, vocab}, &out->all));
+    out->own = out->all;
+    if (ranks == 1)
+        return FV_OK;
+    FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, vocab / ranks}, &out->own));
+    return fv_tensor_take(arena, FV_F32, 2, (int64_t[]){ranks * n, vocab / ranks}, &out->parts);
 }
 
-fv_err fv_model_logits(fv_model *model, fv_tensor hidden, fv_arena *arena, fv_tensor *logits)
+fv_err fv_model_logits(fv_model *model, fv_tensor hidden, const fv_logits *logits)
 {
-    int64_t n = hidden.dim[0], vocab = model->shape.text.vocab, ranks = model->tensor->size;
-    fv_tensor own, parts = {0};
-    FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, vocab}, logits));
-    own = *logits;
-    if (ranks > 1) {
-        FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, vocab / ranks}, &own));
-        FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){ranks * n, vocab / ranks}, &parts));
-    }
-    if (arena->dry)
+    int64_t n = logits->own.dim[0], width = logits->own.dim[1], ranks = model->tensor->size;
+    FV_TRY(fv_linear(model->backend, hidden, model->weights.head, (fv_tensor){0}, logits->own));
+    if (ranks == 1)
         return FV_OK;
-    FV_TRY(fv_linear(model->backend, hidden, model->weights.head, (fv_tensor){0}, own));
-    return ranks > 1 ? join_columns(model, own, parts, *logits) : FV_OK;
+    FV_TRY(fv_all_gather(model->backend, model->tensor, logits->own, logits->parts));
+    for (int64_t rank = 0; rank < ranks; rank++) /* the columns of every rank side by side */
+        FV_TRY(fv_copy(model->backend,
+                       &(fv_copy_args){.in = fv_tensor_rows(logits->parts, rank * n, n),
+                                       .out = fv_tensor_cols(logits->all, rank * width, width)}));
+    return FV_OK;
 }

@@ -1,22 +1,22 @@
 #include "fovea/workspace.h"
 
-fv_workspace fv_workspace_dry(const char *name)
+fv_err fv_workspace_fit(fv_workspace *work, fv_backend *backend, fv_take take, void *context)
 {
-    return (fv_workspace){.arena = fv_arena_dry(name)};
-}
-
-fv_err fv_workspace_allocate(fv_workspace *work, fv_backend *backend)
-{
-    size_t bytes = work->arena.peak;
-    FV_TRY(fv_backend_alloc(backend, bytes, &work->memory));
-    work->backend = backend;
-    work->arena = fv_arena_over(work->arena.name, work->memory, bytes);
-    return FV_OK;
+    fv_arena dry = fv_arena_dry(work->name);
+    FV_TRY(take(context, &dry));
+    if (dry.peak > work->bytes) {
+        fv_workspace_fini(work);
+        FV_TRY(fv_backend_alloc(backend, dry.peak, &work->memory));
+        work->backend = backend;
+        work->bytes = dry.peak;
+    }
+    work->arena = fv_arena_over(work->name, work->memory, work->bytes);
+    return take(context, &work->arena);
 }
 
 void fv_workspace_fini(fv_workspace *work)
 {
     if (work->memory)
         fv_backend_free(work->backend, work->memory);
-    *work = (fv_workspace){0};
+    *work = (fv_workspace){.name = work->name};
 }

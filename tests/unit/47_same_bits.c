@@ -19,14 +19,16 @@ typedef struct cached {
     fv_cache_sequence sequence;
     fv_text_pass *text;
     fv_workspace work;
+    fv_token_run tokens; /* of the pass under way */
     fv_head_pass head;
     int64_t n_features; /* used so far */
 } cached;
 
-static void take_chunk(cached *run, const fv_token_run *tokens)
+static fv_err take_chunk(void *context, fv_arena *arena)
 {
-    assert_ok(fv_text_take(run->text, tokens, FV_SAVE_NONE, &run->work.arena));
-    assert_ok(fv_head_take(run->c->model, tokens->n, 0, &run->work.arena, &run->head));
+    cached *run = context;
+    FV_TRY(fv_text_take(run->text, &run->tokens, FV_SAVE_NONE, arena));
+    return fv_head_take(run->c->model, run->tokens.n, 0, arena, &run->head);
 }
 
 static int64_t count_images(const model_case *c, int64_t first, int64_t n)
@@ -48,31 +50,27 @@ static void forward_chunk(cached *run, int64_t first, int64_t n, const int32_t *
     assert_ok(fv_cache_extend(run->cache, &run->sequence, n, slots));
     int32_t n_spans = (int32_t)fv_cache_spans(&run->sequence, spans);
     const int32_t segment[] = {0, (int32_t)n, (int32_t)first, 0, n_spans, (int32_t)(first + n)};
-    fv_token_run tokens = {.n = n,
-                           .ids = c->ids + first,
-                           .positions = positions,
-                           .segments = segment,
-                           .spans = spans,
-                           .slots = slots,
-                           .n_segments = 1,
-                           .n_spans = n_spans,
-                           .n_features = count_images(c, first, n)};
-    if (tokens.n_features)
-        features = fv_tensor_rows(c->features, run->n_features, tokens.n_features);
-    run->n_features += tokens.n_features;
-    run->work = fv_workspace_dry("chunk");
-    take_chunk(run, &tokens);
-    assert_ok(fv_workspace_allocate(&run->work, c->backend));
-    take_chunk(run, &tokens);
-    assert_ok(fv_text_forward(run->text, &tokens, features, fv_cache_store(run->cache), &hidden));
+    run->tokens = (fv_token_run){.n = n,
+                                 .ids = c->ids + first,
+                                 .positions = positions,
+                                 .segments = segment,
+                                 .spans = spans,
+                                 .slots = slots,
+                                 .n_segments = 1,
+                                 .n_spans = n_spans,
+                                 .n_features = count_images(c, first, n)};
+    if (run->tokens.n_features)
+        features = fv_tensor_rows(c->features, run->n_features, run->tokens.n_features);
+    run->n_features += run->tokens.n_features;
+    assert_ok(fv_workspace_fit(&run->work, c->backend, take_chunk, run));
+    assert_ok(fv_text_forward(run->text, &run->tokens, features, fv_cache_store(run->cache), &hidden));
     assert_ok(fv_head_forward(c->model, &run->head, hidden, targets, NULL, 1.0f));
     assert_ok(fv_download(c->backend, run->head.logprob, logprobs));
-    fv_workspace_fini(&run->work);
 }
 
 static void check_chunks(model_case *c, int64_t chunk, const float *whole)
 {
-    cached run = {.c = c};
+    cached run = {.c = c, .work = {.name = "chunk"}};
     float logprobs[CASE_TOKENS];
     int32_t hole[2 * FV_CACHE_PAGE];
     fv_cache_sequence other = {0};
@@ -88,6 +86,7 @@ static void check_chunks(model_case *c, int64_t chunk, const float *whole)
     fv_cache_release(run.cache, &run.sequence);
     fv_cache_release(run.cache, &other);
     fv_text_pass_destroy(run.text);
+    fv_workspace_fini(&run.work);
     fv_cache_destroy(run.cache);
 }
 
@@ -168,12 +167,10 @@ static void test_shared_prefix(void **state)
         memcpy(c.ids + PREFIX, tails[s], sizeof tails[s]);
         case_forward(&c, whole[s], NULL);
     }
-    cached tree = {.c = &c, .work = fv_workspace_dry("tree")};
+    cached tree = {.c = &c, .tokens = run, .work = {.name = "tree"}};
     fv_tensor hidden;
     assert_ok(fv_text_pass_create(c.model, &tree.text));
-    take_chunk(&tree, &run);
-    assert_ok(fv_workspace_allocate(&tree.work, c.backend));
-    take_chunk(&tree, &run);
+    assert_ok(fv_workspace_fit(&tree.work, c.backend, take_chunk, &tree));
     assert_ok(fv_text_forward(tree.text, &run, c.features, NULL, &hidden));
     assert_ok(fv_head_forward(c.model, &tree.head, hidden, targets, NULL, 1.0f));
     assert_ok(fv_download(c.backend, tree.head.logprob, packed));
