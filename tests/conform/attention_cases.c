@@ -184,11 +184,11 @@ static conform_part packed(const fv_attention_args *whole)
 
 static void case_parts(view w)
 {
-    static const int sizes[] = {1, 3 * 16 + 1, 128, 150};
+    static const int sizes[] = {1, 49, 128};
     conform_part *parts = host_take(MAX_PARTS * sizeof *parts);
     fv_attention_args whole = draw_whole(N, w);
     int n_parts = 0;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 3; i++)
         n_parts += add_pieces(&whole, sizes[i], parts + n_parts);
     parts[n_parts++] = tree(&whole);
     parts[n_parts++] = packed(&whole);
@@ -202,9 +202,9 @@ enum { N_SCENES = 11 };
 
 static fv_attention_args draw_scene(int i)
 {
-    static const view views[N_SCENES] = {{4, 2, 24, 1, 0}, {1, 1, 16, 0, 0},  {6, 1, 8, 1, 37},
+    static const view views[N_SCENES] = {{4, 2, 24, 1, 0}, {1, 1, 16, 0, 0},  {3, 1, 8, 1, 37},
                                          {2, 2, 5, 1, 3},  {100, 1, 8, 1, 0}, {2, 1, 1, 1, 0},
-                                         {3, 3, 40, 0, 0}, {2, 1, 80, 1, 0},  {2, 1, 20, 1, 0},
+                                         {3, 3, 24, 0, 0}, {2, 1, 40, 1, 0},  {2, 1, 20, 1, 0},
                                          {2, 2, 8, 1, 0},  {2, 1, 128, 0, 9}};
     static const int runs[6] = {130, 260, 290, 40, 3, 1};
     static const int lengths[] = {33, 3, 129, 17, 1};
@@ -216,9 +216,9 @@ static fv_attention_args draw_scene(int i)
         add_run(s, 0, lengths[j]);
     if (i == 7) {
         add_run(s, 0, prompt);
-        add_answer(s, 40);
+        add_answer(s, 20);
         add_answer(s, 1);
-        add_answer(s, 70);
+        add_answer(s, 33);
     }
     if (i == 8 || i == 10) {
         add_segment(s, 100, i == 8 ? 60 : 23);

@@ -4,7 +4,7 @@
 #include <math.h>
 
 static const int shapes[][2] = {{0, 5},  {4, 0},   {1, 1},     {1, 16},   {2, 17},
-                                {3, 63}, {9, 128}, {37, 1003}, {130, 33}, {1, 20001}};
+                                {3, 63}, {9, 128}, {70, 1003}, {130, 33}, {1, 20001}};
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
 static fv_tensor draw_shape(int i)

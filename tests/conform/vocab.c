@@ -166,6 +166,14 @@ void cases_vocab_stats(void)
 
 void cases_vocab_merge(void)
 {
+    enum { MANY = 6001 };
+    fv_vocab_merge_args many = {draw_3d(3, MANY, FV_VOCAB_FIELDS), draw_1d(MANY), draw_1d(MANY),
+                                draw_1d(MANY)};
+    for (int64_t i = 0; i < 3 * MANY; i++) /* sums are positive */
+        f32_at(many.parts, 0, i * FV_VOCAB_FIELDS)[1] =
+            1.0f + expf(f32_at(many.parts, 0, i * FV_VOCAB_FIELDS)[1]);
+    CONFORM(vocab_merge, many, .near = 2e-6, .n_rows = MANY, .rows = "lse logprob entropy",
+            .columns = "parts");
     for (int i = 0; i < 4 * N_SHAPES; i++) {
         fv_vocab_stats_args stats = draw_stats(shapes[i / 4]);
         int64_t rows = stats.logits.dim[0];
