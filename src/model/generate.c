@@ -16,8 +16,8 @@ typedef struct generation {
     fv_vision_pass *vision;
     fv_text_pass *text;
     fv_tensor features; /* (N, C) of all images */
-    fv_cache *cache;
-    fv_cache_sequence sequence;
+    fv_cache cache;
+    fv_page_list sequence;
     int32_t *positions;       /* (3, prompt.n) */
     int32_t next;             /* position of the next token */
     int32_t *slots;           /* (chunk) */
@@ -90,7 +90,7 @@ static fv_err take_text(void *context, fv_arena *arena)
 
 static fv_err allocate(generation *g)
 {
-    int pages = fv_cache_pages_for(total_tokens(g->args));
+    int pages = fv_pages_for(total_tokens(g->args));
     size_t vocab = (size_t)fv_model_shape_of(g->model)->text.vocab;
     g->positions = malloc(3 * (size_t)g->args->prompt.n * sizeof(int32_t));
     g->slots = malloc((size_t)g->args->chunk * sizeof(int32_t));
@@ -101,7 +101,7 @@ static fv_err allocate(generation *g)
     int is_there = g->positions && g->slots && g->chunk_positions && g->spans && g->is_seen && g->host_logits;
     FV_CHECK(is_there, FV_ERR_MEMORY, "cannot allocate a generation of %lld tokens",
              (long long)total_tokens(g->args));
-    FV_TRY(fv_cache_create(g->model, pages, &g->cache));
+    FV_TRY(fv_cache_init(&g->cache, g->model, pages));
     return fv_text_pass_create(g->model, &g->text);
 }
 
@@ -109,9 +109,9 @@ static fv_err allocate(generation *g)
 static fv_err extend(generation *g, const int32_t *ids, const int32_t *positions, int64_t n,
                      fv_tensor features)
 {
-    int32_t past = (int32_t)g->sequence.n_tokens;
-    FV_TRY(fv_cache_extend(g->cache, &g->sequence, n, g->slots));
-    int64_t n_spans = fv_cache_spans(&g->sequence, g->spans);
+    int32_t past = (int32_t)g->sequence.n_rows;
+    FV_TRY(fv_pages_extend(&g->cache.pool, &g->sequence, n, g->slots));
+    int64_t n_spans = fv_pages_spans(&g->sequence, g->spans);
     const int32_t segment[FV_SEGMENT_FIELDS] = {0, (int32_t)n, past, 0, (int32_t)n_spans, past + (int32_t)n};
     fv_tensor hidden;
     g->tokens = (fv_token_run){.n = n,
@@ -124,7 +124,7 @@ static fv_err extend(generation *g, const int32_t *ids, const int32_t *positions
                                .n_spans = n_spans,
                                .n_features = features.data ? features.dim[0] : 0};
     FV_TRY(fv_workspace_fit(&g->text_work, fv_model_backend(g->model), take_text, g));
-    FV_TRY(fv_text_forward(g->text, &g->tokens, features, fv_cache_store(g->cache), &hidden));
+    FV_TRY(fv_text_forward(g->text, &g->tokens, features, &g->cache.store, &hidden));
     return fv_model_logits(g->model, fv_tensor_rows(hidden, n - 1, 1), &g->logits);
 }
 
@@ -226,9 +226,8 @@ static void release(generation *g)
 {
     fv_vision_pass_destroy(g->vision);
     fv_text_pass_destroy(g->text);
-    if (g->cache)
-        fv_cache_release(g->cache, &g->sequence);
-    fv_cache_destroy(g->cache);
+    fv_pages_release(&g->cache.pool, &g->sequence);
+    fv_cache_fini(&g->cache);
     fv_workspace_fini(&g->vision_work);
     fv_workspace_fini(&g->text_work);
     free(g->positions);

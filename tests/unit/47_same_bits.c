@@ -15,8 +15,8 @@ static void open_case(model_case *c, const char *model, const char *isa, int thr
 /* A computation over a cache: chunks of the case's tokens. */
 typedef struct cached {
     model_case *c;
-    fv_cache *cache;
-    fv_cache_sequence sequence;
+    fv_cache cache;
+    fv_page_list sequence;
     fv_text_pass *text;
     fv_workspace work;
     fv_token_run tokens; /* of the pass under way */
@@ -47,8 +47,8 @@ static void forward_chunk(cached *run, int64_t first, int64_t n, const int32_t *
     fv_tensor hidden, features = {0};
     for (int row = 0; row < 3; row++)
         memcpy(positions + row * n, c->positions + row * c->n + first, (size_t)n * sizeof(int32_t));
-    assert_ok(fv_cache_extend(run->cache, &run->sequence, n, slots));
-    int32_t n_spans = (int32_t)fv_cache_spans(&run->sequence, spans);
+    assert_ok(fv_pages_extend(&run->cache.pool, &run->sequence, n, slots));
+    int32_t n_spans = (int32_t)fv_pages_spans(&run->sequence, spans);
     const int32_t segment[] = {0, (int32_t)n, (int32_t)first, 0, n_spans, (int32_t)(first + n)};
     run->tokens = (fv_token_run){.n = n,
                                  .ids = c->ids + first,
@@ -63,7 +63,7 @@ static void forward_chunk(cached *run, int64_t first, int64_t n, const int32_t *
         features = fv_tensor_rows(c->features, run->n_features, run->tokens.n_features);
     run->n_features += run->tokens.n_features;
     assert_ok(fv_workspace_fit(&run->work, c->backend, take_chunk, run));
-    assert_ok(fv_text_forward(run->text, &run->tokens, features, fv_cache_store(run->cache), &hidden));
+    assert_ok(fv_text_forward(run->text, &run->tokens, features, &run->cache.store, &hidden));
     assert_ok(fv_head_forward(c->model, &run->head, hidden, targets, NULL, 1.0f));
     assert_ok(fv_download(c->backend, run->head.logprob, logprobs));
 }
@@ -72,22 +72,22 @@ static void check_chunks(model_case *c, int64_t chunk, const float *whole)
 {
     cached run = {.c = c, .work = {.name = "chunk"}};
     float logprobs[CASE_TOKENS];
-    int32_t hole[2 * FV_CACHE_PAGE];
-    fv_cache_sequence other = {0};
-    assert_ok(fv_cache_create(c->model, 10, &run.cache));
+    int32_t hole[2 * FV_PAGE];
+    fv_page_list other = {0};
+    assert_ok(fv_cache_init(&run.cache, c->model, 10));
     assert_ok(fv_text_pass_create(c->model, &run.text));
     for (int64_t first = 0; first < CASE_ROWS; first += chunk) {
         int64_t n = CASE_ROWS - first < chunk ? CASE_ROWS - first : chunk;
         forward_chunk(&run, first, n, c->ids + first + 1, logprobs + first);
         if (first == 0) /* the sequence's pages are no neighbours */
-            assert_ok(fv_cache_extend(run.cache, &other, 2 * FV_CACHE_PAGE, hole));
+            assert_ok(fv_pages_extend(&run.cache.pool, &other, 2 * FV_PAGE, hole));
     }
     assert_memory_equal(logprobs, whole, CASE_ROWS * sizeof *whole);
-    fv_cache_release(run.cache, &run.sequence);
-    fv_cache_release(run.cache, &other);
+    fv_pages_release(&run.cache.pool, &run.sequence);
+    fv_pages_release(&run.cache.pool, &other);
     fv_text_pass_destroy(run.text);
     fv_workspace_fini(&run.work);
-    fv_cache_destroy(run.cache);
+    fv_cache_fini(&run.cache);
 }
 
 static void test_any_chunks_over_a_cache(void **state)
