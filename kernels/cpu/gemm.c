@@ -9,8 +9,8 @@
 #include "gemm_tile.h"
 
 /* A block of op(a) has at most A_BLOCK numbers: ROWS rows of DEPTH steps, or fewer rows of more. */
-enum { DEPTH = 256, MOST_DEPTH = 2048, A_BLOCK = ROWS * DEPTH, SERIAL_PRODUCTS = 50000 };
-_Static_assert((A_BLOCK + V_LANES + MOST_DEPTH * NR) * sizeof(float) <= FV_CPU_SCRATCH_BYTES, "scratch");
+enum { DEPTH = 256, A_BLOCK = ROWS * DEPTH, SERIAL_PRODUCTS = 50000 };
+_Static_assert((A_BLOCK + V_LANES + A_BLOCK / MR * NR) * sizeof(float) <= FV_CPU_SCRATCH_BYTES, "scratch");
 
 /* c (m, n) [+]= a b [+ bias], b by its columns */
 typedef struct product {
@@ -184,12 +184,11 @@ static product product_part(const product *p, int64_t i, int64_t j)
     return q;
 }
 
-/* Steps in a block of so many rows. Columns of b are worth following far; rows of b come a few numbers at a
- * time however deep the block is. */
+/* Steps in a block of so many rows. The columns of b are worth following as far as can be; its rows come a
+ * few numbers at a time however deep the block is. */
 static int64_t block_depth(const product *p, int64_t rows)
 {
-    int64_t depth = A_BLOCK / ((rows + MR - 1) / MR * MR);
-    return p->b.step != 1 ? DEPTH : depth < MOST_DEPTH ? depth : MOST_DEPTH;
+    return p->b.step == 1 ? A_BLOCK / ((rows + MR - 1) / MR * MR) : DEPTH;
 }
 
 static void multiply(const product *p, float *scratch)
