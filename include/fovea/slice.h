@@ -21,6 +21,7 @@ fv_slice fv_slice_cut(fv_slice text, size_t first, size_t end);
 fv_slice fv_slice_trim(fv_slice text);
 
 int fv_slice_equal(fv_slice a, fv_slice b);
+int fv_slice_starts(fv_slice text, fv_slice start);
 
 /* Offset of the first (last) occurrence of part, which is not empty; FV_SLICE_NONE if there is none. */
 size_t fv_slice_find(fv_slice text, fv_slice part);

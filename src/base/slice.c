@@ -32,6 +32,11 @@ int fv_slice_equal(fv_slice a, fv_slice b)
     return a.size == b.size && (a.size == 0 || memcmp(a.data, b.data, a.size) == 0);
 }
 
+int fv_slice_starts(fv_slice text, fv_slice start)
+{
+    return text.size >= start.size && fv_slice_equal(fv_slice_cut(text, 0, start.size), start);
+}
+
 size_t fv_slice_find(fv_slice text, fv_slice part)
 {
     const char *found = text.size ? memmem(text.data, text.size, part.data, part.size) : NULL;

@@ -1,0 +1,52 @@
+/* Rule accuracy: how right an answer is, without a judge. Local.
+ *
+ * A rule compares the answer proper (fv_answer_extract) with one truth and gives a score in [0, 1]; of
+ * several truths the best counts. An answer that is empty, or holds only white space, scores 0 by every rule.
+ *
+ * All rules compare folded texts: case folded and composed (Unicode CaseFolding and NFC), characters without
+ * a picture dropped, white space of any kind and length one space and none at the ends, decimal digits of any
+ * script, full-width forms, minus signs, hyphens, en dashes and typographic quotes as their ASCII equals.
+ * Invalid UTF-8 becomes U+FFFD.
+ *
+ *   exact        Equal without punctuation at the ends: opening brackets and quotes and * in front; closing
+ *                ones, * and . , ; : ! ? behind. A text of nothing else keeps it.
+ *   number       Both are numbers: equal in value, exactly, in decimal. Else exact.
+ *   relaxed      Both are numbers: at most 5 % of the truth away (ChartQA, Masry et al., 2022, section 5.1);
+ *                a truth of 0 must be met exactly. Else exact. 12 % is 0.12, never 12, as ChartQA has it.
+ *   choice       Multiple choice. Truth: a letter ("B"), a letter and text ("B) 12 cm") or text. Answer: a
+ *                label in front ("B", "(b)", "B.", "B) text", "**B**: text") or an upper-case letter after
+ * the last "answer", "option" or "choice", with or without "is" and ":". Two letters decide; else the texts
+ * behind the labels, or the whole texts, must be equal as in exact. boxed        The content of the last
+ * \boxed{...}, nested braces included, in answer and truth; the whole text if there is none or it is not
+ * closed. Simple LaTeX is undone (\frac, \text, \left, \%,
+ *                ^\circ, spaces, $), then as in number.
+ *   anls         1 - d / (length of the longer text) if that is above 0.5, else 0; d: Levenshtein distance;
+ *                both in code points (Biten et al., 2019, equation 1).
+ *   containment  The truth stands anywhere in the answer (OCRBench, Liu et al., 2024).
+ *
+ * A number is, after exact's trimming: a sign, a currency sign, digits with or without thousands separators
+ * ("1,234", groups of three), ".", digits, "e" with an exponent; or two of them as a fraction "3/4" (its
+ * value then compared as a double); and "%" or "percent"; and a unit of at most three words that starts with
+ * a letter, a degree or a currency sign. Nothing else may stand there: "about 5", "nan", "inf", "1,23",
+ * "5-6", "3/4/2020", "10⁵", "1/0" and numbers of more than 64 significant digits are texts. Units and
+ * currencies must be the same if both sides have one; nothing is converted. In `number`, if one side alone
+ * has a percent sign, both readings hold: 12 % is 0.12, and 12, since the question often says percent. */
+#ifndef FOVEA_RULES_H
+#define FOVEA_RULES_H
+
+#include "fovea/error.h"
+#include "fovea/slice.h"
+
+typedef struct fv_rule {
+    const char *name;
+    fv_err (*score)(fv_slice answer, fv_slice truth, double *score); /* FV_ERR_MEMORY */
+} fv_rule;
+
+/* By name. FV_ERR_ARGUMENT lists the names there are. */
+fv_err fv_rule_find(const char *name, const fv_rule **out);
+
+/* The best score over n_truths, at least 1 (FV_ERR_ARGUMENT). */
+fv_err fv_rule_score(const fv_rule *rule, fv_slice answer, const fv_slice *truths, int n_truths,
+                     double *score);
+
+#endif

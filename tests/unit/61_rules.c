@@ -1,0 +1,344 @@
+/* Every rule over tables of answers and truths. */
+#include "test.h"
+
+#include "fovea/rules.h"
+
+#include <stdlib.h>
+
+typedef struct rule_case {
+    const char *answer, *truth;
+    double score;
+} rule_case;
+
+static void check(const char *name, const rule_case *cases, size_t n)
+{
+    const fv_rule *rule;
+    assert_ok(fv_rule_find(name, &rule));
+    for (size_t i = 0; i < n; i++) {
+        double score = -1;
+        fv_slice truth = fv_slice_of(cases[i].truth);
+        assert_ok(fv_rule_score(rule, fv_slice_of(cases[i].answer), &truth, 1, &score));
+        if (score < cases[i].score - 1e-12 || score > cases[i].score + 1e-12)
+            fail_msg("%s: \"%s\" against \"%s\" is %g, not %g", name, cases[i].answer, cases[i].truth, score,
+                     cases[i].score);
+    }
+}
+#define CHECK(name, cases) check(name, cases, sizeof(cases) / sizeof(cases)[0])
+
+static void test_exact(void **state)
+{
+    (void)state;
+    static const rule_case cases[] = {
+        {"Paris", "paris", 1},
+        {"  \"New\n\tYork.\" ", "new york", 1},
+        {"(yes)", "Yes!", 1},
+        {"yes, it is", "yes", 0},
+        {"", "", 0},
+        {" \n", "", 0},
+        {"", "a", 0},
+        {"a", "", 0},
+        {"?", "?", 1},
+        {"?", "!", 0},
+        {"-5", "5", 0},
+        {".5", "5", 0},
+        {"$5", "5", 0},
+        {"5%", "5", 0},
+        {"\u22125", "-5", 1},           /* minus sign */
+        {"STRASSE", "stra\u00DFe", 1},  /* sharp s */
+        {"cafe\u0301", "CAF\u00C9", 1}, /* e with accent: two code points, one */
+        {"\uFF21\uFF11", "a1", 1},      /* full-width */
+        {"don\u2019t", "don't", 1},
+        {"a\u00A0b\u3000c", "a b c", 1},
+        {"soft\u00ADhyphen", "softhyphen", 1},
+        {"\u0661\u0662", "12", 1}, /* Arabic digits */
+        {"x\u00B2", "x2", 0},
+        {"a\xFF", "a\xFE", 1}, /* both are U+FFFD */
+    };
+    CHECK("exact", cases);
+}
+
+static void test_number(void **state)
+{
+    (void)state;
+    static const rule_case cases[] = {
+        {"5", "5.0", 1},
+        {"05", "5", 1},
+        {"+5", "5", 1},
+        {"-5", "5", 0},
+        {"\u22125", "-5", 1},
+        {"\u22125", "5", 0},
+        {"-0", "0.00", 1},
+        {".5", "0.5", 1},
+        {"5.", "5", 1},
+        {"-.5", "-0.5", 1},
+        {"\u0967\u0968", "12", 1},         /* Devanagari */
+        {"\uFF11\uFF0E\uFF15", "1.5", 1},  /* full-width */
+        {"\U0001D7D9\U0001D7CE", "10", 1}, /* double-struck 1, bold 0 */
+        {"$1,234.50", "1234.5", 1},
+        {"-$1,234.50", "$-1234.5", 1},
+        {"1,234,567", "1234567", 1},
+        {"1,23", "123", 0},
+        {"1234,567", "1234567", 0},
+        {"1,2345", "12345", 0},
+        {"1,234,56", "123456", 0},
+        {"$5", "\u20AC5", 0},
+        {"5 $", "$5", 1},
+        {"12 cm", "12", 1},
+        {"12cm", "12 CM", 1},
+        {"12 cm", "12 mm", 0},
+        {"12 m\u00B2", "12 m\u00B2.", 1},
+        {"20\u00B0", "20 degrees", 0},
+        {"20\u00B0C", "20", 1},
+        {"12 square meters", "12", 1},
+        {"12 is not the right answer", "12", 0},
+        {"5 or 6", "5", 0},
+        {"5-6", "5", 0},
+        {"5 (five)", "5", 0},
+        {"(5)", "5", 1},
+        {"about 5", "5", 0},
+        {"10\u2075", "10", 0},
+        {"10\u2075", "105", 0},
+        {"5\u00BD", "5", 0},
+        {"1 1/2", "1", 0},
+        {"12 %", "12%", 1},
+        {"12 percent", "12%", 1},
+        {"0.12", "12%", 1},
+        {"12%", "0.12", 1},
+        {"12", "12%", 1},
+        {"12%", "12", 1},
+        {"12.3%", "0.123", 1},
+        {"0.12%", "12%", 0},
+        {"1200", "12%", 0},
+        {"0%", "0", 1},
+        {"1/4", "0.25", 1},
+        {"1 / 4", "2/8", 1},
+        {"-1/4", "-0.25", 1},
+        {"25%", "1/4", 1},
+        {"1/3", "0.333", 0},
+        {"1/0", "1/0", 1}, /* as texts */
+        {"1/0", "2/0", 0},
+        {"3/4/2020", "3/4", 0},
+        {"3/4/2020", "3/4/2020", 1},
+        {"0.1", "0.10000000000000000001", 0},
+        {"9007199254740993", "9007199254740992", 0},
+        {"1e3", "1000", 1},
+        {"1E+03", "1,000", 1},
+        {"2.5e-3", "0.0025", 1},
+        {"1e5000", "1e5000", 1},
+        {"1e5000", "10e4999", 1},
+        {"1e5000", "1e5001", 0},
+        {"1e5000", "inf", 0},
+        {"1e-5000", "0", 0},
+        {"1e5000/1", "1e5001/1", 0},
+        {"1e99999999999", "1e99999999999", 1}, /* as texts */
+        {"1e99999999999", "1e99999999998", 0},
+        {"5e", "5", 1}, /* a unit */
+        {"100000000000000000000000000000000000000000000000000000000000000000000000", "1e71", 1},
+        {"1111111111111111111111111111111111111111111111111111111111111111111111", "1", 0},
+        {"nan", "nan", 1}, /* as texts */
+        {"nan", "5", 0},
+        {"inf", "Infinity", 0},
+        {"0x10", "16", 0},
+        {"", "5", 0},
+        {"", "", 0},
+        {"5", "", 0},
+        {"%", "5", 0},
+        {"$", "$5", 0},
+        {"-", "-5", 0},
+        {"--5", "5", 0},
+        {"five", "Five.", 1},
+    };
+    CHECK("number", cases);
+}
+
+static void test_relaxed(void **state)
+{
+    (void)state;
+    static const rule_case cases[] = {
+        {"105", "100", 1},    {"95", "100", 1},      {"105.001", "100", 0},   {"94.999", "100", 0},
+        {"1.05", "1", 1},     {"-105", "-100", 1},   {"100", "-100", 0},      {"0", "0", 1},
+        {"0.0", "0", 1},      {"1e-9", "0", 0},      {"0", "1", 0},           {"12.5%", "12%", 1},
+        {"0.12", "12%", 1},   {"12", "12%", 0},      {"12%", "12", 0},        {"$1,200", "1234.50", 1},
+        {"12 cm", "12.1", 1}, {"12 cm", "12 mm", 0}, {"1e5000", "1e5000", 1}, {"1e5001", "1e5000", 0},
+        {"nan", "5", 0},      {"Nan", "nan", 1},     {"Blue.", "blue", 1},    {"blue", "5", 0},
+        {"", "0", 0},         {"", "", 0},
+    };
+    CHECK("relaxed", cases);
+}
+
+static void test_choice(void **state)
+{
+    (void)state;
+    static const rule_case cases[] = {
+        {"B", "B", 1},
+        {"b", "B", 1},
+        {"(B)", "B", 1},
+        {"(b)", "(B)", 1},
+        {"B.", "B", 1},
+        {"B) 12 cm", "B", 1},
+        {"B)12 cm", "B", 1},
+        {"B: 12 cm", "B", 1},
+        {"**B**", "B", 1},
+        {"[C]", "B", 0},
+        {"The answer is B", "B", 1},
+        {"the correct answer is: (b).", "B", 1},
+        {"The answer is B, because A is wrong.", "B", 1},
+        {"Answer: **B**", "B", 1},
+        {"Option B is correct", "B", 1},
+        {"The answer is not option A. The answer is option B.", "B", 1},
+        {"Of A and B, my choice is B. That is the answer.", "B", 1},
+        {"The answer is a cat", "A", 0},
+        {"A cat", "A", 0},
+        {"A cat", "a cat", 1},
+        {"I'm sure", "I", 0},
+        {"B.C.", "B", 0},
+        {"Answers: B", "B", 0},
+        {"12 cm", "12 cm", 1},
+        {"B) 12 cm", "12 cm", 1},
+        {"12 cm.", "B) 12 cm", 1},
+        {"The answer is 12 cm.", "(B) 12 cm", 1},
+        {"C) 12 cm", "B) 12 cm", 0},
+        {"B) 13 cm", "B) 12 cm", 1},
+        {"12 cm", "B", 0},
+        {"A, C", "A", 0},
+        {"", "B", 0},
+        {"", "", 0},
+        {"(", "B", 0},
+    };
+    CHECK("choice", cases);
+    const fv_rule *rule;
+    double score;
+    fv_slice truths[] = {fv_slice_of("B"), fv_slice_of("12 cm")};
+    assert_ok(fv_rule_find("choice", &rule));
+    assert_ok(fv_rule_score(rule, fv_slice_of("It is 12 cm. Answer: 12 cm"), truths, 2, &score));
+    assert_true(score == 1);
+}
+
+static void test_boxed(void **state)
+{
+    (void)state;
+    static const rule_case cases[] = {
+        {"so \\boxed{12}", "12", 1},
+        {"\\boxed{1} then \\boxed{2}", "2", 1},
+        {"\\boxed{1} then \\boxed{2}", "1", 0},
+        {"\\boxed {x^{2}}", "x^2", 1},
+        {"\\boxed{\\frac{1}{2}}", "0.5", 1},
+        {"$\\boxed{-\\dfrac{1}{2}}$.", "-1/2", 1},
+        {"\\boxed{\\frac{x+1}{2}}", "x+\\frac{1}{2}", 0},
+        {"\\boxed{\\frac{x+1}{2}}", "(x+1)/2", 1},
+        {"\\boxed{12\\%}", "0.12", 1},
+        {"\\boxed{\\$1{,}234.50}", "$1,234.50", 1},
+        {"\\boxed{12\\,\\text{cm}}", "12 cm", 1},
+        {"\\boxed{45^{\\circ}}", "45\u00B0", 1},
+        {"\\boxed{45^\\circ}", "45", 1},
+        {"\\boxed{\\left(1, 2\\right)}", "(1, 2)", 1},
+        {"\\boxed{\\leftarrow}", "arrow", 0},
+        {"\\boxed{\\{1\\}}", "{1}", 1},
+        {"\\boxed{\\frac12}", "12", 0},
+        {"\\boxed{12", "12", 0},
+        {"\\boxed", "12", 0},
+        {"\\boxed{}", "", 0},
+        {"12", "\\boxed{12}", 1},
+        {"twelve", "\\boxed{\\textbf{Twelve}}", 1},
+        {"", "12", 0},
+    };
+    CHECK("boxed", cases);
+}
+
+static void test_anls(void **state)
+{
+    (void)state;
+    static const rule_case cases[] = {
+        {"Hello World", " hello   world ", 1},
+        {"helo", "hello", 0.8},
+        {"ab", "abc", 2.0 / 3},
+        {"abcd", "abxy", 0}, /* exactly half */
+        {"abcde", "abcxy", 0.6},
+        {"kitten", "sitting", 4.0 / 7},
+        {"caf\u00E9", "cafe", 0.75}, /* one code point, not two bytes */
+        {"\u00E9\u00E8", "e\u00E8", 0},
+        {"ab", "abcd", 0},
+        {"", "", 0},
+        {"", "a", 0},
+        {"a", "", 0},
+        {"a.", "a", 0},
+        {"total.", "total", 5.0 / 6}, /* punctuation counts */
+    };
+    CHECK("anls", cases);
+}
+
+static void test_containment(void **state)
+{
+    (void)state;
+    static const rule_case cases[] = {
+        {"The sign says\nSTOP here.", "stop", 1},
+        {"a  b", "A\tB", 1},
+        {"ab", "a b", 0},
+        {"stop", "stops", 0},
+        {"anything", "", 0},
+        {"", "", 0},
+        {"", "a", 0},
+    };
+    CHECK("containment", cases);
+}
+
+static void test_best_truth_counts(void **state)
+{
+    (void)state;
+    const fv_rule *rule;
+    double score;
+    fv_slice truths[] = {fv_slice_of("nothing like it"), fv_slice_of("hello"), fv_slice_of("helium")};
+    assert_ok(fv_rule_find("anls", &rule));
+    assert_ok(fv_rule_score(rule, fv_slice_of("helo"), truths, 3, &score));
+    assert_true(score == 0.8);
+    assert_ok(fv_rule_score(rule, fv_slice_of("helo"), truths, 1, &score));
+    assert_true(score == 0);
+    assert_fails(fv_rule_score(rule, fv_slice_of("helo"), truths, 0, &score), FV_ERR_ARGUMENT,
+                 "without a truth");
+}
+
+static void test_unknown_rule_is_named(void **state)
+{
+    (void)state;
+    const fv_rule *rule;
+    assert_fails(fv_rule_find("fuzzy", &rule), FV_ERR_ARGUMENT, "\"fuzzy\"; there are exact, number, choice");
+}
+
+/* A very long answer takes no quadratic time, and a text that ends within a character no harm. */
+static void test_long_and_broken_texts(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"exact",   "number", "choice",     "boxed",
+                                        "relaxed", "anls",   "containment"};
+    enum { LONG = 1 << 20 };
+    char *text = malloc(LONG);
+    assert_non_null(text);
+    memset(text, '7', LONG);
+    text[LONG - 1] = (char)0xE2;
+    fv_slice truth = fv_slice_of("7");
+    for (int i = 0; i < 7; i++) {
+        const fv_rule *rule;
+        double score = -1;
+        assert_ok(fv_rule_find(names[i], &rule));
+        assert_ok(fv_rule_score(rule, (fv_slice){text, LONG}, &truth, 1, &score));
+        assert_true(score == (i == 6));
+    }
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_exact),
+        cmocka_unit_test(test_number),
+        cmocka_unit_test(test_relaxed),
+        cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_boxed),
+        cmocka_unit_test(test_anls),
+        cmocka_unit_test(test_containment),
+        cmocka_unit_test(test_best_truth_counts),
+        cmocka_unit_test(test_unknown_rule_is_named),
+        cmocka_unit_test(test_long_and_broken_texts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
