@@ -1,7 +1,8 @@
-/* HDF5 files: whole datasets in and out. Local. The library is not thread-safe: one thread at a time.
+/* HDF5 files: datasets whole or in parts, and attributes. Local. The library is not thread-safe: one thread
+ * at a time.
  *
  * Errors name the file and the dataset; the library's own error stack is silenced and its last reason quoted.
- */
+ * No times are stored: the same calls make the same bytes. */
 #ifndef FOVEA_HDF5_H
 #define FOVEA_HDF5_H
 
@@ -12,8 +13,16 @@
 
 enum { FV_HDF5_MAX_DIMS = 8 };
 
-/* Element types in memory; files of other widths are converted by the library. */
-typedef enum fv_hdf5_type { FV_HDF5_F32, FV_HDF5_F64, FV_HDF5_I32 } fv_hdf5_type;
+/* Element types in memory; files of other widths are converted by the library. A text is a char *: UTF-8 of
+ * any length, without NULs. */
+typedef enum fv_hdf5_type {
+    FV_HDF5_F32,
+    FV_HDF5_F64,
+    FV_HDF5_I32,
+    FV_HDF5_U8,
+    FV_HDF5_U64,
+    FV_HDF5_TEXT
+} fv_hdf5_type;
 
 typedef struct fv_hdf5 fv_hdf5;
 
@@ -33,5 +42,18 @@ fv_err fv_hdf5_read(const fv_hdf5 *file, const char *name, fv_hdf5_type type, vo
 /* A new dataset; groups in name ("grad/visual.merger") are made. n_dims 0 writes a scalar. */
 fv_err fv_hdf5_write(fv_hdf5 *file, const char *name, fv_hdf5_type type, int n_dims, const int64_t *dims,
                      const void *data);
+
+/* Append n elements to a dataset of one dimension, which the first call makes. Each call costs a few small
+ * writes: give many elements at once. */
+fv_err fv_hdf5_append(fv_hdf5 *file, const char *name, fv_hdf5_type type, size_t n, const void *data);
+
+/* Elements first to first + n of a dataset of one dimension into data, nothing else is read. Texts are
+ * freed by the caller with free(). Beyond the end: FV_ERR_FORMAT. */
+fv_err fv_hdf5_read_range(const fv_hdf5 *file, const char *name, fv_hdf5_type type, uint64_t first, size_t n,
+                          void *data);
+
+/* Whole numbers beside the datasets: attributes of the root group. Absent: FV_ERR_FORMAT. */
+fv_err fv_hdf5_write_attribute(fv_hdf5 *file, const char *name, uint64_t value);
+fv_err fv_hdf5_read_attribute(const fv_hdf5 *file, const char *name, uint64_t *out);
 
 #endif

@@ -1,22 +1,23 @@
-#include "fovea/hdf5.h"
+#include "io/hdf5_internal.h"
 
 #include <hdf5.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-struct fv_hdf5 {
-    hid_t id;
-    char *path;
-};
-
-static hid_t native(fv_hdf5_type type)
+hid_t fv_hdf5_memory_type(const fv_hdf5 *file, fv_hdf5_type type)
 {
     switch (type) {
     case FV_HDF5_F32:
         return H5T_NATIVE_FLOAT;
     case FV_HDF5_F64:
         return H5T_NATIVE_DOUBLE;
+    case FV_HDF5_U8:
+        return H5T_NATIVE_UINT8;
+    case FV_HDF5_U64:
+        return H5T_NATIVE_UINT64;
+    case FV_HDF5_TEXT:
+        return file->text;
     default:
         return H5T_NATIVE_INT32;
     }
@@ -29,25 +30,35 @@ static herr_t first_reason(unsigned n, const H5E_error2_t *error, void *out)
     return 1; /* the walk from the innermost call ends here */
 }
 
-static const char *reason(void)
+const char *fv_hdf5_reason(void)
 {
     const char *text = "no reason given";
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_reason, &text);
     return text;
 }
 
+static hid_t make_text_type(void)
+{
+    hid_t type = H5Tcopy(H5T_C_S1);
+    if (type >= 0 && H5Tset_size(type, H5T_VARIABLE) >= 0 && H5Tset_cset(type, H5T_CSET_UTF8) >= 0)
+        return type;
+    H5Tclose(type);
+    return H5I_INVALID_HID;
+}
+
 static fv_err wrap(const char *path, hid_t id, fv_hdf5 **out)
 {
     fv_hdf5 *file = calloc(1, sizeof *file);
     char *copy = strdup(path);
-    if (!file || !copy) {
+    hid_t text = make_text_type();
+    if (!file || !copy || text < 0) {
         free(file);
         free(copy);
+        H5Tclose(text);
         H5Fclose(id);
         return FV_FAIL(FV_ERR_MEMORY, "%s: cannot allocate a file handle", path);
     }
-    file->id = id;
-    file->path = copy;
+    *file = (fv_hdf5){.id = id, .text = text, .path = copy};
     *out = file;
     return FV_OK;
 }
@@ -63,7 +74,7 @@ fv_err fv_hdf5_open(const char *path, fv_hdf5 **out)
     silence();
     FV_CHECK(access(path, R_OK) == 0, FV_ERR_IO, "cannot read %s: no such file, or no permission", path);
     hid_t id = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-    FV_CHECK(id >= 0, FV_ERR_FORMAT, "%s is not a readable HDF5 file: %s", path, reason());
+    FV_CHECK(id >= 0, FV_ERR_FORMAT, "%s is not a readable HDF5 file: %s", path, fv_hdf5_reason());
     return wrap(path, id, out);
 }
 
@@ -72,7 +83,7 @@ fv_err fv_hdf5_create(const char *path, fv_hdf5 **out)
     *out = NULL;
     silence();
     hid_t id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    FV_CHECK(id >= 0, FV_ERR_IO, "cannot create %s: %s", path, reason());
+    FV_CHECK(id >= 0, FV_ERR_IO, "cannot create %s: %s", path, fv_hdf5_reason());
     return wrap(path, id, out);
 }
 
@@ -80,8 +91,10 @@ fv_err fv_hdf5_close(fv_hdf5 *file)
 {
     if (!file)
         return FV_OK;
+    H5Tclose(file->text);
     herr_t status = H5Fclose(file->id);
-    fv_err err = status < 0 ? FV_FAIL(FV_ERR_IO, "cannot finish %s: %s", file->path, reason()) : FV_OK;
+    fv_err err =
+        status < 0 ? FV_FAIL(FV_ERR_IO, "cannot finish %s: %s", file->path, fv_hdf5_reason()) : FV_OK;
     free(file->path);
     free(file);
     return err;
@@ -153,15 +166,16 @@ static int holds_numbers(hid_t set)
 static fv_err read_set(const fv_hdf5 *file, const char *name, hid_t set, fv_hdf5_type type, void **out,
                        size_t *n)
 {
-    size_t element = H5Tget_size(native(type));
+    hid_t memory = fv_hdf5_memory_type(file, type);
+    size_t element = H5Tget_size(memory);
     FV_CHECK(holds_numbers(set), FV_ERR_FORMAT, "%s: dataset \"%s\" does not hold numbers", file->path, name);
     FV_TRY(count_elements(file, name, set, element, n));
     void *data = malloc(*n * element + 1);
     FV_CHECK(data, FV_ERR_MEMORY, "%s: cannot allocate %zu elements for dataset \"%s\"", file->path, *n,
              name);
-    if (H5Dread(set, native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
+    if (H5Dread(set, memory, H5S_ALL, H5S_ALL, H5P_DEFAULT, data) < 0) {
         free(data);
-        return FV_FAIL(FV_ERR_IO, "%s: cannot read dataset \"%s\": %s", file->path, name, reason());
+        return FV_FAIL(FV_ERR_IO, "%s: cannot read dataset \"%s\": %s", file->path, name, fv_hdf5_reason());
     }
     *out = data;
     return FV_OK;
@@ -185,22 +199,32 @@ static hid_t make_space(int n_dims, const int64_t *dims)
     return n_dims ? H5Screate_simple(n_dims, sizes, NULL) : H5Screate(H5S_SCALAR);
 }
 
+hid_t fv_hdf5_make_set(fv_hdf5 *file, const char *name, fv_hdf5_type type, hid_t space, uint64_t chunk)
+{
+    hsize_t piece = chunk;
+    hid_t links = H5Pcreate(H5P_LINK_CREATE), layout = H5Pcreate(H5P_DATASET_CREATE), set = H5I_INVALID_HID;
+    if (links >= 0 && layout >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0 &&
+        H5Pset_obj_track_times(layout, 0) >= 0 && (!chunk || H5Pset_chunk(layout, 1, &piece) >= 0))
+        set = H5Dcreate2(file->id, name, fv_hdf5_memory_type(file, type), space, links, layout, H5P_DEFAULT);
+    H5Pclose(links);
+    H5Pclose(layout);
+    return set;
+}
+
 fv_err fv_hdf5_write(fv_hdf5 *file, const char *name, fv_hdf5_type type, int n_dims, const int64_t *dims,
                      const void *data)
 {
     FV_CHECK(n_dims <= FV_HDF5_MAX_DIMS, FV_ERR_ARGUMENT, "dataset \"%s\" of %d dimensions", name, n_dims);
-    hid_t space = make_space(n_dims, dims), links = H5Pcreate(H5P_LINK_CREATE), set = -1;
+    hid_t space = make_space(n_dims, dims);
+    hid_t set = space < 0 ? H5I_INVALID_HID : fv_hdf5_make_set(file, name, type, space, 0);
     herr_t status = -1;
-    if (space >= 0 && links >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0)
-        set = H5Dcreate2(file->id, name, native(type), space, links, H5P_DEFAULT, H5P_DEFAULT);
     if (set >= 0)
-        status = H5Dwrite(set, native(type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
-    fv_err err = status < 0
-                     ? FV_FAIL(FV_ERR_IO, "cannot write dataset \"%s\" of %s: %s", name, file->path, reason())
-                     : FV_OK;
+        status = H5Dwrite(set, fv_hdf5_memory_type(file, type), H5S_ALL, H5S_ALL, H5P_DEFAULT, data);
+    fv_err err = status < 0 ? FV_FAIL(FV_ERR_IO, "cannot write dataset \"%s\" of %s: %s", name, file->path,
+                                      fv_hdf5_reason())
+                            : FV_OK;
     if (set >= 0 && H5Dclose(set) < 0 && err == FV_OK)
-        err = FV_FAIL(FV_ERR_IO, "cannot write dataset \"%s\" of %s: %s", name, file->path, reason());
-    H5Pclose(links);
+        err = FV_FAIL(FV_ERR_IO, "cannot write dataset \"%s\" of %s: %s", name, file->path, fv_hdf5_reason());
     H5Sclose(space);
     return err;
 }

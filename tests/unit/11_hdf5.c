@@ -44,6 +44,49 @@ static void test_there_and_back(void **state)
     assert_ok(fv_hdf5_close(file));
 }
 
+static void test_parts_and_texts(void **state)
+{
+    (void)state;
+    enum { N = 300000 };
+    static uint64_t numbers[N];
+    for (size_t i = 0; i < N; i++)
+        numbers[i] = UINT64_MAX - i;
+    const char *const texts[3] = {"", "zwei \xc3\xa4", "a longer text, of its own length"};
+    fv_hdf5 *file;
+    assert_ok(fv_hdf5_create(temp_path("parts.h5"), &file));
+    assert_ok(fv_hdf5_append(file, "in/numbers", FV_HDF5_U64, 7, numbers));
+    assert_ok(fv_hdf5_append(file, "in/numbers", FV_HDF5_U64, 0, NULL));
+    assert_ok(fv_hdf5_append(file, "in/numbers", FV_HDF5_U64, N - 7, numbers + 7));
+    assert_ok(fv_hdf5_append(file, "texts", FV_HDF5_TEXT, 1, texts));
+    assert_ok(fv_hdf5_append(file, "texts", FV_HDF5_TEXT, 2, texts + 1));
+    assert_ok(fv_hdf5_append(file, "none", FV_HDF5_U8, 0, NULL));
+    assert_ok(fv_hdf5_write_attribute(file, "version", UINT64_MAX));
+    assert_ok(fv_hdf5_close(file));
+
+    uint64_t some[5], version;
+    char *read[2];
+    int32_t narrow;
+    assert_ok(fv_hdf5_open(temp_path("parts.h5"), &file));
+    assert_ok(fv_hdf5_read_range(file, "in/numbers", FV_HDF5_U64, 131070, 5, some)); /* over a chunk's end */
+    assert_memory_equal(some, numbers + 131070, sizeof some);
+    assert_ok(fv_hdf5_read_range(file, "in/numbers", FV_HDF5_U64, N, 0, some));
+    assert_ok(fv_hdf5_read_range(file, "texts", FV_HDF5_TEXT, 1, 2, read));
+    for (int i = 0; i < 2; i++) {
+        assert_string_equal(read[i], texts[1 + i]);
+        free(read[i]);
+    }
+    assert_ok(fv_hdf5_read_attribute(file, "version", &version));
+    assert_true(version == UINT64_MAX);
+    assert_fails(fv_hdf5_read_range(file, "in/numbers", FV_HDF5_U64, N - 1, 2, some), FV_ERR_FORMAT,
+                 "has 300000 elements; 2 from 299999 on were wanted");
+    assert_fails(fv_hdf5_read_range(file, "none", FV_HDF5_U8, 0, 1, some), FV_ERR_FORMAT, "has 0 elements");
+    assert_fails(fv_hdf5_read_range(file, "texts", FV_HDF5_I32, 0, 1, &narrow), FV_ERR_FORMAT, "holds texts");
+    assert_fails(fv_hdf5_read_range(file, "none", FV_HDF5_TEXT, 0, 0, read), FV_ERR_FORMAT, "holds no texts");
+    assert_fails(fv_hdf5_read_range(file, "gone", FV_HDF5_U8, 0, 1, some), FV_ERR_FORMAT, "\"gone\"");
+    assert_fails(fv_hdf5_read_attribute(file, "gone", &version), FV_ERR_FORMAT, "no attribute \"gone\"");
+    assert_ok(fv_hdf5_close(file));
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -64,6 +107,7 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_there_and_back),
+                                       cmocka_unit_test(test_parts_and_texts),
                                        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }

@@ -1,0 +1,24 @@
+/* Between the sources of hdf5.h. */
+#ifndef FOVEA_IO_HDF5_INTERNAL_H
+#define FOVEA_IO_HDF5_INTERNAL_H
+
+#include "fovea/hdf5.h"
+
+/* The library's hid_t is int64_t. */
+struct fv_hdf5 {
+    int64_t id;
+    int64_t text; /* variable-length UTF-8 */
+    char *path;
+};
+
+/* The type of an element in memory; borrowed. */
+int64_t fv_hdf5_memory_type(const fv_hdf5 *file, fv_hdf5_type type);
+
+/* Why the library refused; static storage. */
+const char *fv_hdf5_reason(void);
+
+/* Make a dataset that holds no times, and the groups in its name; chunk: elements of a piece, 0: in one
+ * piece. Negative on failure. */
+int64_t fv_hdf5_make_set(fv_hdf5 *file, const char *name, fv_hdf5_type type, int64_t space, uint64_t chunk);
+
+#endif
