@@ -1,12 +1,12 @@
 /* Speed of the CPU kernels that move memory, beside copies of memory made in the same moments.
  * usage: bench_kernels [ISA [THREADS [ROUNDS]]] */
+#include "bench.h"
 #include "fovea/backend.h"
 #include "fovea/rng.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Rows of a 7B model: C channels, F width of the MLP, V vocabulary; W is the largest buffer. */
 enum { C = 3584, T = 2048, F = 18944, T_MLP = 384, V = 152064, T_VOCAB = 48, HEADS = 28, D = 128 };
@@ -96,13 +96,6 @@ static const struct {
     {"colsum", bench_colsum, 4.0 * W},
 };
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static void prepare(void)
 {
     enum { PERIOD = 65521 };
@@ -117,28 +110,20 @@ static void prepare(void)
         ids[i] = (i * 769) % T;
 }
 
-static int rising(const void *a, const void *b)
-{
-    double p = *(const double *)a, q = *(const double *)b;
-    return (p > q) - (p < q);
-}
-
 /* Median seconds of one run and of one copy, by turns. */
 static int measure(fv_backend *backend, int i, int rounds, double seconds[2])
 {
     double t[2][MAX_ROUNDS];
     for (int r = -1; r < rounds; r++)
         for (int k = 0; k < 2; k++) {
-            double start = now();
+            double start = bench_now();
             if ((k ? bench_copy : benches[i].run)(backend) != FV_OK)
                 return -1;
             if (r >= 0)
-                t[k][r] = now() - start;
+                t[k][r] = bench_now() - start;
         }
-    for (int k = 0; k < 2; k++) {
-        qsort(t[k], (size_t)rounds, sizeof t[k][0], rising);
-        seconds[k] = t[k][rounds / 2];
-    }
+    for (int k = 0; k < 2; k++)
+        seconds[k] = bench_median(t[k], rounds);
     return 0;
 }
 

@@ -1,12 +1,12 @@
 /* Loading a model folder from the page cache into fp32, beside a parallel memcpy as the ceiling.
  *
  * usage: bench_load [FOLDER]   (where to make the model of about 0.3 billion numbers; default /tmp) */
+#include "bench.h"
 #include "fovea/folder.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { ROUNDS = 7, CHUNK = 1 << 18 };
 
@@ -26,25 +26,6 @@ static const fv_model_shape shape = {.family = FV_FAMILY_QWEN2,
                                               .norm_eps = 1e-6f},
                                      .pad_id = -1,
                                      .bos_id = -1};
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-static int compare(const void *a, const void *b)
-{
-    double left = *(const double *)a, right = *(const double *)b;
-    return left < right ? -1 : left > right;
-}
-
-static double median(double *values)
-{
-    qsort(values, ROUNDS, sizeof *values, compare);
-    return values[ROUNDS / 2];
-}
 
 static fv_err fill_rows(void *list, int param, int64_t first, int64_t n, float *out)
 {
@@ -108,15 +89,16 @@ static fv_err measure(const char *path, fv_storage storage)
     memset(from, 1, (size_t)(n / 2) * sizeof *from);
     FV_TRY_DONE(load(path, out));
     for (int i = 0; i < ROUNDS; i++) {
-        double start = now();
+        double start = bench_now();
         FV_TRY_DONE(load(path, out));
-        double middle = now();
+        double middle = bench_now();
         copy(from, out, n / 2);
         load_s[i] = middle - start;
-        copy_s[i] = now() - middle;
+        copy_s[i] = bench_now() - middle;
     }
     double moved = 1e-9 * (double)n * (double)(fv_storage_bytes(storage) + sizeof *out);
-    double load_rate = moved / median(load_s), copy_rate = 4e-9 * (double)n / median(copy_s);
+    double load_rate = moved / bench_median(load_s, ROUNDS),
+           copy_rate = 4e-9 * (double)n / bench_median(copy_s, ROUNDS);
     printf("%-8s %8.2f %10.3f %12.2f %12.2f %8.0f %%\n", fv_storage_name(storage),
            1e-9 * (double)n * (double)fv_storage_bytes(storage), load_s[ROUNDS / 2], load_rate, copy_rate,
            100 * load_rate / copy_rate);
