@@ -62,14 +62,14 @@ static void add_run(scene *s, int first, int n)
     add_span(s, add_keys(s, 0, first + n), first + n);
 }
 
-static const int prompt = 141;
+enum { PROMPT = 141 };
 
-/* An answer to keys [0, prompt) at row 0, with keys of its own. */
+/* An answer to keys [0, PROMPT) at row 0, with keys of its own. */
 static void add_answer(scene *s, int n)
 {
-    add_segment(s, prompt, n);
-    add_span(s, 0, prompt);
-    add_span(s, add_keys(s, prompt, n), n);
+    add_segment(s, PROMPT, n);
+    add_span(s, 0, PROMPT);
+    add_span(s, add_keys(s, PROMPT, n), n);
 }
 
 /* ---- arguments ---- */
@@ -161,11 +161,11 @@ static int add_pieces(const fv_attention_args *whole, int n, conform_part *parts
 static conform_part tree(const fv_attention_args *whole)
 {
     scene *s = host_take(sizeof *s);
-    add_keys(s, 0, prompt);
-    add_answer(s, N - prompt);
+    add_keys(s, 0, PROMPT);
+    add_answer(s, N - PROMPT);
     add_run(s, 0, 20);
-    add_segment(s, 0, prompt);
-    add_span(s, 0, prompt);
+    add_segment(s, 0, PROMPT);
+    add_span(s, 0, PROMPT);
     add_answer(s, 40);
     return part_of(whole, s);
 }
@@ -198,32 +198,57 @@ static void case_parts(view w)
 
 /* ---- values ---- */
 
-enum { N_SCENES = 11 };
+static void build_run(scene *s, const view *w, int n)
+{
+    (void)w;
+    add_run(s, 0, n);
+}
+
+/* Runs that do not see each other, the last of n. */
+static void build_runs(scene *s, const view *w, int n)
+{
+    const int lengths[] = {33, 3, 129, 17, n};
+    (void)w;
+    for (int i = 0; i < 5; i++)
+        add_run(s, 0, lengths[i]);
+}
+
+/* A prompt and three answers, the last of n. */
+static void build_tree(scene *s, const view *w, int n)
+{
+    (void)w;
+    add_run(s, 0, PROMPT);
+    add_answer(s, 20);
+    add_answer(s, 1);
+    add_answer(s, n);
+}
+
+/* n queries after 100, keys that they do not see NaN. */
+static void build_pages(scene *s, const view *w, int n)
+{
+    add_segment(s, 100, n);
+    add_pages(s, first_seen(100, w->window), 100 + n, 16);
+}
+
+static const struct {
+    view view;
+    void (*build)(scene *s, const view *w, int n);
+    int n;
+} scenes[] = {
+    {{2, 2, 8, 1, 0}, build_run, 0},      {{2, 1, 1, 1, 0}, build_run, 1},
+    {{200, 1, 8, 1, 0}, build_run, 3},    {{2, 2, 5, 1, 3}, build_run, 40},
+    {{4, 2, 24, 1, 0}, build_run, 130},   {{1, 1, 16, 0, 0}, build_run, 260},
+    {{3, 1, 8, 1, 37}, build_run, 290},   {{3, 3, 24, 0, 0}, build_runs, 1},
+    {{2, 1, 40, 1, 0}, build_tree, 33},   {{2, 1, 20, 1, 0}, build_pages, 60},
+    {{2, 1, 128, 0, 9}, build_pages, 23},
+};
+enum { N_SCENES = sizeof scenes / sizeof *scenes, LONGEST = 290 };
 
 static fv_attention_args draw_scene(int i)
 {
-    static const view views[N_SCENES] = {{4, 2, 24, 1, 0}, {1, 1, 16, 0, 0},  {3, 1, 8, 1, 37},
-                                         {2, 2, 5, 1, 3},  {100, 1, 8, 1, 0}, {2, 1, 1, 1, 0},
-                                         {3, 3, 24, 0, 0}, {2, 1, 40, 1, 0},  {2, 1, 20, 1, 0},
-                                         {2, 2, 8, 1, 0},  {2, 1, 128, 0, 9}};
-    static const int runs[6] = {130, 260, 290, 40, 3, 1};
-    static const int lengths[] = {33, 3, 129, 17, 1};
     scene *s = host_take(sizeof *s);
-    fv_attention_args whole = draw_whole(i == 9 ? 0 : 290, views[i]);
-    if (i < 6)
-        add_run(s, 0, runs[i]);
-    for (int j = 0; i == 6 && j < 5; j++)
-        add_run(s, 0, lengths[j]);
-    if (i == 7) {
-        add_run(s, 0, prompt);
-        add_answer(s, 20);
-        add_answer(s, 1);
-        add_answer(s, 33);
-    }
-    if (i == 8 || i == 10) {
-        add_segment(s, 100, i == 8 ? 60 : 23);
-        add_pages(s, i == 8 ? 0 : first_seen(100, views[i].window), i == 8 ? 160 : 123, 16);
-    }
+    fv_attention_args whole = draw_whole(LONGEST, scenes[i].view);
+    scenes[i].build(s, &scenes[i].view, scenes[i].n);
     return lay_out(&whole, s);
 }
 

@@ -126,6 +126,7 @@ const char *case_name(const conform_case *c)
         const field *f = &operations[c->op].fields[i];
         at += describe(*args_field(c->args, f), f->name, text + at, sizeof text - at);
     }
-    snprintf(text + at, sizeof text - at, " %s", c->note ? c->note : "");
+    if (c->note)
+        snprintf(text + at, sizeof text - at, " %s", c->note);
     return text;
 }

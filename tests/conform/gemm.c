@@ -76,7 +76,7 @@ void cases_colsum(void)
     for (int i = 0; i < 14; i++) {
         const int *size = sizes[i / 2];
         fv_colsum_args args = {draw_2d(size[0], size[1]), draw_1d(size[1]), i % 2};
-        CONFORM(colsum, args, .near = 1e-5, .note = i % 2 ? "accumulate" : "");
+        CONFORM(colsum, args, .near = 1e-5, .note = i % 2 ? "accumulate" : NULL);
     }
 }
 

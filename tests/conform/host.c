@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { HOST_BYTES = 512 << 20 };
+enum { HOST_BYTES = 128 << 20 };
 
 static fv_arena arena;
 

@@ -111,7 +111,8 @@ void cases_norm_grad(void)
                                       .accumulate = with & 1};
             if (with & 2)
                 args.dweight = draw_1d(width_of(x));
-            CONFORM(norm_grad, args, .near = 1e-5, .note = with & 1 ? "accumulate" : "", .loss = loss_of_norm,
+            CONFORM(norm_grad, args, .near = 1e-5, .note = with & 1 ? "accumulate" : NULL,
+                    .loss = loss_of_norm,
                     .slopes = {{"x", "dx", with & 1}, {with & 2 ? "weight" : NULL, "dweight", 1}});
         }
 }
@@ -144,7 +145,7 @@ void cases_rope(void)
             *f32_at(args.cos, 0, j) = cosf(4.0f * *angle);
             *angle = sinf(4.0f * *angle);
         }
-        CONFORM(rope, args, .near = 1e-6, .note = args.inverse ? "inverse" : "", .n_rows = shape[0],
+        CONFORM(rope, args, .near = 1e-6, .note = args.inverse ? "inverse" : NULL, .n_rows = shape[0],
                 .rows = "cos sin x");
     }
 }

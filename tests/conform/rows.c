@@ -57,7 +57,7 @@ static fv_tensor pick(const conform_case *c, const field *f, const int64_t *from
     return some;
 }
 
-conform_part part_pick(const conform_case *c, const int64_t *from, int64_t n)
+static conform_part part_pick(const conform_case *c, const int64_t *from, int64_t n)
 {
     any_args *args = host_take(sizeof *args);
     *args = args_copy(c->op, c->args);
@@ -105,8 +105,8 @@ static void check_rows(const conform_case *c, const field *f, const any_args *wh
     for (int64_t outer = 0; outer < want.n_outer; outer++)
         for (int64_t i = 0; i < part->n; i++)
             if (memcmp(block_at(have, outer, i), block_at(want, outer, part->from[i]), want.bytes) != 0)
-                fail_msg("%s on %s: row %lld of %s has other bits as row %lld of %lld", case_name(c), where,
-                         (long long)part->from[i], f->name, (long long)i, (long long)part->n);
+                fail_msg("%s on %s: row %lld of %s has other bits where it is row %lld of %lld", case_name(c),
+                         where, (long long)part->from[i], f->name, (long long)i, (long long)part->n);
 }
 
 void check_part(const conform_case *c, const any_args *whole, const conform_part *part, const any_args *found,

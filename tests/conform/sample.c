@@ -142,8 +142,8 @@ static void case_sample(int64_t rows, int64_t n, rule r, fv_tensor excluded)
 
 void cases_sample(void)
 {
-    fv_tensor absent = {.data = NULL}, empty = zeros_1d(FV_I32, 0), some = zeros_1d(FV_I32, 5);
-    memcpy(some.data, (int32_t[]){1, 70, 2, 5000, 1}, 5 * sizeof(int32_t));
+    fv_tensor absent = {.data = NULL}, empty = zeros_1d(FV_I32, 0),
+              some = ints_1d(5, (int32_t[]){1, 70, 2, 5000, 1});
     for (int i = 0; i < N_RULES; i++) {
         case_sample(0, 9, rules[i], absent);
         case_sample(1, 1, rules[i], absent);

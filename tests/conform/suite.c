@@ -8,7 +8,7 @@
 
 enum { MAX_MEMBERS = 16 };
 
-/* Back ends that give the same bits. */
+/* Back ends that give the same bits; those of another device are another family. */
 typedef struct family {
     double slack; /* how much wider than for fp32 its tolerances are */
     int n;

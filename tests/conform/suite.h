@@ -67,8 +67,7 @@ void conform(const conform_case *c);
 /* ---- host memory ---- */
 
 /* Tensors that live until the mark before them is released; the suite does it after the cases of an
- * operation. draw_: F32, normal
- * with mean 0 and variance 1, other numbers at each call. zeros_: of a dtype. */
+ * operation. draw_: F32, normal with mean 0 and variance 1, other numbers at each call. */
 fv_tensor draw_1d(int64_t n);
 fv_tensor draw_2d(int64_t rows, int64_t cols);
 fv_tensor draw_3d(int64_t n0, int64_t n1, int64_t n2);
@@ -157,10 +156,9 @@ typedef struct layout {
 /* Run op on backend; what it wrote comes back in arguments whose outputs are host memory until released. */
 any_args run_on(fv_backend *backend, fv_op op, const void *args, layout l);
 
-/* The rows of a case picked by a part. */
-conform_part part_pick(const conform_case *c, const int64_t *from, int64_t n);
-/* The parts of the case, own or made. */
+/* The parts of the case, its own or made from its rows; returns how many. */
 int parts_of(const conform_case *c, const conform_part **out);
+/* What a part gave (found) are the bits of rows of the whole; where names the back end. */
 void check_part(const conform_case *c, const any_args *whole, const conform_part *part, const any_args *found,
                 const char *where);
 
