@@ -12,6 +12,7 @@
     X(export, "write a model folder again, in another number format or form")         \
     X(doctor, "tell what this machine has for fovea, and what is missing")            \
     X(probe, "one sequence through a model, every figure about it into an HDF5 file") \
+    X(pack, "write questions, answers and images into one data set file")             \
     X(tokenize, "turn text into token ids, or back")
 
 typedef int (*fv_job)(int argc, char **argv);

@@ -34,6 +34,9 @@ void fv_image_fini(fv_image *image); /* back to {0} */
 fv_err fv_image_load(const char *path, fv_image *out);
 fv_err fv_image_decode(const void *data, size_t size, const char *name, int64_t max_pixels, fv_image *out);
 
+/* Append the image as a PNG file. */
+fv_err fv_image_encode_png(const fv_image *image, fv_buffer *out);
+
 /* Values: Pillow's numbers for the filters, as resample in preprocessor_config.json. */
 typedef enum fv_filter { FV_FILTER_LANCZOS = 1, FV_FILTER_BICUBIC = 3 } fv_filter;
 

@@ -68,6 +68,7 @@ fv_json *fv_json_make_bool(int value);
 fv_json *fv_json_make_string(const char *text, size_t size); /* invalid UTF-8 becomes U+FFFD */
 fv_err fv_json_set(fv_json *object, const char *key, fv_json *take);
 fv_err fv_json_append(fv_json *array, fv_json *take);
+void fv_json_remove(fv_json *object, const char *key); /* absent is fine */
 
 /* Append as text; indent 0 writes one line. */
 fv_err fv_json_print(const fv_json *value, int indent, fv_buffer *out);

@@ -255,6 +255,11 @@ fv_err fv_json_append(fv_json *array, fv_json *take)
     return FV_OK;
 }
 
+void fv_json_remove(fv_json *object, const char *key)
+{
+    json_object_del(own(object), key);
+}
+
 static int append_text(const char *text, size_t size, void *buffer)
 {
     return fv_buffer_append(buffer, text, size) == FV_OK ? 0 : -1;

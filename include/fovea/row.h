@@ -1,0 +1,46 @@
+/* One row of a data set: a question about images, and its answer. Local. */
+#ifndef FOVEA_ROW_H
+#define FOVEA_ROW_H
+
+#include "fovea/view.h"
+
+typedef struct fv_row_image {
+    fv_buffer file;    /* the image file as it was; owned */
+    int width, height; /* upright pixels */
+    uint64_t number;   /* which of the data set's distinct images; set where a data set is read */
+} fv_row_image;
+
+typedef struct fv_row {
+    char *question, *answer; /* owned, UTF-8, not empty */
+    char *source;            /* owned; the name of the set it came from, or "" */
+    char *extra;             /* owned; all other fields: the text of a JSON object */
+    fv_view_size target;     /* of the small view; both 0: none */
+    fv_row_image *images;    /* owned */
+    size_t n_images;
+} fv_row;
+
+void fv_row_fini(fv_row *row); /* back to {0} */
+
+/* How a row is found in a JSON object. Names that are NULL stand for the usual ones. */
+typedef struct fv_row_fields {
+    const char *folder;        /* where paths of images start */
+    const char *question_name; /* "problem", else "question" */
+    const char *answer_name;   /* "original_answer", else "solution", else "answer" */
+    const char *question;      /* one question for all rows, instead of a field; or NULL */
+} fv_row_fields;
+
+/* A row from the text of a JSON object with VisionThink's columns:
+ *
+ *   problem               the question; each "<image>" in it is taken out, the white space around it too
+ *   images or image       a list or one: paths, or {"base64": "the file"}; a list may be empty
+ *   original_answer       a string or a number
+ *   data_source, source   optional string
+ *   info                  optional object; its tgt_width and tgt_height, if above 0, are the target
+ *
+ * Every image is decoded and its two views are laid out, so that a row that passes can be trained on.
+ * FV_ERR_FORMAT, FV_ERR_IO, FV_ERR_ARGUMENT or FV_ERR_UNSUPPORTED: a bad row, and why: not JSON, a field
+ * missing, empty or of another type, a NUL in a text, another number of "<image>" (if there are any) than of
+ * images, an image that is missing, broken or too narrow. On failure *out is {0}. */
+fv_err fv_row_parse(const char *text, size_t size, const fv_row_fields *fields, fv_row *out);
+
+#endif

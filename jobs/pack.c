@@ -1,0 +1,299 @@
+/* fovea pack: a data set in one file, from rows of JSON or from a synthetic set. */
+#include "jobs.h"
+#include "runtime.h"
+
+#include "fovea/dataset.h"
+#include "fovea/glance.h"
+#include "fovea/log.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct pack_options {
+    const char *jsonl, *out, *synthetic;
+    fv_row_fields fields;
+    int skip_bad;
+    long rows, seed;
+} pack_options;
+
+enum {
+    KEY_JSONL = 256,
+    KEY_IMAGES,
+    KEY_OUT,
+    KEY_SKIP,
+    KEY_LIMIT,
+    KEY_QUESTION,
+    KEY_QUESTION_FIELD,
+    KEY_ANSWER
+};
+enum { KEY_SYNTHETIC = 512, KEY_ROWS, KEY_SEED };
+
+static const struct argp_option options[] = {
+    {"out", KEY_OUT, "PACK.h5", 0, "the file to write; an older one is replaced when all is well (required)",
+     1},
+    {0, 0, 0, 0, "Rows from JSON:", 2},
+    {"jsonl", KEY_JSONL, "FILE", 0, "a JSON object a line; -: standard input", 2},
+    {"images", KEY_IMAGES, "DIR", 0, "where paths of images start; default: the current folder", 2},
+    {"question-field", KEY_QUESTION_FIELD, "NAME", 0, "default: problem, else question", 2},
+    {"question", KEY_QUESTION, "TEXT", 0, "ask this about every row", 2},
+    {"answer-field", KEY_ANSWER, "NAME", 0, "default: original_answer, else solution, else answer", 2},
+    {"skip-bad", KEY_SKIP, 0, 0, "leave bad rows out and count them; default: refuse", 2},
+    {"limit", KEY_LIMIT, "N", 0, "stop after N rows", 2},
+    {0, 0, 0, 0, "Synthetic rows:", 3},
+    {"synthetic", KEY_SYNTHETIC, "NAME", 0,
+     "glance: one digit in an image of 56 x 56 pixels, too small to be read at half size in a quarter of the "
+     "rows",
+     3},
+    {"rows", KEY_ROWS, "N", 0, "how many", 3},
+    {"seed", KEY_SEED, "N", 0, "other seeds give other rows; default: 0", 3},
+    {0}};
+
+static error_t check_options(struct argp_state *state, const pack_options *o)
+{
+    if (!o->out)
+        argp_error(state, "--out PACK.h5 is required");
+    if (!o->jsonl == !o->synthetic)
+        argp_error(state, "give --jsonl FILE or --synthetic NAME");
+    if (o->synthetic && strcmp(o->synthetic, "glance") != 0)
+        argp_error(state, "there is no synthetic set \"%s\"; glance", o->synthetic);
+    if (o->synthetic && o->rows == 0)
+        argp_error(state, "--synthetic needs --rows N");
+    if (o->fields.question && o->fields.question_name)
+        argp_error(state, "--question and --question-field exclude each other");
+    return 0;
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    pack_options *o = state->input;
+    switch (key) {
+    case KEY_JSONL:
+        return o->jsonl = text, 0;
+    case KEY_IMAGES:
+        return o->fields.folder = text, 0;
+    case KEY_OUT:
+        return o->out = text, 0;
+    case KEY_SKIP:
+        return o->skip_bad = 1, 0;
+    case KEY_LIMIT:
+        return o->rows = fv_parse_integer(state, "--limit", text, 1, LONG_MAX), 0;
+    case KEY_QUESTION:
+        return o->fields.question = text, 0;
+    case KEY_QUESTION_FIELD:
+        return o->fields.question_name = text, 0;
+    case KEY_ANSWER:
+        return o->fields.answer_name = text, 0;
+    case KEY_SYNTHETIC:
+        return o->synthetic = text, 0;
+    case KEY_ROWS:
+        return o->rows = fv_parse_integer(state, "--rows", text, 1, LONG_MAX), 0;
+    case KEY_SEED:
+        return o->seed = fv_parse_integer(state, "--seed", text, 0, LONG_MAX), 0;
+    case ARGP_KEY_END:
+        return check_options(state, o);
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* Rows are made in batches: all threads parse and decode one, then it is stored in order. */
+enum { BATCH_ROWS = 64, BATCH_BYTES = 1 << 26 /* of lines */, NAMED = 5 /* skipped rows named */ };
+
+typedef struct item {
+    char *line; /* owned */
+    size_t capacity, size;
+    uint64_t number; /* of the line, from 1; of a synthetic row, from 0 */
+    fv_row row;
+    fv_err err;
+    char *reason; /* owned */
+} item;
+
+typedef struct packing {
+    const pack_options *options;
+    const char *name; /* of the input, for messages */
+    FILE *in;         /* NULL: synthetic */
+    fv_dataset_writer *writer;
+    item items[BATCH_ROWS];
+    int n_items;
+    uint64_t n_begun; /* lines or rows */
+    uint64_t n_stored, n_skipped;
+    int is_last;
+} packing;
+
+static int wants_more(const packing *p)
+{
+    return !p->options->rows || p->n_stored < (uint64_t)p->options->rows;
+}
+
+static int is_blank(const char *line)
+{
+    return line[strspn(line, " \t\r\n")] == '\0';
+}
+
+/* The next line that is not blank. */
+static fv_err read_line(packing *p, item *it)
+{
+    for (;;) {
+        errno = 0;
+        ssize_t size = getline(&it->line, &it->capacity, p->in);
+        FV_CHECK(size >= 0 || (feof(p->in) && !errno), FV_ERR_IO, "cannot read %s: %s", p->name,
+                 strerror(errno));
+        p->is_last = size < 0;
+        it->number = ++p->n_begun;
+        it->size = p->is_last ? 0 : (size_t)size;
+        if (p->is_last || strlen(it->line) != it->size || !is_blank(it->line))
+            return FV_OK;
+    }
+}
+
+static fv_err read_batch(packing *p)
+{
+    size_t bytes = 0;
+    for (p->n_items = 0; p->n_items < BATCH_ROWS && bytes < BATCH_BYTES && !p->is_last; p->n_items++) {
+        item *it = &p->items[p->n_items];
+        if (p->in) {
+            FV_TRY(read_line(p, it));
+            if (p->is_last)
+                return FV_OK;
+            bytes += it->size;
+        } else {
+            it->number = p->n_begun++;
+            p->is_last = p->n_begun == (uint64_t)p->options->rows;
+        }
+    }
+    return FV_OK;
+}
+
+static void make_row(const packing *p, item *it)
+{
+    it->err = p->in ? fv_row_parse(it->line, it->size, &p->options->fields, &it->row)
+                    : fv_glance_row((uint64_t)p->options->seed, it->number, &it->row);
+    it->reason = it->err == FV_OK ? NULL : strdup(fv_error_text()); /* the record is this thread's */
+}
+
+static fv_err skip(packing *p, const item *it)
+{
+    const char *reason = it->reason ? it->reason : fv_err_name(it->err);
+    unsigned long long number = it->number;
+    FV_CHECK(it->err != FV_ERR_MEMORY, it->err, "%s:%llu: %s", p->name, number, reason);
+    FV_CHECK(p->options->skip_bad, it->err,
+             "%s:%llu: %s; nothing was written (--skip-bad leaves bad rows out)", p->name, number, reason);
+    if (p->n_skipped++ < NAMED)
+        FV_LOG_ROOT(WARN, "skipped %s:%llu: %s", p->name, number, reason);
+    return FV_OK;
+}
+
+static fv_err store_batch(packing *p)
+{
+    for (int i = 0; i < p->n_items && wants_more(p); i++) {
+        if (p->items[i].err != FV_OK) {
+            FV_TRY(skip(p, &p->items[i]));
+            continue;
+        }
+        FV_TRY(fv_dataset_append(p->writer, &p->items[i].row));
+        p->n_stored++;
+    }
+    return FV_OK;
+}
+
+static void release_batch(packing *p)
+{
+    for (int i = 0; i < p->n_items; i++) {
+        fv_row_fini(&p->items[i].row);
+        free(p->items[i].reason);
+        p->items[i].reason = NULL;
+    }
+}
+
+static void show_progress(const packing *p)
+{
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r%llu rows", (unsigned long long)p->n_stored);
+}
+
+static fv_err pack_rows(packing *p)
+{
+    fv_err err = FV_OK;
+    while (!p->is_last && wants_more(p) && err == FV_OK) {
+        FV_TRY(read_batch(p));
+#pragma omp parallel for schedule(dynamic)
+        for (int i = 0; i < p->n_items; i++)
+            make_row(p, &p->items[i]);
+        err = store_batch(p);
+        release_batch(p);
+        show_progress(p);
+    }
+    if (isatty(STDERR_FILENO))
+        fprintf(stderr, "\r\033[K");
+    FV_TRY(err);
+    FV_CHECK(p->n_stored > 0, FV_ERR_FORMAT, "%s: no row to pack (%llu skipped); nothing was written",
+             p->name, (unsigned long long)p->n_skipped);
+    return FV_OK;
+}
+
+static fv_err open_input(packing *p)
+{
+    if (p->options->synthetic)
+        return FV_OK;
+    int is_stdin = strcmp(p->options->jsonl, "-") == 0;
+    p->name = is_stdin ? "standard input" : p->options->jsonl;
+    p->in = is_stdin ? stdin : fopen(p->options->jsonl, "r");
+    FV_CHECK(p->in, FV_ERR_IO, "cannot open %s: %s", p->name, strerror(errno));
+    return FV_OK;
+}
+
+static void close_packing(packing *p)
+{
+    for (int i = 0; i < BATCH_ROWS; i++)
+        free(p->items[i].line);
+    if (p->in && p->in != stdin)
+        fclose(p->in);
+    fv_dataset_abandon(p->writer);
+}
+
+static fv_err commit(packing *p)
+{
+    fv_dataset_totals totals;
+    fv_dataset_writer *writer = p->writer;
+    p->writer = NULL;
+    FV_TRY(fv_dataset_commit(writer, &totals));
+    printf("%s: %llu rows, %llu images (%llu distinct, %llu bytes), %llu rows skipped\n", p->options->out,
+           (unsigned long long)totals.rows, (unsigned long long)totals.images,
+           (unsigned long long)totals.distinct, (unsigned long long)totals.bytes,
+           (unsigned long long)p->n_skipped);
+    return FV_OK;
+}
+
+static fv_err pack(const pack_options *o)
+{
+    packing p = {.options = o, .name = o->synthetic};
+    fv_err err = FV_OK;
+    FV_TRY_DONE(open_input(&p));
+    FV_TRY_DONE(fv_dataset_create(o->out, &p.writer));
+    FV_TRY_DONE(pack_rows(&p));
+    FV_TRY_DONE(commit(&p));
+done:
+    close_packing(&p);
+    return err;
+}
+
+int fv_job_pack(int argc, char **argv)
+{
+    pack_options o = {.fields.folder = "."};
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .doc =
+            "Check rows of questions, answers and images, and write them into one HDF5 file. Every image is "
+            "decoded first; a bad row is named with its line and the reason.\v"
+            "A row is a JSON object: \"problem\" (each \"<image>\" in it is taken out), \"images\" (paths, "
+            "or "
+            "{\"base64\": ...}), \"original_answer\"; optional: \"data_source\", and \"info\" with tgt_width "
+            "and tgt_height, the size of the small view. All other fields are kept. "
+            "jobs/rows_from_parquet.py prints such rows from Parquet and Arrow files."};
+    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    return fv_job_finish(pack(&o));
+}

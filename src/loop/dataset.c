@@ -1,0 +1,209 @@
+#include "loop/dataset_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct fv_dataset {
+    fv_hdf5 *file;
+    char *path;
+    uint64_t rows, images;
+    fv_dataset_index index;
+};
+
+static fv_err read_column(fv_dataset *d, fv_dataset_column c)
+{
+    fv_hdf5_type type = fv_dataset_column_type(c);
+    fv_buffer *column = &d->index.column[c];
+    void *data;
+    size_t n;
+    FV_TRY(fv_hdf5_read(d->file, fv_dataset_column_name(c), type, &data, &n));
+    column->data = data;
+    column->size = n * (type == FV_HDF5_I32 ? sizeof(int32_t) : sizeof(uint64_t));
+    return FV_OK;
+}
+
+static fv_err check_size(const fv_dataset *d, const char *name, uint64_t n, uint64_t expected)
+{
+    FV_CHECK(n == expected, FV_ERR_FORMAT, "%s: dataset \"%s\" has %llu elements, expected %llu", d->path,
+             name, (unsigned long long)n, (unsigned long long)expected);
+    return FV_OK;
+}
+
+/* The length of a dataset that stays in the file. */
+static fv_err check_length(const fv_dataset *d, const char *name, uint64_t expected)
+{
+    int n_dims;
+    int64_t dims[FV_HDF5_MAX_DIMS] = {0};
+    FV_TRY(fv_hdf5_dims(d->file, name, &n_dims, dims));
+    FV_CHECK(n_dims == 1, FV_ERR_FORMAT, "%s: dataset \"%s\" has %d dimensions, expected 1", d->path, name,
+             n_dims);
+    return check_size(d, name, (uint64_t)dims[0], expected);
+}
+
+static fv_err check_sizes(const fv_dataset *d)
+{
+    const uint64_t places = fv_index_size(&d->index, FV_COLUMN_ROW_IMAGE);
+    const uint64_t expected[FV_COLUMNS] = {[FV_COLUMN_TARGET_WIDTH] = d->rows,
+                                           [FV_COLUMN_TARGET_HEIGHT] = d->rows,
+                                           [FV_COLUMN_IMAGE_WIDTH] = d->images,
+                                           [FV_COLUMN_IMAGE_HEIGHT] = d->images,
+                                           [FV_COLUMN_ROW_IMAGE_FIRST] = d->rows + 1,
+                                           [FV_COLUMN_ROW_IMAGE] = places,
+                                           [FV_COLUMN_ROW_HASH] = d->rows,
+                                           [FV_COLUMN_IMAGE_OFFSET] = d->images + 1,
+                                           [FV_COLUMN_IMAGE_HASH] = d->images};
+    for (int c = 0; c < FV_COLUMNS; c++)
+        FV_TRY(check_size(d, fv_dataset_column_name((fv_dataset_column)c),
+                          fv_index_size(&d->index, (fv_dataset_column)c), expected[c]));
+    for (int t = 0; t < FV_DATASET_TEXTS; t++)
+        FV_TRY(check_length(d, fv_dataset_text_names[t], d->rows));
+    return check_length(d, "images/bytes", fv_index_u64(&d->index, FV_COLUMN_IMAGE_OFFSET)[d->images]);
+}
+
+/* Starts at 0, never falls, ends at end. */
+static int is_rising(const uint64_t *first, uint64_t n, uint64_t end)
+{
+    for (uint64_t i = 0; i < n; i++)
+        if (first[i] > first[i + 1])
+            return 0;
+    return first[0] == 0 && first[n] == end;
+}
+
+static fv_err check_index(const fv_dataset *d)
+{
+    uint64_t hash;
+    FV_TRY(fv_hdf5_read_attribute(d->file, "index_hash", &hash));
+    FV_CHECK(hash == fv_index_hash(&d->index), FV_ERR_FORMAT,
+             "%s: the index does not match its hash: the file is damaged; pack it again", d->path);
+    const uint64_t *places = fv_index_u64(&d->index, FV_COLUMN_ROW_IMAGE);
+    const uint64_t *offsets = fv_index_u64(&d->index, FV_COLUMN_IMAGE_OFFSET);
+    uint64_t n_places = fv_index_size(&d->index, FV_COLUMN_ROW_IMAGE);
+    int is_sound = is_rising(fv_index_u64(&d->index, FV_COLUMN_ROW_IMAGE_FIRST), d->rows, n_places) &&
+                   is_rising(offsets, d->images, offsets[d->images]);
+    for (uint64_t i = 0; i < n_places; i++)
+        is_sound = is_sound && places[i] < d->images;
+    FV_CHECK(is_sound, FV_ERR_FORMAT, "%s: the index contradicts itself; pack the data set again", d->path);
+    return FV_OK;
+}
+
+static fv_err open_index(fv_dataset *d)
+{
+    uint64_t version;
+    fv_err err = fv_hdf5_read_attribute(d->file, "fovea_pack", &version);
+    FV_CHECK(err == FV_OK, err, "%s is not a data set: it was not made by fovea pack", d->path);
+    FV_CHECK(version == FV_DATASET_VERSION, FV_ERR_FORMAT,
+             "%s is a data set of format version %llu, this program reads version %d; pack it again", d->path,
+             (unsigned long long)version, FV_DATASET_VERSION);
+    FV_TRY(fv_hdf5_read_attribute(d->file, "rows", &d->rows));
+    for (int c = 0; c < FV_COLUMNS; c++)
+        FV_TRY(read_column(d, (fv_dataset_column)c));
+    d->images = fv_index_size(&d->index, FV_COLUMN_IMAGE_HASH);
+    FV_TRY(check_sizes(d));
+    return check_index(d);
+}
+
+fv_err fv_dataset_open(const char *path, fv_dataset **out)
+{
+    *out = NULL;
+    fv_dataset *d = calloc(1, sizeof *d);
+    FV_CHECK(d, FV_ERR_MEMORY, "%s: no memory for a data set", path);
+    fv_err err = FV_OK;
+    d->path = strdup(path);
+    FV_CHECK_DONE(d->path, FV_ERR_MEMORY, "%s: no memory for a data set", path);
+    FV_TRY_DONE(fv_hdf5_open(path, &d->file));
+    FV_TRY_DONE(open_index(d));
+    *out = d;
+done:
+    if (err != FV_OK)
+        fv_dataset_close(d);
+    return err;
+}
+
+void fv_dataset_close(fv_dataset *dataset)
+{
+    if (!dataset)
+        return;
+    fv_hdf5_close(dataset->file); /* nothing was written that could fail */
+    fv_index_fini(&dataset->index);
+    free(dataset->path);
+    free(dataset);
+}
+
+uint64_t fv_dataset_rows(const fv_dataset *dataset)
+{
+    return dataset->rows;
+}
+
+uint64_t fv_dataset_images(const fv_dataset *dataset)
+{
+    return dataset->images;
+}
+
+static fv_err read_texts(const fv_dataset *d, uint64_t row, fv_row *out)
+{
+    char *texts[FV_DATASET_TEXTS] = {NULL};
+    fv_err err = FV_OK;
+    int is_whole = 1;
+    for (int t = 0; t < FV_DATASET_TEXTS && err == FV_OK; t++) {
+        err = fv_hdf5_read_range(d->file, fv_dataset_text_names[t], FV_HDF5_TEXT, row, 1, &texts[t]);
+        is_whole = is_whole && texts[t];
+    }
+    out->question = texts[0];
+    out->answer = texts[1];
+    out->source = texts[2];
+    out->extra = texts[3];
+    FV_TRY(err);
+    is_whole = is_whole && fv_dataset_hash_texts((const char *const *)texts) ==
+                               fv_index_u64(&d->index, FV_COLUMN_ROW_HASH)[row];
+    FV_CHECK(is_whole, FV_ERR_FORMAT,
+             "its texts do not match their hash: the file is damaged; pack it again");
+    return FV_OK;
+}
+
+static fv_err read_image(const fv_dataset *d, uint64_t number, fv_row_image *out)
+{
+    const uint64_t *offset = fv_index_u64(&d->index, FV_COLUMN_IMAGE_OFFSET) + number;
+    size_t size = offset[1] - offset[0];
+    *out = (fv_row_image){.width = fv_index_i32(&d->index, FV_COLUMN_IMAGE_WIDTH)[number],
+                          .height = fv_index_i32(&d->index, FV_COLUMN_IMAGE_HEIGHT)[number],
+                          .number = number};
+    FV_TRY(fv_buffer_reserve(&out->file, size));
+    FV_TRY(fv_hdf5_read_range(d->file, "images/bytes", FV_HDF5_U8, offset[0], size, out->file.data));
+    out->file.size = size;
+    out->file.data[size] = '\0';
+    FV_CHECK(fv_dataset_hash_file(out->file.data, size) ==
+                 fv_index_u64(&d->index, FV_COLUMN_IMAGE_HASH)[number],
+             FV_ERR_FORMAT, "image %llu does not match its hash: the file is damaged; pack it again",
+             (unsigned long long)number);
+    return FV_OK;
+}
+
+static fv_err read_images(const fv_dataset *d, uint64_t row, fv_row *out)
+{
+    const uint64_t *first = fv_index_u64(&d->index, FV_COLUMN_ROW_IMAGE_FIRST) + row;
+    const uint64_t *places = fv_index_u64(&d->index, FV_COLUMN_ROW_IMAGE) + first[0];
+    size_t n = first[1] - first[0];
+    out->images = calloc(n + 1, sizeof *out->images);
+    FV_CHECK(out->images, FV_ERR_MEMORY, "no memory for %zu images", n);
+    for (size_t i = 0; i < n; i++) {
+        out->n_images++;
+        FV_TRY(read_image(d, places[i], &out->images[i]));
+    }
+    return FV_OK;
+}
+
+fv_err fv_dataset_read(const fv_dataset *dataset, uint64_t row, fv_row *out)
+{
+    *out = (fv_row){0};
+    FV_CHECK(row < dataset->rows, FV_ERR_ARGUMENT, "%s has %llu rows, row %llu was wanted", dataset->path,
+             (unsigned long long)dataset->rows, (unsigned long long)row);
+    out->target = (fv_view_size){fv_index_i32(&dataset->index, FV_COLUMN_TARGET_WIDTH)[row],
+                                 fv_index_i32(&dataset->index, FV_COLUMN_TARGET_HEIGHT)[row]};
+    fv_err err = read_texts(dataset, row, out);
+    if (err == FV_OK)
+        err = read_images(dataset, row, out);
+    if (err == FV_OK)
+        return FV_OK;
+    fv_row_fini(out);
+    return fv_error_prefix(err, "%s: row %llu", dataset->path, (unsigned long long)row);
+}

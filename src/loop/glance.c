@@ -1,0 +1,153 @@
+#include "fovea/glance.h"
+#include "fovea/rng.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    SIDE = 56,
+    GRAIN = 2,        /* pixels of a grain's edge: it stays when the image is halved */
+    GRAIN_DEPTH = 24, /* levels of brightness, to both sides */
+    SLOPE_DEPTH = 20, /* levels at the ends of the slope */
+    COLUMNS = 5,      /* dots of a digit */
+    LINES = 7,
+    SMALL_CELL = 14,
+    LARGE_CELL = 28,
+    LARGE_SCALE = 4 /* pixels of a dot */
+};
+
+/* A bit a dot, the left one first. */
+static const uint8_t dots[10][LINES] = {
+    {0x0e, 0x11, 0x11, 0x11, 0x11, 0x11, 0x0e}, {0x04, 0x0c, 0x04, 0x04, 0x04, 0x04, 0x0e},
+    {0x0e, 0x11, 0x01, 0x06, 0x08, 0x10, 0x1f}, {0x1e, 0x01, 0x01, 0x0e, 0x01, 0x01, 0x1e},
+    {0x02, 0x06, 0x0a, 0x12, 0x1f, 0x02, 0x02}, {0x1f, 0x10, 0x1e, 0x01, 0x01, 0x11, 0x0e},
+    {0x06, 0x08, 0x10, 0x1e, 0x11, 0x11, 0x0e}, {0x1f, 0x01, 0x02, 0x04, 0x08, 0x08, 0x08},
+    {0x0e, 0x11, 0x11, 0x0e, 0x11, 0x11, 0x0e}, {0x0e, 0x11, 0x11, 0x0f, 0x01, 0x02, 0x0c}};
+
+/* What the draws are for; no answer of a rollout has these numbers. */
+enum { DRAW_SIZE = -2, DRAW_LOOK = -3, DRAW_GRAIN = -4 };
+
+static fv_rng_key key_of(uint64_t seed, int what, uint64_t number)
+{
+    return (fv_rng_key){.seed = seed, .sample = (uint32_t)what, .prompt = number};
+}
+
+typedef struct look {
+    fv_rng_key key;
+    uint32_t n_drawn;
+    int digit, is_small;
+    int x, y; /* of the upper left dot */
+    int ink[3], ground[3];
+    float slope_x, slope_y; /* levels from the middle to an edge */
+} look;
+
+/* A whole number in [low, high]. */
+static int draw(look *l, int low, int high)
+{
+    return low + (int)(fv_rng_uniform(l->key, l->n_drawn++) * (float)(high - low + 1));
+}
+
+static void place(look *l)
+{
+    int cell = l->is_small ? SMALL_CELL : LARGE_CELL, scale = l->is_small ? 1 : LARGE_SCALE;
+    int last = SIDE / cell - 1;
+    l->x = cell * draw(l, 0, last) + (cell - scale * COLUMNS) / 2;
+    l->y = cell * draw(l, 0, last) + (cell - scale * LINES) / 2;
+}
+
+static look draw_look(uint64_t seed, uint64_t number)
+{
+    fv_rng_key size = key_of(seed, DRAW_SIZE, number / 4);
+    look l = {.key = key_of(seed, DRAW_LOOK, number)};
+    l.is_small = (uint64_t)(fv_rng_uniform(size, 0) * 4) == number % 4;
+    l.digit = draw(&l, 0, 9);
+    place(&l);
+    for (int c = 0; c < 3; c++) {
+        l.ink[c] = draw(&l, 0, 80);
+        l.ground[c] = draw(&l, 170, 230);
+    }
+    l.slope_x = (float)draw(&l, -SLOPE_DEPTH / 2, SLOPE_DEPTH / 2);
+    l.slope_y = (float)draw(&l, -SLOPE_DEPTH / 2, SLOPE_DEPTH / 2);
+    return l;
+}
+
+static float dot(int digit, int column, int line)
+{
+    int is_inside = column >= 0 && column < COLUMNS && line >= 0 && line < LINES;
+    return is_inside ? (float)(dots[digit][line] >> (COLUMNS - 1 - column) & 1) : 0;
+}
+
+/* How much ink, 0 to 1, lies at a place given in dots: between the centres of dots, weighted by distance and
+ * then sharpened, which rounds corners. */
+static float ink_at(int digit, float column, float line)
+{
+    int c = (int)(column + 1) - 1, r = (int)(line + 1) - 1; /* rounds down from -1 on */
+    float x = column - (float)c, y = line - (float)r;
+    float above = (1 - x) * dot(digit, c, r) + x * dot(digit, c + 1, r);
+    float below = (1 - x) * dot(digit, c, r + 1) + x * dot(digit, c + 1, r + 1);
+    float ink = 3 * ((1 - y) * above + y * below - 0.5f) + 0.5f;
+    return ink < 0 ? 0 : ink > 1 ? 1 : ink;
+}
+
+static float ink_of_pixel(const look *l, int x, int y)
+{
+    float scale = l->is_small ? 1 : LARGE_SCALE;
+    float column = ((float)(x - l->x) + 0.5f) / scale - 0.5f,
+          line = ((float)(y - l->y) + 0.5f) / scale - 0.5f;
+    if (column <= -1 || line <= -1 || column >= COLUMNS || line >= LINES)
+        return 0;
+    return ink_at(l->digit, column, line);
+}
+
+static float grain_of_pixel(uint64_t seed, uint64_t number, int x, int y)
+{
+    uint32_t index = (uint32_t)(y / GRAIN * (SIDE / GRAIN) + x / GRAIN);
+    return (2 * fv_rng_uniform(key_of(seed, DRAW_GRAIN, number), index) - 1) * GRAIN_DEPTH;
+}
+
+static void paint(uint64_t seed, uint64_t number, const look *l, uint8_t *rgb)
+{
+    for (int y = 0; y < SIDE; y++)
+        for (int x = 0; x < SIDE; x++) {
+            float ink = ink_of_pixel(l, x, y), light = grain_of_pixel(seed, number, x, y);
+            light += l->slope_x * (float)(2 * x - SIDE) / SIDE + l->slope_y * (float)(2 * y - SIDE) / SIDE;
+            for (int c = 0; c < 3; c++) {
+                float level = (float)l->ground[c] + light + ink * (float)(l->ink[c] - l->ground[c]);
+                *rgb++ = (uint8_t)(level < 0 ? 0 : level > 255 ? 255 : level + 0.5f);
+            }
+        }
+}
+
+static fv_err draw_image(uint64_t seed, uint64_t number, const look *l, fv_row_image *out)
+{
+    uint8_t rgb[SIDE * SIDE * 3];
+    const fv_image image = {.rgb = rgb, .width = SIDE, .height = SIDE};
+    paint(seed, number, l, rgb);
+    out->width = out->height = SIDE;
+    return fv_image_encode_png(&image, &out->file);
+}
+
+static fv_err fill(uint64_t seed, uint64_t number, fv_row *row)
+{
+    look l = draw_look(seed, number);
+    row->target = (fv_view_size){SIDE / 2, SIDE / 2};
+    row->images = calloc(1, sizeof *row->images);
+    row->question = strdup("Which digit?");
+    row->answer = strdup((char[]){(char)('0' + l.digit), '\0'});
+    row->source = strdup("glance");
+    row->extra = strdup(l.is_small ? "{\"needs\": \"full\"}" : "{\"needs\": \"half\"}");
+    FV_CHECK(row->images && row->question && row->answer && row->source && row->extra, FV_ERR_MEMORY,
+             "no memory for a row");
+    row->n_images = 1;
+    return draw_image(seed, number, &l, &row->images[0]);
+}
+
+fv_err fv_glance_row(uint64_t seed, uint64_t number, fv_row *out)
+{
+    *out = (fv_row){0};
+    fv_err err = fill(seed, number, out);
+    if (err != FV_OK)
+        fv_row_fini(out);
+    return err;
+}
