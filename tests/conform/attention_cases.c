@@ -223,6 +223,20 @@ static void build_tree(scene *s, const view *w, int n)
     add_answer(s, n);
 }
 
+/* n queries, a segment without any, and keys in spans of which some are empty. */
+static void build_holes(scene *s, const view *w, int n)
+{
+    (void)w;
+    add_segment(s, 0, n);
+    for (int at = 0; at < n; at += 5) {
+        add_span(s, add_keys(s, at, 5), 5);
+        add_span(s, 0, 0);
+    }
+    add_segment(s, 7, 0);
+    add_span(s, 0, 9);
+    add_run(s, 0, n);
+}
+
 /* n queries after 100, keys that they do not see NaN. */
 static void build_pages(scene *s, const view *w, int n)
 {
@@ -240,7 +254,7 @@ static const struct {
     {{4, 2, 24, 1, 0}, build_run, 130},   {{1, 1, 16, 0, 0}, build_run, 260},
     {{3, 1, 8, 1, 37}, build_run, 290},   {{3, 3, 24, 0, 0}, build_runs, 1},
     {{2, 1, 40, 1, 0}, build_tree, 33},   {{2, 1, 20, 1, 0}, build_pages, 60},
-    {{2, 1, 128, 0, 9}, build_pages, 23},
+    {{2, 1, 128, 0, 9}, build_pages, 23}, {{3, 1, 512, 1, 0}, build_holes, 20},
 };
 enum { N_SCENES = sizeof scenes / sizeof *scenes, LONGEST = 290 };
 
@@ -262,6 +276,9 @@ void cases_attention(void)
         CONFORM(attention, args, .near = 3e-6);
         host_release(mark);
     }
+    fv_attention_args steep = draw_whole(LONGEST, (view){1, 1, 16, 1, 0});
+    steep.scale = 20.0f; /* sums of chunks may differ by any factor */
+    CONFORM(attention, steep, .near = 1e-4, .note = "steep");
     case_parts((view){4, 2, 20, 1, 0});
     case_parts((view){2, 1, 17, 1, 50});
 }

@@ -163,6 +163,8 @@ void cases_adamw(void)
         args.grad_scale = i % 2 ? 0.5f : 1.0f;
         for (int64_t j = 0; j < n; j++)
             *f32_at(args.v, j, 0) *= *f32_at(args.v, j, 0);
+        for (int64_t j = 3; j < n; j += 17) /* never had a gradient */
+            *f32_at(args.grad, j, 0) = *f32_at(args.m, j, 0) = *f32_at(args.v, j, 0) = 0.0f;
         CONFORM(adamw, args, .near = 2e-6, .n_rows = n, .rows = "grad param m v");
     }
 }

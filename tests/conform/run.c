@@ -7,7 +7,7 @@ enum { GAP = 5, MARGIN = 6 };                        /* elements; words */
 /* An operand on the back end, within a block of words. */
 typedef struct operand {
     const field *field;
-    fv_tensor host, t; /* t.data is NULL if it is absent */
+    fv_tensor host, t; /* t: on the back end */
     int shared;
     void *block;
     int64_t n_words;

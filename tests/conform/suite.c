@@ -34,7 +34,7 @@ static void add_cpu(family *f)
         const char *isa;
         int n_threads;
     } all[] = {{"avx512", 1}, {"avx512", 2}, {"avx512", 4},  {"avx2", 1},
-               {"avx2", 2},   {"avx2", 4},   {"portable", 4}};
+               {"avx2", 3},   {"avx2", 4},   {"portable", 4}};
     fv_backend *backend = NULL, *check = NULL;
     f->slack = 1.0;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {

@@ -111,7 +111,7 @@ static fv_tensor draw_excluded(shape s)
     return excluded;
 }
 
-/* Targets within, without, excluded; logits of -inf among them. */
+/* Targets within, without, excluded; logits of -inf among them, and NaN where the id is excluded. */
 static fv_vocab_stats_args draw_stats(shape s)
 {
     fv_vocab_stats_args args = {.logits = draw_2d(s.rows, s.n),
@@ -126,6 +126,11 @@ static fv_vocab_stats_args draw_stats(shape s)
             *f32_at(args.logits, t, j) *= 3.0f;
         if (s.n > 60)
             *f32_at(args.logits, t, 40 + t) = -INFINITY;
+    }
+    for (int i = 0; i < s.n_excluded && i < 20; i++) {
+        int32_t column = *i32_at(args.excluded, i, 0) - args.first;
+        for (int t = 0; t < s.rows && column >= 0 && column < s.n; t++)
+            *f32_at(args.logits, t, column) = NAN;
     }
     if (s.rows > 1 && s.n_excluded > 0)
         *i32_at(args.targets, 1, 0) = *i32_at(args.excluded, 0, 0);
