@@ -2,12 +2,17 @@
  *
  * Of the rewards R of a group, the n answers to one prompt, with mean m and unbiased standard deviation s:
  *
- *   grpo          (R - m) / (s + eps)                       DeepSeekMath, Shao et al., 2024, section 4.1.2
- *   dr_grpo       R - m                                     Liu et al., 2025, Understanding R1-Zero-like
- * training rloo          R - mean of the n - 1 others              Ahmadian et al., 2024, section 2.3 remax
- * R - reward of the greedy answer           Li et al., 2023, algorithm 1 reinforce_pp  (R - M) / (S + eps),
- * with mean M and unbiased standard deviation S of all answers of the batch, each once whatever its length
- * REINFORCE++, Hu et al., 2025
+ *   grpo          (R - m) / (s + eps)
+ *                 DeepSeekMath, Shao et al., 2024, section 4.1.2
+ *   dr_grpo       R - m
+ *                 Understanding R1-Zero-like training, Liu et al., 2025
+ *   rloo          R - mean of the n - 1 others
+ *                 Back to basics, Ahmadian et al., 2024
+ *   remax         R - reward of the greedy answer
+ *                 ReMax, Li et al., 2023, algorithm 1
+ *   reinforce_pp  (R - M) / (S + eps), with mean M and unbiased standard deviation S of all answers of
+ *                 the batch, each once whatever its length
+ *                 REINFORCE++, Hu et al., 2025
  *
  * A batch is all groups of one training step, over all ranks. Rewards are gathered before (they are few), in
  * the order of the prompts; every rank then computes the advantages of the whole batch: all sums are in

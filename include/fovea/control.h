@@ -7,7 +7,7 @@
  *   paper  r < theta: every correct direct answer pays size; else every correct answer with a call does
  *          (VisionThink, Yang et al., 2025).
  *   code   Every answer with a call pays size x its accuracy; and if 0 < r < theta every correct direct
- * answer pays size (the released program, which multiplies the accuracy of a call by 0.9).
+ *          answer pays size (the released program, which multiplies the accuracy of a call by 0.9).
  *
  * Without a correct answer there is no r and, by either rule, nobody but a partly right caller (code) pays.
  */

@@ -8,20 +8,20 @@
  * script, full-width forms, minus signs, hyphens, en dashes and typographic quotes as their ASCII equals.
  * Invalid UTF-8 becomes U+FFFD.
  *
- *   exact        Equal without punctuation at the ends: opening brackets and quotes and * in front; closing
- *                ones, * and . , ; : ! ? behind. A text of nothing else keeps it.
+ *   exact        Equal without punctuation at the ends: opening brackets and quotes and * in front;
+ *                closing ones, * and . , ; : ! ? behind. A text of nothing else keeps it.
  *   number       Both are numbers: equal in value, exactly, in decimal. Else exact.
- *   relaxed      Both are numbers: at most 5 % of the truth away (ChartQA, Masry et al., 2022, section 5.1);
- *                a truth of 0 must be met exactly. Else exact. 12 % is 0.12, never 12, as ChartQA has it.
- *   choice       Multiple choice. Truth: a letter ("B"), a letter and text ("B) 12 cm") or text. Answer: a
- *                label in front ("B", "(b)", "B.", "B) text", "**B**: text") or an upper-case letter after
- * the last "answer", "option" or "choice", with or without "is" and ":". Two letters decide; else the texts
- * behind the labels, or the whole texts, must be equal as in exact. boxed        The content of the last
- * \boxed{...}, nested braces included, in answer and truth; the whole text if there is none or it is not
- * closed. Simple LaTeX is undone (\frac, \text, \left, \%,
- *                ^\circ, spaces, $), then as in number.
- *   anls         1 - d / (length of the longer text) if that is above 0.5, else 0; d: Levenshtein distance;
- *                both in code points (Biten et al., 2019, equation 1).
+ *   relaxed      Both are numbers: at most 5 % of the truth away (ChartQA, Masry et al., 2022); a truth
+ *                of 0 must be met exactly. Else exact. 12 % is 0.12, never 12, as ChartQA has it.
+ *   choice       Multiple choice. Truth: a letter ("B"), a letter and text ("B) 12 cm") or text. Answer:
+ *                a label in front ("B", "(b)", "B.", "B) text", "**B**: text") or an upper-case letter
+ *                after the last "answer", "option" or "choice", with or without "is" and ":". Two letters
+ *                decide; else the texts behind the labels, or the whole texts, must be equal as in exact.
+ *   boxed        The content of the last \boxed{...}, nested braces included, in answer and truth; the
+ *                whole text if there is none or it is not closed. Simple LaTeX is undone (\frac, \text,
+ *                \left, \%, ^\circ, spaces, $), then as in number.
+ *   anls         1 - d / (length of the longer text) if that is above 0.5, else 0; d: Levenshtein
+ *                distance; both in code points (Biten et al., 2019, equation 1).
  *   containment  The truth stands anywhere in the answer (OCRBench, Liu et al., 2024).
  *
  * A number is, after exact's trimming: a sign, a currency sign, digits with or without thousands separators
