@@ -1,0 +1,71 @@
+/* Prompts and answers as token ids: what the stages of a step hand on. Host data. Local.
+ *
+ * A prompt and its answers are one tree: the prompt's tokens come once, each answer holds what follows.
+ * Token ids are append-only: text is made from them, never the other way round. */
+#ifndef FOVEA_TRAJECTORY_H
+#define FOVEA_TRAJECTORY_H
+
+#include "fovea/grid.h"
+#include "fovea/prompts.h"
+
+enum { FV_MAX_ROUNDS = 8 };
+
+/* A turn of the assistant: tokens [first, first + n) of the answer, all drawn; its end-of-turn token, if it
+ * was drawn, is the last of them. */
+typedef struct fv_round {
+    int64_t first, n;
+    int is_cut; /* ended by a length limit */
+} fv_round;
+
+/* One answer. Starts as {0} with its number. */
+typedef struct fv_answer {
+    int sample;        /* its number in the group */
+    fv_tokens ids;     /* owned: everything after the prompt: turns, and what the tool said and showed */
+    float *logprobs;   /* owned, (ids.n): of drawn tokens, under the distribution drawn from; else 0 */
+    uint8_t *is_drawn; /* owned, (ids.n): 1 for the tokens that are trained on */
+    fv_round rounds[FV_MAX_ROUNDS];
+    int n_rounds;
+    int n_shown; /* times that the large view was shown */
+    int is_done;
+} fv_answer;
+
+/* A prompt and its answers. Starts as {0}. */
+typedef struct fv_group {
+    int64_t row;      /* of the data set; names the draws */
+    fv_tokens prompt; /* owned */
+    int has_image;    /* the prompt shows the small view */
+    fv_grid small, large;
+    fv_answer *answers; /* owned, (n_answers) */
+    int n_answers;
+} fv_group;
+
+/* n_answers empty ones. */
+fv_err fv_group_init(fv_group *group, int64_t row, int n_answers);
+void fv_group_fini(fv_group *group); /* back to {0} */
+
+/* What ends a turn and what follows it. */
+typedef struct fv_dialogue {
+    const fv_prompts *prompts; /* borrowed */
+    const fv_chat *chat;       /* borrowed */
+    int merge;                 /* patches of an edge that become one token */
+    int max_rounds;            /* turns of the assistant, at most FV_MAX_ROUNDS */
+    int max_images;            /* in prompt and answer together */
+    int max_turn_tokens;       /* drawn in one turn */
+    int64_t max_tokens;        /* of prompt and answer together */
+} fv_dialogue;
+
+/* FV_ERR_ARGUMENT names the setting that makes no sense. */
+fv_err fv_dialogue_check(const fv_dialogue *dialogue);
+
+/* Append a drawn token. A turn ends with <|im_end|> or at a limit of length. Then, if the turn called the
+ * tool and a round is left, the tool's turn is appended whole: the large view after a good call, if
+ * max_images allows it, else what is wrong; a turn that was cut is closed with <|im_end|> first. If nothing
+ * follows, or it would exceed max_tokens, the answer is done. On failure the answer can only be
+ * freed. */
+fv_err fv_answer_push(const fv_dialogue *dialogue, const fv_group *group, fv_answer *answer, int32_t id,
+                      float logprob);
+
+/* The text of a turn, without its end-of-turn token, appended to out. */
+fv_err fv_answer_text(const fv_dialogue *dialogue, const fv_answer *answer, int round, fv_buffer *out);
+
+#endif
