@@ -10,7 +10,13 @@
 #include "fovea/rng.h"
 #include "fovea/workspace.h"
 
-enum { CASE_TOKENS = 200, CASE_ROWS = CASE_TOKENS - 1, CASE_IMAGES = 2, CASE_MODELS = 3 };
+enum {
+    CASE_TOKENS = 200,
+    CASE_ROWS = CASE_TOKENS - 1,
+    CASE_MAX_TOKENS = 1024,
+    CASE_IMAGES = 2,
+    CASE_MODELS = 3
+};
 
 static const char *const case_models[CASE_MODELS] = {"tiny-vl", "tiny-qwen2", "tiny-qwen3"};
 static fv_comm *case_self;
@@ -23,7 +29,8 @@ typedef struct model_case {
     fv_grid grids[CASE_IMAGES];
     float *pixels; /* owned */
     int64_t n, n_features, patch_elements;
-    int32_t ids[CASE_TOKENS], positions[3 * CASE_TOKENS], segment[FV_SEGMENT_FIELDS], span[FV_SPAN_FIELDS];
+    int32_t ids[CASE_MAX_TOKENS], positions[3 * CASE_MAX_TOKENS], segment[FV_SEGMENT_FIELDS],
+        span[FV_SPAN_FIELDS];
     float inv_temperature;
     const int32_t *excluded; /* borrowed, (n_excluded) */
     int64_t n_excluded;
@@ -118,11 +125,20 @@ static void case_fill_pixels(model_case *c)
         c->pixels[i] = fv_rng_normal((fv_rng_key){.seed = 7}, (uint32_t)i);
 }
 
+/* The sequence is whole: one segment over its own rows. */
+static void case_place(model_case *c)
+{
+    int32_t next = 0, n = (int32_t)c->n;
+    assert_ok(fv_positions_append(fv_model_shape_of(c->model), c->ids, c->n, c->grids, c->n_images, &next,
+                                  c->positions, c->n));
+    memcpy(c->segment, (int32_t[]){0, n, 0, 0, 1, n}, sizeof c->segment);
+    memcpy(c->span, (int32_t[]){0, n}, sizeof c->span);
+}
+
 /* backend is taken; folder: as case_write made it. */
 __attribute__((unused)) static void case_open(model_case *c, fv_backend *backend, fv_comm *comm,
                                               const char *folder)
 {
-    int32_t next = 0;
     *c = (model_case){.backend = backend,
                       .comm = comm,
                       .inv_temperature = 1.0f,
@@ -137,10 +153,7 @@ __attribute__((unused)) static void case_open(model_case *c, fv_backend *backend
         case_fill_pixels(c);
     }
     case_add_text(c, CASE_TOKENS);
-    assert_ok(fv_positions_append(fv_model_shape_of(c->model), c->ids, c->n, c->grids, c->n_images, &next,
-                                  c->positions, c->n));
-    memcpy(c->segment, (int32_t[]){0, CASE_TOKENS, 0, 0, 1, CASE_TOKENS}, sizeof c->segment);
-    memcpy(c->span, (int32_t[]){0, CASE_TOKENS}, sizeof c->span);
+    case_place(c);
     assert_ok(fv_text_pass_create(c->model, &c->text));
     if (c->n_images)
         assert_ok(fv_vision_pass_create(c->model, &c->vision));
