@@ -31,7 +31,7 @@ static int char_byte(uint32_t code)
 }
 
 /* As the reference does: a text with a character that stands for no byte is taken as it is. */
-static fv_err append_bytes(const fv_tokenizer *t, int32_t id, fv_buffer *out)
+fv_err fv_token_append_bytes(const fv_tokenizer *t, int32_t id, fv_buffer *out)
 {
     const fv_token_entry *token = &t->tokens[id];
     const char *text = t->text.data + token->offset;
@@ -97,7 +97,7 @@ fv_err fv_token_stream_push(fv_token_stream *stream, int32_t id, fv_buffer *out)
     fv_buffer bytes = {0};
     fv_err err = FV_OK;
     FV_TRY_DONE(fv_buffer_append(&bytes, stream->held, (size_t)stream->n_held));
-    FV_TRY_DONE(append_bytes(t, id, &bytes));
+    FV_TRY_DONE(fv_token_append_bytes(t, id, &bytes));
     int n_held = unfinished(bytes.data, bytes.size);
     FV_TRY_DONE(fv_utf8_append_valid(out, bytes.data, bytes.size - (size_t)n_held));
     memcpy(stream->held, bytes.data + bytes.size - n_held, (size_t)n_held);
@@ -121,7 +121,7 @@ fv_err fv_tokenizer_decode(const fv_tokenizer *tokenizer, const int32_t *ids, si
     fv_err err = FV_OK;
     for (size_t i = 0; i < n; i++)
         if (is_used(tokenizer, ids[i]) && !(skip_special && fv_tokenizer_is_special(tokenizer, ids[i])))
-            FV_TRY_DONE(append_bytes(tokenizer, ids[i], &bytes));
+            FV_TRY_DONE(fv_token_append_bytes(tokenizer, ids[i], &bytes));
     FV_TRY_DONE(fv_utf8_append_valid(out, bytes.data, bytes.size));
 done:
     fv_buffer_fini(&bytes);

@@ -5,6 +5,8 @@
 #include "fovea/json.h"
 #include "fovea/tokenizer.h"
 
+#include <string.h>
+
 #define FV_QWEN2_SPLIT                                                                                  \
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" \
     "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
@@ -22,6 +24,14 @@ typedef struct fv_token_entry {
 enum { FV_ID_BITS = 21, FV_RANK_BITS = 22 };
 #define FV_EMPTY_SLOT UINT64_MAX
 #define FV_NO_MERGE UINT32_MAX
+
+/* A word of 1 to FV_WORD_BYTES bytes that is one token. An empty slot has size 0. */
+enum { FV_WORD_BYTES = 16 };
+typedef struct fv_word {
+    uint64_t key[2]; /* the bytes, filled up with zeros */
+    uint32_t size;
+    int32_t id;
+} fv_word;
 
 /* An added token as it is looked for in text. */
 typedef struct fv_added {
@@ -50,6 +60,8 @@ struct fv_tokenizer {
     int32_t *merged; /* (n_merges) what a merge makes, by rank */
     uint32_t n_merges;
     int32_t byte_id[256];
+    fv_word *words; /* open addressing, (1 << (64 - word_shift)) */
+    int word_shift;
     fv_added_set raw;        /* looked for in the text as given */
     fv_added_set normalized; /* looked for after normalization */
 };
@@ -82,6 +94,36 @@ static inline uint32_t fv_tokenizer_merge_rank(const fv_tokenizer *t, int32_t le
     return slot == FV_EMPTY_SLOT ? FV_NO_MERGE : (uint32_t)slot & ((1u << FV_RANK_BITS) - 1);
 }
 
+/* tokenizer_words.c: fill the table of words; after all else is loaded. */
+fv_err fv_tokenizer_words_init(fv_tokenizer *t);
+
+/* size is 1 to FV_WORD_BYTES; FV_WORD_BYTES can be read at text. The id is left 0. */
+static inline fv_word fv_word_key(const char *text, size_t size)
+{
+    fv_word word = {.size = (uint32_t)size};
+    memcpy(word.key, text, FV_WORD_BYTES);
+    if (size <= 8) {
+        word.key[0] &= UINT64_MAX >> (64 - 8 * size);
+        word.key[1] = 0;
+    } else {
+        word.key[1] &= UINT64_MAX >> (128 - 8 * size);
+    }
+    return word;
+}
+
+/* The slot of a word, or the empty one where it belongs. */
+static inline fv_word *fv_tokenizer_word_slot(const fv_tokenizer *t, const fv_word *word)
+{
+    uint64_t hash = (word->key[0] ^ word->key[1] * 0xA24BAED4963EE407u) * 0x9E3779B97F4A7C15u;
+    size_t mask = SIZE_MAX >> t->word_shift, i = (size_t)(hash >> t->word_shift);
+    for (;; i = (i + 1) & mask) {
+        fv_word *slot = &t->words[i];
+        if (!slot->size ||
+            (slot->key[0] == word->key[0] && slot->key[1] == word->key[1] && slot->size == word->size))
+            return slot;
+    }
+}
+
 /* tokenizer_added.c */
 fv_err fv_tokenizer_added_load(fv_tokenizer *t, const fv_json *array);
 void fv_tokenizer_added_fini(fv_added_set *set);
@@ -111,7 +153,8 @@ size_t fv_split_end(const char *text, size_t size, size_t at);
 /* tokenizer_bpe.c: append the ids of a piece. */
 fv_err fv_bpe_append(const fv_tokenizer *t, const char *piece, size_t size, fv_tokens *out);
 
-/* tokenizer_decode.c: the code point that stands for a byte in token texts. */
+/* tokenizer_decode.c: the code point that stands for a byte in token texts; append the bytes of a token. */
 uint32_t fv_byte_char(uint8_t byte);
+fv_err fv_token_append_bytes(const fv_tokenizer *t, int32_t id, fv_buffer *out);
 
 #endif

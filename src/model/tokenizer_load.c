@@ -142,7 +142,8 @@ static fv_err load(fv_tokenizer *t, const fv_json *root)
     FV_TRY(load_vocab(t, vocab));
     FV_TRY(load_merges(t, merges));
     FV_TRY(fv_tokenizer_added_load(t, added));
-    return check_added_unreachable(t);
+    FV_TRY(check_added_unreachable(t));
+    return fv_tokenizer_words_init(t);
 }
 
 static fv_err build(const fv_json *root, const char *name, fv_tokenizer **out)
@@ -192,6 +193,7 @@ void fv_tokenizer_destroy(fv_tokenizer *tokenizer)
     free(tokenizer->by_text);
     free(tokenizer->merges);
     free(tokenizer->merged);
+    free(tokenizer->words);
     free(tokenizer->name);
     free(tokenizer);
 }

@@ -31,7 +31,7 @@ static fv_err add_octave(fv_image *image, fv_rng_key key)
     FV_TRY(fv_image_resize(image, image->width * 2, image->height * 2, FV_FILTER_BICUBIC, &fine));
     fv_image_fini(image);
     *image = fine;
-    int n = image->width * image->height * 3, amplitude = 4 + 16384 / image->width;
+    int n = image->width * image->height * 3, amplitude = 8 + 16384 / image->width;
     amplitude = amplitude > 64 ? 64 : amplitude;
     for (int i = 0; i < n; i++) {
         int value = image->rgb[i] + (int)((float)amplitude * (fv_rng_uniform(key, (uint32_t)(i / 3)) - 0.5f));

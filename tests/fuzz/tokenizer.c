@@ -69,6 +69,20 @@ static fv_buffer decode(const fv_tokenizer *t, const fv_tokens *tokens, int skip
     return whole;
 }
 
+/* The ids are those that merging alone makes of each piece. */
+static void check_pieces(const fv_tokenizer *t, const fv_buffer *text, const fv_tokens *tokens)
+{
+    fv_tokens merged = {0};
+    for (size_t at = 0, end; at < text->size; at = end) {
+        end = fv_split_end(text->data, text->size, at);
+        expect(fv_bpe_append(t, text->data + at, end - at, &merged) == FV_OK);
+    }
+    expect(merged.n == tokens->n);
+    for (size_t i = 0; i < merged.n; i++)
+        expect(merged.ids[i] == tokens->ids[i]);
+    fv_tokens_fini(&merged);
+}
+
 /* Plain text gives no added token, and decodes to itself in normalization form C. */
 static void check_plain(const fv_tokenizer *t, const char *text, size_t size)
 {
@@ -79,6 +93,7 @@ static void check_plain(const fv_tokenizer *t, const char *text, size_t size)
         expect(t->tokens[tokens.ids[i]].kind == FV_TOKEN_ORDINARY);
     expect(fv_utf8_append_valid(&valid, text, size) == FV_OK);
     expect(fv_nfc_append(&normal, valid.data, valid.size) == FV_OK);
+    check_pieces(t, &normal, &tokens);
     fv_buffer decoded = decode(t, &tokens, 0);
     expect_same(&decoded, &normal);
     fv_buffer_fini(&decoded);
