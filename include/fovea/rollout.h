@@ -10,7 +10,6 @@
 
 #include "fovea/model.h"
 #include "fovea/trajectory.h"
-#include "fovea/view.h"
 
 typedef struct fv_rollout_settings {
     fv_dialogue dialogue;
@@ -31,8 +30,7 @@ typedef struct fv_rollout_source {
     void *context;
     /* The next group, its prompt and grids filled in, its answers empty; NULL if there is none any more. */
     fv_err (*next)(void *context, fv_group **group);
-    /* A view of the group's image; the caller releases it. */
-    fv_err (*view)(void *context, const fv_group *group, int is_large, fv_view *view);
+    fv_view_of view;
     /* All answers of the group are done. */
     fv_err (*done)(void *context, fv_group *group);
 } fv_rollout_source;

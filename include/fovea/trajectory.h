@@ -5,8 +5,8 @@
 #ifndef FOVEA_TRAJECTORY_H
 #define FOVEA_TRAJECTORY_H
 
-#include "fovea/grid.h"
 #include "fovea/prompts.h"
+#include "fovea/view.h"
 
 enum { FV_MAX_ROUNDS = 8 };
 
@@ -38,6 +38,9 @@ typedef struct fv_group {
     fv_answer *answers; /* owned, (n_answers) */
     int n_answers;
 } fv_group;
+
+/* A view of a group's image; the caller releases it. */
+typedef fv_err (*fv_view_of)(void *context, const fv_group *group, int is_large, fv_view *view);
 
 /* n_answers empty ones. */
 fv_err fv_group_init(fv_group *group, int64_t row, int n_answers);
