@@ -36,8 +36,8 @@ static int64_t tile_rows(const product *p)
 static void pack_lines(float *to, int width, operand x, int64_t lines, int64_t k)
 {
     for (int64_t s = 0; s < k; s++)
-        for (int64_t i = 0; i < width; i++)
-            to[s * width + i] = i < lines ? x.at[i * x.line + s * x.step] : 0.0f;
+        for (int64_t i = 0; i < lines; i++)
+            to[s * width + i] = x.at[i * x.line + s * x.step];
 }
 
 /* Lines contiguous along k. The last vector of a step may run into the next step, which is written after it.
@@ -61,7 +61,7 @@ V_INLINE void pack_copied(float *to, int width, operand x, int64_t k)
         memcpy(to + s * width, x.at + s * x.step, (size_t)width * sizeof(float));
 }
 
-/* k steps of a panel: to[step * width + line]. lines may be read; those past them are zeros. */
+/* k steps of a panel: to[step * width + line]. lines may be read; the others are left as they are. */
 V_INLINE void pack(float *to, int width, operand x, int64_t lines, int64_t k)
 {
     if (x.step == 1 && lines >= (width + VN - 1) / VN * VN)
@@ -69,7 +69,7 @@ V_INLINE void pack(float *to, int width, operand x, int64_t lines, int64_t k)
     else if (x.line == 1 && lines >= width)
         pack_copied(to, width, x, k);
     else
-        pack_lines(to, width, x, lines, k);
+        pack_lines(to, width, x, lines < width ? lines : width, k);
 }
 
 #if defined(__AVX512F__)
@@ -136,6 +136,8 @@ static void panel(const product *p, const float *a, int64_t j, tile t)
     int64_t parts = tile_rows(p), n = p->n - j;
     operand b = operand_from(p->b, j, 0);
     int by_strips = b.step == 1 && n >= NR;
+    if (n < NR)
+        memset(t.b, 0, (size_t)(NR * t.k) * sizeof *t.b);
     if (!by_strips)
         pack(t.b, NR, b, n, t.k);
     else if (parts == 1)

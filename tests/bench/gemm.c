@@ -36,7 +36,7 @@ typedef struct problem {
 
 static peer peers[N_CONTENDERS];
 static fv_backend *backend;
-static float *rows, *pool, *out[N_CONTENDERS];
+static float *rows, *pool, *out[2];
 
 static void load_peer(int i, const char *file, const char *set_threads)
 {
@@ -84,28 +84,40 @@ static void run_peer(const peer *x, const problem *p, const float *a, const floa
                 1.0f, a, p->trans_a ? p->m : p->k, b, p->trans_b ? p->k : p->n, 0.0f, c, p->n);
 }
 
+/* Four places at once and well ahead, which is faster than one. */
+static uint32_t read_share(const uint32_t *from, int64_t n)
+{
+    enum { PLACES = 4, LINE = 16, FAR = 256 };
+    uint32_t mix = 0;
+    for (int64_t i = 0; i + LINE <= n / PLACES; i += LINE)
+        for (int place = 0; place < PLACES; place++) {
+            const uint32_t *line = from + place * (n / PLACES) + i;
+            __builtin_prefetch(line + FAR);
+            for (int k = 0; k < LINE; k++)
+                mix ^= line[k];
+        }
+    return mix;
+}
+
 /* Leaves something that depends on every weight, so that all must be read. */
 static void run_read(const problem *p, const float *b, float *c)
 {
-    int64_t n = (int64_t)p->n * p->k;
+    int64_t n = (int64_t)p->n * p->k / backend->n_threads;
     uint32_t mix = 0;
 #pragma omp parallel for num_threads(backend->n_threads) reduction(^ : mix)
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t bits;
-        memcpy(&bits, b + i, sizeof bits);
-        mix ^= bits;
-    }
+    for (int i = 0; i < backend->n_threads; i++)
+        mix ^= read_share((const uint32_t *)b + i * n, n);
     memcpy(c, &mix, sizeof mix);
 }
 
-static void run(int who, const problem *p, const float *b)
+static void run(int who, const problem *p, const float *b, float *c)
 {
     if (who == OURS)
-        run_ours(p, rows, b, out[who]);
+        run_ours(p, rows, b, c);
     else if (who == READ)
-        run_read(p, b, out[who]);
+        run_read(p, b, c);
     else
-        run_peer(&peers[who], p, rows, b, out[who]);
+        run_peer(&peers[who], p, rows, b, c);
 }
 
 static int takes_part(int who, int with_read)
@@ -124,13 +136,15 @@ static const float *next_weights(const problem *p)
 /* Whether all agree; k roundings each. */
 static int check(const problem *p)
 {
-    for (int who = OURS; who < READ; who++)
-        if (takes_part(who, 0))
-            run(who, p, pool);
-    for (int who = OPENBLAS; who < READ; who++)
-        for (int i = 0; i < p->m * p->n && peers[who].gemm; i++)
-            if (!(fabsf(out[who][i] - out[OURS][i]) < 1e-5f * (float)p->k))
+    run(OURS, p, pool, out[0]);
+    for (int who = OPENBLAS; who < READ; who++) {
+        if (!takes_part(who, 0))
+            continue;
+        run(who, p, pool, out[1]);
+        for (int i = 0; i < p->m * p->n; i++)
+            if (!(fabsf(out[0][i] - out[1][i]) < 1e-5f * (float)p->k))
                 return 0;
+    }
     return 1;
 }
 
@@ -147,7 +161,7 @@ static void measure(const problem *p, int rounds, int with_read, double seconds[
                 continue;
             double start = bench_now();
             for (int call = 0; call < n_calls; call++)
-                run(who, p, next_weights(p));
+                run(who, p, next_weights(p), out[0]);
             times[who][round] = (bench_now() - start) / n_calls;
         }
     for (int who = 0; who < N_CONTENDERS; who++)
@@ -219,16 +233,10 @@ static int report(const char *isa, int rounds)
 static int prepare(void)
 {
     enum { PERIOD = 65521 };
-    void *memory = NULL;
-    for (int i = 0; i < N_CONTENDERS; i++)
-        if (!(out[i] = calloc(MAX_SIZE * MAX_SIZE, sizeof(float))))
+    float **buffers[] = {&pool, &rows, &out[0], &out[1]};
+    for (int i = 0; i < 4; i++)
+        if (!(*buffers[i] = aligned_alloc(FV_ARENA_ALIGN, sizeof(float) * (i ? MAX_SIZE * MAX_SIZE : POOL))))
             return 0;
-    if (backend->table->alloc(backend, sizeof(float) * POOL, &memory) != FV_OK)
-        return 0;
-    pool = memory;
-    if (backend->table->alloc(backend, sizeof(float) * MAX_SIZE * MAX_SIZE, &memory) != FV_OK)
-        return 0;
-    rows = memory;
     for (int64_t i = 0; i < POOL; i++)
         pool[i] = i < PERIOD ? fv_rng_normal((fv_rng_key){.seed = 1}, (uint32_t)i) : pool[i - PERIOD];
     memcpy(rows, pool + 12345, sizeof(float) * MAX_SIZE * MAX_SIZE);
@@ -247,10 +255,10 @@ int main(int argc, char **argv)
         fprintf(stderr, "bench_gemm: %s\n", *fv_error_text() ? fv_error_text() : "products differ");
         return 1;
     }
-    backend->table->free(backend, pool);
-    backend->table->free(backend, rows);
     fv_backend_destroy(backend);
-    for (int i = 0; i < N_CONTENDERS; i++)
-        free(out[i]);
+    free(pool);
+    free(rows);
+    free(out[0]);
+    free(out[1]);
     return 0;
 }
