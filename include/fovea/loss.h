@@ -16,9 +16,12 @@
  * The exponent is held within [-20, 20]; beyond, the slope of token and sequence is 0. cispo with old = new
  * and advantages of 1 is the cross-entropy of supervised training.
  *
- * kl_t, with d = ref - new (Schulman, 2020, Approximating KL divergence: k1, k2 and k3 are plain, mse,
- * low_var): plain    -d abs      |d| mse      d^2 / 2 low_var  exp(d) - d - 1, at most 10; beyond, its slope
- * is 0
+ * kl_t, with d = ref - new; k1, k2 and k3 of Approximating KL divergence, Schulman, 2020, are plain, mse and
+ * low_var:
+ *   plain    -d
+ *   abs      |d|
+ *   mse      d^2 / 2
+ *   low_var  exp(d) - d - 1, at most 10; beyond, its slope is 0
  *
  * w_t, the same for all tokens of a sequence:
  *   sequence  1 / (sequences x tokens of this one)

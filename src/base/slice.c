@@ -9,7 +9,7 @@ fv_slice fv_slice_of(const char *string)
 
 fv_slice fv_slice_cut(fv_slice text, size_t first, size_t end)
 {
-    return (fv_slice){text.data + first, end - first};
+    return (fv_slice){first ? text.data + first : text.data, end - first}; /* NULL + 0 is undefined */
 }
 
 static int is_space(char c)

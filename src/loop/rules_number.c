@@ -250,13 +250,16 @@ static double value(const number *a)
     return a->is_negative ? -magnitude : magnitude;
 }
 
+static int same_decimal(const decimal *a, const decimal *b)
+{
+    return a->n == b->n && a->exponent == b->exponent && memcmp(a->digits, b->digits, (size_t)a->n) == 0;
+}
+
 static int equal(const number *a, const number *b)
 {
-    const decimal *m = &a->numerator, *n = &b->numerator;
-    if (a->is_fraction || b->is_fraction)
-        return isfinite(value(a)) && value(a) == value(b);
-    return a->is_negative == b->is_negative && m->n == n->n && m->exponent == n->exponent &&
-           memcmp(m->digits, n->digits, (size_t)m->n) == 0;
+    int is_same = a->is_negative == b->is_negative && same_decimal(&a->numerator, &b->numerator) &&
+                  same_decimal(&a->denominator, &b->denominator);
+    return is_same || ((a->is_fraction || b->is_fraction) && isfinite(value(a)) && value(a) == value(b));
 }
 
 /* Percent as a factor. */

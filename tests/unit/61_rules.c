@@ -47,6 +47,8 @@ static void test_exact(void **state)
         {"STRASSE", "stra\u00DFe", 1},  /* sharp s */
         {"cafe\u0301", "CAF\u00C9", 1}, /* e with accent: two code points, one */
         {"\uFF21\uFF11", "a1", 1},      /* full-width */
+        {"a\uFF01b\uFF5Ec", "a!b~c", 1},
+        {"a\rb", "a b", 1},
         {"don\u2019t", "don't", 1},
         {"a\u00A0b\u3000c", "a b c", 1},
         {"soft\u00ADhyphen", "softhyphen", 1},
@@ -130,6 +132,7 @@ static void test_number(void **state)
         {"1e5000", "inf", 0},
         {"1e-5000", "0", 0},
         {"1e5000/1", "1e5001/1", 0},
+        {"1e5000/3", "1e5000/3", 1},
         {"1e99999999999", "1e99999999999", 1}, /* as texts */
         {"1e99999999999", "1e99999999998", 0},
         {"5e", "5", 1}, /* a unit */
@@ -193,6 +196,9 @@ static void test_choice(void **state)
         {"I'm sure", "I", 0},
         {"B.C.", "B", 0},
         {"Answers: B", "B", 0},
+        {"The answer is B\u00E9", "B", 0},
+        {"answer", "answer", 1},
+        {"nonanswer B", "B", 0},
         {"12 cm", "12 cm", 1},
         {"B) 12 cm", "12 cm", 1},
         {"12 cm.", "B) 12 cm", 1},
@@ -235,6 +241,7 @@ static void test_boxed(void **state)
         {"\\boxed{\\leftarrow}", "arrow", 0},
         {"\\boxed{\\{1\\}}", "{1}", 1},
         {"\\boxed{\\frac12}", "12", 0},
+        {"\\boxed{x{1}{2}}", "x12", 1},
         {"\\boxed{12", "12", 0},
         {"\\boxed", "12", 0},
         {"\\boxed{}", "", 0},
@@ -254,6 +261,7 @@ static void test_anls(void **state)
         {"ab", "abc", 2.0 / 3},
         {"abcd", "abxy", 0}, /* exactly half */
         {"abcde", "abcxy", 0.6},
+        {"xabcd", "abcd", 0.8},
         {"kitten", "sitting", 4.0 / 7},
         {"caf\u00E9", "cafe", 0.75}, /* one code point, not two bytes */
         {"\u00E9\u00E8", "e\u00E8", 0},

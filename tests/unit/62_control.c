@@ -14,9 +14,9 @@ static void assert_near(double a, double b)
 static void test_total_keeps_to_its_weights(void **state)
 {
     (void)state;
-    fv_reward reward = {.accuracy = 1, .format = 1, .control = 0.1, .overlong = 0.25, .kl = 0.05};
-    assert_near(fv_reward_total(&FV_REWARD_WEIGHTS_DEFAULT, &reward), 1.1);
-    assert_near(fv_reward_total(&(fv_reward_weights){.accuracy = 0.9, .format = 0.1}, &reward), 0.6);
+    fv_reward reward = {.accuracy = 0.5, .format = 0.5, .control = 0.1, .overlong = 0.25, .kl = 0.05};
+    assert_near(fv_reward_total(&FV_REWARD_WEIGHTS_DEFAULT, &reward), 0.35);
+    assert_near(fv_reward_total(&(fv_reward_weights){.accuracy = 0.9, .format = 0.1}, &reward), 0.1);
     assert_ok(fv_reward_weights_check(&FV_REWARD_WEIGHTS_DEFAULT));
     assert_fails(fv_reward_weights_check(&(fv_reward_weights){-1, 0}), FV_ERR_ARGUMENT, "accuracy of -1");
     assert_fails(fv_reward_weights_check(&(fv_reward_weights){1, NAN}), FV_ERR_ARGUMENT, "format of");
@@ -33,6 +33,8 @@ static void test_length_costs_from_the_buffer_on(void **state)
     assert_ok(fv_overlong_check(&settings));
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         assert_near(fv_overlong_penalty(&settings, cases[i].n_tokens), cases[i].penalty);
+    settings.buffer_tokens = 100;
+    assert_ok(fv_overlong_check(&settings));
     assert_ok(fv_overlong_check(&FV_OVERLONG_DEFAULT));
     assert_near(fv_overlong_penalty(&FV_OVERLONG_DEFAULT, 1000), 0);
     settings.buffer_tokens = 101;
@@ -130,6 +132,8 @@ static void test_settings_have_ranges(void **state)
 {
     (void)state;
     assert_ok(fv_control_check(&FV_CONTROL_DEFAULT));
+    assert_ok(fv_control_check(&(fv_control_settings){FV_CONTROL_PAPER, 0, 0}));
+    assert_ok(fv_control_check(&(fv_control_settings){FV_CONTROL_PAPER, 1, 0}));
     fv_control_settings settings = {FV_CONTROL_CODE, 1.5, 0.1};
     assert_fails(fv_control_check(&settings), FV_ERR_ARGUMENT, "theta of 1.5");
     settings = (fv_control_settings){FV_CONTROL_CODE, 0.5, INFINITY};

@@ -59,6 +59,9 @@ static void check(batch *b, const char *name, const double *expected, const fv_g
                      expected[i]);
     for (int64_t g = 0; g < b->n_groups; g++)
         assert_int_equal(b->fates[g], fates[g]);
+    for (int64_t g = 0; g < b->n_groups; g++)
+        for (int64_t i = b->starts[g]; i < b->starts[g + 1]; i++)
+            assert_true(fates[g] == FV_GROUP_KEPT || b->advantages[i] == 0);
     for (int i = (int)b->starts[b->n_groups]; i < MOST_ANSWERS; i++)
         assert_true(b->advantages[i] == 99);
 }

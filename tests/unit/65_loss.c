@@ -44,6 +44,8 @@ static double loss_of(const fv_loss_settings *settings, batch *b)
 {
     fv_loss_sums sums;
     fv_loss_args args = args_of(b);
+    memset(b->logprob_grad, 0x7F, sizeof b->logprob_grad);
+    memset(b->entropy_grad, 0x7F, sizeof b->entropy_grad);
     assert_ok(fv_loss_compute(settings, &args, &sums));
     return fv_loss_value(settings, &sums);
 }
@@ -393,6 +395,8 @@ static void test_refusals(void **state)
     check_refused(&good, FV_ERR_ARGUMENT, "needs the reference's", drop_reference);
     check_refused(&good, FV_ERR_ARGUMENT, "an entropy bonus needs", drop_entropy);
     check_refused(&good, FV_ERR_ARGUMENT, "mini-batch of 3 sequences", miscount);
+    assert_ok(fv_loss_check(&(fv_loss_settings){.clip_low = 0}));
+    assert_ok(fv_loss_check(&(fv_loss_settings){.clip_low = 1}));
     bad.clip_low = 1.5;
     check_refused(&bad, FV_ERR_ARGUMENT, "lower clip of 1.5", NULL);
     bad = good, bad.clip_high = -1;
