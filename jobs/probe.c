@@ -286,7 +286,7 @@ static fv_err write_steps(probe *p)
     float *logprobs = malloc((size_t)p->n * sizeof *logprobs);
     FV_CHECK_DONE(figures && logprobs, FV_ERR_MEMORY, "cannot allocate the figures of %lld steps",
                   (long long)n);
-    FV_TRY_DONE(fv_optimizer_init(&optimizer, p->runtime.model, &p->options->adamw));
+    FV_TRY_DONE(fv_optimizer_init(&optimizer, p->runtime.model, p->runtime.world, &p->options->adamw));
     for (int64_t i = 0; i < n; i++)
         FV_TRY_DONE(train_step(p, &optimizer, logprobs, &figures[i], &figures[n + i]));
     FV_TRY_DONE(fv_hdf5_write(p->out, "losses", FV_HDF5_F64, 1, &n, figures));

@@ -12,4 +12,7 @@ fv_err fv_all_reduce(fv_backend *backend, fv_comm *comm, fv_tensor t);
  * every rank. */
 fv_err fv_all_gather(fv_backend *backend, fv_comm *comm, fv_tensor in, fv_tensor out);
 
+/* t of rank root on every rank. Contiguous. */
+fv_err fv_broadcast(fv_backend *backend, fv_comm *comm, fv_tensor t, int root);
+
 #endif

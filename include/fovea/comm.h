@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 typedef struct fv_comm fv_comm;
+typedef struct fv_counter fv_counter;
 
 typedef struct fv_comm_table {
     const char *name;
@@ -23,6 +24,10 @@ typedef struct fv_comm_table {
     /* Block i of in (bytes each) goes to rank i; out receives one block from every rank. */
     fv_err (*all_to_all)(fv_comm *, const void *in, size_t bytes, void *out);
     fv_err (*broadcast)(fv_comm *, void *data, size_t bytes, int root);
+    fv_err (*counter_create)(fv_comm *, fv_counter *);
+    fv_err (*counter_next)(fv_counter *, int64_t *value); /* Local */
+    fv_err (*counter_poll)(fv_counter *);                 /* Local */
+    void (*counter_destroy)(fv_counter *);
     void (*abort)(fv_comm *, int status); /* Local; does not return */
     void (*destroy)(fv_comm *);
 } fv_comm_table;
@@ -61,6 +66,20 @@ fv_err fv_comm_all_reduce_f64(fv_comm *comm, double *data, size_t n);
  * with the sentence of the rank that had it, prefixed by its number on the others, and the scope set
  * (error.h). Ends every stage that can fail on one rank. */
 fv_err fv_comm_agree(fv_comm *comm, fv_err err);
+
+/* A number that all ranks count up together, so that work is handed out to whoever is free. Starts at 0. */
+struct fv_counter {
+    fv_comm *comm; /* borrowed */
+    void *state;   /* owned by the implementation */
+};
+fv_err fv_counter_create(fv_comm *comm, fv_counter **out);
+void fv_counter_destroy(fv_counter *counter); /* NULL is fine. Every rank has its last number */
+
+/* Local: the next number; every number is given once, to one rank. */
+fv_err fv_counter_next(fv_counter *counter, int64_t *value);
+/* Local: a rank that computes for long calls this now and then, so that others need not wait for its
+ * attention. */
+fv_err fv_counter_poll(fv_counter *counter);
 
 /* Local, also before any group exists: the MPI library and the standard it follows, as text cut at size. */
 void fv_comm_version(char *out, size_t size);

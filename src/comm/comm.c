@@ -139,6 +139,41 @@ fv_err fv_comm_agree(fv_comm *comm, fv_err err)
     return outcome;
 }
 
+fv_err fv_counter_create(fv_comm *comm, fv_counter **out)
+{
+    fv_counter *counter = calloc(1, sizeof *counter);
+    *out = NULL;
+    fv_err err = counter ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "cannot allocate a counter");
+    err = fv_comm_agree(comm, err);
+    if (err == FV_OK) {
+        counter->comm = comm;
+        err = comm->table->counter_create(comm, counter);
+    }
+    if (err != FV_OK)
+        free(counter);
+    else
+        *out = counter;
+    return err;
+}
+
+void fv_counter_destroy(fv_counter *counter)
+{
+    if (!counter)
+        return;
+    counter->comm->table->counter_destroy(counter);
+    free(counter);
+}
+
+fv_err fv_counter_next(fv_counter *counter, int64_t *value)
+{
+    return counter->comm->table->counter_next(counter, value);
+}
+
+fv_err fv_counter_poll(fv_counter *counter)
+{
+    return counter->comm->table->counter_poll(counter);
+}
+
 void fv_comm_abort(fv_comm *comm, int status)
 {
     comm->table->abort(comm, status);

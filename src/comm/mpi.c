@@ -83,6 +83,64 @@ static fv_err mpi_broadcast(fv_comm *comm, void *data, size_t bytes, int root)
     return FV_OK;
 }
 
+/* The number lives on rank 0 and is added to by one-sided operations, which nobody there has to answer. */
+typedef struct mpi_counter {
+    MPI_Win window;
+    int64_t *value; /* of the window; on rank 0 */
+} mpi_counter;
+
+static fv_err open_window(fv_comm *comm, mpi_counter *state)
+{
+    MPI_Aint bytes = comm->rank == 0 ? (MPI_Aint)sizeof(int64_t) : 0;
+    TRY_MPI(MPI_Win_allocate, bytes, sizeof(int64_t), MPI_INFO_NULL, group_of(comm), &state->value,
+            &state->window);
+    TRY_MPI(MPI_Win_set_errhandler, state->window, MPI_ERRORS_RETURN);
+    TRY_MPI(MPI_Win_lock_all, 0, state->window);
+    if (comm->rank == 0)
+        *state->value = 0;
+    TRY_MPI(MPI_Win_sync, state->window);
+    TRY_MPI(MPI_Barrier, group_of(comm));
+    return FV_OK;
+}
+
+static fv_err mpi_counter_create(fv_comm *comm, fv_counter *counter)
+{
+    mpi_counter *state = calloc(1, sizeof *state);
+    fv_err err = state ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "cannot allocate a counter");
+    err = fv_comm_agree(comm, err);
+    if (err == FV_OK)
+        err = open_window(comm, state);
+    if (err != FV_OK)
+        free(state);
+    counter->state = err == FV_OK ? state : NULL;
+    return err;
+}
+
+static fv_err mpi_counter_next(fv_counter *counter, int64_t *value)
+{
+    mpi_counter *state = counter->state;
+    const int64_t one = 1;
+    TRY_MPI(MPI_Fetch_and_op, &one, value, MPI_INT64_T, 0, 0, MPI_SUM, state->window);
+    TRY_MPI(MPI_Win_flush, 0, state->window);
+    return FV_OK;
+}
+
+/* Where the network cannot add by itself, MPI does, in any call. */
+static fv_err mpi_counter_poll(fv_counter *counter)
+{
+    int is_there;
+    TRY_MPI(MPI_Iprobe, MPI_ANY_SOURCE, MPI_ANY_TAG, group_of(counter->comm), &is_there, MPI_STATUS_IGNORE);
+    return FV_OK;
+}
+
+static void mpi_counter_destroy(fv_counter *counter)
+{
+    mpi_counter *state = counter->state;
+    MPI_Win_unlock_all(state->window);
+    MPI_Win_free(&state->window);
+    free(state);
+}
+
 static void mpi_abort(fv_comm *comm, int status)
 {
     MPI_Abort(group_of(comm), status);
@@ -106,6 +164,10 @@ static const fv_comm_table mpi_table = {.name = "mpi",
                                         .all_gather = mpi_all_gather,
                                         .all_to_all = mpi_all_to_all,
                                         .broadcast = mpi_broadcast,
+                                        .counter_create = mpi_counter_create,
+                                        .counter_next = mpi_counter_next,
+                                        .counter_poll = mpi_counter_poll,
+                                        .counter_destroy = mpi_counter_destroy,
                                         .abort = mpi_abort,
                                         .destroy = mpi_destroy};
 

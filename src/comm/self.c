@@ -36,6 +36,31 @@ static fv_err self_broadcast(fv_comm *comm, void *data, size_t bytes, int root)
     return FV_OK;
 }
 
+static fv_err self_counter_create(fv_comm *comm, fv_counter *counter)
+{
+    (void)comm;
+    counter->state = calloc(1, sizeof(int64_t));
+    FV_CHECK(counter->state, FV_ERR_MEMORY, "cannot allocate a counter");
+    return FV_OK;
+}
+
+static fv_err self_counter_next(fv_counter *counter, int64_t *value)
+{
+    *value = (*(int64_t *)counter->state)++;
+    return FV_OK;
+}
+
+static fv_err self_counter_poll(fv_counter *counter)
+{
+    (void)counter;
+    return FV_OK;
+}
+
+static void self_counter_destroy(fv_counter *counter)
+{
+    free(counter->state);
+}
+
 static void self_abort(fv_comm *comm, int status)
 {
     (void)comm;
@@ -53,6 +78,10 @@ static const fv_comm_table self_table = {.name = "self",
                                          .all_gather = self_copy,
                                          .all_to_all = self_copy,
                                          .broadcast = self_broadcast,
+                                         .counter_create = self_counter_create,
+                                         .counter_next = self_counter_next,
+                                         .counter_poll = self_counter_poll,
+                                         .counter_destroy = self_counter_destroy,
                                          .abort = self_abort,
                                          .destroy = self_destroy};
 

@@ -2,45 +2,78 @@
 
 #include <math.h>
 
-fv_err fv_optimizer_init(fv_optimizer *optimizer, fv_model *model, const fv_optimizer_settings *settings)
+static int64_t share_start(const fv_optimizer *o, int rank)
 {
-    *optimizer = (fv_optimizer){.model = model, .settings = *settings};
-    fv_err err = fv_model_alloc_weights(model, &optimizer->m);
+    return fv_model_layout(o->model)->n_elements * rank / o->data->size;
+}
+
+static fv_tensor share_of(const fv_optimizer *o, const fv_weights *weights, int rank)
+{
+    int64_t first = share_start(o, rank);
+    return fv_tensor_rows(weights->flat, first, share_start(o, rank + 1) - first);
+}
+
+static fv_err make_moment(fv_backend *backend, int64_t n, fv_tensor *out)
+{
+    void *memory;
+    FV_TRY(fv_backend_alloc(backend, (size_t)n * sizeof(float), &memory));
+    *out = fv_tensor_1d(memory, FV_F32, n);
+    return fv_fill(backend, &(fv_fill_args){.x = *out});
+}
+
+fv_err fv_optimizer_init(fv_optimizer *o, fv_model *model, fv_comm *data,
+                         const fv_optimizer_settings *settings)
+{
+    *o = (fv_optimizer){.model = model, .data = data, .settings = *settings};
+    o->first = share_start(o, data->rank);
+    o->n = share_start(o, data->rank + 1) - o->first;
+    fv_err err = make_moment(fv_model_backend(model), o->n, &o->m);
     if (err == FV_OK)
-        err = fv_model_alloc_weights(model, &optimizer->v);
+        err = make_moment(fv_model_backend(model), o->n, &o->v);
     if (err != FV_OK)
-        fv_optimizer_fini(optimizer);
+        fv_optimizer_fini(o);
     return err;
 }
 
-void fv_optimizer_fini(fv_optimizer *optimizer)
+void fv_optimizer_fini(fv_optimizer *o)
 {
-    if (!optimizer->model)
-        return;
-    fv_model_free_weights(optimizer->model, &optimizer->m);
-    fv_model_free_weights(optimizer->model, &optimizer->v);
-    *optimizer = (fv_optimizer){0};
+    if (o->m.data)
+        fv_backend_free(fv_model_backend(o->model), o->m.data);
+    if (o->v.data)
+        fv_backend_free(fv_model_backend(o->model), o->v.data);
+    *o = (fv_optimizer){0};
 }
 
-fv_err fv_optimizer_step(fv_optimizer *optimizer, fv_weights *grads, float lr, double *norm)
+/* The weights of every share from the rank that moved them. */
+static fv_err give_shares(fv_optimizer *o)
 {
-    const fv_optimizer_settings *settings = &optimizer->settings;
-    FV_TRY(fv_model_reduce_grads(optimizer->model, grads));
-    FV_TRY(fv_model_norm(optimizer->model, grads, norm));
+    const fv_weights *weights = fv_model_weights(o->model);
+    for (int rank = 0; rank < o->data->size; rank++)
+        FV_TRY(fv_broadcast(fv_model_backend(o->model), o->data, share_of(o, weights, rank), rank));
+    return FV_OK;
+}
+
+fv_err fv_optimizer_step(fv_optimizer *o, fv_weights *grads, float lr, double *norm)
+{
+    const fv_optimizer_settings *settings = &o->settings;
+    fv_backend *backend = fv_model_backend(o->model);
+    FV_TRY(fv_model_reduce_grads(o->model, grads));
+    FV_TRY(fv_all_reduce(backend, o->data, grads->flat));
+    FV_TRY(fv_model_norm(o->model, grads, norm));
     FV_CHECK(isfinite(*norm), FV_ERR_NUMERIC, "the norm of the gradient is %g at step %d", *norm,
-             optimizer->step + 1);
+             o->step + 1);
     float scale = settings->clip > 0 && *norm > settings->clip ? (float)(settings->clip / *norm) : 1.0f;
-    optimizer->step++;
-    return fv_adamw(fv_model_backend(optimizer->model),
-                    &(fv_adamw_args){.grad = grads->flat,
-                                     .param = fv_model_weights(optimizer->model)->flat,
-                                     .m = optimizer->m.flat,
-                                     .v = optimizer->v.flat,
-                                     .step = optimizer->step,
-                                     .lr = lr,
-                                     .beta1 = settings->beta1,
-                                     .beta2 = settings->beta2,
-                                     .eps = settings->eps,
-                                     .weight_decay = settings->weight_decay,
-                                     .grad_scale = scale});
+    o->step++;
+    FV_TRY(fv_adamw(backend, &(fv_adamw_args){.grad = share_of(o, grads, o->data->rank),
+                                              .param = share_of(o, fv_model_weights(o->model), o->data->rank),
+                                              .m = o->m,
+                                              .v = o->v,
+                                              .step = o->step,
+                                              .lr = lr,
+                                              .beta1 = settings->beta1,
+                                              .beta2 = settings->beta2,
+                                              .eps = settings->eps,
+                                              .weight_decay = settings->weight_decay,
+                                              .grad_scale = scale}));
+    return give_shares(o);
 }

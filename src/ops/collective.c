@@ -23,3 +23,14 @@ fv_err fv_all_gather(fv_backend *backend, fv_comm *comm, fv_tensor in, fv_tensor
     backend->table->close(backend);
     return err;
 }
+
+fv_err fv_broadcast(fv_backend *backend, fv_comm *comm, fv_tensor t, int root)
+{
+    FV_CHECK(fv_tensor_is_contiguous(t), FV_ERR_SHAPE, "broadcast: the tensor is not contiguous");
+    if (comm->size == 1)
+        return FV_OK;
+    backend->table->open(backend);
+    fv_err err = fv_comm_broadcast(comm, t.data, fv_tensor_span_bytes(t), root);
+    backend->table->close(backend);
+    return err;
+}

@@ -75,6 +75,32 @@ static void test_agreement_carries_the_sentence(void **state)
     assert_ok(fv_comm_barrier(world));
 }
 
+/* Every number is given exactly once, whoever asks how often. */
+static void test_counter(void **state)
+{
+    (void)state;
+    enum { EACH = 50 };
+    fv_counter *counter;
+    int64_t given[EACH + 8];
+    assert_ok(fv_counter_create(world, &counter));
+    int n = EACH + world->rank % 8, total = 0;
+    for (int i = 0; i < n; i++) {
+        assert_ok(fv_counter_next(counter, &given[i]));
+        assert_true(i == 0 || given[i] > given[i - 1]);
+        assert_ok(fv_counter_poll(counter));
+    }
+    for (int rank = 0; rank < world->size; rank++)
+        total += EACH + rank % 8;
+    double sum = 0;
+    for (int i = 0; i < n; i++)
+        sum += (double)given[i] * (double)given[i];
+    assert_ok(fv_comm_all_reduce_f64(world, &sum, 1));
+    for (int i = 0; i < total; i++)
+        sum -= (double)i * i;
+    assert_true(sum == 0);
+    fv_counter_destroy(counter);
+}
+
 int main(void)
 {
     if (fv_comm_world(&world) != FV_OK)
@@ -83,6 +109,7 @@ int main(void)
         cmocka_unit_test(test_all_reduce_sums_in_rank_order),
         cmocka_unit_test(test_gather_and_broadcast),
         cmocka_unit_test(test_split_orders_by_key),
+        cmocka_unit_test(test_counter),
         cmocka_unit_test(test_agreement_carries_the_sentence),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,7 +92,7 @@ static void take_step(model_case *c, double *norm)
     case_row_weights(weights);
     case_forward(c, logprobs, NULL);
     case_backward(c, weights, 0.01f);
-    assert_ok(fv_optimizer_init(&optimizer, c->model, &settings));
+    assert_ok(fv_optimizer_init(&optimizer, c->model, case_self, &settings));
     assert_ok(fv_optimizer_step(&optimizer, &c->grads, 1e-3f, norm));
     fv_optimizer_fini(&optimizer);
 }
@@ -132,6 +132,44 @@ static void test_split_steps_agree(void **state)
     }
 }
 
+/* Ranks that share out the optimizer move the weights as one rank does that has all the gradient. */
+static void test_shared_optimizer(void **state)
+{
+    (void)state;
+    double norms[2];
+    fv_optimizer shared;
+    const fv_optimizer_settings settings = {0.9f, 0.999f, 1e-3f, 0.01f, 1.0f};
+    fv_backend *backends[2];
+    float weights[CASE_ROWS], logprobs[CASE_ROWS];
+    for (int i = 0; i < 2; i++)
+        assert_ok(fv_backend_cpu_create(NULL, 1, &backends[i]));
+    case_open(&whole, backends[0], case_self, temp_path("tiny-vl"));
+    case_open(&split, backends[1], case_self, temp_path("tiny-vl"));
+    take_step(&whole, &norms[0]);
+    case_row_weights(weights);
+    for (int i = 0; i < CASE_ROWS; i++) /* every rank has some rows */
+        weights[i] *= i % world->size == world->rank;
+    case_forward(&split, logprobs, NULL);
+    case_backward(&split, weights, 0.01f / (float)world->size);
+    assert_ok(fv_optimizer_init(&shared, split.model, world, &settings));
+    assert_ok(fv_optimizer_step(&shared, &split.grads, 1e-3f, &norms[1]));
+    assert_true(fabs(norms[0] - norms[1]) <= 1e-5 * norms[0]);
+    fv_optimizer_fini(&shared);
+    const fv_layout *layout = fv_model_layout(whole.model);
+    size_t n = (size_t)layout->n_elements;
+    float *a = malloc(n * sizeof *a), *b = malloc(n * sizeof *b);
+    difference d = {0};
+    assert_ok(fv_download(whole.backend, fv_model_weights(whole.model)->flat, a));
+    assert_ok(fv_download(split.backend, fv_model_weights(split.model)->flat, b));
+    for (size_t i = 0; i < n; i++)
+        add(&d, a[i], b[i]);
+    check(d, "weights");
+    free(a);
+    free(b);
+    case_close(&whole);
+    case_close(&split);
+}
+
 /* On any number of ranks, what is drawn has the log-prob that training finds, bit for bit. */
 static void test_generation_has_the_same_bits(void **state)
 {
@@ -154,9 +192,9 @@ int main(void)
 {
     if (fv_comm_world(&world) != FV_OK)
         return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_split_models_agree),
-                                       cmocka_unit_test(test_split_steps_agree),
-                                       cmocka_unit_test(test_generation_has_the_same_bits)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_split_models_agree), cmocka_unit_test(test_split_steps_agree),
+        cmocka_unit_test(test_shared_optimizer), cmocka_unit_test(test_generation_has_the_same_bits)};
     int failed = cmocka_run_group_tests(tests, case_setup, case_teardown);
     fv_comm_destroy(world);
     return failed;
