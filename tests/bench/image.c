@@ -105,14 +105,14 @@ static fv_err run_round(const jpeg *file, const fv_processor *p, uint8_t *rgb, f
                         int round)
 {
     fv_image image;
-    double start = bench_now();
+    double start = bench_thread_now();
     decode_alone(file, rgb);
-    double alone = bench_now();
+    double alone = bench_thread_now();
     FV_TRY(fv_image_decode(file->data, file->size, "benchmark", FV_IMAGE_MAX_PIXELS, &image));
-    double decoded = bench_now();
+    double decoded = bench_thread_now();
     fv_err err = fv_processor_run(p, &image, patches);
     fv_image_fini(&image);
-    double end = bench_now();
+    double end = bench_thread_now();
     t->alone[round] = alone - start;
     t->decode[round] = decoded - alone;
     t->rest[round] = end - decoded;

@@ -135,10 +135,10 @@ static fv_err measure(const fv_tokenizer *t, const char *name, fv_tokenize_mode 
     size_t n = 0;
     for (int round = -1; round < ROUNDS; round++) {
         fv_tokens tokens = {0};
-        double start = bench_now();
+        double start = bench_thread_now();
         FV_TRY(fv_tokenizer_encode(t, text->data, text->size, mode, &tokens));
         if (round >= 0)
-            seconds[round] = bench_now() - start;
+            seconds[round] = bench_thread_now() - start;
         n = tokens.n;
         fv_tokens_fini(&tokens);
     }
