@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-enum { MOST = 1 << 17, GAP = 5 };
+enum { MOST = 1 << 18, GAP = 5 };
 
 static float a[MOST], b[MOST], c[MOST], old[MOST], bias[MOST];
 static fv_backend *backend;
@@ -20,6 +20,7 @@ static fv_tensor matrix(float *x, int rows, int cols, int gap)
 {
     fv_tensor t = fv_tensor_2d(x, FV_F32, rows, cols);
     t.stride += gap;
+    assert_true(rows * t.stride <= MOST);
     return t;
 }
 
