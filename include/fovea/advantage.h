@@ -31,8 +31,8 @@ const char *fv_estimator_name(const fv_estimator *estimator);
 int fv_estimator_needs_greedy(const fv_estimator *estimator); /* remax: one greedy answer a prompt */
 
 typedef struct fv_advantage_settings {
-    const fv_estimator *estimator;
-    double eps; /* above 0; default FV_ADVANTAGE_EPS */
+    const fv_estimator *estimator; /* by default grpo */
+    double eps;                    /* above 0; default FV_ADVANTAGE_EPS */
     fv_reward_weights weights;
 } fv_advantage_settings;
 #define FV_ADVANTAGE_EPS 1e-6

@@ -42,8 +42,7 @@ typedef enum fv_product {
 
 typedef struct fv_format_settings {
     fv_product product;
-    int needs_valid_call; /* 1: turns with a bad call break the format (the paper); 0: their tags are enough
-                           */
+    int needs_valid_call; /* 1, the default: a bad call breaks the format (the paper); 0: tags are enough */
 } fv_format_settings;
 
 /* 1 if the turns keep to the format, else 0; 0 for no turns. */
