@@ -39,7 +39,7 @@ static fv_rng_key key_of(const fv_group *group, const fv_answer *answer)
     return (fv_rng_key){.seed = w.settings.seed,
                         .step = w.settings.step,
                         .sample = (uint32_t)answer->sample,
-                        .prompt = (uint64_t)group->row};
+                        .prompt = (uint64_t)group->place};
 }
 
 /* The answer whose next draw uses this number. */
@@ -113,7 +113,7 @@ static fv_err next(void *context, fv_group **out)
     fv_group *group = &w.groups[w.n_given];
     const char *question =
         "How many bars are taller than the one in the middle of the picture, if there is one?";
-    FV_TRY(fv_group_init(group, 100 + w.n_given, ANSWERS));
+    FV_TRY(fv_group_init(group, w.n_given, 100 + w.n_given, ANSWERS));
     group->has_image = w.n_given != 2;
     group->small = (fv_grid){1, 4, 6};
     group->large = (fv_grid){1, 8, 12};

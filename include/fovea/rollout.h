@@ -3,8 +3,8 @@
  * Each pass computes the next token of every answer under way and, with what room is left, pieces of prompts
  * and of the tool's turns. A group's prompt is computed once and read by all its answers; the features of a
  * view are computed once for a group. When the cache is full the youngest sequences give up their rows and
- * are computed again later, to the same bits. A draw is a pure function of (seed, step, row, sample, place in
- * the answer), so neither batching nor the number of ranks changes a token. */
+ * are computed again later, to the same bits. A draw is a pure function of (seed, step, prompt, sample, place
+ * in the answer), so neither batching nor the number of ranks changes a token. */
 #ifndef FOVEA_ROLLOUT_H
 #define FOVEA_ROLLOUT_H
 

@@ -6,6 +6,7 @@
 #define FOVEA_TRAJECTORY_H
 
 #include "fovea/prompts.h"
+#include "fovea/reward.h"
 #include "fovea/view.h"
 
 enum { FV_MAX_ROUNDS = 8 };
@@ -27,11 +28,15 @@ typedef struct fv_answer {
     int n_rounds;
     int n_shown; /* times that the large view was shown */
     int is_done;
+    int is_called;    /* a turn holds a call of the tool, well-formed or not */
+    fv_reward reward; /* set by the reward stage */
+    double advantage; /* set by the advantage stage */
 } fv_answer;
 
 /* A prompt and its answers. Starts as {0}. */
 typedef struct fv_group {
-    int64_t row;      /* of the data set; names the draws */
+    int64_t place;    /* among all prompts of a run, from 0: names the draws */
+    int64_t row;      /* of the data set */
     fv_tokens prompt; /* owned */
     int has_image;    /* the prompt shows the small view */
     fv_grid small, large;
@@ -43,7 +48,7 @@ typedef struct fv_group {
 typedef fv_err (*fv_view_of)(void *context, const fv_group *group, int is_large, fv_view *view);
 
 /* n_answers empty ones. */
-fv_err fv_group_init(fv_group *group, int64_t row, int n_answers);
+fv_err fv_group_init(fv_group *group, int64_t place, int64_t row, int n_answers);
 void fv_group_fini(fv_group *group); /* back to {0} */
 
 /* What ends a turn and what follows it. */

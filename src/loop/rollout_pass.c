@@ -115,7 +115,7 @@ static void add_draw(fv_rollout *r, fv_node *answer)
     fv_rng_key key = {.seed = s->seed,
                       .step = s->step,
                       .sample = (uint32_t)answer->answer->sample,
-                      .prompt = (uint64_t)answer->live->group->row};
+                      .prompt = (uint64_t)answer->live->group->place};
     p->uniforms[p->n_draws] = fv_rng_uniform(key, (uint32_t)answer->answer->ids.n);
     p->draw_rows[p->n_draws] = (int32_t)p->n - 1;
     p->draws[p->n_draws++] = answer;

@@ -7,9 +7,9 @@
 
 /* Groups and answers as memory. */
 
-fv_err fv_group_init(fv_group *group, int64_t row, int n_answers)
+fv_err fv_group_init(fv_group *group, int64_t place, int64_t row, int n_answers)
 {
-    *group = (fv_group){.row = row};
+    *group = (fv_group){.place = place, .row = row};
     group->answers = calloc((size_t)n_answers, sizeof *group->answers);
     FV_CHECK(group->answers, FV_ERR_MEMORY, "cannot allocate %d answers", n_answers);
     group->n_answers = n_answers;

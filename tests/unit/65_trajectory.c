@@ -52,7 +52,7 @@ static void start(fv_group *group)
                              .max_turn_tokens = 200,
                              .max_tokens = 1000};
     assert_ok(fv_dialogue_check(&dialogue));
-    assert_ok(fv_group_init(group, 7, 2));
+    assert_ok(fv_group_init(group, 3, 7, 2));
     group->has_image = 1;
     group->small = (fv_grid){1, 2, 2};
     group->large = (fv_grid){1, 2, 4};

@@ -1,0 +1,26 @@
+/* A batch: the groups of one training step, as bytes and on every rank. Collective where it says so. */
+#ifndef FOVEA_BATCH_H
+#define FOVEA_BATCH_H
+
+#include "fovea/comm.h"
+#include "fovea/trajectory.h"
+
+/* Starts as {0}. */
+typedef struct fv_batch {
+    fv_group *groups; /* owned, (n) */
+    int n, capacity;
+} fv_batch;
+
+/* Append a group, which is taken: *group is {0} afterwards, also if this fails. */
+fv_err fv_batch_add(fv_batch *batch, fv_group *group);
+void fv_batch_fini(fv_batch *batch); /* back to {0} */
+
+/* A group as bytes, for other ranks and for checkpoints of the same build; and back. FV_ERR_FORMAT if they
+ * are cut short or do not fit together. *used: bytes read. */
+fv_err fv_group_pack(const fv_group *group, fv_buffer *out);
+fv_err fv_group_unpack(const void *bytes, size_t size, size_t *used, fv_group *out);
+
+/* Every rank receives the groups of all ranks, ordered by place; batch becomes that. Collective. */
+fv_err fv_batch_share(fv_batch *batch, fv_comm *comm);
+
+#endif

@@ -1,0 +1,43 @@
+/* Every rank receives all groups, in the order of their places. */
+#include "test.h"
+
+#include "fovea/batch.h"
+
+#include <stdlib.h>
+
+static fv_comm *world;
+
+/* Rank r has r groups: places r, r + size, ... */
+static void test_share(void **state)
+{
+    (void)state;
+    fv_batch batch = {0};
+    int size = world->size, n_all = size * (size - 1) / 2;
+    for (int i = 0; i < world->rank; i++) {
+        fv_group group;
+        assert_ok(fv_group_init(&group, world->rank + (int64_t)i * size, 7, 1 + i));
+        for (int t = 0; t <= world->rank; t++)
+            assert_ok(fv_tokens_push(&group.prompt, world->rank));
+        assert_ok(fv_batch_add(&batch, &group));
+    }
+    assert_ok(fv_batch_share(&batch, world));
+    assert_int_equal(batch.n, n_all);
+    for (int i = 0; i < batch.n; i++) {
+        const fv_group *g = &batch.groups[i];
+        assert_true(i == 0 || g->place > batch.groups[i - 1].place);
+        assert_int_equal(g->prompt.n, g->place % size + 1);
+        assert_int_equal(g->prompt.ids[0], g->place % size);
+        assert_int_equal(g->n_answers, 1 + g->place / size);
+    }
+    fv_batch_fini(&batch);
+}
+
+int main(void)
+{
+    if (fv_comm_world(&world) != FV_OK)
+        return 1;
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_share)};
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    fv_comm_destroy(world);
+    return failed;
+}

@@ -1,0 +1,100 @@
+/* Groups as bytes: there and back, and every cut refused. */
+#include "test.h"
+
+#include "fovea/batch.h"
+
+#include <stdlib.h>
+
+static void fill(fv_group *group, int64_t place, int n_answers)
+{
+    assert_ok(fv_group_init(group, place, 70 + place, n_answers));
+    group->has_image = 1;
+    group->small = (fv_grid){1, 2, 4};
+    for (int32_t id = 0; id < 5 + place; id++)
+        assert_ok(fv_tokens_push(&group->prompt, 100 + id));
+    for (int i = 0; i < n_answers; i++) {
+        fv_answer *a = &group->answers[i];
+        a->logprobs = calloc(8, sizeof *a->logprobs);
+        a->is_drawn = calloc(8, 1);
+        for (int t = 0; t < i; t++) {
+            assert_ok(fv_tokens_push(&a->ids, t));
+            a->logprobs[t] = -0.5f * (float)t;
+            a->is_drawn[t] = 1;
+        }
+        a->reward.accuracy = 0.25 * i;
+        a->rounds[0].n = i;
+    }
+}
+
+static void check_equal(const fv_group *a, const fv_group *b)
+{
+    assert_int_equal(a->place, b->place);
+    assert_int_equal(a->row, b->row);
+    assert_int_equal(a->small.w, b->small.w);
+    assert_int_equal(a->prompt.n, b->prompt.n);
+    assert_memory_equal(a->prompt.ids, b->prompt.ids, a->prompt.n * sizeof *a->prompt.ids);
+    assert_int_equal(a->n_answers, b->n_answers);
+    for (int i = 0; i < a->n_answers; i++) {
+        const fv_answer *x = &a->answers[i], *y = &b->answers[i];
+        assert_int_equal(x->ids.n, y->ids.n);
+        assert_int_equal(x->sample, y->sample);
+        assert_true(x->reward.accuracy == y->reward.accuracy && x->rounds[0].n == y->rounds[0].n);
+        if (x->ids.n == 0)
+            continue;
+        assert_memory_equal(x->ids.ids, y->ids.ids, x->ids.n * sizeof *x->ids.ids);
+        assert_memory_equal(x->logprobs, y->logprobs, x->ids.n * sizeof *x->logprobs);
+        assert_memory_equal(x->is_drawn, y->is_drawn, x->ids.n);
+    }
+}
+
+static void test_there_and_back(void **state)
+{
+    (void)state;
+    fv_group group, back;
+    fv_buffer bytes = {0};
+    size_t used;
+    fill(&group, 3, 4);
+    assert_ok(fv_group_pack(&group, &bytes));
+    size_t size = bytes.size;
+    assert_ok(fv_buffer_append(&bytes, "more", 4));
+    assert_ok(fv_group_unpack(bytes.data, bytes.size, &used, &back));
+    assert_int_equal(used, size);
+    check_equal(&group, &back);
+    fv_group_fini(&back);
+    for (size_t cut = 0; cut < size; cut++) {
+        char *part = malloc(cut + 1); /* so that reading past it is seen */
+        memcpy(part, bytes.data, cut);
+        assert_fails(fv_group_unpack(part, cut, &used, &back), FV_ERR_FORMAT, "");
+        assert_null(back.answers);
+        free(part);
+    }
+    fv_group_fini(&group);
+    fv_buffer_fini(&bytes);
+}
+
+static void test_a_batch_is_ordered_by_place(void **state)
+{
+    (void)state;
+    fv_comm *self;
+    fv_batch batch = {0};
+    assert_ok(fv_comm_self(&self));
+    const int64_t places[] = {5, 1, 3};
+    for (int i = 0; i < 3; i++) {
+        fv_group group;
+        fill(&group, places[i], 1);
+        assert_ok(fv_batch_add(&batch, &group));
+        assert_null(group.answers);
+    }
+    assert_ok(fv_batch_share(&batch, self));
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(batch.groups[i].place, 2 * i + 1);
+    fv_batch_fini(&batch);
+    fv_comm_destroy(self);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_there_and_back),
+                                       cmocka_unit_test(test_a_batch_is_ordered_by_place)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
