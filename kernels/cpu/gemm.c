@@ -40,32 +40,38 @@ static void pack_lines(float *to, int width, operand x, int64_t lines, int64_t k
             to[s * width + i] = x.at[i * x.line + s * x.step];
 }
 
-/* Lines contiguous along k. The last vector of a step may run into the next step, which is written after it.
+/* MR lines, contiguous along k; VN may be read. What a vector writes past its step, the next one overwrites.
  */
-V_INLINE void pack_turned(float *to, int width, operand x, int64_t k)
+V_INLINE void pack_turned(float *to, operand x, int64_t k)
 {
     int64_t s = 0;
-    for (; s + 4 <= k; s += 4)
-        for (int i = 0; i < width; i += VN) {
-            vn out[4];
-            load_steps(x.at + i * x.line + s, x.line, out);
-            for (int r = 0; r < 4; r++)
-                n_store(to + (s + r) * width + i, out[r]);
-        }
-    pack_lines(to + s * width, width, operand_from(x, 0, s), width, k - s);
+    for (; s + 4 <= k; s += 4) {
+        vn out[4];
+        prefetch_lines(x, MR, s, k);
+        load_steps(x.at + s, x.line, out);
+        for (int r = 0; r < 4; r++)
+            n_store(to + (s + r) * MR, out[r]);
+    }
+    pack_lines(to + s * MR, MR, operand_from(x, 0, s), MR, k - s);
 }
 
+/* The lines beside these are the next to be packed. */
 V_INLINE void pack_copied(float *to, int width, operand x, int64_t k)
 {
-    for (int64_t s = 0; s < k; s++)
-        memcpy(to + s * width, x.at + s * x.step, (size_t)width * sizeof(float));
+    for (int64_t s = 0; s < k; s++) {
+        const float *step = x.at + s * x.step;
+        for (int i = 0; i < width; i += V_LANES)
+            __builtin_prefetch(step + width + i, 0, 2);
+        memcpy(to + s * width, step, (size_t)width * sizeof(float));
+    }
 }
 
-/* k steps of a panel: to[step * width + line]. lines may be read; the others are left as they are. */
+/* k steps of MR lines or of NR: to[step * width + line]. lines may be read; the others are left as they are.
+ */
 V_INLINE void pack(float *to, int width, operand x, int64_t lines, int64_t k)
 {
-    if (x.step == 1 && lines >= (width + VN - 1) / VN * VN)
-        pack_turned(to, width, x, k);
+    if (x.step == 1 && width == MR && lines >= VN)
+        pack_turned(to, x, k);
     else if (x.line == 1 && lines >= width)
         pack_copied(to, width, x, k);
     else
@@ -123,7 +129,7 @@ static void tile_by_strips(tile t, int64_t m)
 {
     for (int j = 0; j < NRV; j++) {
         strips[m](&t);
-        t.columns += VN * t.column;
+        t.columns = operand_from(t.columns, VN, 0);
         t.c += VN;
         t.b = t.b ? t.b + VN : NULL;
         t.bias = t.bias ? t.bias + VN : NULL;
@@ -142,7 +148,7 @@ static void panel(const product *p, const float *a, int64_t j, tile t)
         pack(t.b, NR, b, n, t.k);
     else if (parts == 1)
         t.b = NULL;
-    t.columns = b.at;
+    t.columns = b;
     t.bias = t.bias ? t.bias + j : NULL;
     for (int64_t part = 0; part < parts; part++) {
         int64_t i = part_start(p->m, parts, part), m = part_start(p->m, parts, part + 1) - i;
@@ -164,7 +170,6 @@ static void block(const product *p, int64_t k, int fresh, int last, float *scrat
     int64_t parts = tile_rows(p);
     tile t = {.bias = last ? p->bias : NULL,
               .b = scratch + A_BLOCK + V_LANES,
-              .column = p->b.line,
               .c_row = p->c_row,
               .k = k,
               .fresh = fresh};

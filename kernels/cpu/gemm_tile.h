@@ -63,6 +63,16 @@ V_INLINE void load_steps(const float *p, int64_t line, vn out[4])
 #endif
 }
 
+/* Before steps [s, s + 4): fetches what VN lines are read for FAR steps later, or the next lines at their
+ * beginning; a quarter of the lines each time, since four times make a cache line of each. */
+V_INLINE void prefetch_lines(operand x, int64_t next, int64_t s, int64_t end)
+{
+    enum { FAR = 128 };
+    const float *ahead = x.at + (s + FAR < end ? s + FAR : s + FAR - end + next * x.line);
+    for (int i = 0; i < VN / 4; i++)
+        __builtin_prefetch(ahead + (s / 4 % 4 * (VN / 4) + i) * x.line);
+}
+
 /* One step of VN lines. */
 V_INLINE vn load_step(const float *p, int64_t line)
 {
@@ -74,12 +84,13 @@ V_INLINE vn load_step(const float *p, int64_t line)
 
 /* c = chain over k steps from c, or from +0 if fresh; then bias, if any. a is packed MR to a step, b NR.
  *
- * A strip is VN columns of a tile. It reads them as they lie, contiguous along k and column apart from each
- * other, and packs them into b for the tiles below, unless that is NULL, while it multiplies. */
+ * A strip is VN columns of a tile. It reads them as they lie, contiguous along k, and packs them into b for
+ * the tiles below, unless that is NULL, while it multiplies. */
 typedef struct tile {
-    const float *a, *columns, *bias;
+    const float *a, *bias;
+    operand columns;
     float *b, *c;
-    int64_t column, c_row, k;
+    int64_t c_row, k;
     int fresh;
 } tile;
 
@@ -129,16 +140,6 @@ V_INLINE void tile_run(const tile *t, int m)
     tile_finish(t, m, NRV, acc);
 }
 
-/* Every fourth step fetches a quarter of the VN lines, so that four such fetch one cache line of each: what
- * is read FAR steps later, or at the beginning of the next strip. */
-V_INLINE void strip_prefetch(const tile *t, int64_t k)
-{
-    enum { FAR = 128 };
-    int64_t s = k + FAR < t->k ? k + FAR : k + FAR - t->k + VN * t->column;
-    for (int i = 0; i < VN / 4; i++)
-        __builtin_prefetch(t->columns + s + (k / 4 % 4 * (VN / 4) + i) * t->column);
-}
-
 V_INLINE void strip_step(const tile *t, int m, int64_t k, vn x, vn acc[][NRV])
 {
     if (t->b)
@@ -152,14 +153,14 @@ V_INLINE void strip_run(const tile *t, int m)
     int64_t k = 0;
     tile_start(t, m, 1, acc);
     for (; k + 4 <= t->k; k += 4) {
-        strip_prefetch(t, k);
-        load_steps(t->columns + k, t->column, x);
+        prefetch_lines(t->columns, VN, k, t->k);
+        load_steps(t->columns.at + k, t->columns.line, x);
 #pragma GCC unroll 4
         for (int s = 0; s < 4; s++)
             strip_step(t, m, k + s, x[s], acc);
     }
     for (; k < t->k; k++)
-        strip_step(t, m, k, load_step(t->columns + k, t->column), acc);
+        strip_step(t, m, k, load_step(t->columns.at + k, t->columns.line), acc);
     tile_finish(t, m, 1, acc);
 }
 
