@@ -68,14 +68,22 @@ static void check_problem(problem p)
 static void test_definition(void **state)
 {
     (void)state;
-    static const int sizes[][3] = {
-        {1, 1, 1},    {1, 16, 4},  {2, 17, 3},  {3, 33, 7},   {5, 8, 70},     {6, 16, 64},   {7, 31, 29},
-        {4, 64, 261}, {8, 47, 13}, {13, 70, 9}, {15, 6, 0},   {17, 1, 31},    {29, 49, 65},  {64, 64, 64},
-        {70, 70, 70}, {9, 3, 515}, {1, 97, 90}, {540, 5, 10}, {15, 33, 4870}, {37, 290, 33}, {67, 66, 1}};
+    static const int sizes[][3] = {{1, 1, 1},   {1, 16, 4},  {2, 17, 3},   {3, 33, 7},    {5, 8, 70},
+                                   {6, 16, 64}, {7, 31, 29}, {4, 64, 261}, {8, 47, 13},   {13, 70, 9},
+                                   {15, 6, 0},  {17, 1, 31}, {29, 49, 65}, {64, 64, 64},  {70, 70, 70},
+                                   {9, 3, 515}, {1, 97, 90}, {540, 5, 10}, {37, 290, 33}, {67, 66, 1}};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int flags = 0; flags < 32; flags++)
             check_problem((problem){sizes[s][0], sizes[s][1], sizes[s][2], flags & 1, flags >> 1 & 1,
                                     flags >> 2 & 1, flags >> 3 & 1, flags & 16 ? GAP : 0});
+}
+
+/* More steps than a block of few rows holds. */
+static void test_deep(void **state)
+{
+    (void)state;
+    for (int trans_b = 0; trans_b < 2; trans_b++)
+        check_problem((problem){15, 33, 4870, 0, trans_b, trans_b, 1, GAP});
 }
 
 static void test_every_small_size(void **state)
@@ -110,6 +118,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_definition),
+        cmocka_unit_test(test_deep),
         cmocka_unit_test(test_every_small_size),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
