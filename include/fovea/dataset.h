@@ -11,7 +11,12 @@
  *   images/offset                      I+1   U64; file i is bytes offset[i] to [i + 1]
  *   images/width, images/height        I     I32; upright pixels
  *   images/hash                        I     U64; over the file
- *   attributes fovea_pack (the version), rows, index_hash (over all that is I32 and U64 above)
+ *   attributes fovea_pack (the version), rows, index_hash (over target_width,
+ *     target_height, images/width, images/height, row_image_first, row_image, row_hash, images/offset and
+ *     images/hash)
+ *
+ * "fovea pack" makes it; damage to texts and images is found when they are read, damage to the index when the
+ * file is opened. The library of HDF5 files does not survive all damage to its own structures.
  *
  * Hashes are XXH3 of 64 bits; over several things, the hash of each is the seed of the next. The library
  * of HDF5 files is not thread-safe: one thread at a time. Local. */

@@ -257,11 +257,28 @@ static void says_what_is_wrong(void **state)
     assert_fails(fv_image_decode(huge_png, 30, "h.png", max, &image), FV_ERR_FORMAT, "ends too early");
 }
 
+static void encodes_what_it_decodes(void **state)
+{
+    (void)state;
+    fv_image image, back;
+    assert_ok(fv_image_load(row_of("decode", 0).path, &image));
+    fv_buffer png = {0};
+    assert_ok(fv_buffer_append(&png, "before", 6)); /* it appends */
+    assert_ok(fv_image_encode_png(&image, &png));
+    assert_ok(fv_image_decode(png.data + 6, png.size - 6, "png", FV_IMAGE_MAX_PIXELS, &back));
+    assert_true(back.width == image.width && back.height == image.height);
+    assert_memory_equal(back.rgb, image.rgb, (size_t)image.width * (size_t)image.height * 3);
+    fv_image_fini(&back);
+    fv_image_fini(&image);
+    fv_buffer_fini(&png);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hashes),
         cmocka_unit_test(decodes_every_kind),
+        cmocka_unit_test(encodes_what_it_decodes),
         cmocka_unit_test(resizes_as_expected),
         cmocka_unit_test(same_bits_on_every_processor_and_thread_count),
         cmocka_unit_test(refuses_bad_sizes_and_filters),
