@@ -4,8 +4,10 @@
 #include <ctype.h>
 #include <string.h>
 
-/* Length of the group "{...}" at the start of text, braces included; 0 if there is none or it is not closed.
- */
+enum { MOST_DEPTH = 64 }; /* of braces, and so of fractions in fractions */
+
+/* Length of the group "{...}" at the start of text, braces included; 0 if there is none, it is not closed or
+ * too deep. */
 static size_t group_size(fv_slice text)
 {
     int depth = 0;
@@ -18,6 +20,8 @@ static size_t group_size(fv_slice text)
         depth += (c == '{') - (c == '}');
         if (depth == 0)
             return i + 1;
+        if (depth > MOST_DEPTH)
+            return 0;
     }
     return 0;
 }
@@ -72,7 +76,7 @@ typedef struct spelling {
     const char *latex, *plain;
 } spelling;
 
-/* What a command or sign at the start of text means, or NULL. "\\left" does not start "\\leftarrow". */
+/* What a command or sign at the start of text means, or NULL. "\left" does not start "\leftarrow". */
 static const spelling *find_spelling(fv_slice text)
 {
     static const spelling spellings[] = {

@@ -261,6 +261,28 @@ static void test_boxed(void **state)
     CHECK("boxed", cases);
 }
 
+/* "\\frac{" n times, then as many "}{1}". */
+static double score_of_nested(int n)
+{
+    static char text[1 << 20];
+    const fv_rule *rule;
+    double score;
+    size_t size = 0;
+    for (int i = 0; i < n; i++)
+        size += (size_t)sprintf(text + size, "\\frac{");
+    for (int i = 0; i < n; i++)
+        size += (size_t)sprintf(text + size, "}{1}");
+    assert_ok(fv_rule_find("boxed", &rule));
+    assert_ok(fv_rule_score(rule, (fv_slice){text, size}, &(fv_slice){text, size}, 1, &score));
+    return score;
+}
+
+static void test_nesting_has_an_end(void **state)
+{
+    (void)state;
+    assert_true(score_of_nested(2) == 1 && score_of_nested(64) == 1 && score_of_nested(100000) == 1);
+}
+
 static void test_anls(void **state)
 {
     (void)state;
@@ -351,6 +373,7 @@ int main(void)
         cmocka_unit_test(test_relaxed),
         cmocka_unit_test(test_choice),
         cmocka_unit_test(test_boxed),
+        cmocka_unit_test(test_nesting_has_an_end),
         cmocka_unit_test(test_anls),
         cmocka_unit_test(test_containment),
         cmocka_unit_test(test_best_truth_counts),
