@@ -1,6 +1,7 @@
 /* fovea export: a model folder written again, in another number format or form. */
 #include "folder_options.h"
 #include "jobs.h"
+#include "runtime.h"
 
 typedef struct export_options {
     const char *model, *out;
@@ -26,10 +27,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
     export_options *out = state->input;
     switch (key) {
     case KEY_MODEL:
-        out->model = text;
+        out->model = fv_parse_path(state, "--model", text);
         return 0;
     case KEY_OUT:
-        out->out = text;
+        out->out = fv_parse_path(state, "--out", text);
         return 0;
     case KEY_DTYPE:
         out->has_storage = 1;

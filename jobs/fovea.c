@@ -3,9 +3,12 @@
 #include "fovea/log.h"
 
 #include <argp.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -27,6 +30,24 @@ int fv_job_finish(fv_err err)
     return FV_EXIT_FAILED;
 }
 
+/* A standard stream that the caller has closed is made one that cannot be used: the next file or socket to be
+ * opened would take its place. */
+static void occupy_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
+/* What a job has printed is written, or its success was none. */
+static int flush_output(int status)
+{
+    if (status != 0 || (fflush(stdout) == 0 && !ferror(stdout)))
+        return status;
+    fprintf(stderr, "fovea: cannot write to standard output: %s\n", strerror(errno));
+    return FV_EXIT_FAILED;
+}
+
 static void print_help(FILE *stream)
 {
     fprintf(stream, "Usage: fovea COMMAND [OPTION...]\n"
@@ -40,17 +61,18 @@ static void print_help(FILE *stream)
 int main(int argc, char **argv)
 {
     argp_err_exit_status = FV_EXIT_USAGE;
+    occupy_streams();
     if (argc < 2) {
         print_help(stderr);
         return FV_EXIT_USAGE;
     }
     if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
         print_help(stdout);
-        return 0;
+        return flush_output(0);
     }
     if (strcmp(argv[1], "--version") == 0) {
         printf("fovea %s\n", FOVEA_VERSION);
-        return 0;
+        return flush_output(0);
     }
     for (size_t i = 0; jobs[i].name; i++) {
         if (strcmp(argv[1], jobs[i].name) != 0)
@@ -58,7 +80,7 @@ int main(int argc, char **argv)
         char name[64]; /* argp prints argv[0] in its usage line */
         snprintf(name, sizeof name, "fovea %s", jobs[i].name);
         argv[1] = name;
-        return jobs[i].run(argc - 1, argv + 1);
+        return flush_output(jobs[i].run(argc - 1, argv + 1));
     }
     fprintf(stderr, "fovea: there is no command \"%s\"; 'fovea --help' lists them\n", argv[1]);
     return FV_EXIT_USAGE;

@@ -361,7 +361,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         state->child_inputs[0] = &out->runtime;
         return 0;
     case KEY_IMAGE:
-        return add_image(out, argument, state);
+        return add_image(out, fv_parse_path(state, "--image", argument), state);
     case KEY_PROMPT:
         out->prompt = argument;
         return 0;

@@ -34,10 +34,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
     init_options *out = state->input;
     switch (key) {
     case KEY_SHAPE:
-        out->shape = text;
+        out->shape = fv_parse_path(state, "--shape", text);
         return 0;
     case KEY_OUT:
-        out->out = text;
+        out->out = fv_parse_path(state, "--out", text);
         return 0;
     case KEY_SEED:
         out->seed = fv_parse_integer(state, "--seed", text, 0, LONG_MAX);
@@ -46,7 +46,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         out->storage = fv_parse_storage(state, text);
         return 0;
     case KEY_TOKENIZER:
-        out->tokenizer = text;
+        out->tokenizer = fv_parse_path(state, "--tokenizer", text);
         return 0;
     case KEY_SHARD:
         out->shard_bytes = fv_parse_bytes(state, "--shard-bytes", text);
@@ -116,6 +116,7 @@ static fv_err set_ids_from(const char *folder, fv_model_shape *shape)
 typedef struct source {
     fv_param_list params;
     uint64_t seed;
+    const char *tokenizer;
 } source;
 
 static fv_err draw_rows(void *context, int param, int64_t first, int64_t n, float *out)
@@ -125,10 +126,17 @@ static fv_err draw_rows(void *context, int param, int64_t first, int64_t n, floa
     return FV_OK;
 }
 
+static fv_err add_tokenizer(void *context, const char *path)
+{
+    const source *from = context;
+    return from->tokenizer ? fv_folder_copy_tokenizer(from->tokenizer, path)
+                           : fv_tokenizer_write_bytes(path, special_tokens, N_SPECIAL);
+}
+
 static fv_err init_folder(const init_options *with)
 {
     fv_model_shape shape;
-    source from = {.seed = (uint64_t)with->seed};
+    source from = {.seed = (uint64_t)with->seed, .tokenizer = with->tokenizer};
     const fv_generation_defaults generation = {.temperature = 1, .top_p = 1, .repetition_penalty = 1};
     FV_TRY(fv_model_shape_load_yaml(with->shape, &shape));
     FV_TRY(set_ids_from(with->tokenizer, &shape));
@@ -140,12 +148,11 @@ static fv_err init_folder(const init_options *with)
                                  .max_shard_bytes = with->shard_bytes,
                                  .writes = 1,
                                  .rows = draw_rows,
+                                 .more = add_tokenizer,
                                  .context = &from};
     fv_err err = fv_folder_write(with->out, &args);
     fv_param_list_fini(&from.params);
-    FV_TRY(err);
-    return with->tokenizer ? fv_folder_copy_tokenizer(with->tokenizer, with->out)
-                           : fv_tokenizer_write_bytes(with->out, special_tokens, N_SPECIAL);
+    return err;
 }
 
 int fv_job_init(int argc, char **argv)

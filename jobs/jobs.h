@@ -1,5 +1,6 @@
 /* The programs: one file a subcommand. Each parses its options (argp), builds, runs and tears down, and
- * returns the exit status. main() has set the log; a job reports a failure with fv_job_failed. */
+ * returns the exit status. A job reports a failure with fv_job_finish; main() sees whether standard output
+ * was written. */
 #ifndef FOVEA_JOBS_H
 #define FOVEA_JOBS_H
 

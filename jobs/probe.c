@@ -3,6 +3,7 @@
 #include "jobs.h"
 #include "runtime.h"
 
+#include "fovea/file.h"
 #include "fovea/folder.h"
 #include "fovea/generate.h"
 #include "fovea/hdf5.h"
@@ -25,6 +26,7 @@ typedef struct probe_options {
 typedef struct probe {
     const probe_options *options;
     fv_runtime runtime;
+    fv_file_writer target; /* whose temporary is out */
     fv_hdf5 *in, *out;
     int32_t *ids, *grids, *positions; /* (n), (n_images, 3), (3, n) */
     float *pixels;
@@ -298,15 +300,22 @@ done:
     return err;
 }
 
+static fv_err check_alone(const probe *p)
+{
+    int n = p->runtime.world->size;
+    FV_CHECK(n == 1, FV_ERR_UNSUPPORTED, "probe runs in one process, not %d", n);
+    return FV_OK;
+}
+
 static fv_err run(probe *p)
 {
     const probe_options *options = p->options;
     FV_TRY(fv_runtime_open(&p->runtime, &options->runtime));
-    FV_CHECK(p->runtime.world->size == 1, FV_ERR_UNSUPPORTED, "probe runs in one process, not %d",
-             p->runtime.world->size);
+    FV_TRY(fv_comm_agree(p->runtime.world, check_alone(p)));
     FV_TRY(read_case(p));
     FV_TRY(prepare(p));
-    FV_TRY(fv_hdf5_create(options->out, &p->out));
+    FV_TRY(fv_file_create(options->out, &p->target));
+    FV_TRY(fv_hdf5_create(p->target.temporary, &p->out));
     FV_TRY(forward(p));
     FV_TRY(write_forward(p));
     if (options->greedy)
@@ -318,8 +327,19 @@ static fv_err run(probe *p)
     return options->steps ? write_steps(p) : FV_OK;
 }
 
+/* The output has its name only if it is whole. */
+static fv_err end_output(probe *p, fv_err err)
+{
+    fv_err closed = fv_hdf5_close(p->out);
+    if (err == FV_OK && closed == FV_OK)
+        return fv_file_commit(&p->target);
+    fv_file_abandon(&p->target);
+    return err != FV_OK ? err : closed;
+}
+
 static int finish(probe *p, fv_err err)
 {
+    err = end_output(p, err);
     fv_vision_pass_destroy(p->vision);
     fv_text_pass_destroy(p->text);
     fv_workspace_fini(&p->work);
@@ -329,9 +349,8 @@ static int finish(probe *p, fv_err err)
     free(p->grids);
     free(p->positions);
     free(p->pixels);
-    fv_err closed = fv_hdf5_close(p->in);
-    fv_err written = fv_hdf5_close(p->out);
-    return fv_runtime_finish(&p->runtime, err != FV_OK ? err : closed != FV_OK ? closed : written);
+    fv_hdf5_close(p->in); /* nothing was written that could fail */
+    return fv_runtime_finish(&p->runtime, err);
 }
 
 /* The command line. */
@@ -401,10 +420,10 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         state->child_inputs[0] = &out->runtime;
         return 0;
     case KEY_CASE:
-        out->in = argument;
+        out->in = fv_parse_path(state, "--case", argument);
         return 0;
     case KEY_OUT:
-        out->out = argument;
+        out->out = fv_parse_path(state, "--out", argument);
         return 0;
     case KEY_GRAD:
         out->grad = 1;
@@ -439,6 +458,6 @@ int fv_job_probe(int argc, char **argv)
                "continuation; on request gradients and AdamW steps."};
     probe_options options = {.greedy = 24, .lr = 1e-3, .adamw = {0.9f, 0.999f, 1e-8f, 0.01f, 1.0f}};
     argp_parse(&argp, argc, argv, 0, NULL, &options);
-    probe p = {.options = &options, .work = {.name = "probe"}};
+    probe p = {.options = &options, .work = {.name = "probe"}, .target.descriptor = -1};
     return finish(&p, run(&p));
 }

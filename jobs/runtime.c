@@ -21,7 +21,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     fv_runtime_options *out = state->input;
     switch (key) {
     case KEY_MODEL:
-        out->model = argument;
+        out->model = fv_parse_path(state, "--model", argument);
         return 0;
     case KEY_KERNELS:
         out->kernels = argument;
@@ -69,6 +69,13 @@ int fv_runtime_finish(fv_runtime *runtime, fv_err err)
     fv_comm_destroy(runtime->world);
     *runtime = (fv_runtime){0};
     return status;
+}
+
+const char *fv_parse_path(struct argp_state *state, const char *option, const char *text)
+{
+    if (!*text)
+        argp_error(state, "%s is empty, expected a path", option);
+    return text;
 }
 
 long fv_parse_integer(struct argp_state *state, const char *option, const char *text, long low, long high)

@@ -29,6 +29,9 @@ fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *options);
  * in a collective. */
 int fv_runtime_finish(fv_runtime *runtime, fv_err err);
 
+/* The text itself; argp_error if it is empty, as an unset variable of a script is. */
+const char *fv_parse_path(struct argp_state *state, const char *option, const char *text);
+
 /* Parse a whole number in [low, high] or a real number; argp_error (which ends the program) names the option.
  */
 long fv_parse_integer(struct argp_state *state, const char *option, const char *text, long low, long high);

@@ -1,4 +1,5 @@
 #include "jobs.h"
+#include "runtime.h"
 
 #include "fovea/json.h"
 #include "fovea/tokenizer.h"
@@ -17,12 +18,12 @@ typedef struct options {
 } options;
 
 static const struct argp_option option_list[] = {
-    {"model", 'm', "DIR", 0, "A Hugging Face folder; its tokenizer.json is read", 0},
-    {"stdin", OPTION_STDIN, NULL, 0, "All of standard input is one text", 0},
-    {"json", OPTION_JSON, NULL, 0, "Print {\"ids\": [...], \"tokens\": [...]} instead of a line of ids", 0},
-    {"plain", OPTION_PLAIN, NULL, 0, "Recognise no added token: treat \"<|im_end|>\" as ordinary text", 0},
-    {"decode", OPTION_DECODE, NULL, 0, "The other way: standard input holds ids, print their text", 0},
-    {"skip-special", OPTION_SKIP, NULL, 0, "With --decode: leave special tokens out", 0},
+    {"model", 'm', "DIR", 0, "a Hugging Face folder; its tokenizer.json is read (required)", 0},
+    {"stdin", OPTION_STDIN, NULL, 0, "all of standard input is one text", 0},
+    {"json", OPTION_JSON, NULL, 0, "print {\"ids\": [...], \"tokens\": [...]} instead of a line of ids", 0},
+    {"plain", OPTION_PLAIN, NULL, 0, "recognise no added token: treat \"<|im_end|>\" as ordinary text", 0},
+    {"decode", OPTION_DECODE, NULL, 0, "the other way: standard input holds ids, print their text", 0},
+    {"skip-special", OPTION_SKIP, NULL, 0, "with --decode: leave special tokens out", 0},
     {NULL, 0, NULL, 0, NULL, 0}};
 
 static error_t parse_option(int key, char *arg, struct argp_state *state)
@@ -30,7 +31,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
     options *o = state->input;
     switch (key) {
     case 'm':
-        o->model = arg;
+        o->model = fv_parse_path(state, "--model", arg);
         return 0;
     case OPTION_STDIN:
         return o->from_stdin = 1, 0;

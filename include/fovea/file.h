@@ -32,7 +32,7 @@ fv_err fv_file_append(fv_file_writer *writer, const void *data, size_t size);
 fv_err fv_file_commit(fv_file_writer *writer);
 void fv_file_abandon(fv_file_writer *writer);
 
-/* 1 if path can be opened for reading and is a regular file, else 0. */
+/* 1 if there is something at path, readable or not, else 0. */
 int fv_file_exists(const char *path);
 
 /* Create a folder (its parent must exist). Not an error if it exists. */

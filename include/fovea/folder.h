@@ -69,6 +69,7 @@ typedef struct fv_folder_write_args {
      * still makes all the calls before it returns the error, so rows may be collective. A failure of rows
      * ends the writing. */
     fv_err (*rows)(void *context, int param, int64_t first, int64_t n, float *out);
+    fv_err (*more)(void *context, const char *path); /* adds files to the folder path; or NULL */
     void *context;
 } fv_folder_write_args;
 

@@ -1,5 +1,6 @@
 #include "fovea/buffer.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -61,7 +62,7 @@ fv_err fv_buffer_read(fv_buffer *buffer, FILE *stream, const char *name, size_t 
         size_t got = fread(buffer->data + buffer->size, 1, STEP, stream);
         buffer->size += got;
         buffer->data[buffer->size] = '\0';
-        FV_CHECK(!ferror(stream), FV_ERR_IO, "cannot read %s", name);
+        FV_CHECK(!ferror(stream), FV_ERR_IO, "cannot read %s: %s", name, strerror(errno));
         FV_CHECK(buffer->size <= max_bytes, FV_ERR_ARGUMENT, "%s is longer than %zu bytes", name, max_bytes);
         if (got == 0)
             return FV_OK;

@@ -28,7 +28,7 @@ static fv_err map_descriptor(const char *path, int descriptor, fv_file_map *out)
 fv_err fv_file_open_map(const char *path, fv_file_map *out)
 {
     *out = (fv_file_map){0};
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused, not waited for */
     FV_CHECK(descriptor >= 0, FV_ERR_IO, "cannot open %s: %s", path, strerror(errno));
     fv_err err = map_descriptor(path, descriptor, out);
     close(descriptor); /* the mapping stays */
@@ -124,8 +124,7 @@ fv_err fv_file_write(const char *path, const void *data, size_t size)
 
 int fv_file_exists(const char *path)
 {
-    struct stat info;
-    return stat(path, &info) == 0 && S_ISREG(info.st_mode) && access(path, R_OK) == 0;
+    return access(path, F_OK) == 0;
 }
 
 fv_err fv_file_make_folder(const char *path)

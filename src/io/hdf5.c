@@ -1,9 +1,14 @@
 #include "io/hdf5_internal.h"
 
+#include <errno.h>
 #include <hdf5.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+enum { REASON_BYTES = 256 };
 
 hid_t fv_hdf5_memory_type(const fv_hdf5 *file, fv_hdf5_type type)
 {
@@ -23,17 +28,21 @@ hid_t fv_hdf5_memory_type(const fv_hdf5 *file, fv_hdf5_type type)
     }
 }
 
+/* The library's text about the system has lines of detail around the system's own reason. */
 static herr_t first_reason(unsigned n, const H5E_error2_t *error, void *out)
 {
+    static const char mark[] = "error message = '";
     (void)n;
-    *(const char **)out = error->desc;
+    const char *system = strstr(error->desc, mark), *text = system ? system + strlen(mark) : error->desc;
+    snprintf(out, REASON_BYTES, "%.*s", (int)strcspn(text, system ? "'\n" : "\n"), text);
     return 1; /* the walk from the innermost call ends here */
 }
 
 const char *fv_hdf5_reason(void)
 {
-    const char *text = "no reason given";
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_reason, &text);
+    static char text[REASON_BYTES];
+    snprintf(text, sizeof text, "no reason given");
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_reason, text);
     return text;
 }
 
@@ -63,16 +72,20 @@ static fv_err wrap(const char *path, hid_t id, fv_hdf5 **out)
     return FV_OK;
 }
 
-static void silence(void)
+static void prepare_library(void)
 {
+    H5dont_atexit(); /* a file that could not be written would be flushed again at exit, and crashes there */
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
 }
 
 fv_err fv_hdf5_open(const char *path, fv_hdf5 **out)
 {
     *out = NULL;
-    silence();
-    FV_CHECK(access(path, R_OK) == 0, FV_ERR_IO, "cannot read %s: no such file, or no permission", path);
+    prepare_library();
+    struct stat info;
+    FV_CHECK(stat(path, &info) == 0 && access(path, R_OK) == 0, FV_ERR_IO, "cannot read %s: %s", path,
+             strerror(errno));
+    FV_CHECK(S_ISREG(info.st_mode), FV_ERR_IO, "%s is not a regular file", path);
     hid_t id = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     FV_CHECK(id >= 0, FV_ERR_FORMAT, "%s is not a readable HDF5 file: %s", path, fv_hdf5_reason());
     return wrap(path, id, out);
@@ -81,7 +94,7 @@ fv_err fv_hdf5_open(const char *path, fv_hdf5 **out)
 fv_err fv_hdf5_create(const char *path, fv_hdf5 **out)
 {
     *out = NULL;
-    silence();
+    prepare_library();
     hid_t id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
     FV_CHECK(id >= 0, FV_ERR_IO, "cannot create %s: %s", path, fv_hdf5_reason());
     return wrap(path, id, out);

@@ -219,6 +219,8 @@ static fv_err write_all(folder_writer *job)
         return job->failed;
     FV_TRY(write_index(job));
     FV_TRY(fv_folder_write_small_files(job->path, job->args));
+    if (job->args->more)
+        FV_TRY(job->args->more(job->args->context, job->path));
     return fv_folder_write_config(job->path, job->args);
 }
 

@@ -135,19 +135,19 @@ static fv_err check_split(const fv_model_shape *shape, int n)
 {
     const fv_text_shape *text = &shape->text;
     FV_CHECK(text->n_heads % n == 0, FV_ERR_ARGUMENT,
-             "tensor: %d does not divide the %d query heads (%d %% %d = %d)", n, text->n_heads, text->n_heads,
-             n, text->n_heads % n);
+             "%d ranks cannot share %d query heads: take a number that divides them", n, text->n_heads);
     FV_CHECK(text->n_kv_heads % n == 0 || n % text->n_kv_heads == 0, FV_ERR_ARGUMENT,
-             "tensor: %d ranks cannot share %d key heads (neither divides the other)", n, text->n_kv_heads);
-    FV_CHECK(text->vocab % n == 0, FV_ERR_ARGUMENT, "tensor: %d does not divide the vocabulary of %d", n,
-             text->vocab);
-    FV_CHECK(text->intermediate >= n, FV_ERR_ARGUMENT, "tensor: %d ranks for an MLP of width %d", n,
-             text->intermediate);
+             "%d ranks cannot share %d key heads: neither number divides the other", n, text->n_kv_heads);
+    FV_CHECK(text->vocab % n == 0, FV_ERR_ARGUMENT,
+             "%d ranks cannot share a vocabulary of %d: take a number that divides it", n, text->vocab);
+    FV_CHECK(text->intermediate >= n, FV_ERR_ARGUMENT, "%d ranks cannot share an MLP of width %d: take fewer",
+             n, text->intermediate);
     const fv_vision_shape *vision = &shape->vision;
     FV_CHECK(vision->depth == 0 || vision->n_heads % n == 0, FV_ERR_ARGUMENT,
-             "tensor: %d does not divide the %d heads of the vision tower", n, vision->n_heads);
+             "%d ranks cannot share the %d heads of the vision tower: take a number that divides them", n,
+             vision->n_heads);
     FV_CHECK(vision->depth == 0 || vision->intermediate >= n, FV_ERR_ARGUMENT,
-             "tensor: %d ranks for a vision MLP of width %d", n, vision->intermediate);
+             "%d ranks cannot share a vision MLP of width %d: take fewer", n, vision->intermediate);
     return FV_OK;
 }
 

@@ -8,6 +8,15 @@ for word in MPI HDF5 jansson libyaml libcurl libjpeg-turbo libpng libwebp utf8pr
 done
 ! grep -q REQUIRED <<<"$text"
 
+# What cannot be printed is no success.
+for words in doctor --help --version; do
+    status=0
+    "$FOVEA" $words 2>/dev/null >/dev/full || status=$?
+    [ "$status" = 1 ] || { echo "status $status of $words on a full device"; exit 1; }
+done
+text=$("$FOVEA" doctor 2>&1 >&-) && { echo "a closed standard output is no failure"; exit 1; }
+grep -q '^fovea: cannot write to standard output' <<<"$text"
+
 status=0
 text=$(ulimit -v 600000 && OMP_NUM_THREADS=4000 "$FOVEA" doctor) || status=$?
 [ "$status" = 1 ] || { echo "status $status without memory for the kernels: $text"; exit 1; }

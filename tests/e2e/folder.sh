@@ -50,10 +50,21 @@ refused "--model and --out are required" "$FOVEA" export
 refused "only as fp32, fp16 or bf16" "$FOVEA" init --shape "$configs/tiny-vl.yaml" --out "$folder/x" --dtype int8
 refused "expected 4 or 5" "$FOVEA" init --shape "$configs/tiny-vl.yaml" --out "$folder/x" --style 3
 refused "unrecognized option" "$FOVEA" export --frobnicate
-[ ! -e "$folder/x" ] || fail "a refused command left a folder"
+# On a full disk (here: no file above 200 KiB) nothing is left that looks whole.
+limited() { (trap '' XFSZ; ulimit -f 200; exec "$@"); }
+refused "model.safetensors: File too large" limited "$FOVEA" init --shape "$configs/tiny-vl.yaml" --out "$folder/full"
+rmdir "$folder/full"
+refused "model.safetensors: File too large" limited "$FOVEA" export --model "$folder/tiny-vl" --out "$folder/full"
+rmdir "$folder/full"
+refused "--out is empty, expected a path" "$FOVEA" init --shape "$configs/tiny-vl.yaml" --out ""
+mkfifo "$folder/pipe"
+refused "pipe is not a regular file" timeout 20 "$FOVEA" init --shape "$folder/pipe" --out "$folder/x"
 cp -r "$folder/tiny-vl" "$folder/cut"
 truncate -s 100000 "$folder/cut/model.safetensors"
 refused "the file has" "$FOVEA" export --model "$folder/cut" --out "$folder/x"
 printf '{"model_type": ' >"$folder/cut/config.json"
 refused "config.json:1" "$FOVEA" export --model "$folder/cut" --out "$folder/x"
+rm "$folder/cut/config.json" && mkdir "$folder/cut/config.json"
+refused "config.json is not a regular file" "$FOVEA" export --model "$folder/cut" --out "$folder/x"
+[ ! -e "$folder/x" ] || fail "a refused command left a folder"
 echo "init and export: well"

@@ -50,6 +50,7 @@ refused 2 "--model DIR is required" generate --prompt a
 refused 2 "unrecognized option" generate --model "$vl" --prompt a --frobnicate
 refused 2 "--temperature is \"hot\"" generate --model "$vl" --prompt a --temperature hot
 refused 2 "unexpected argument \"words\"" generate --model "$vl" --prompt a words
+refused 2 "--model is empty" generate --model "" --prompt a
 refused 1 "/nowhere/config.json" generate --model /nowhere --prompt a
 refused 1 "the prompt is empty" generate --model "$vl" --prompt ""
 refused 1 "cannot open /nowhere.png" generate --model "$vl" --prompt a --image /nowhere.png
@@ -57,6 +58,9 @@ refused 1 "is a text model" generate --model "$folder/tiny-qwen3" --prompt a --i
 head -c 5000 /dev/zero | tr '\0' 'a' >"$folder/long"
 refused 1 "exceed the model's 4096 positions" generate --model "$vl" --prompt - <"$folder/long"
 refused 1 "cannot write to standard output" bash -c '"$0" generate --model "$1" --prompt a >/dev/full' "$FOVEA" "$vl"
+refused 1 "cannot write to standard output" bash -c '"$0" generate --model "$1" --prompt a >&-' "$FOVEA" "$vl"
+refused 1 "cannot read standard input" bash -c '"$0" generate --model "$1" --prompt - <&-' "$FOVEA" "$vl"
+refused 1 "3 ranks cannot share 8 query heads" mpiexec -n 3 "$FOVEA" generate --model "$vl" --prompt a
 refused 1 "cannot open /nowhere.png" mpiexec -n 2 "$FOVEA" generate --model "$vl" --prompt a --image /nowhere.png
 equal "$(grep -c '^fovea: ' "$folder/err")" 1
 
@@ -65,6 +69,8 @@ head -c 700 "$images/rgb.jpg" >"$folder/cut.jpg"
 refused 1 "cut.jpg" generate --model "$vl" --prompt a --image "$folder/cut.jpg"
 : >"$folder/empty.png"
 refused 1 "empty.png" generate --model "$vl" --prompt a --image "$folder/empty.png"
+mkfifo "$folder/pipe"
+refused 1 "pipe is not a regular file" timeout 20 "$FOVEA" generate --model "$vl" --prompt a --image "$folder/pipe"
 refused 1 "$folder" generate --model "$vl" --prompt a --image "$folder"
 
 # A tensor of the wrong shape, a missing one and a file cut short name themselves.

@@ -103,4 +103,6 @@ refused 2 "unrecognized option" --frobnicate
 refused 1 "cannot open /nowhere.jsonl" --out "$out" --jsonl /nowhere.jsonl
 refused 1 "no/such.h5" --out "$folder/no/such.h5" --synthetic glance --rows 1
 "$FOVEA" pack --help | grep -q -- --skip-bad
+(trap '' XFSZ; ulimit -f 100; refused 1 "File too large" --synthetic glance --rows 1000 --out "$folder/large.h5")
+! ls "$folder" | grep -q large || fail "half a file is left"
 echo "pack: well"
