@@ -17,11 +17,12 @@
  *                a label in front ("B", "(b)", "B.", "B) text", "**B**: text") or an upper-case letter
  *                after the last "answer", "option" or "choice", with or without "is" and ":". Two letters
  *                decide; else the texts behind the labels, or the whole texts, must be equal as in exact.
- *   boxed        The content of the last \boxed{...}, nested braces (64 deep) included, in answer and
- *                truth; the whole text if there is none or it is not closed. Simple LaTeX is undone (\frac,
- * \text, \left, \%, ^\circ, spaces, $), then as in number. anls         1 - d / (length of the longer text)
- * if that is above 0.5, else 0; d: Levenshtein distance; both in code points (Biten et al., 2019, equation
- * 1). containment  The truth stands anywhere in the answer (OCRBench, Liu et al., 2024).
+ *   boxed        The content of the last \boxed{...} in answer and truth, with braces in it up to 64
+ *                deep; the whole text if there is none or it is not closed. Simple LaTeX is undone
+ *                (\frac, \text, \left, \%, ^\circ, spaces, $), then as in number.
+ *   anls         1 - d / (length of the longer text) if that is above 0.5, else 0; d: Levenshtein
+ *                distance; both in code points (Biten et al., 2019, equation 1).
+ *   containment  The truth stands anywhere in the answer (OCRBench, Liu et al., 2024).
  *
  * A number is, after exact's trimming: a sign, a currency sign, digits with or without thousands separators
  * ("1,234", groups of three), ".", digits, "e" with an exponent; or two of them as a fraction "3/4" (its
