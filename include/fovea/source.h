@@ -1,0 +1,28 @@
+/* Where prompts come from: rows of a data set become groups, and views of their images. Local. */
+#ifndef FOVEA_SOURCE_H
+#define FOVEA_SOURCE_H
+
+#include "fovea/dataset.h"
+#include "fovea/trajectory.h"
+
+/* What a prompt shows first. */
+typedef enum fv_first_view { FV_FIRST_SMALL, FV_FIRST_LARGE } fv_first_view;
+
+typedef struct fv_source {
+    const fv_dataset *dataset;     /* borrowed, as are the next three */
+    const fv_processor *processor; /* not looked at for rows without images */
+    const fv_prompts *prompts;
+    const fv_chat *chat;
+    fv_view_settings views;
+    fv_first_view first;
+} fv_source;
+
+/* Read row number row and make its prompt, with n_answers empty answers. *read is the row itself, for whoever
+ * judges the answers. FV_ERR_UNSUPPORTED: a row of several images. On failure both are {0}. */
+fv_err fv_source_group(const fv_source *source, int64_t place, uint64_t row, int n_answers, fv_group *group,
+                       fv_row *read);
+
+/* An fv_view_of whose context is an fv_source. */
+fv_err fv_source_view(void *source, const fv_group *group, int is_large, fv_view *view);
+
+#endif
