@@ -62,6 +62,9 @@ fv_err fv_comm_broadcast(fv_comm *comm, void *data, size_t bytes, int root);
 fv_err fv_comm_all_reduce_f32(fv_comm *comm, float *data, size_t n);
 fv_err fv_comm_all_reduce_f64(fv_comm *comm, double *data, size_t n);
 
+/* *value = the largest of all ranks. */
+fv_err fv_comm_all_reduce_max(fv_comm *comm, double *value);
+
 /* Every rank passes its own outcome and all return the worst (the lowest code; the lowest rank among equals),
  * with the sentence of the rank that had it, prefixed by its number on the others, and the scope set
  * (error.h). Ends every stage that can fail on one rank. */

@@ -30,6 +30,12 @@ fv_comm *fv_model_tensor(const fv_model *model);
 fv_err fv_model_alloc_weights(fv_model *model, fv_weights *weights);
 void fv_model_free_weights(fv_model *model, fv_weights *weights);
 
+/* A copy of the model's weights into such a buffer. Local. */
+fv_err fv_model_copy_weights(fv_model *model, fv_weights *to);
+
+/* The passes that follow use *with; what they used before is in *with now. Local. */
+void fv_model_swap_weights(fv_model *model, fv_weights *with);
+
 /* After the backward passes of a step: add up the gradients of which every rank holds a part (query and key
  * norms) and of parameters that several ranks hold (shared key heads). */
 fv_err fv_model_reduce_grads(fv_model *model, fv_weights *grads);

@@ -104,6 +104,16 @@ fv_err fv_comm_all_reduce_f64(fv_comm *comm, double *data, size_t n)
     return FV_OK;
 }
 
+fv_err fv_comm_all_reduce_max(fv_comm *comm, double *value)
+{
+    FV_TRY(stage(comm, (size_t)comm->size * sizeof *value));
+    double *all = comm->staging;
+    FV_TRY(comm->table->all_gather(comm, value, sizeof *value, all));
+    for (int rank = 0; rank < comm->size; rank++)
+        *value = all[rank] > *value ? all[rank] : *value;
+    return FV_OK;
+}
+
 static int worst_of(const int32_t *codes, int n)
 {
     int worst = 0;

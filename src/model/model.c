@@ -72,6 +72,20 @@ void fv_model_free_weights(fv_model *model, fv_weights *weights)
     fv_weights_fini(weights);
 }
 
+fv_err fv_model_copy_weights(fv_model *model, fv_weights *to)
+{
+    int64_t n = model->layout.n_elements;
+    return fv_copy(model->backend, &(fv_copy_args){.in = fv_tensor_2d(model->weights.flat.data, FV_F32, 1, n),
+                                                   .out = fv_tensor_2d(to->flat.data, FV_F32, 1, n)});
+}
+
+void fv_model_swap_weights(fv_model *model, fv_weights *with)
+{
+    fv_weights before = model->weights;
+    model->weights = *with;
+    *with = before;
+}
+
 static fv_err join_replicas(fv_model *model)
 {
     int ranks = model->tensor->size, kv_heads = model->shape.text.n_kv_heads;

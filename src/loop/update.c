@@ -1,0 +1,264 @@
+#include "fovea/update.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+fv_err fv_updater_init(fv_updater *u)
+{
+    FV_TRY(fv_loss_check(&u->settings.loss));
+    FV_CHECK(u->settings.micro_tokens > 0, FV_ERR_ARGUMENT, "micro_tokens is %lld, expected 1 or more",
+             (long long)u->settings.micro_tokens);
+    FV_CHECK(u->reference || !fv_loss_needs_reference(&u->settings.loss), FV_ERR_ARGUMENT,
+             "the loss has a KL term but there is no reference policy");
+    return fv_model_alloc_weights(u->optimizer->model, &u->grads);
+}
+
+void fv_updater_fini(fv_updater *u)
+{
+    if (u->grads.flat.data)
+        fv_model_free_weights(u->optimizer->model, &u->grads);
+}
+
+/* Sharing out. */
+
+/* Cut a group into trees of at most micro_tokens, of one answer at least; returns how many. */
+static int cut(const fv_group *group, int64_t micro_tokens, fv_tree *trees)
+{
+    int n = 0;
+    for (int first = 0; first < group->n_answers; first += trees[n++].n) {
+        trees[n] = (fv_tree){group, first, 1};
+        while (first + trees[n].n < group->n_answers) {
+            trees[n].n++;
+            if (fv_tree_tokens(&trees[n]) > micro_tokens) {
+                trees[n].n--;
+                break;
+            }
+        }
+    }
+    return n;
+}
+
+static int least(const int64_t *loads, int n)
+{
+    int best = 0;
+    for (int i = 1; i < n; i++)
+        if (loads[i] < loads[best])
+            best = i;
+    return best;
+}
+
+/* The largest tree left goes to the rank with the least; among equals the first. */
+int fv_update_share(const fv_group *groups, int n, int64_t micro_tokens, int rank, int n_ranks,
+                    fv_tree *trees, int64_t *scratch)
+{
+    int n_trees = 0, n_own = 0;
+    int64_t *loads = scratch, *tokens = scratch + n_ranks;
+    for (int g = 0; g < n; g++)
+        n_trees += cut(&groups[g], micro_tokens, trees + n_trees);
+    for (int i = 0; i < n_trees; i++)
+        tokens[i] = fv_tree_tokens(&trees[i]);
+    memset(loads, 0, (size_t)n_ranks * sizeof *loads);
+    for (int given = 0; given < n_trees; given++) {
+        int largest = 0;
+        for (int i = 1; i < n_trees; i++)
+            if (tokens[i] > tokens[largest])
+                largest = i;
+        int to = least(loads, n_ranks);
+        loads[to] += tokens[largest];
+        tokens[largest] = to == rank ? -1 : -2;
+    }
+    for (int i = 0; i < n_trees; i++)
+        if (tokens[i] == -1)
+            trees[n_own++] = trees[i];
+    return n_own;
+}
+
+/* One micro-batch. */
+
+/* Host arrays over its drawn tokens (N) and answers (S). */
+typedef struct micro {
+    fv_packed packed;
+    float *now, *then, *reference, *entropy, *logprob_grad, *entropy_grad; /* (N) */
+    uint8_t *mask;                                                         /* (N) */
+    double *advantages;                                                    /* (S) */
+    int64_t *starts;                                                       /* (S + 1) */
+    int64_t n_sequences;
+} micro;
+
+static void micro_fini(micro *m)
+{
+    void *const arrays[] = {m->now,          m->then, m->reference,  m->entropy, m->logprob_grad,
+                            m->entropy_grad, m->mask, m->advantages, m->starts};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        free(arrays[i]);
+    fv_packed_fini(&m->packed);
+}
+
+static fv_err allocate(micro *m, const fv_tree *trees, int n_trees)
+{
+    size_t n = (size_t)m->packed.n_logprobs + 1, answers = 1;
+    for (int i = 0; i < n_trees; i++)
+        answers += (size_t)trees[i].n;
+    float **const floats[] = {&m->now,     &m->then,         &m->reference,
+                              &m->entropy, &m->logprob_grad, &m->entropy_grad};
+    int is_there = 1;
+    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
+        is_there &= (*floats[i] = malloc(n * sizeof(float))) != NULL;
+    m->mask = malloc(n);
+    m->advantages = malloc(answers * sizeof *m->advantages);
+    m->starts = malloc(answers * sizeof *m->starts);
+    is_there &= m->mask && m->advantages && m->starts;
+    FV_CHECK(is_there, FV_ERR_MEMORY, "cannot allocate a micro-batch of %zu drawn tokens", n);
+    memset(m->mask, 1, n);
+    return FV_OK;
+}
+
+/* What the rollout left of each answer, in the order of the packed log-probs. */
+static void collect(micro *m, const fv_tree *trees, int n_trees)
+{
+    int64_t at = 0;
+    for (int i = 0; i < n_trees; i++)
+        for (int a = trees[i].first; a < trees[i].first + trees[i].n; a++) {
+            const fv_answer *answer = &trees[i].group->answers[a];
+            m->advantages[m->n_sequences] = answer->advantage;
+            m->starts[m->n_sequences++] = at;
+            for (size_t t = 0; t < answer->ids.n; t++)
+                if (answer->is_drawn[t])
+                    m->then[at++] = answer->logprobs[t];
+        }
+    m->starts[m->n_sequences] = at;
+}
+
+static fv_err ask_reference(fv_updater *u, micro *m)
+{
+    fv_model *model = u->optimizer->model;
+    if (!fv_loss_needs_reference(&u->settings.loss))
+        return FV_OK;
+    fv_model_swap_weights(model, u->reference);
+    fv_err err = fv_policy_forward(u->policy, &m->packed, FV_SAVE_NONE, m->reference, NULL);
+    fv_model_swap_weights(model, u->reference);
+    return err;
+}
+
+/* Forward, loss, backward; the mini-batch's counts are in stats. */
+static fv_err compute(fv_updater *u, micro *m, fv_update_stats *stats)
+{
+    const fv_loss_settings *loss = &u->settings.loss;
+    int has_entropy = loss->entropy_weight > 0;
+    fv_loss_sums sums;
+    FV_TRY(ask_reference(u, m));
+    FV_TRY(fv_policy_forward(u->policy, &m->packed, u->settings.save, m->now, m->entropy));
+    fv_loss_args args = {.new_logprob = m->now,
+                         .old_logprob = m->then,
+                         .ref_logprob = fv_loss_needs_reference(loss) ? m->reference : NULL,
+                         .entropy = has_entropy ? m->entropy : NULL,
+                         .mask = m->mask,
+                         .advantages = m->advantages,
+                         .starts = m->starts,
+                         .n_sequences = m->n_sequences,
+                         .all_sequences = stats->n_sequences,
+                         .all_tokens = stats->n_tokens,
+                         .logprob_grad = m->logprob_grad,
+                         .entropy_grad = has_entropy ? m->entropy_grad : NULL};
+    FV_TRY(fv_loss_compute(loss, &args, &sums));
+    fv_loss_sums_add(&stats->sums, &sums);
+    stats->computed_tokens += m->packed.run.n;
+    return fv_policy_backward(u->policy, m->logprob_grad, args.entropy_grad, &u->grads);
+}
+
+static fv_err run_micro(fv_updater *u, const fv_tree *trees, int n_trees, fv_update_stats *stats)
+{
+    micro m = {0};
+    fv_err err = FV_OK;
+    FV_TRY_DONE(fv_packed_init(&m.packed, fv_model_shape_of(u->optimizer->model), trees, n_trees, u->view,
+                               u->view_context));
+    FV_TRY_DONE(allocate(&m, trees, n_trees));
+    collect(&m, trees, n_trees);
+    FV_TRY_DONE(compute(u, &m, stats));
+done:
+    micro_fini(&m);
+    return err;
+}
+
+static fv_err run_own(fv_updater *u, const fv_tree *trees, int n_trees, fv_update_stats *stats)
+{
+    for (int first = 0, n; first < n_trees; first += n) {
+        int64_t tokens = fv_tree_tokens(&trees[first]);
+        for (n = 1; first + n < n_trees; n++) {
+            tokens += fv_tree_tokens(&trees[first + n]);
+            if (tokens > u->settings.micro_tokens)
+                break;
+        }
+        FV_TRY(run_micro(u, trees + first, n, stats));
+    }
+    return FV_OK;
+}
+
+/* The mini-batch. */
+
+static fv_err run_shared(fv_updater *u, const fv_group *groups, int n, fv_update_stats *stats)
+{
+    const fv_comm *data = u->optimizer->data;
+    size_t answers = (size_t)stats->n_sequences;
+    fv_tree *trees = malloc((answers + 1) * sizeof *trees);
+    int64_t *scratch = malloc((answers + (size_t)data->size) * sizeof *scratch);
+    fv_err err = FV_OK;
+    FV_CHECK_DONE(trees && scratch, FV_ERR_MEMORY, "cannot allocate the sharing out of %zu answers", answers);
+    int n_trees =
+        fv_update_share(groups, n, u->settings.micro_tokens, data->rank, data->size, trees, scratch);
+    FV_TRY_DONE(run_own(u, trees, n_trees, stats));
+done:
+    free(trees);
+    free(scratch);
+    return err;
+}
+
+static void count(const fv_group *groups, int n, fv_update_stats *stats)
+{
+    for (int g = 0; g < n; g++) {
+        const fv_tree whole = {&groups[g], 0, groups[g].n_answers};
+        stats->n_sequences += groups[g].n_answers;
+        stats->n_tokens += fv_tree_drawn(&whole);
+    }
+}
+
+/* The sums of all data ranks. */
+static fv_err join(fv_comm *data, fv_update_stats *stats)
+{
+    fv_loss_sums *s = &stats->sums;
+    enum { N = 8 };
+    double sums[N] = {s->policy,
+                      s->kl,
+                      s->entropy,
+                      s->ratio,
+                      s->approx_kl,
+                      (double)s->n_tokens,
+                      (double)s->n_clipped,
+                      (double)stats->computed_tokens};
+    FV_TRY(fv_comm_all_reduce_f64(data, sums, N));
+    s->policy = sums[0], s->kl = sums[1], s->entropy = sums[2], s->ratio = sums[3], s->approx_kl = sums[4];
+    s->n_tokens = (int64_t)sums[5];
+    s->n_clipped = (int64_t)sums[6];
+    stats->computed_tokens = (int64_t)sums[7];
+    return fv_comm_all_reduce_max(data, &s->max_logprob_diff);
+}
+
+static fv_err step(fv_updater *u, const fv_group *groups, int n, double rate, fv_update_stats *stats)
+{
+    fv_optimizer *optimizer = u->optimizer;
+    FV_TRY(fv_fill(fv_model_backend(optimizer->model), &(fv_fill_args){.x = u->grads.flat}));
+    FV_TRY(fv_comm_agree(optimizer->data, run_shared(u, groups, n, stats)));
+    FV_TRY(join(optimizer->data, stats));
+    stats->loss = fv_loss_value(&u->settings.loss, &stats->sums);
+    return fv_optimizer_step(optimizer, &u->grads, (float)rate, &stats->norm);
+}
+
+fv_err fv_update(fv_updater *u, const fv_group *groups, int n, double rate, fv_update_stats *stats)
+{
+    *stats = (fv_update_stats){0};
+    count(groups, n, stats);
+    fv_err err = step(u, groups, n, rate, stats);
+    stats->is_skipped = err == FV_ERR_NUMERIC;
+    return stats->is_skipped ? FV_OK : err;
+}

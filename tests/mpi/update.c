@@ -1,0 +1,172 @@
+/* An update is the same, but for the rounding of sums, with any micro-batches and any number of data ranks;
+ * on fresh answers the log-probs are the rollout's bits; a rate of 0 moves nothing. */
+#include "rollout_case.h"
+
+#include "fovea/update.h"
+
+#include <math.h>
+
+static fv_comm *data;
+static float *before; /* the weights, (n_elements) */
+
+static int setup(void **state)
+{
+    if (rollout_setup(state) != 0)
+        return -1;
+    w.is_scripted = 1;
+    if (roll(settings_of(12, 2048, 200), NULL) != FV_OK)
+        return -1;
+    for (int g = 0; g < GROUPS; g++)
+        for (int i = 0; i < ANSWERS; i++)
+            w.groups[g].answers[i].advantage = sin(1 + 5 * g + i);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    forget();
+    free(before);
+    return rollout_teardown(state);
+}
+
+typedef struct outcome {
+    fv_update_stats stats;
+    float *weights; /* owned */
+} outcome;
+
+static outcome update(fv_comm *ranks, int64_t micro_tokens, double rate)
+{
+    outcome out;
+    fv_model *model;
+    fv_policy *policy;
+    fv_optimizer optimizer;
+    fv_weights reference;
+    const fv_policy_settings how = {.temperature = 0.9f, .excluded = excluded, .n_excluded = 5};
+    const fv_optimizer_settings adamw = {0.9f, 0.999f, 1e-3f, 0.01f, 1.0f};
+    assert_ok(fv_model_open(w.backend, case_self, temp_path("tiny-vl"), &model));
+    assert_ok(fv_policy_create(model, &how, &policy));
+    assert_ok(fv_optimizer_init(&optimizer, model, ranks, &adamw));
+    assert_ok(fv_model_alloc_weights(model, &reference));
+    assert_ok(fv_model_copy_weights(model, &reference));
+    fv_updater updater = {
+        .settings = {.loss = FV_LOSS_DEFAULT, .micro_tokens = micro_tokens, .save = FV_SAVE_INPUTS},
+        .policy = policy,
+        .optimizer = &optimizer,
+        .reference = &reference,
+        .view = give_view};
+    assert_ok(fv_updater_init(&updater));
+    assert_ok(fv_update(&updater, w.groups, GROUPS, rate, &out.stats));
+    size_t n = (size_t)fv_model_layout(model)->n_elements;
+    out.weights = malloc(n * sizeof *out.weights);
+    assert_ok(fv_download(w.backend, fv_model_weights(model)->flat, out.weights));
+    if (!before) {
+        before = malloc(n * sizeof *before);
+        assert_ok(fv_download(w.backend, reference.flat, before));
+    }
+    fv_updater_fini(&updater);
+    fv_model_free_weights(model, &reference);
+    fv_optimizer_fini(&optimizer);
+    fv_policy_destroy(policy);
+    fv_model_destroy(model);
+    return out;
+}
+
+static void check_close(const float *a, const float *b)
+{
+    double difference = 0, moved = 0;
+    for (int64_t i = 0; i < fv_model_layout(w.model)->n_elements; i++) {
+        difference += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+        moved += ((double)a[i] - before[i]) * ((double)a[i] - before[i]);
+    }
+    assert_true(moved > 0);
+    if (sqrt(difference / moved) > 1e-4)
+        fail_msg("the ways that the weights moved differ by %g", sqrt(difference / moved));
+}
+
+static void test_micro_batches_and_ranks(void **state)
+{
+    (void)state;
+    const int64_t micro[] = {1 << 20, 300, 1};
+    outcome one = update(case_self, 1 << 20, 1e-3);
+    assert_true(one.stats.sums.max_logprob_diff == 0);
+    assert_int_equal(one.stats.n_sequences, GROUPS * ANSWERS);
+    assert_int_equal(one.stats.sums.n_tokens, one.stats.n_tokens);
+    assert_true(one.stats.norm > 0 && one.stats.sums.kl == 0);
+    for (int i = 0; i < 3; i++) {
+        outcome other = update(data, micro[i], 1e-3);
+        assert_true(other.stats.sums.max_logprob_diff == 0);
+        assert_true(fabs(other.stats.loss - one.stats.loss) <= 1e-6 * fabs(one.stats.loss));
+        assert_true(fabs(other.stats.norm - one.stats.norm) <= 1e-5 * one.stats.norm);
+        assert_int_equal(other.stats.n_tokens, one.stats.n_tokens);
+        assert_int_equal(other.stats.sums.n_tokens, one.stats.n_tokens);
+        assert_true(i > 0 || data->size > 1 || other.stats.computed_tokens == one.stats.computed_tokens);
+        check_close(one.weights, other.weights);
+        free(other.weights);
+    }
+    free(one.weights);
+}
+
+static void test_a_rate_of_zero(void **state)
+{
+    (void)state;
+    outcome out = update(data, 500, 0);
+    assert_memory_equal(out.weights, before, (size_t)fv_model_layout(w.model)->n_elements * sizeof *before);
+    free(out.weights);
+}
+
+static void test_not_finite(void **state)
+{
+    (void)state;
+    double kept = w.groups[1].answers[2].advantage;
+    w.groups[1].answers[2].advantage = NAN;
+    outcome out = update(data, 500, 1e-3);
+    assert_int_equal(out.stats.is_skipped, 1);
+    assert_memory_equal(out.weights, before, (size_t)fv_model_layout(w.model)->n_elements * sizeof *before);
+    free(out.weights);
+    w.groups[1].answers[2].advantage = kept;
+}
+
+/* Every answer is in exactly one tree of one rank, and the ranks' loads differ by at most a tree. */
+static void test_sharing_out(void **state)
+{
+    (void)state;
+    enum { RANKS = 3 };
+    const int64_t micro[] = {1, 400, 1 << 20};
+    for (int m = 0; m < 3; m++) {
+        int seen[GROUPS][ANSWERS] = {{0}};
+        int64_t loads[RANKS] = {0}, largest = 0, scratch[GROUPS * ANSWERS + RANKS];
+        for (int rank = 0; rank < RANKS; rank++) {
+            fv_tree trees[GROUPS * ANSWERS];
+            int n = fv_update_share(w.groups, GROUPS, micro[m], rank, RANKS, trees, scratch);
+            for (int i = 0; i < n; i++) {
+                int64_t tokens = fv_tree_tokens(&trees[i]);
+                assert_true(trees[i].n == 1 || tokens <= micro[m]);
+                loads[rank] += tokens;
+                largest = tokens > largest ? tokens : largest;
+                for (int a = trees[i].first; a < trees[i].first + trees[i].n; a++)
+                    seen[trees[i].group - w.groups][a]++;
+            }
+        }
+        for (int g = 0; g < GROUPS; g++)
+            for (int a = 0; a < ANSWERS; a++)
+                assert_int_equal(seen[g][a], 1);
+        for (int i = 0; i < RANKS; i++)
+            for (int j = 0; j < RANKS; j++)
+                assert_true(loads[i] - loads[j] <= largest);
+    }
+}
+
+int main(void)
+{
+    if (fv_comm_world(&data) != FV_OK)
+        return 1;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_micro_batches_and_ranks),
+        cmocka_unit_test(test_a_rate_of_zero),
+        cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_sharing_out),
+    };
+    int failed = cmocka_run_group_tests(tests, setup, teardown);
+    fv_comm_destroy(data);
+    return failed;
+}
