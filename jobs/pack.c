@@ -15,21 +15,24 @@
 typedef struct pack_options {
     const char *jsonl, *out, *synthetic;
     fv_row_fields fields;
-    int skip_bad;
+    int skip_bad, has_json_option, has_synthetic_option;
     long rows, seed;
 } pack_options;
 
 enum {
-    KEY_JSONL = 256,
+    KEY_OUT = 256,
+    KEY_JSONL, /* its options follow */
     KEY_IMAGES,
-    KEY_OUT,
     KEY_SKIP,
     KEY_LIMIT,
     KEY_QUESTION,
     KEY_QUESTION_FIELD,
-    KEY_ANSWER
+    KEY_ANSWER,
+    KEY_SYNTHETIC, /* its options follow */
+    KEY_ROWS,
+    KEY_SEED,
+    KEY_END
 };
-enum { KEY_SYNTHETIC = 512, KEY_ROWS, KEY_SEED };
 
 static const struct argp_option options[] = {
     {"out", KEY_OUT, "PACK.h5", 0, "the file to write; an older one is replaced when all is well (required)",
@@ -59,6 +62,8 @@ static error_t check_options(struct argp_state *state, const pack_options *o)
         argp_error(state, "give --jsonl FILE or --synthetic NAME");
     if (o->synthetic && strcmp(o->synthetic, "glance") != 0)
         argp_error(state, "there is no synthetic set \"%s\"; glance", o->synthetic);
+    if ((o->synthetic && o->has_json_option) || (o->jsonl && o->has_synthetic_option))
+        argp_error(state, "--rows and --seed go with --synthetic, all but --out with --jsonl");
     if (o->synthetic && o->rows == 0)
         argp_error(state, "--synthetic needs --rows N");
     if (o->fields.question && o->fields.question_name)
@@ -69,6 +74,8 @@ static error_t check_options(struct argp_state *state, const pack_options *o)
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     pack_options *o = state->input;
+    o->has_json_option |= key > KEY_JSONL && key < KEY_SYNTHETIC;
+    o->has_synthetic_option |= key > KEY_SYNTHETIC && key < KEY_END;
     switch (key) {
     case KEY_JSONL:
         return o->jsonl = text, 0;

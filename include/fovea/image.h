@@ -34,7 +34,7 @@ void fv_image_fini(fv_image *image); /* back to {0} */
 fv_err fv_image_load(const char *path, fv_image *out);
 fv_err fv_image_decode(const void *data, size_t size, const char *name, int64_t max_pixels, fv_image *out);
 
-/* Append the image as a PNG file. */
+/* Append the image as a PNG file, packed fast rather than small. */
 fv_err fv_image_encode_png(const fv_image *image, fv_buffer *out);
 
 /* Values: Pillow's numbers for the filters, as resample in preprocessor_config.json. */

@@ -1,15 +1,15 @@
 #include "fovea/glance.h"
 #include "fovea/rng.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum {
     SIDE = 56,
-    GRAIN = 2,        /* pixels of a grain's edge: it stays when the image is halved */
+    GRAIN = 2, /* pixels of a grain's edge: it stays when the image is halved */
+    GRAINS = SIDE / GRAIN,
     GRAIN_DEPTH = 24, /* levels of brightness, to both sides */
-    SLOPE_DEPTH = 20, /* levels at the ends of the slope */
+    SLOPE_DEPTH = 10, /* levels from the middle to an edge, in each direction */
     COLUMNS = 5,      /* dots of a digit */
     LINES = 7,
     SMALL_CELL = 14,
@@ -39,7 +39,7 @@ typedef struct look {
     int digit, is_small;
     int x, y; /* of the upper left dot */
     int ink[3], ground[3];
-    float slope_x, slope_y; /* levels from the middle to an edge */
+    float slope_x, slope_y;
 } look;
 
 /* A whole number in [low, high]. */
@@ -67,8 +67,8 @@ static look draw_look(uint64_t seed, uint64_t number)
         l.ink[c] = draw(&l, 0, 80);
         l.ground[c] = draw(&l, 170, 230);
     }
-    l.slope_x = (float)draw(&l, -SLOPE_DEPTH / 2, SLOPE_DEPTH / 2);
-    l.slope_y = (float)draw(&l, -SLOPE_DEPTH / 2, SLOPE_DEPTH / 2);
+    l.slope_x = (float)draw(&l, -SLOPE_DEPTH, SLOPE_DEPTH);
+    l.slope_y = (float)draw(&l, -SLOPE_DEPTH, SLOPE_DEPTH);
     return l;
 }
 
@@ -100,17 +100,18 @@ static float ink_of_pixel(const look *l, int x, int y)
     return ink_at(l->digit, column, line);
 }
 
-static float grain_of_pixel(uint64_t seed, uint64_t number, int x, int y)
+static void draw_grain(uint64_t seed, uint64_t number, float grain[GRAINS * GRAINS])
 {
-    uint32_t index = (uint32_t)(y / GRAIN * (SIDE / GRAIN) + x / GRAIN);
-    return (2 * fv_rng_uniform(key_of(seed, DRAW_GRAIN, number), index) - 1) * GRAIN_DEPTH;
+    fv_rng_key key = key_of(seed, DRAW_GRAIN, number);
+    for (uint32_t i = 0; i < GRAINS * GRAINS; i++)
+        grain[i] = (2 * fv_rng_uniform(key, i) - 1) * GRAIN_DEPTH;
 }
 
-static void paint(uint64_t seed, uint64_t number, const look *l, uint8_t *rgb)
+static void paint(const look *l, const float *grain, uint8_t *rgb)
 {
     for (int y = 0; y < SIDE; y++)
         for (int x = 0; x < SIDE; x++) {
-            float ink = ink_of_pixel(l, x, y), light = grain_of_pixel(seed, number, x, y);
+            float ink = ink_of_pixel(l, x, y), light = grain[y / GRAIN * GRAINS + x / GRAIN];
             light += l->slope_x * (float)(2 * x - SIDE) / SIDE + l->slope_y * (float)(2 * y - SIDE) / SIDE;
             for (int c = 0; c < 3; c++) {
                 float level = (float)l->ground[c] + light + ink * (float)(l->ink[c] - l->ground[c]);
@@ -121,9 +122,11 @@ static void paint(uint64_t seed, uint64_t number, const look *l, uint8_t *rgb)
 
 static fv_err draw_image(uint64_t seed, uint64_t number, const look *l, fv_row_image *out)
 {
+    float grain[GRAINS * GRAINS];
     uint8_t rgb[SIDE * SIDE * 3];
     const fv_image image = {.rgb = rgb, .width = SIDE, .height = SIDE};
-    paint(seed, number, l, rgb);
+    draw_grain(seed, number, grain);
+    paint(l, grain, rgb);
     out->width = out->height = SIDE;
     return fv_image_encode_png(&image, &out->file);
 }

@@ -97,6 +97,8 @@ refused 2 "--out PACK.h5 is required" --jsonl -
 refused 2 "give --jsonl FILE or --synthetic NAME" --out "$out"
 refused 2 "give --jsonl FILE or --synthetic NAME" --out "$out" --jsonl - --synthetic glance --rows 1
 refused 2 'there is no synthetic set "prunt"' --out "$out" --synthetic prunt --rows 1
+refused 2 "go with --synthetic" --out "$out" --synthetic glance --rows 1 --skip-bad
+refused 2 "go with --synthetic" --out "$out" --jsonl - --seed 1
 refused 2 "needs --rows N" --out "$out" --synthetic glance
 refused 2 '--limit is "0"' --out "$out" --jsonl - --limit 0
 refused 2 "unrecognized option" --frobnicate
