@@ -47,7 +47,6 @@ V_INLINE void pack_turned(float *to, operand x, int64_t k)
     int64_t s = 0;
     for (; s + 4 <= k; s += 4) {
         vn out[4];
-        prefetch_lines(x, MR, s, k);
         load_steps(x.at + s, x.line, out);
         for (int r = 0; r < 4; r++)
             n_store(to + (s + r) * MR, out[r]);
@@ -55,15 +54,10 @@ V_INLINE void pack_turned(float *to, operand x, int64_t k)
     pack_lines(to + s * MR, MR, operand_from(x, 0, s), MR, k - s);
 }
 
-/* The lines beside these are the next to be packed. */
 V_INLINE void pack_copied(float *to, int width, operand x, int64_t k)
 {
-    for (int64_t s = 0; s < k; s++) {
-        const float *step = x.at + s * x.step;
-        for (int i = 0; i < width; i += V_LANES)
-            __builtin_prefetch(step + width + i, 0, 2);
-        memcpy(to + s * width, step, (size_t)width * sizeof(float));
-    }
+    for (int64_t s = 0; s < k; s++)
+        memcpy(to + s * width, x.at + s * x.step, (size_t)width * sizeof(float));
 }
 
 /* k steps of MR lines or of NR: to[step * width + line]. lines may be read; the others are left as they are.
@@ -116,14 +110,6 @@ static void tile_edge(const tile *t, int64_t m, int64_t n)
         memcpy(t->c + i * t->c_row, c + i * NR, (size_t)n * sizeof(float));
 }
 
-/* What the next tile reads of c: too short a piece of each row for the processor's own prefetching. */
-static void prefetch_rows(const float *c, int64_t m, int64_t c_row)
-{
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < NR + V_LANES; j += V_LANES)
-            __builtin_prefetch(c + i * c_row + j, 1, 2);
-}
-
 /* A whole tile by strips. */
 static void tile_by_strips(tile t, int64_t m)
 {
@@ -154,7 +140,6 @@ static void panel(const product *p, const float *a, int64_t j, tile t)
         int64_t i = part_start(p->m, parts, part), m = part_start(p->m, parts, part + 1) - i;
         t.a = a + part * MR * t.k;
         t.c = p->c + i * p->c_row + j;
-        prefetch_rows(t.c + m * t.c_row, m, t.c_row);
         if (n < NR)
             tile_edge(&t, m, n);
         else if (by_strips && part == 0)

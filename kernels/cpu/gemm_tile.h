@@ -63,16 +63,6 @@ V_INLINE void load_steps(const float *p, int64_t line, vn out[4])
 #endif
 }
 
-/* Before steps [s, s + 4): fetches what VN lines are read for FAR steps later, or the next lines at their
- * beginning; a quarter of the lines each time, since four times make a cache line of each. */
-V_INLINE void prefetch_lines(operand x, int64_t next, int64_t s, int64_t end)
-{
-    enum { FAR = 128 };
-    const float *ahead = x.at + (s + FAR < end ? s + FAR : s + FAR - end + next * x.line);
-    for (int i = 0; i < VN / 4; i++)
-        __builtin_prefetch(ahead + (s / 4 % 4 * (VN / 4) + i) * x.line);
-}
-
 /* One step of VN lines. */
 V_INLINE vn load_step(const float *p, int64_t line)
 {
@@ -140,6 +130,18 @@ V_INLINE void tile_run(const tile *t, int m)
     tile_finish(t, m, NRV, acc);
 }
 
+/* Before steps [k, k + 4): fetches what is read of the columns FAR steps later, or of the next strip at its
+ * beginning; a quarter of the columns each time, since four times use up a cache line of each. Rows so long
+ * and so far apart are more than the processor's own prefetching can follow. */
+V_INLINE void strip_prefetch(const tile *t, int64_t k)
+{
+    enum { FAR = 128 };
+    operand x = t->columns;
+    const float *ahead = x.at + (k + FAR < t->k ? k + FAR : k + FAR - t->k + VN * x.line);
+    for (int i = 0; i < VN / 4; i++)
+        __builtin_prefetch(ahead + (k / 4 % 4 * (VN / 4) + i) * x.line);
+}
+
 V_INLINE void strip_step(const tile *t, int m, int64_t k, vn x, vn acc[][NRV])
 {
     if (t->b)
@@ -153,7 +155,7 @@ V_INLINE void strip_run(const tile *t, int m)
     int64_t k = 0;
     tile_start(t, m, 1, acc);
     for (; k + 4 <= t->k; k += 4) {
-        prefetch_lines(t->columns, VN, k, t->k);
+        strip_prefetch(t, k);
         load_steps(t->columns.at + k, t->columns.line, x);
 #pragma GCC unroll 4
         for (int s = 0; s < 4; s++)
