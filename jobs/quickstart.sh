@@ -32,8 +32,10 @@ fovea=build/release/fovea
 model=build/quickstart/model
 say "a tiny model with random weights, and its first words"
 mkdir -p build/quickstart
-[ -e $model/model.safetensors ] ||
+[ -e $model/config.json ] || { # written last: without it the folder is what an interrupted run left
+    rm -rf $model
     run $fovea init --shape configs/model/tiny-vl.yaml --out $model --seed 1
+}
 run $fovea generate --model $model --image tests/data/golden/images/two_col_40902.png --prompt "Which bar is higher?" \
     --max-tokens 32
 

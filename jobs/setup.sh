@@ -66,15 +66,6 @@ missing() {
     done
 }
 
-# The runtime of the sanitizers carries the version of the default clang in its name.
-real_package() {
-    if [ "$1" = libclang-rt-dev ]; then
-        apt-cache depends clang | sed -n 's/.*Depends: clang-\([0-9][0-9]*\)$/libclang-rt-\1-dev/p'
-    else
-        echo "$1"
-    fi
-}
-
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         env DEBIAN_FRONTEND=noninteractive "$@"
@@ -84,29 +75,32 @@ as_root() {
 }
 
 install_with_apt() {
-    local apt=(apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3) packages=()
-    say "installing: $*"
+    local apt=(apt-get -q -y -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=120 -o Acquire::Retries=3)
     as_root true 2>/dev/null || {
-        echo "not root, and sudo wants a password: run this as root, or through sudo"
+        say "packages are missing, and neither root nor sudo without a password is at hand; run as root:"
+        echo "   apt-get install --no-install-recommends $*"
         return 1
     }
+    say "installing: $*"
     as_root "${apt[@]}" update || echo "the package lists could not be renewed; trying with those that are here"
-    for package in "$@"; do
-        packages+=("$(real_package "$package")")
-    done
-    as_root "${apt[@]}" install --no-install-recommends "${packages[@]}"
+    as_root "${apt[@]}" install --no-install-recommends "$@"
 }
 
-# setup build|tests|benchmarks: install what is missing, or say what is wanted. Fails if the build cannot go on.
+# setup build|tests|benchmarks: install what is missing, or say what is wanted; make the folder build. Fails if
+# the build cannot go on.
 setup() {
     local lines
+    mkdir -p build 2>/dev/null && [ -w build ] || {
+        echo "cannot write to $PWD/build: work in a copy of this folder where you may write" >&2
+        return 1
+    }
     lines=$("needs_of_$1" | missing)
-    if [ -n "$lines" ] && command -v apt-get >/dev/null; then
-        install_with_apt $(cut -d'|' -f1 <<<"$lines") || true
-        lines=$("needs_of_$1" | missing)
-    fi
     [ -n "$lines" ] || return 0
-    say "not found here; load these modules or install these packages (Debian's names on the right):"
-    awk -F'|' '{ printf "  %-28s %s\n", $3, $1 }' <<<"$lines"
+    if command -v apt-get >/dev/null; then
+        install_with_apt $(cut -d'|' -f1 <<<"$lines") || true
+    else
+        say "not found here; load these modules or install these packages (Debian's names on the right):"
+        awk -F'|' '{ printf "  %-28s %s\n", $3, $1 }' <<<"$lines"
+    fi
     [ -z "$(needs_of_build | missing)" ]
 }

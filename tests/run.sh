@@ -82,7 +82,6 @@ stage() { # STAGE
     esac
 }
 
-mkdir -p build
 timed "system packages" setup tests || exit 1
 for name in "${stages[@]}"; do
     stage "$name" || broken+=("$name")

@@ -25,7 +25,6 @@ for name in "${names[@]}"; do
     }
 done
 
-mkdir -p build
 setup benchmarks || exit 1
 { cmake --preset release -B build/bench -DFOVEA_BENCH=ON && cmake --build build/bench --target bench; } \
     >build/bench.log 2>&1 || {
