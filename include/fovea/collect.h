@@ -1,0 +1,37 @@
+/* Scored answers to rows of a data set, from all ranks: rollout and reward, joined. Used by training and
+ * evaluation. Collective over the mesh.
+ *
+ * Tensor groups take places from one counter, so none idles while prompts wait; each scores what it rolled
+ * out; then every rank receives all groups, ordered by place. */
+#ifndef FOVEA_COLLECT_H
+#define FOVEA_COLLECT_H
+
+#include "fovea/batch.h"
+#include "fovea/mesh.h"
+#include "fovea/rollout.h"
+#include "fovea/score.h"
+#include "fovea/source.h"
+
+typedef struct fv_collector {
+    const fv_mesh *mesh; /* borrowed, as is all behind pointers */
+    fv_model *model;
+    fv_source *source;
+    fv_judge *judge;
+    const fv_rollout_settings *rollout;
+    const fv_score_settings *score;
+    int n_answers;
+    /* The row at a place. */
+    uint64_t (*row_of)(const void *context, int64_t place);
+    const void *row_context;
+} fv_collector;
+
+typedef struct fv_collect_stats {
+    fv_rollout_stats rollout;  /* of all ranks */
+    double rollout_s, judge_s; /* seconds, the longest of all ranks */
+} fv_collect_stats;
+
+/* batch becomes the groups of places [first, first + n), the same on every rank. */
+fv_err fv_collect(const fv_collector *collector, int64_t first, int64_t n, fv_batch *batch,
+                  fv_collect_stats *stats);
+
+#endif

@@ -1,0 +1,180 @@
+#include "fovea/collect.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* A group under way on this tensor group, with what judging it needs. */
+typedef struct item {
+    fv_group group;
+    fv_row row;
+    fv_scoring scoring;
+} item;
+
+typedef struct collection {
+    const fv_collector *with;
+    fv_counter *counter; /* of places; the first rank of a tensor group asks it */
+    int64_t first, n;
+    item **items; /* owned, (n_items); each stays where it is */
+    int n_items, capacity;
+} collection;
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static fv_err add_item(collection *c, item **out)
+{
+    if (c->n_items == c->capacity) {
+        int capacity = c->capacity ? 2 * c->capacity : 16;
+        item **items = realloc(c->items, (size_t)capacity * sizeof *items);
+        FV_CHECK(items, FV_ERR_MEMORY, "cannot allocate a list of %d groups", capacity);
+        c->items = items;
+        c->capacity = capacity;
+    }
+    *out = calloc(1, sizeof **out);
+    FV_CHECK(*out, FV_ERR_MEMORY, "cannot allocate a group");
+    c->items[c->n_items++] = *out;
+    return FV_OK;
+}
+
+/* The source of the rollout. What can fail on one rank of a tensor group ends in an agreement. */
+
+static fv_err take_place(collection *c, int64_t *place)
+{
+    fv_comm *tensor = c->with->mesh->tensor;
+    int64_t number = 0;
+    FV_TRY(fv_comm_agree(tensor, tensor->rank == 0 ? fv_counter_next(c->counter, &number) : FV_OK));
+    FV_TRY(fv_comm_broadcast(tensor, &number, sizeof number, 0));
+    *place = c->first + number;
+    return FV_OK;
+}
+
+static fv_err start(collection *c, int64_t place, fv_group **out)
+{
+    const fv_collector *with = c->with;
+    item *made;
+    FV_TRY(add_item(c, &made));
+    FV_TRY(fv_source_group(with->source, place, with->row_of(with->row_context, place), with->n_answers,
+                           &made->group, &made->row));
+    *out = &made->group;
+    return FV_OK;
+}
+
+static fv_err next(void *context, fv_group **group)
+{
+    collection *c = context;
+    int64_t place = 0;
+    *group = NULL;
+    FV_TRY(take_place(c, &place));
+    if (place >= c->first + c->n)
+        return FV_OK;
+    return fv_comm_agree(c->with->mesh->tensor, start(c, place, group));
+}
+
+static fv_err view(void *context, const fv_group *group, int is_large, fv_view *out)
+{
+    collection *c = context;
+    fv_err err = fv_comm_agree(c->with->mesh->tensor, fv_source_view(c->with->source, group, is_large, out));
+    if (err != FV_OK)
+        fv_view_fini(out);
+    return err;
+}
+
+static item *item_of(collection *c, const fv_group *group)
+{
+    int i = 0;
+    while (&c->items[i]->group != group)
+        i++;
+    return c->items[i];
+}
+
+static fv_err begin_scoring(collection *c, fv_group *group)
+{
+    const fv_collector *with = c->with;
+    item *done = item_of(c, group);
+    return fv_scoring_begin(&done->scoring, with->score, &with->rollout->dialogue, &done->row, with->judge,
+                            group);
+}
+
+static fv_err done(void *context, fv_group *group)
+{
+    collection *c = context;
+    FV_TRY(fv_counter_poll(c->counter));
+    return fv_comm_agree(c->with->mesh->tensor, begin_scoring(c, group));
+}
+
+/* The stages. */
+
+static fv_err roll_out(collection *c, fv_rollout_stats *stats)
+{
+    const fv_rollout_source source = {c, next, view, done};
+    FV_TRY(fv_counter_create(c->with->mesh->world, &c->counter));
+    fv_err err = fv_rollout_run(c->with->model, c->with->rollout, &source, stats);
+    err = fv_comm_agree(c->with->mesh->world, err);
+    fv_counter_destroy(c->counter);
+    return err;
+}
+
+static fv_err judge(collection *c, fv_batch *batch)
+{
+    FV_TRY(fv_judge_collect(c->with->judge));
+    for (int i = 0; i < c->n_items; i++) {
+        fv_scoring_end(&c->items[i]->scoring, c->with->score);
+        FV_TRY(fv_batch_add(batch, &c->items[i]->group));
+    }
+    return FV_OK;
+}
+
+static void release(collection *c)
+{
+    for (int i = 0; i < c->n_items; i++) {
+        fv_scoring_fini(&c->items[i]->scoring);
+        fv_group_fini(&c->items[i]->group);
+        fv_row_fini(&c->items[i]->row);
+        free(c->items[i]);
+    }
+    free(c->items);
+}
+
+/* Sums over the data groups, the longest time of all ranks. */
+static fv_err join(const fv_mesh *mesh, fv_collect_stats *stats)
+{
+    fv_rollout_stats *r = &stats->rollout;
+    int64_t *const counts[] = {&r->n_passes,     &r->n_groups,       &r->computed_tokens,
+                               &r->drawn_tokens, &r->vision_patches, &r->n_evictions};
+    enum { N = sizeof counts / sizeof *counts };
+    double sums[N];
+    for (int i = 0; i < N; i++)
+        sums[i] = (double)*counts[i];
+    FV_TRY(fv_comm_all_reduce_f64(mesh->data, sums, N));
+    for (int i = 0; i < N; i++)
+        *counts[i] = (int64_t)sums[i];
+    FV_TRY(fv_comm_all_reduce_max(mesh->world, &stats->rollout_s));
+    return fv_comm_all_reduce_max(mesh->world, &stats->judge_s);
+}
+
+fv_err fv_collect(const fv_collector *with, int64_t first, int64_t n, fv_batch *batch,
+                  fv_collect_stats *stats)
+{
+    collection c = {.with = with, .first = first, .n = n};
+    fv_err err = FV_OK;
+    *batch = (fv_batch){0};
+    *stats = (fv_collect_stats){0};
+    double from = now();
+    FV_TRY_DONE(roll_out(&c, &stats->rollout));
+    double rolled = now();
+    FV_TRY_DONE(fv_comm_agree(with->mesh->world, judge(&c, batch)));
+    stats->rollout_s = rolled - from;
+    stats->judge_s = now() - rolled;
+    FV_TRY_DONE(fv_batch_share(batch, with->mesh->data));
+    FV_TRY_DONE(join(with->mesh, stats));
+done:
+    release(&c);
+    if (err != FV_OK)
+        fv_batch_fini(batch);
+    return err;
+}
