@@ -16,6 +16,7 @@ typedef struct fv_update_settings {
     fv_loss_settings loss;
     int64_t micro_tokens; /* tokens of a micro-batch; a prompt with one answer may exceed it */
     fv_save save;         /* FV_SAVE_ALL or FV_SAVE_INPUTS (recomputation) */
+    int is_supervised;    /* answers are lessons: their own log-probs are taken for the old ones */
 } fv_update_settings;
 
 typedef struct fv_updater {
@@ -39,6 +40,16 @@ typedef struct fv_update_stats {
 /* settings, policy, optimizer, reference and view are set. */
 fv_err fv_updater_init(fv_updater *updater);
 void fv_updater_fini(fv_updater *updater); /* Local */
+
+/* The loss of supervised training, the mean cross entropy of lessons' tokens: with advantages of 1 and
+ * is_supervised. */
+#define FV_LOSS_SUPERVISED                         \
+    ((fv_loss_settings){.ratio = FV_RATIO_CISPO,   \
+                        .clip_low = 0.2,           \
+                        .clip_high = 0.2,          \
+                        .kl = FV_KL_LOW_VAR,       \
+                        .kl_place = FV_KL_IN_LOSS, \
+                        .mean = FV_MEAN_TOKEN})
 
 /* Answers are those of groups [0, n), each with its advantage. rate: of the optimizer's step. */
 fv_err fv_update(fv_updater *updater, const fv_group *groups, int n, double rate, fv_update_stats *stats);

@@ -149,6 +149,8 @@ static fv_err compute(fv_updater *u, micro *m, fv_update_stats *stats)
     fv_loss_sums sums;
     FV_TRY(ask_reference(u, m));
     FV_TRY(fv_policy_forward(u->policy, &m->packed, u->settings.save, m->now, m->entropy));
+    if (u->settings.is_supervised)
+        memcpy(m->then, m->now, (size_t)m->packed.n_logprobs * sizeof *m->then);
     fv_loss_args args = {.new_logprob = m->now,
                          .old_logprob = m->then,
                          .ref_logprob = fv_loss_needs_reference(loss) ? m->reference : NULL,

@@ -1,0 +1,41 @@
+/* One step of training: data set -> rollout -> reward -> advantage -> update. Collective over the mesh. */
+#ifndef FOVEA_STEP_H
+#define FOVEA_STEP_H
+
+#include "fovea/advantage.h"
+#include "fovea/collect.h"
+#include "fovea/update.h"
+
+typedef struct fv_step_settings {
+    int prompts; /* groups that a step trains on */
+    int groups;  /* of a mini-batch: one update of the weights */
+    int refills; /* how often a step may go back for more prompts in place of groups that were dropped */
+    fv_advantage_settings advantage;
+} fv_step_settings;
+
+/* A run under way. All that is behind pointers is borrowed. */
+typedef struct fv_trainer {
+    fv_step_settings settings;
+    fv_collector *collector;
+    fv_rollout_settings *rollout; /* the collector's; its step is set by each step */
+    fv_updater *updater;
+    int64_t step;  /* steps done */
+    int64_t place; /* prompts taken from the data set */
+} fv_trainer;
+
+typedef struct fv_step_stats {
+    fv_collect_stats collect;      /* over all refills */
+    int n_groups;                  /* trained on */
+    int n_no_signal, n_no_verdict; /* groups dropped */
+    int n_updates, n_skipped;      /* mini-batches; those with a number that was not finite */
+    fv_update_stats first;         /* of the first update: the answers are fresh */
+    fv_update_stats sum;           /* losses, norms and sums of all updates added up */
+    double update_s;
+} fv_step_stats;
+
+/* rate: of the optimizer. batch receives all groups of the step, dropped ones included, for whoever reports
+ * on them; the caller releases it. With too few groups left after all refills the step trains on those there
+ * are; with none it moves nothing. */
+fv_err fv_step(fv_trainer *trainer, double rate, fv_batch *batch, fv_step_stats *stats);
+
+#endif

@@ -1,0 +1,85 @@
+#include "fovea/lesson.h"
+
+#include "fovea/format.h"
+#include "fovea/rng.h"
+
+#include <string.h>
+
+static const char placeholder[] = "{answer}";
+
+fv_err fv_lesson_check(const fv_lesson *lesson)
+{
+    FV_CHECK(strstr(lesson->answer, placeholder), FV_ERR_ARGUMENT, "the lesson's answer has no %s in it",
+             placeholder);
+    FV_CHECK(lesson->call_share >= 0 && lesson->call_share <= 1, FV_ERR_ARGUMENT,
+             "call_share is %g, expected 0 to 1", lesson->call_share);
+    if (!lesson->call)
+        return FV_OK;
+    fv_turn turn = fv_turn_parse(fv_slice_of(lesson->call));
+    FV_CHECK(turn.act == FV_TURN_CALL, FV_ERR_ARGUMENT, "the lesson's call is no call of the tool%s%s",
+             turn.reason ? ": " : "", turn.reason ? turn.reason : "");
+    return FV_OK;
+}
+
+/* The text with the answer in its places. */
+static fv_err fill(const char *text, const char *answer, fv_buffer *out)
+{
+    for (const char *found; (found = strstr(text, placeholder)); text = found + strlen(placeholder)) {
+        FV_TRY(fv_buffer_append(out, text, (size_t)(found - text)));
+        FV_TRY(fv_buffer_append(out, answer, strlen(answer)));
+    }
+    return fv_buffer_append(out, text, strlen(text));
+}
+
+/* Say a turn: its tokens and the end-of-turn token, as if they had been drawn. */
+static fv_err say(const fv_dialogue *dialogue, fv_group *group, const fv_buffer *text)
+{
+    fv_answer *answer = &group->answers[0];
+    fv_tokens ids = {0};
+    fv_err err =
+        fv_tokenizer_encode(dialogue->chat->tokenizer, text->data, text->size, FV_TOKENIZE_PLAIN, &ids);
+    if (err == FV_OK)
+        err = fv_tokens_push(&ids, dialogue->chat->im_end);
+    int rounds = answer->n_rounds;
+    for (size_t i = 0; i < ids.n && err == FV_OK; i++)
+        err = answer->is_done || answer->n_rounds != rounds
+                  ? FV_FAIL(FV_ERR_ARGUMENT, "a turn of %zu tokens is cut by max_turn_tokens or max_tokens",
+                            ids.n)
+                  : fv_answer_push(dialogue, group, answer, ids.ids[i], 0);
+    fv_tokens_fini(&ids);
+    return err;
+}
+
+static fv_err say_text(const fv_dialogue *dialogue, fv_group *group, const char *text, const char *answer)
+{
+    fv_buffer filled = {0};
+    fv_err err = fill(text, answer, &filled);
+    if (err == FV_OK)
+        err = say(dialogue, group, &filled);
+    fv_buffer_fini(&filled);
+    return err;
+}
+
+static fv_err tell(const fv_lesson *lesson, const fv_dialogue *dialogue, fv_group *group, const char *answer)
+{
+    const fv_rng_key key = {.seed = lesson->seed, .prompt = (uint64_t)group->place};
+    if (lesson->call && group->has_image && fv_rng_uniform(key, 0) < lesson->call_share) {
+        FV_TRY(say_text(dialogue, group, lesson->call, answer));
+        FV_CHECK(!group->answers[0].is_done, FV_ERR_ARGUMENT,
+                 "no turn is left after the call: raise max_rounds or max_tokens");
+    }
+    return say_text(dialogue, group, lesson->answer, answer);
+}
+
+fv_err fv_lesson_group(const fv_lesson *lesson, const fv_source *source, const fv_dialogue *dialogue,
+                       int64_t place, uint64_t number, fv_group *out)
+{
+    fv_row row;
+    FV_TRY(fv_source_group(source, place, number, 1, out, &row));
+    fv_err err = tell(lesson, dialogue, out, row.answer);
+    fv_row_fini(&row);
+    if (err == FV_OK)
+        return FV_OK;
+    fv_group_fini(out);
+    return fv_error_prefix(err, "row %llu", (unsigned long long)number);
+}

@@ -1,0 +1,174 @@
+#include "fovea/step.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* Advantages. */
+
+static void list_rewards(const fv_batch *batch, fv_reward *rewards, int64_t *starts)
+{
+    int64_t n = 0;
+    for (int g = 0; g < batch->n; g++) {
+        starts[g] = n;
+        for (int i = 0; i < batch->groups[g].n_answers; i++)
+            rewards[n++] = batch->groups[g].answers[i].reward;
+    }
+    starts[batch->n] = n;
+}
+
+static void hand_out(const fv_batch *batch, const double *advantages)
+{
+    for (int g = 0; g < batch->n; g++)
+        for (int i = 0; i < batch->groups[g].n_answers; i++)
+            batch->groups[g].answers[i].advantage = *advantages++;
+}
+
+/* Advantages of all answers, and what becomes of every group (fates: batch->n). */
+static fv_err advantage(const fv_advantage_settings *settings, const fv_batch *batch, fv_group_fate *fates)
+{
+    size_t n = 0;
+    for (int g = 0; g < batch->n; g++)
+        n += (size_t)batch->groups[g].n_answers;
+    fv_reward *rewards = malloc((n + 1) * sizeof *rewards);
+    double *advantages = malloc((n + 1) * sizeof *advantages);
+    int64_t *starts = malloc(((size_t)batch->n + 1) * sizeof *starts);
+    fv_err err = FV_OK;
+    FV_CHECK_DONE(rewards && advantages && starts, FV_ERR_MEMORY,
+                  "cannot allocate the advantages of %zu answers", n);
+    list_rewards(batch, rewards, starts);
+    const fv_advantage_args args = {
+        .rewards = rewards, .starts = starts, .n_groups = batch->n, .advantages = advantages, .fates = fates};
+    FV_TRY_DONE(fv_advantage_compute(settings, &args));
+    hand_out(batch, advantages);
+done:
+    free(rewards);
+    free(advantages);
+    free(starts);
+    return err;
+}
+
+/* The batch. */
+
+static void add_collected(fv_collect_stats *sum, const fv_collect_stats *part)
+{
+    sum->rollout.n_passes += part->rollout.n_passes;
+    sum->rollout.n_groups += part->rollout.n_groups;
+    sum->rollout.computed_tokens += part->rollout.computed_tokens;
+    sum->rollout.drawn_tokens += part->rollout.drawn_tokens;
+    sum->rollout.vision_patches += part->rollout.vision_patches;
+    sum->rollout.n_evictions += part->rollout.n_evictions;
+    sum->rollout_s += part->rollout_s;
+    sum->judge_s += part->judge_s;
+}
+
+static fv_err append(fv_batch *batch, fv_batch *more)
+{
+    fv_err err = FV_OK;
+    for (int g = 0; g < more->n && err == FV_OK; g++)
+        err = fv_batch_add(batch, &more->groups[g]);
+    fv_batch_fini(more);
+    return err;
+}
+
+/* fates (batch->n) and the number of kept groups, of the whole batch. */
+static fv_err judge_fates(const fv_trainer *t, const fv_batch *batch, fv_group_fate **fates, int *n_kept)
+{
+    fv_group_fate *grown = realloc(*fates, ((size_t)batch->n + 1) * sizeof *grown);
+    FV_CHECK(grown, FV_ERR_MEMORY, "cannot allocate the fates of %d groups", batch->n);
+    *fates = grown;
+    FV_TRY(advantage(&t->settings.advantage, batch, *fates));
+    *n_kept = 0;
+    for (int g = 0; g < batch->n; g++)
+        *n_kept += grown[g] == FV_GROUP_KEPT;
+    return FV_OK;
+}
+
+/* Rollout, reward and advantage, again for as many prompts as were dropped. */
+static fv_err fill(fv_trainer *t, fv_batch *batch, fv_group_fate **fates, fv_step_stats *stats)
+{
+    for (int refill = 0, n_kept = 0; refill <= t->settings.refills && n_kept < t->settings.prompts;
+         refill++) {
+        int64_t n = t->settings.prompts - n_kept;
+        fv_batch more;
+        fv_collect_stats collected;
+        FV_TRY(fv_collect(t->collector, t->place, n, &more, &collected));
+        t->place += n;
+        add_collected(&stats->collect, &collected);
+        FV_TRY(append(batch, &more));
+        FV_TRY(judge_fates(t, batch, fates, &n_kept));
+    }
+    return FV_OK;
+}
+
+/* The update. */
+
+static void add_update(fv_step_stats *stats, const fv_update_stats *part)
+{
+    if (stats->n_updates++ == 0)
+        stats->first = *part;
+    stats->n_skipped += part->is_skipped;
+    stats->sum.loss += part->loss;
+    stats->sum.norm += part->norm;
+    stats->sum.n_sequences += part->n_sequences;
+    stats->sum.n_tokens += part->n_tokens;
+    stats->sum.computed_tokens += part->computed_tokens;
+    fv_loss_sums_add(&stats->sum.sums, &part->sums);
+}
+
+/* The groups that are trained on, in order, as copies that own nothing; returns how many. */
+static int keep(const fv_trainer *t, const fv_batch *batch, const fv_group_fate *fates, fv_group *kept,
+                fv_step_stats *stats)
+{
+    int n = 0;
+    for (int g = 0; g < batch->n; g++) {
+        stats->n_no_signal += fates[g] == FV_GROUP_NO_SIGNAL;
+        stats->n_no_verdict += fates[g] == FV_GROUP_NO_VERDICT;
+        if (fates[g] == FV_GROUP_KEPT && n < t->settings.prompts)
+            kept[n++] = batch->groups[g];
+    }
+    return n;
+}
+
+static fv_err update(fv_trainer *t, const fv_batch *batch, const fv_group_fate *fates, double rate,
+                     fv_step_stats *stats)
+{
+    fv_group *kept = malloc(((size_t)batch->n + 1) * sizeof *kept);
+    fv_err err = FV_OK;
+    FV_CHECK_DONE(kept, FV_ERR_MEMORY, "cannot allocate a list of %d groups", batch->n);
+    stats->n_groups = keep(t, batch, fates, kept, stats);
+    for (int first = 0, n; first < stats->n_groups; first += n) {
+        fv_update_stats part;
+        n = stats->n_groups - first < t->settings.groups ? stats->n_groups - first : t->settings.groups;
+        FV_TRY_DONE(fv_update(t->updater, kept + first, n, rate, &part));
+        add_update(stats, &part);
+    }
+done:
+    free(kept);
+    return err;
+}
+
+fv_err fv_step(fv_trainer *t, double rate, fv_batch *batch, fv_step_stats *stats)
+{
+    fv_group_fate *fates = NULL;
+    fv_err err = FV_OK;
+    *batch = (fv_batch){0};
+    *stats = (fv_step_stats){0};
+    t->rollout->step = (uint32_t)t->step;
+    FV_TRY_DONE(fill(t, batch, &fates, stats));
+    double from = now();
+    FV_TRY_DONE(update(t, batch, fates, rate, stats));
+    stats->update_s = now() - from;
+    t->step++;
+done:
+    free(fates);
+    if (err != FV_OK)
+        fv_batch_fini(batch);
+    return err;
+}
