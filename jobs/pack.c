@@ -5,6 +5,7 @@
 #include "fovea/dataset.h"
 #include "fovea/glance.h"
 #include "fovea/log.h"
+#include "fovea/print.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -12,8 +13,16 @@
 #include <string.h>
 #include <unistd.h>
 
+typedef struct synthetic_set {
+    const char *name;
+    fv_err (*row)(uint64_t seed, uint64_t number, fv_row *out);
+} synthetic_set;
+
+static const synthetic_set synthetic_sets[] = {{"glance", fv_glance_row}, {"print", fv_print_row}};
+
 typedef struct pack_options {
-    const char *jsonl, *out, *synthetic;
+    const char *jsonl, *out;
+    const synthetic_set *synthetic;
     fv_row_fields fields;
     int skip_bad, has_json_option, has_synthetic_option;
     long rows, seed;
@@ -47,8 +56,9 @@ static const struct argp_option options[] = {
     {"limit", KEY_LIMIT, "N", 0, "stop after N rows", 2},
     {0, 0, 0, 0, "Synthetic rows:", 3},
     {"synthetic", KEY_SYNTHETIC, "NAME", 0,
-     "glance: one digit in an image of 56 x 56 pixels, too small to be read at half size in a quarter of the "
-     "rows",
+     "glance: a digit in an image of 56 x 56 pixels; print: pages with text, tables and charts (needs "
+     "pango). A "
+     "quarter of the rows cannot be read at half size",
      3},
     {"rows", KEY_ROWS, "N", 0, "how many", 3},
     {"seed", KEY_SEED, "N", 0, "other seeds give other rows; default: 0", 3},
@@ -60,8 +70,6 @@ static error_t check_options(struct argp_state *state, const pack_options *o)
         argp_error(state, "--out PACK.h5 is required");
     if (!o->jsonl == !o->synthetic)
         argp_error(state, "give --jsonl FILE or --synthetic NAME");
-    if (o->synthetic && strcmp(o->synthetic, "glance") != 0)
-        argp_error(state, "there is no synthetic set \"%s\"; glance", o->synthetic);
     if ((o->synthetic && o->has_json_option) || (o->jsonl && o->has_synthetic_option))
         argp_error(state, "--rows and --seed go with --synthetic, all but --out with --jsonl");
     if (o->synthetic && o->rows == 0)
@@ -69,6 +77,15 @@ static error_t check_options(struct argp_state *state, const pack_options *o)
     if (o->fields.question && o->fields.question_name)
         argp_error(state, "--question and --question-field exclude each other");
     return 0;
+}
+
+static const synthetic_set *find_set(struct argp_state *state, const char *name)
+{
+    for (size_t i = 0; i < sizeof synthetic_sets / sizeof *synthetic_sets; i++)
+        if (strcmp(synthetic_sets[i].name, name) == 0)
+            return &synthetic_sets[i];
+    argp_error(state, "there is no synthetic set \"%s\"; glance or print", name);
+    return NULL;
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
@@ -94,7 +111,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case KEY_ANSWER:
         return o->fields.answer_name = text, 0;
     case KEY_SYNTHETIC:
-        return o->synthetic = text, 0;
+        return o->synthetic = find_set(state, text), 0;
     case KEY_ROWS:
         return o->rows = fv_parse_integer(state, "--rows", text, 1, LONG_MAX), 0;
     case KEY_SEED:
@@ -177,7 +194,7 @@ static fv_err read_batch(packing *p)
 static void make_row(const packing *p, item *it)
 {
     it->err = p->in ? fv_row_parse(it->line, it->size, &p->options->fields, &it->row)
-                    : fv_glance_row((uint64_t)p->options->seed, it->number, &it->row);
+                    : p->options->synthetic->row((uint64_t)p->options->seed, it->number, &it->row);
     it->reason = it->err == FV_OK ? NULL : strdup(fv_error_text()); /* the record is this thread's */
 }
 
@@ -276,7 +293,7 @@ static fv_err commit(packing *p)
 
 static fv_err pack(const pack_options *o)
 {
-    packing p = {.options = o, .name = o->synthetic};
+    packing p = {.options = o, .name = o->synthetic ? o->synthetic->name : NULL};
     fv_err err = FV_OK;
     FV_TRY_DONE(open_input(&p));
     FV_TRY_DONE(fv_dataset_create(o->out, &p.writer));

@@ -33,6 +33,7 @@ needs_of_tests() {
     needs_of_build
     cat <<'END'
 hdf5-tools|command h5dump|hdf5
+libpango1.0-dev|module pangocairo|pango and cairo
 clang|command clang|llvm
 clang-format|command clang-format|llvm
 libclang-rt-dev|fuzzer|llvm with compiler-rt

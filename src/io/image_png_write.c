@@ -10,11 +10,13 @@ fv_err fv_image_encode_png(const fv_image *image, fv_buffer *out)
                      .format = PNG_FORMAT_RGB,
                      .flags = PNG_IMAGE_FLAG_FAST};
     png_alloc_size_t bytes = PNG_IMAGE_PNG_SIZE_MAX(png);
-    FV_TRY(fv_buffer_reserve(out, bytes));
-    int is_written = png_image_write_to_memory(&png, out->data + out->size, &bytes, 0, image->rgb, 0, NULL);
-    FV_CHECK(is_written, FV_ERR_MEMORY, "cannot encode a PNG of %d x %d pixels: %s", image->width,
-             image->height, png.message);
-    out->size += bytes;
-    out->data[out->size] = '\0';
-    return FV_OK;
+    fv_buffer file = {0}; /* far larger than what it will hold, so out gets a copy */
+    FV_TRY(fv_buffer_reserve(&file, bytes));
+    fv_err err = FV_OK;
+    FV_CHECK_DONE(png_image_write_to_memory(&png, file.data, &bytes, 0, image->rgb, 0, NULL), FV_ERR_MEMORY,
+                  "cannot encode a PNG of %d x %d pixels: %s", image->width, image->height, png.message);
+    FV_TRY_DONE(fv_buffer_append(out, file.data, bytes));
+done:
+    fv_buffer_fini(&file);
+    return err;
 }

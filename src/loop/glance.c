@@ -1,8 +1,5 @@
 #include "fovea/glance.h"
-#include "fovea/rng.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "loop/synthetic.h"
 
 enum {
     SIDE = 56,
@@ -25,50 +22,34 @@ static const uint8_t dots[10][LINES] = {
     {0x06, 0x08, 0x10, 0x1e, 0x11, 0x11, 0x0e}, {0x1f, 0x01, 0x02, 0x04, 0x08, 0x08, 0x08},
     {0x0e, 0x11, 0x11, 0x0e, 0x11, 0x11, 0x0e}, {0x0e, 0x11, 0x11, 0x0f, 0x01, 0x02, 0x0c}};
 
-/* What the draws are for; no answer of a rollout has these numbers. */
-enum { DRAW_SIZE = -2, DRAW_LOOK = -3, DRAW_GRAIN = -4 };
-
-static fv_rng_key key_of(uint64_t seed, int what, uint64_t number)
-{
-    return (fv_rng_key){.seed = seed, .sample = (uint32_t)what, .prompt = number};
-}
-
 typedef struct look {
-    fv_rng_key key;
-    uint32_t n_drawn;
+    fv_draws draws;
     int digit, is_small;
     int x, y; /* of the upper left dot */
     int ink[3], ground[3];
     float slope_x, slope_y;
 } look;
 
-/* A whole number in [low, high]. */
-static int draw(look *l, int low, int high)
-{
-    return low + (int)(fv_rng_uniform(l->key, l->n_drawn++) * (float)(high - low + 1));
-}
-
 static void place(look *l)
 {
     int cell = l->is_small ? SMALL_CELL : LARGE_CELL, scale = l->is_small ? 1 : LARGE_SCALE;
     int last = SIDE / cell - 1;
-    l->x = cell * draw(l, 0, last) + (cell - scale * COLUMNS) / 2;
-    l->y = cell * draw(l, 0, last) + (cell - scale * LINES) / 2;
+    l->x = cell * fv_draw(&l->draws, 0, last) + (cell - scale * COLUMNS) / 2;
+    l->y = cell * fv_draw(&l->draws, 0, last) + (cell - scale * LINES) / 2;
 }
 
 static look draw_look(uint64_t seed, uint64_t number)
 {
-    fv_rng_key size = key_of(seed, DRAW_SIZE, number / 4);
-    look l = {.key = key_of(seed, DRAW_LOOK, number)};
-    l.is_small = (uint64_t)(fv_rng_uniform(size, 0) * 4) == number % 4;
-    l.digit = draw(&l, 0, 9);
+    look l = {.draws = fv_draws_of(seed, FV_DRAW_LOOK, number),
+              .is_small = fv_synthetic_is_small(seed, number)};
+    l.digit = fv_draw(&l.draws, 0, 9);
     place(&l);
     for (int c = 0; c < 3; c++) {
-        l.ink[c] = draw(&l, 0, 80);
-        l.ground[c] = draw(&l, 170, 230);
+        l.ink[c] = fv_draw(&l.draws, 0, 80);
+        l.ground[c] = fv_draw(&l.draws, 170, 230);
     }
-    l.slope_x = (float)draw(&l, -SLOPE_DEPTH, SLOPE_DEPTH);
-    l.slope_y = (float)draw(&l, -SLOPE_DEPTH, SLOPE_DEPTH);
+    l.slope_x = (float)fv_draw(&l.draws, -SLOPE_DEPTH, SLOPE_DEPTH);
+    l.slope_y = (float)fv_draw(&l.draws, -SLOPE_DEPTH, SLOPE_DEPTH);
     return l;
 }
 
@@ -102,7 +83,7 @@ static float ink_of_pixel(const look *l, int x, int y)
 
 static void draw_grain(uint64_t seed, uint64_t number, float grain[GRAINS * GRAINS])
 {
-    fv_rng_key key = key_of(seed, DRAW_GRAIN, number);
+    fv_rng_key key = fv_draws_of(seed, FV_DRAW_GRAIN, number).key;
     for (uint32_t i = 0; i < GRAINS * GRAINS; i++)
         grain[i] = (2 * fv_rng_uniform(key, i) - 1) * GRAIN_DEPTH;
 }
@@ -120,37 +101,14 @@ static void paint(const look *l, const float *grain, uint8_t *rgb)
         }
 }
 
-static fv_err draw_image(uint64_t seed, uint64_t number, const look *l, fv_row_image *out)
+fv_err fv_glance_row(uint64_t seed, uint64_t number, fv_row *out)
 {
     float grain[GRAINS * GRAINS];
     uint8_t rgb[SIDE * SIDE * 3];
     const fv_image image = {.rgb = rgb, .width = SIDE, .height = SIDE};
-    draw_grain(seed, number, grain);
-    paint(l, grain, rgb);
-    out->width = out->height = SIDE;
-    return fv_image_encode_png(&image, &out->file);
-}
-
-static fv_err fill(uint64_t seed, uint64_t number, fv_row *row)
-{
     look l = draw_look(seed, number);
-    row->target = (fv_view_size){SIDE / 2, SIDE / 2};
-    row->images = calloc(1, sizeof *row->images);
-    row->question = strdup("Which digit?");
-    row->answer = strdup((char[]){(char)('0' + l.digit), '\0'});
-    row->source = strdup("glance");
-    row->extra = strdup(l.is_small ? "{\"needs\": \"full\"}" : "{\"needs\": \"half\"}");
-    FV_CHECK(row->images && row->question && row->answer && row->source && row->extra, FV_ERR_MEMORY,
-             "no memory for a row");
-    row->n_images = 1;
-    return draw_image(seed, number, &l, &row->images[0]);
-}
-
-fv_err fv_glance_row(uint64_t seed, uint64_t number, fv_row *out)
-{
-    *out = (fv_row){0};
-    fv_err err = fill(seed, number, out);
-    if (err != FV_OK)
-        fv_row_fini(out);
-    return err;
+    const char answer[] = {(char)('0' + l.digit), '\0'};
+    draw_grain(seed, number, grain);
+    paint(&l, grain, rgb);
+    return fv_synthetic_row(&(fv_synthetic_texts){"Which digit?", answer, "glance", l.is_small}, &image, out);
 }

@@ -93,6 +93,15 @@ cmp "$folder/a.h5" "$folder/b.h5"
 ! cmp -s "$folder/a.h5" "$folder/c.h5" || fail "seeds 5 and 6 are equal"
 grep -qF "100 rows, 100 images (100 distinct" "$folder/log" || fail "$(cat "$folder/log")"
 
+# Pages, where fovea was built to draw them.
+if "$FOVEA" pack --synthetic print --rows 12 --seed 1 --out "$folder/p.h5" >"$folder/log" 2>&1; then
+    "$FOVEA" pack --synthetic print --rows 12 --seed 1 --out "$folder/q.h5" >"$folder/log"
+    cmp "$folder/p.h5" "$folder/q.h5"
+else
+    grep -qE "built without pango|no font of this machine" "$folder/log" || fail "$(cat "$folder/log")"
+    [ ! -e "$folder/p.h5" ] || fail "refused pages left a file"
+fi
+
 refused 2 "--out PACK.h5 is required" --jsonl -
 refused 2 "give --jsonl FILE or --synthetic NAME" --out "$out"
 refused 2 "give --jsonl FILE or --synthetic NAME" --out "$out" --jsonl - --synthetic glance --rows 1

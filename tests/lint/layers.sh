@@ -60,7 +60,7 @@ function breach(text) { print $1 ":" $2 ": " text }
         breach(name " climbs out of its folder; includes start at include/ or src/")
     if (name ~ /^(mpi|nccl)\.h$/ && file !~ /^src\/comm\//)
         breach(name " is for src/comm only")
-    if (name ~ /^(hdf5|hdf5_hl|H5[A-Za-z]*|yaml|jansson|jpeglib|turbojpeg|png)\.h$|^(curl|webp)\// && file !~ /^src\/io\//)
+    if (name ~ /^(hdf5|hdf5_hl|H5[A-Za-z]*|yaml|jansson|jpeglib|turbojpeg|png)\.h$|^(curl|webp|pango|cairo)\// && file !~ /^src\/io\//)
         breach(name " is for src/io only")
     if (name ~ /^(cuda|cublas|curand|nvrtc)[A-Za-z0-9_]*\.h$/ && file !~ /^kernels\/cuda\// && file != "src/comm/nccl.c")
         breach(name " is for kernels/cuda only")
