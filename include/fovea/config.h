@@ -1,0 +1,144 @@
+/* The configuration of training: one struct, filled from YAML and key=value (settings.h). Local.
+ *
+ * The keys of a file are those of `fovea train --keys`; a section of the file is a member here. Where a stage
+ * has settings of its own, they are embedded as they are. Defaults are those of VisionThink's two-turn
+ * product (Yang et al., 2025). A step draws rollout.prompts groups of rollout.answers answers and trains on
+ * them in mini-batches of update.groups groups. */
+#ifndef FOVEA_CONFIG_H
+#define FOVEA_CONFIG_H
+
+#include "fovea/control.h"
+#include "fovea/format.h"
+#include "fovea/loss.h"
+#include "fovea/optimizer.h"
+#include "fovea/reward.h"
+#include "fovea/settings.h"
+#include "fovea/view.h"
+
+typedef struct fv_run_config {
+    char *model;   /* folder */
+    char *out;     /* run folder */
+    char *prompts; /* YAML file (prompts.h) */
+    int64_t seed;
+    int64_t steps;
+    int threads;   /* of a rank; 0: as OpenMP says */
+    char *kernels; /* fv_backend_cpu_create; "": the best of the processor */
+} fv_run_config;
+
+typedef struct fv_data_config {
+    char *train;    /* a pack */
+    char *validate; /* a pack; "": no validation */
+} fv_data_config;
+
+/* Of the ranks, judge_ranks judge; the others, in groups of tensor, hold one copy of the model a group. */
+typedef struct fv_layout_config {
+    int tensor, judge_ranks;
+} fv_layout_config;
+
+/* What the prompt shows; the tool shows the large view. */
+typedef enum fv_view_choice { FV_VIEW_SMALL, FV_VIEW_LARGE } fv_view_choice;
+
+typedef struct fv_views_config {
+    fv_view_choice prompt;
+    fv_view_settings bounds; /* keys min_pixels, max_pixels */
+} fv_views_config;
+
+typedef struct fv_rollout_config {
+    int prompts; /* groups of a step */
+    int answers; /* of a group */
+    float temperature, top_p;
+    int top_k;
+    int max_turn_tokens; /* this and the next three: fv_dialogue */
+    int64_t max_tokens;
+    int max_rounds, max_images;
+    int max_running, pass_tokens, cache_pages; /* fv_rollout_settings */
+    int refills; /* times a step may draw further prompts in place of dropped groups; 0: never */
+} fv_rollout_config;
+
+typedef struct fv_reward_config {
+    char *rule; /* of accuracy: fv_rule_find */
+    fv_extraction extraction;
+    fv_format_settings format;     /* keys product, needs_valid_call */
+    fv_reward_weights weights;     /* keys accuracy_weight, format_weight */
+    fv_control_settings control;   /* keys control (the rule), theta, size */
+    fv_overlong_settings overlong; /* keys overlong_tokens, overlong_buffer, overlong_size */
+} fv_reward_config;
+
+typedef struct fv_advantage_config {
+    char *estimator; /* fv_estimator_find */
+    double eps;
+} fv_advantage_config;
+
+typedef struct fv_update_config {
+    int groups;           /* of a mini-batch: one step of the optimizer */
+    int64_t micro_tokens; /* of a micro-batch */
+    int recompute;        /* activations are computed again in the backward pass, not kept */
+    int skip_limit;       /* updates in a row that may be skipped for numbers that are not finite */
+} fv_update_config;
+
+typedef enum fv_schedule { FV_SCHEDULE_CONSTANT, FV_SCHEDULE_LINEAR, FV_SCHEDULE_COSINE } fv_schedule;
+
+typedef struct fv_optimizer_config {
+    double rate; /* learning rate, at its highest */
+    int64_t warmup_steps;
+    fv_schedule schedule;
+    double final_share;          /* of rate, where linear and cosine end */
+    fv_optimizer_settings adamw; /* keys beta1, beta2, eps, weight_decay, clip */
+} fv_optimizer_config;
+
+typedef struct fv_validate_config {
+    int64_t every; /* steps; 0: only at the end */
+    int before;    /* also before the first step */
+    float temperature;
+} fv_validate_config;
+
+typedef struct fv_save_config {
+    int64_t every; /* steps; 0: only at the end */
+} fv_save_config;
+
+typedef struct fv_log_config {
+    int trajectories; /* of a step that are written into the run folder */
+} fv_log_config;
+
+typedef struct fv_train_config {
+    fv_run_config run; /* keys at the top of the file */
+    fv_data_config data;
+    fv_layout_config layout;
+    fv_views_config views;
+    fv_rollout_config rollout;
+    fv_reward_config reward;
+    fv_advantage_config advantage;
+    fv_loss_settings loss;
+    fv_update_config update;
+    fv_optimizer_config optimizer;
+    fv_validate_config validate;
+    fv_save_config save;
+    fv_log_config log;
+} fv_train_config;
+
+/* Supervised training: the same update with advantages of one; a group is a row with its answer. */
+typedef struct fv_sft_config {
+    fv_run_config run;
+    fv_data_config data;
+    fv_layout_config layout;
+    fv_views_config views;
+    fv_update_config update; /* a step is one mini-batch */
+    fv_optimizer_config optimizer;
+    fv_save_config save;
+} fv_sft_config;
+
+/* To read (fv_settings_read), print and free them. */
+extern const fv_settings fv_train_settings;
+extern const fv_settings fv_sft_settings;
+
+/* What concerns several fields, and names that stages look up. n_ranks: processes of the run.
+ * FV_ERR_ARGUMENT names the keys, with the arithmetic. */
+fv_err fv_train_config_check(const fv_train_config *config, int n_ranks);
+fv_err fv_sft_config_check(const fv_sft_config *config, int n_ranks);
+
+/* The learning rate of a step, 1 to steps. It rises over warmup_steps to rate, rate / warmup_steps a step,
+ * and then is constant, or falls as a line or half a cosine towards final_share x rate, which the step after
+ * the last would have: no step has a rate of 0. */
+double fv_rate_at(const fv_optimizer_config *config, int64_t step, int64_t steps);
+
+#endif

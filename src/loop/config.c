@@ -1,0 +1,118 @@
+#include "fovea/config.h"
+
+#include "fovea/advantage.h"
+#include "fovea/pages.h"
+#include "fovea/rules.h"
+
+#include <math.h>
+
+static fv_err check_layout(const fv_layout_config *layout, int n_ranks)
+{
+    int left = n_ranks - layout->judge_ranks, tensor = layout->tensor;
+    FV_CHECK(left > 0, FV_ERR_ARGUMENT,
+             "layout.judge_ranks is %d, but there are %d ranks: none is left to train", layout->judge_ranks,
+             n_ranks);
+    FV_CHECK(left % tensor == 0, FV_ERR_ARGUMENT,
+             "layout.tensor is %d, but %d ranks - layout.judge_ranks %d = %d = %d x %d + %d: it must divide "
+             "what is left",
+             tensor, n_ranks, layout->judge_ranks, left, left / tensor, tensor, left % tensor);
+    return FV_OK;
+}
+
+static fv_err check_views(const fv_views_config *views)
+{
+    FV_CHECK(views->bounds.min_pixels <= views->bounds.max_pixels, FV_ERR_ARGUMENT,
+             "views.min_pixels is %lld, more than views.max_pixels, %lld",
+             (long long)views->bounds.min_pixels, (long long)views->bounds.max_pixels);
+    return FV_OK;
+}
+
+static fv_err check_optimizer(const fv_optimizer_config *optimizer, int64_t steps)
+{
+    FV_CHECK(optimizer->warmup_steps <= steps, FV_ERR_ARGUMENT,
+             "optimizer.warmup_steps is %lld, more than steps, %lld", (long long)optimizer->warmup_steps,
+             (long long)steps);
+    return FV_OK;
+}
+
+static fv_err check_rollout(const fv_rollout_config *r)
+{
+    FV_CHECK(r->max_running >= r->answers, FV_ERR_ARGUMENT,
+             "rollout.max_running is %d, expected at least rollout.answers, %d", r->max_running, r->answers);
+    FV_CHECK(r->pass_tokens / 2 >= r->max_running, FV_ERR_ARGUMENT,
+             "rollout.pass_tokens is %d, expected at least 2 x rollout.max_running = 2 x %d = %lld",
+             r->pass_tokens, r->max_running, 2LL * r->max_running);
+    /* A prompt and its answer share no page: one more than their tokens fill. */
+    int64_t pages = (r->max_tokens - 1) / FV_PAGE + 2;
+    FV_CHECK(r->cache_pages >= pages, FV_ERR_ARGUMENT,
+             "rollout.cache_pages is %d, but a prompt and its answer of rollout.max_tokens = %lld tokens may "
+             "take %lld pages of %d tokens",
+             r->cache_pages, (long long)r->max_tokens, (long long)pages, FV_PAGE);
+    return FV_OK;
+}
+
+static fv_err check_update(const fv_update_config *update, const fv_rollout_config *rollout)
+{
+    int prompts = rollout->prompts, groups = update->groups;
+    FV_CHECK(prompts % groups == 0, FV_ERR_ARGUMENT,
+             "update.groups is %d, but rollout.prompts is %d = %d x %d + %d: it must be made of whole "
+             "mini-batches",
+             groups, prompts, prompts / groups, groups, prompts % groups);
+    return FV_OK;
+}
+
+static fv_err check_reward(const fv_reward_config *reward, const fv_rollout_config *rollout)
+{
+    const fv_rule *rule;
+    fv_err err = fv_rule_find(reward->rule, &rule);
+    if (err == FV_OK)
+        err = fv_overlong_check(&reward->overlong);
+    if (err != FV_OK)
+        return fv_error_prefix(err, "reward");
+    FV_CHECK(reward->format.product != FV_PRODUCT_GENERAL || rollout->max_rounds == 1, FV_ERR_ARGUMENT,
+             "reward.product is general, which has 1 turn, but rollout.max_rounds is %d",
+             rollout->max_rounds);
+    return FV_OK;
+}
+
+static fv_err check_estimates(const fv_train_config *config)
+{
+    const fv_estimator *estimator;
+    fv_err err = fv_estimator_find(config->advantage.estimator, &estimator);
+    if (err != FV_OK)
+        return fv_error_prefix(err, "advantage");
+    err = fv_loss_check(&config->loss);
+    return err == FV_OK ? FV_OK : fv_error_prefix(err, "loss");
+}
+
+fv_err fv_train_config_check(const fv_train_config *config, int n_ranks)
+{
+    FV_TRY(check_layout(&config->layout, n_ranks));
+    FV_TRY(check_views(&config->views));
+    FV_TRY(check_rollout(&config->rollout));
+    FV_TRY(check_reward(&config->reward, &config->rollout));
+    FV_TRY(check_estimates(config));
+    FV_TRY(check_update(&config->update, &config->rollout));
+    return check_optimizer(&config->optimizer, config->run.steps);
+}
+
+fv_err fv_sft_config_check(const fv_sft_config *config, int n_ranks)
+{
+    FV_TRY(check_layout(&config->layout, n_ranks));
+    FV_TRY(check_views(&config->views));
+    return check_optimizer(&config->optimizer, config->run.steps);
+}
+
+double fv_rate_at(const fv_optimizer_config *config, int64_t step, int64_t steps)
+{
+    int64_t warmup = config->warmup_steps;
+    if (step < warmup)
+        return config->rate * (double)step / (double)warmup;
+    int64_t peak = warmup > 0 ? warmup : 1;
+    double done = (double)(step - peak) / (double)(steps + 1 - peak), fall = 0;
+    if (config->schedule == FV_SCHEDULE_LINEAR)
+        fall = done;
+    else if (config->schedule == FV_SCHEDULE_COSINE)
+        fall = 0.5 * (1 - cos(acos(-1) * done));
+    return config->rate * (1 - (1 - config->final_share) * fall);
+}

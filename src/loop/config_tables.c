@@ -1,0 +1,266 @@
+#include "fovea/config.h"
+
+#include "fovea/advantage.h"
+#include "fovea/trajectory.h"
+
+#include <math.h>
+
+#define FROM(least)       \
+    {                     \
+        (least), INFINITY \
+    }
+#define ABOVE(bound)                      \
+    {                                     \
+        (bound), INFINITY, .above_min = 1 \
+    }
+
+static const char *const view_names[] = {"small", "large", NULL};
+static const char *const extraction_names[] = {"split", "strict", NULL};
+static const char *const product_names[] = {"general", "efficient", NULL};
+static const char *const control_names[] = {"none", "paper", "code", NULL};
+static const char *const ratio_names[] = {"token", "sequence", "cispo", NULL};
+static const char *const kl_names[] = {"plain", "abs", "mse", "low_var", NULL};
+static const char *const kl_place_names[] = {"loss", "reward", NULL};
+static const char *const mean_names[] = {"sequence", "token", "constant", NULL};
+static const char *const schedule_names[] = {"constant", "linear", "cosine", NULL};
+
+/* Sections. */
+
+#define RUN(member) FV_SETTING_AT(fv_run_config, member)
+static const fv_setting run_fields[] = {
+    {"model", FV_SETTING_PATH, RUN(model), "the folder of the model", FROM(1)},
+    {"out", FV_SETTING_PATH, RUN(out), "the folder of the run", FROM(1)},
+    {"prompts", FV_SETTING_PATH, RUN(prompts), "the file with the wording around a question", FROM(1)},
+    {"seed", FV_SETTING_INTEGER, RUN(seed), "of every draw and order", FROM(0)},
+    {"steps", FV_SETTING_INTEGER, RUN(steps), "steps of training", FROM(1)},
+    {"threads", FV_SETTING_INTEGER, RUN(threads), "of a rank; 0 = as OMP_NUM_THREADS says", FROM(0)},
+    {"kernels", FV_SETTING_TEXT, RUN(kernels), "avx512, avx2 or portable; '' = the best", FROM(0)},
+    {0},
+};
+
+#define DATA(member) FV_SETTING_AT(fv_data_config, member)
+static const fv_setting data_fields[] = {
+    {"train", FV_SETTING_PATH, DATA(train), "the pack to train on", FROM(1)},
+    {"validate", FV_SETTING_PATH, DATA(validate), "the pack to validate on; '' = no validation", FROM(0)},
+    {0},
+};
+
+#define LAYOUT(member) FV_SETTING_AT(fv_layout_config, member)
+static const fv_setting layout_fields[] = {
+    {"tensor", FV_SETTING_INTEGER, LAYOUT(tensor), "ranks that share one copy of the model", FROM(1)},
+    {"judge_ranks", FV_SETTING_INTEGER, LAYOUT(judge_ranks), "ranks that judge and do not train", FROM(0)},
+    {0},
+};
+
+#define VIEWS(member) FV_SETTING_AT(fv_views_config, member)
+static const fv_setting views_fields[] = {
+    {"prompt", FV_SETTING_CHOICE, VIEWS(prompt), "what a question starts with", .names = view_names},
+    {"min_pixels", FV_SETTING_INTEGER, VIEWS(bounds.min_pixels), "of the large view, at least", FROM(1)},
+    {"max_pixels", FV_SETTING_INTEGER, VIEWS(bounds.max_pixels), "of the large view, at most", FROM(1)},
+    {0},
+};
+
+#define ROLLOUT(member) FV_SETTING_AT(fv_rollout_config, member)
+static const fv_setting rollout_fields[] = {
+    {"prompts", FV_SETTING_INTEGER, ROLLOUT(prompts), "groups of a step", FROM(1)},
+    {"answers", FV_SETTING_INTEGER, ROLLOUT(answers), "answers of a group", FROM(1)},
+    {"temperature", FV_SETTING_REAL, ROLLOUT(temperature), "of sampling", ABOVE(0)},
+    {"top_p",
+     FV_SETTING_REAL,
+     ROLLOUT(top_p),
+     "draw from the likeliest tokens of this much probability",
+     {0, 1, .above_min = 1}},
+    {"top_k", FV_SETTING_INTEGER, ROLLOUT(top_k), "draw from so many of the likeliest tokens; 0 = all",
+     FROM(0)},
+    {"max_turn_tokens", FV_SETTING_INTEGER, ROLLOUT(max_turn_tokens), "drawn in one turn, at most", FROM(1)},
+    {"max_tokens", FV_SETTING_INTEGER, ROLLOUT(max_tokens), "of a prompt and its answer, at most", FROM(2)},
+    {"max_rounds", FV_SETTING_INTEGER, ROLLOUT(max_rounds), "turns of an answer", {1, FV_MAX_ROUNDS}},
+    {"max_images", FV_SETTING_INTEGER, ROLLOUT(max_images), "in a prompt and its answer", FROM(1)},
+    {"max_running", FV_SETTING_INTEGER, ROLLOUT(max_running), "answers at once on a copy of the model",
+     FROM(1)},
+    {"pass_tokens", FV_SETTING_INTEGER, ROLLOUT(pass_tokens), "tokens of a pass, at most", FROM(2)},
+    {"cache_pages", FV_SETTING_INTEGER, ROLLOUT(cache_pages), "pages of 64 tokens of the key-value cache",
+     FROM(1)},
+    {"refills", FV_SETTING_INTEGER, ROLLOUT(refills), "times a step may replace dropped groups", FROM(0)},
+    {0},
+};
+
+#define REWARD(member) FV_SETTING_AT(fv_reward_config, member)
+static const fv_setting reward_fields[] = {
+    {"rule", FV_SETTING_TEXT, REWARD(rule), "the rule of accuracy: exact, number, choice, ...", FROM(1)},
+    {"extraction", FV_SETTING_CHOICE, REWARD(extraction), "how the answer is cut out of the text",
+     .names = extraction_names},
+    {"product", FV_SETTING_CHOICE, REWARD(format.product), "the format: one turn, or calls of the tool",
+     .names = product_names},
+    {"needs_valid_call", FV_SETTING_SWITCH, REWARD(format.needs_valid_call), "a bad call breaks the format"},
+    {"accuracy_weight", FV_SETTING_REAL, REWARD(weights.accuracy), "of accuracy in the reward", FROM(0)},
+    {"format_weight", FV_SETTING_REAL, REWARD(weights.format), "of the format in the reward", FROM(0)},
+    {"control", FV_SETTING_CHOICE, REWARD(control.rule), "who pays for calling, or not calling, the tool",
+     .names = control_names},
+    {"theta", FV_SETTING_REAL, REWARD(control.theta), "share of direct answers where control turns", {0, 1}},
+    {"size", FV_SETTING_REAL, REWARD(control.size), "what control costs", FROM(0)},
+    {"overlong_tokens", FV_SETTING_INTEGER, REWARD(overlong.max_tokens),
+     "length that costs all of overlong_size", FROM(0)},
+    {"overlong_buffer", FV_SETTING_INTEGER, REWARD(overlong.buffer_tokens),
+     "tokens before, over which it grows", FROM(0)},
+    {"overlong_size", FV_SETTING_REAL, REWARD(overlong.size), "what length costs; 0 = nothing", FROM(0)},
+    {0},
+};
+
+#define ADVANTAGE(member) FV_SETTING_AT(fv_advantage_config, member)
+static const fv_setting advantage_fields[] = {
+    {"estimator", FV_SETTING_TEXT, ADVANTAGE(estimator), "grpo, dr_grpo, rloo, remax or reinforce_pp",
+     FROM(1)},
+    {"eps", FV_SETTING_REAL, ADVANTAGE(eps), "added to a standard deviation", ABOVE(0)},
+    {0},
+};
+
+#define LOSS(member) FV_SETTING_AT(fv_loss_settings, member)
+static const fv_setting loss_fields[] = {
+    {"ratio", FV_SETTING_CHOICE, LOSS(ratio), "what is clipped", .names = ratio_names},
+    {"clip_low", FV_SETTING_REAL, LOSS(clip_low), "the ratio is held above 1 - this", {0, 1}},
+    {"clip_high", FV_SETTING_REAL, LOSS(clip_high), "the ratio is held below 1 + this", FROM(0)},
+    {"kl", FV_SETTING_CHOICE, LOSS(kl), "estimate of the distance from the reference", .names = kl_names},
+    {"kl_place", FV_SETTING_CHOICE, LOSS(kl_place), "where that distance counts", .names = kl_place_names},
+    {"kl_weight", FV_SETTING_REAL, LOSS(kl_weight), "of that distance; 0 = no reference", FROM(0)},
+    {"entropy_weight", FV_SETTING_REAL, LOSS(entropy_weight), "of the entropy bonus", FROM(0)},
+    {"mean", FV_SETTING_CHOICE, LOSS(mean), "what the loss is a mean over", .names = mean_names},
+    {"constant", FV_SETTING_INTEGER, LOSS(constant), "tokens that mean: constant divides by", FROM(0)},
+    {0},
+};
+
+#define UPDATE(member) FV_SETTING_AT(fv_update_config, member)
+static const fv_setting update_fields[] = {
+    {"groups", FV_SETTING_INTEGER, UPDATE(groups), "groups (rows, if supervised) of a mini-batch", FROM(1)},
+    {"micro_tokens", FV_SETTING_INTEGER, UPDATE(micro_tokens), "tokens of a micro-batch", FROM(1)},
+    {"recompute", FV_SETTING_SWITCH, UPDATE(recompute), "compute activations twice to save memory"},
+    {"skip_limit", FV_SETTING_INTEGER, UPDATE(skip_limit), "updates in a row skipped as not finite, at most",
+     FROM(0)},
+    {0},
+};
+
+#define OPTIMIZER(member) FV_SETTING_AT(fv_optimizer_config, member)
+static const fv_setting optimizer_fields[] = {
+    {"rate", FV_SETTING_REAL, OPTIMIZER(rate), "the highest learning rate", FROM(0)},
+    {"warmup_steps", FV_SETTING_INTEGER, OPTIMIZER(warmup_steps), "steps in which the rate rises", FROM(0)},
+    {"schedule", FV_SETTING_CHOICE, OPTIMIZER(schedule), "of the rate afterwards", .names = schedule_names},
+    {"final_share", FV_SETTING_REAL, OPTIMIZER(final_share), "of the rate at the end of a schedule", {0, 1}},
+    {"beta1", FV_SETTING_REAL, OPTIMIZER(adamw.beta1), "of AdamW", {0, 1, .below_max = 1}},
+    {"beta2", FV_SETTING_REAL, OPTIMIZER(adamw.beta2), "of AdamW", {0, 1, .below_max = 1}},
+    {"eps", FV_SETTING_REAL, OPTIMIZER(adamw.eps), "of AdamW", ABOVE(0)},
+    {"weight_decay", FV_SETTING_REAL, OPTIMIZER(adamw.weight_decay), "of AdamW", FROM(0)},
+    {"clip", FV_SETTING_REAL, OPTIMIZER(adamw.clip), "the largest norm of a gradient; 0 = no limit", FROM(0)},
+    {0},
+};
+
+#define VALIDATE(member) FV_SETTING_AT(fv_validate_config, member)
+static const fv_setting validate_fields[] = {
+    {"every", FV_SETTING_INTEGER, VALIDATE(every), "steps; 0 = only at the end", FROM(0)},
+    {"before", FV_SETTING_SWITCH, VALIDATE(before), "also before the first step"},
+    {"temperature", FV_SETTING_REAL, VALIDATE(temperature), "0 takes the likeliest token", FROM(0)},
+    {0},
+};
+
+#define SAVE(member) FV_SETTING_AT(fv_save_config, member)
+static const fv_setting save_fields[] = {
+    {"every", FV_SETTING_INTEGER, SAVE(every), "steps; 0 = only at the end", FROM(0)},
+    {0},
+};
+
+#define LOG(member) FV_SETTING_AT(fv_log_config, member)
+static const fv_setting log_fields[] = {
+    {"trajectories", FV_SETTING_INTEGER, LOG(trajectories), "answers of a step that are written out",
+     FROM(0)},
+    {0},
+};
+
+/* Reinforcement learning. */
+
+#define OPTIMIZER_DEFAULT                                                                          \
+    {                                                                                              \
+        .rate = 1e-6, .schedule = FV_SCHEDULE_CONSTANT,                                            \
+        .adamw = {.beta1 = 0.9F, .beta2 = 0.999F, .eps = 1e-8F, .weight_decay = 0.01F, .clip = 1}, \
+    }
+#define VIEWS_DEFAULT                                                                     \
+    {                                                                                     \
+        .prompt = FV_VIEW_SMALL, .bounds = {.min_pixels = 262144, .max_pixels = 4194304 } \
+    }
+
+#define UPDATE_DEFAULT                                                       \
+    {                                                                        \
+        .groups = 32, .micro_tokens = 32768, .recompute = 1, .skip_limit = 4 \
+    }
+
+static const fv_train_config train_defaults = {
+    .run = {.seed = 1},
+    .layout = {.tensor = 1},
+    .views = VIEWS_DEFAULT,
+    .rollout = {.prompts = 512,
+                .answers = 16,
+                .temperature = 1,
+                .top_p = 1,
+                .max_turn_tokens = 8192,
+                .max_tokens = 32768,
+                .max_rounds = 2,
+                .max_images = 2,
+                .max_running = 64,
+                .pass_tokens = 4096,
+                .cache_pages = 1024,
+                .refills = 8},
+    .reward = {.rule = "number",
+               .extraction = FV_EXTRACT_SPLIT,
+               .format = {.product = FV_PRODUCT_EFFICIENT, .needs_valid_call = 1},
+               .weights = FV_REWARD_WEIGHTS_DEFAULT,
+               .control = FV_CONTROL_DEFAULT,
+               .overlong = FV_OVERLONG_DEFAULT},
+    .advantage = {.estimator = "grpo", .eps = FV_ADVANTAGE_EPS},
+    .loss = FV_LOSS_DEFAULT,
+    .update = UPDATE_DEFAULT,
+    .optimizer = OPTIMIZER_DEFAULT,
+    .validate = {.every = 5, .before = 1},
+    .save = {.every = 5},
+    .log = {.trajectories = 8},
+};
+
+#define TRAIN(member) offsetof(fv_train_config, member)
+static const fv_settings_section train_sections[] = {
+    {"", TRAIN(run), run_fields},
+    {"data", TRAIN(data), data_fields},
+    {"layout", TRAIN(layout), layout_fields},
+    {"views", TRAIN(views), views_fields},
+    {"rollout", TRAIN(rollout), rollout_fields},
+    {"reward", TRAIN(reward), reward_fields},
+    {"advantage", TRAIN(advantage), advantage_fields},
+    {"loss", TRAIN(loss), loss_fields},
+    {"update", TRAIN(update), update_fields},
+    {"optimizer", TRAIN(optimizer), optimizer_fields},
+    {"validate", TRAIN(validate), validate_fields},
+    {"save", TRAIN(save), save_fields},
+    {"log", TRAIN(log), log_fields},
+    {0},
+};
+const fv_settings fv_train_settings = {sizeof(fv_train_config), &train_defaults, train_sections};
+
+/* Supervised training. */
+
+static const fv_sft_config sft_defaults = {
+    .run = {.seed = 1},
+    .layout = {.tensor = 1},
+    .views = VIEWS_DEFAULT,
+    .update = UPDATE_DEFAULT,
+    .optimizer = OPTIMIZER_DEFAULT,
+    .save = {.every = 0},
+};
+
+#define SFT(member) offsetof(fv_sft_config, member)
+static const fv_settings_section sft_sections[] = {
+    {"", SFT(run), run_fields},
+    {"data", SFT(data), data_fields},
+    {"layout", SFT(layout), layout_fields},
+    {"views", SFT(views), views_fields},
+    {"update", SFT(update), update_fields},
+    {"optimizer", SFT(optimizer), optimizer_fields},
+    {"save", SFT(save), save_fields},
+    {0},
+};
+const fv_settings fv_sft_settings = {sizeof(fv_sft_config), &sft_defaults, sft_sections};
