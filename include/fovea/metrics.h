@@ -1,0 +1,15 @@
+/* The figures of a training step, as one JSON object. Local; the same on every rank but for memory. */
+#ifndef FOVEA_METRICS_H
+#define FOVEA_METRICS_H
+
+#include "fovea/json.h"
+#include "fovea/step.h"
+
+/* Of all answers of the step, those of dropped groups included: reward and its parts, lengths, calls, solved
+ * groups; of the updates: loss, norm, clipping, KL, entropy, the log-prob difference of fresh answers;
+ * seconds and tokens a second of each phase; peak memory of this process. Means over answers unless the name
+ * says otherwise; answers without a verdict count in no mean of accuracy or reward. */
+fv_err fv_metrics_of_step(const fv_batch *batch, const fv_step_stats *stats, const fv_reward_weights *weights,
+                          double rate, fv_json **out);
+
+#endif

@@ -1,0 +1,170 @@
+#include "fovea/metrics.h"
+
+#include <math.h>
+#include <sys/resource.h>
+
+/* Sums over the answers of a step. */
+typedef struct sums {
+    double reward, square, accuracy, format, control, overlong, advantage;
+    double drawn, longest, prompt;
+    int64_t n, n_judged, n_called, n_right, n_right_called, n_wrong_called, n_cut, n_rounds;
+    int64_t n_groups, n_judged_groups, n_solved_none, n_solved_all;
+} sums;
+
+static void add_answer(sums *s, const fv_answer *answer, const fv_reward_weights *weights)
+{
+    const fv_reward *r = &answer->reward;
+    double drawn = 0;
+    for (int i = 0; i < answer->n_rounds; i++)
+        drawn += (double)answer->rounds[i].n;
+    s->n++;
+    s->drawn += drawn;
+    s->longest = fmax(s->longest, drawn);
+    s->n_rounds += answer->n_rounds;
+    s->n_cut += answer->rounds[answer->n_rounds - 1].is_cut;
+    s->n_called += answer->is_called;
+    s->format += r->format;
+    s->overlong += r->overlong;
+    s->advantage += fabs(answer->advantage);
+    if (!r->has_verdict)
+        return;
+    double total = fv_reward_total(weights, r);
+    s->n_judged++;
+    s->reward += total;
+    s->square += total * total;
+    s->accuracy += r->accuracy;
+    s->control += r->control;
+    s->n_right += r->accuracy >= 0.5;
+    s->n_right_called += r->accuracy >= 0.5 && answer->is_called;
+    s->n_wrong_called += r->accuracy < 0.5 && answer->is_called;
+}
+
+static void add_group(sums *s, const fv_group *group, const fv_reward_weights *weights)
+{
+    int64_t right = s->n_right, judged = s->n_judged;
+    for (int i = 0; i < group->n_answers; i++)
+        add_answer(s, &group->answers[i], weights);
+    s->prompt += (double)group->prompt.n;
+    s->n_groups++;
+    if (s->n_judged - judged < group->n_answers)
+        return;
+    s->n_judged_groups++;
+    s->n_solved_none += s->n_right == right;
+    s->n_solved_all += s->n_right - right == group->n_answers;
+}
+
+static double over(double value, double n)
+{
+    return n > 0 ? value / n : 0;
+}
+
+/* Deviation of the rewards (unbiased). */
+static double deviation(const sums *s)
+{
+    double n = (double)s->n_judged, mean = over(s->reward, n);
+    return n > 1 ? sqrt(fmax(0, (s->square - n * mean * mean) / (n - 1))) : 0;
+}
+
+static double peak_megabytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (double)usage.ru_maxrss / 1024 : 0;
+}
+
+typedef struct figure {
+    const char *name;
+    double value;
+} figure;
+
+static fv_err set_all(fv_json *object, const figure *figures, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        FV_TRY(fv_json_set(object, figures[i].name,
+                           isfinite(figures[i].value) ? fv_json_make_real(figures[i].value)
+                                                      : fv_json_make_null()));
+    return FV_OK;
+}
+#define SET_ALL(object, figures) set_all(object, figures, sizeof(figures) / sizeof *(figures))
+
+static fv_err set_answers(fv_json *object, const sums *s)
+{
+    double n = (double)s->n, judged = (double)s->n_judged, called = (double)s->n_called;
+    const figure figures[] = {
+        {"reward", over(s->reward, judged)},
+        {"reward_deviation", deviation(s)},
+        {"accuracy", over(s->accuracy, judged)},
+        {"format", over(s->format, n)},
+        {"control", over(s->control, judged)},
+        {"overlong", over(s->overlong, n)},
+        {"unjudged_share", over(n - judged, n)},
+        {"advantage_size", over(s->advantage, n)},
+        {"response_tokens", over(s->drawn, n)},
+        {"response_tokens_most", s->longest},
+        {"prompt_tokens", over(s->prompt, (double)s->n_groups)},
+        {"rounds", over((double)s->n_rounds, n)},
+        {"cut_share", over((double)s->n_cut, n)},
+        {"call_rate", over(called, n)},
+        {"call_rate_right", over((double)s->n_right_called, (double)s->n_right)},
+        {"call_rate_wrong", over((double)s->n_wrong_called, judged - (double)s->n_right)},
+        {"solved_none_share", over((double)s->n_solved_none, (double)s->n_judged_groups)},
+        {"solved_all_share", over((double)s->n_solved_all, (double)s->n_judged_groups)}};
+    return SET_ALL(object, figures);
+}
+
+static fv_err set_updates(fv_json *object, const fv_step_stats *stats, double rate)
+{
+    const fv_loss_sums *s = &stats->sum.sums;
+    double updates = stats->n_updates, tokens = (double)s->n_tokens;
+    const figure figures[] = {{"learning_rate", rate},
+                              {"groups", stats->n_groups},
+                              {"groups_no_signal", stats->n_no_signal},
+                              {"groups_no_verdict", stats->n_no_verdict},
+                              {"updates", updates},
+                              {"updates_skipped", stats->n_skipped},
+                              {"loss", over(stats->sum.loss, updates)},
+                              {"policy_loss", over(s->policy, updates)},
+                              {"kl", over(s->kl, updates)},
+                              {"entropy", over(s->entropy, updates)},
+                              {"gradient_norm", over(stats->sum.norm, updates)},
+                              {"ratio", over(s->ratio, tokens)},
+                              {"clip_share", over((double)s->n_clipped, tokens)},
+                              {"approximate_kl", over(s->approx_kl, tokens)},
+                              {"logprob_max_diff", stats->first.sums.max_logprob_diff}};
+    return SET_ALL(object, figures);
+}
+
+static fv_err set_phases(fv_json *object, const fv_step_stats *stats)
+{
+    const fv_collect_stats *c = &stats->collect;
+    const figure figures[] = {
+        {"rollout_s", c->rollout_s},
+        {"judge_s", c->judge_s},
+        {"update_s", stats->update_s},
+        {"drawn_tokens", (double)c->rollout.drawn_tokens},
+        {"rollout_tokens_per_s", over((double)c->rollout.computed_tokens, c->rollout_s)},
+        {"drawn_tokens_per_s", over((double)c->rollout.drawn_tokens, c->rollout_s)},
+        {"update_tokens_per_s", over((double)stats->sum.computed_tokens, stats->update_s)},
+        {"evictions", (double)c->rollout.n_evictions},
+        {"peak_megabytes", peak_megabytes()}};
+    return SET_ALL(object, figures);
+}
+
+fv_err fv_metrics_of_step(const fv_batch *batch, const fv_step_stats *stats, const fv_reward_weights *weights,
+                          double rate, fv_json **out)
+{
+    sums s = {0};
+    fv_err err = FV_OK;
+    fv_json *object = fv_json_make_object();
+    *out = NULL;
+    for (int g = 0; g < batch->n; g++)
+        add_group(&s, &batch->groups[g], weights);
+    FV_CHECK_DONE(object, FV_ERR_MEMORY, "cannot allocate a step's metrics");
+    FV_TRY_DONE(set_answers(object, &s));
+    FV_TRY_DONE(set_updates(object, stats, rate));
+    FV_TRY_DONE(set_phases(object, stats));
+    *out = object;
+    return FV_OK;
+done:
+    fv_json_destroy(object);
+    return err;
+}
