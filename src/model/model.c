@@ -198,8 +198,7 @@ fv_err fv_model_reduce_grads(fv_model *model, fv_weights *grads)
     return FV_OK;
 }
 
-/* 1 if this rank counts the parameter: of ranks that hold the same values, the first. */
-static int counts(const fv_model *model, const fv_param *param)
+int fv_model_counts(const fv_model *model, const fv_param *param)
 {
     if (param->split_dim < 0)
         return model->tensor->rank == 0;
@@ -220,7 +219,7 @@ static fv_err sum_squares(fv_model *model, const fv_weights *weights, fv_tensor 
     const double *squares = host;
     double sum = 0;
     for (int i = 0; i < n; i++)
-        sum += counts(model, &model->layout.params.items[i]) ? squares[i] : 0;
+        sum += fv_model_counts(model, &model->layout.params.items[i]) ? squares[i] : 0;
     FV_TRY(fv_comm_all_reduce_f64(model->tensor, &sum, 1));
     *out = sqrt(sum);
     return FV_OK;

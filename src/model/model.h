@@ -22,6 +22,9 @@ struct fv_model {
 /* At least bytes of host memory, valid until the next call. */
 fv_err fv_model_stage(fv_model *model, size_t bytes, void **out);
 
+/* 1 if this rank speaks for its part of the parameter: of ranks that hold the same values, the first. */
+int fv_model_counts(const fv_model *model, const fv_param *param);
+
 /* The stack of blocks that both towers run: residual streams and activations by fv_save. */
 typedef struct fv_stack {
     int n_blocks;

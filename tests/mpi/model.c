@@ -18,6 +18,29 @@ static void open_both(const char *model)
     case_open(&split, backends[1], world, temp_path(model));
 }
 
+static void test_saving(void **state)
+{
+    (void)state;
+    for (int m = 0; m < CASE_MODELS; m++) {
+        fv_folder from, to;
+        open_both(case_models[m]);
+        assert_ok(fv_model_save(split.model, temp_path(case_models[m]), temp_path("saved"), FV_STORE_F32));
+        if (world->rank == 0) {
+            assert_ok(fv_folder_open(temp_path(case_models[m]), &from));
+            assert_ok(fv_folder_open(temp_path("saved"), &to));
+            for (int i = 0; i < from.params.n; i++)
+                assert_memory_equal(from.tensors[i]->data, to.tensors[i]->data, from.tensors[i]->bytes);
+            fv_folder_close(&from);
+            fv_folder_close(&to);
+            char command[300];
+            snprintf(command, sizeof command, "rm -r '%s'", temp_path("saved"));
+            assert_int_equal(system(command), 0);
+        }
+        case_close(&whole);
+        case_close(&split);
+    }
+}
+
 typedef struct difference {
     double square, of; /* sums of squares: of the difference, of the whole model's numbers */
 } difference;
@@ -193,8 +216,9 @@ int main(void)
     if (fv_comm_world(&world) != FV_OK)
         return 1;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_split_models_agree), cmocka_unit_test(test_split_steps_agree),
-        cmocka_unit_test(test_shared_optimizer), cmocka_unit_test(test_generation_has_the_same_bits)};
+        cmocka_unit_test(test_saving), cmocka_unit_test(test_split_models_agree),
+        cmocka_unit_test(test_split_steps_agree), cmocka_unit_test(test_shared_optimizer),
+        cmocka_unit_test(test_generation_has_the_same_bits)};
     int failed = cmocka_run_group_tests(tests, case_setup, case_teardown);
     fv_comm_destroy(world);
     return failed;
