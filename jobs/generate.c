@@ -70,31 +70,14 @@ done:
     return err;
 }
 
-static fv_err check_agreement(const generate *g, const fv_processor *processor)
-{
-    const fv_model_shape *shape = fv_model_shape_of(g->runtime.model);
-    const char *model = g->options->runtime.model;
-    FV_CHECK(processor->patch == shape->vision.patch && processor->merge == shape->vision.merge &&
-                 processor->temporal_patch == shape->vision.temporal_patch,
-             FV_ERR_SHAPE, "%s: the image processor's patches are not those of config.json", model);
-    FV_CHECK(g->chat.image_pad == shape->image_id, FV_ERR_FORMAT,
-             "%s: <|image_pad|> is token %d to the tokenizer but %d to config.json", model, g->chat.image_pad,
-             shape->image_id);
-    return FV_OK;
-}
-
 static fv_err process_images(generate *g)
 {
     fv_processor processor;
     int64_t n_used = 0;
     int n = g->options->n_images;
-    const char *model = g->options->runtime.model;
     if (n == 0)
         return FV_OK;
-    FV_CHECK(fv_model_shape_of(g->runtime.model)->vision.depth > 0, FV_ERR_ARGUMENT,
-             "%s is a text model: it cannot take images; leave --image out", model);
-    FV_TRY(fv_processor_load(model, &processor));
-    FV_TRY(check_agreement(g, &processor));
+    FV_TRY(fv_runtime_load_processor(&g->runtime, g->options->runtime.model, &g->chat, &processor));
     g->grids = calloc((size_t)n, sizeof *g->grids);
     FV_CHECK(g->grids, FV_ERR_MEMORY, "cannot allocate the grids of %d images", n);
     for (int i = 0; i < n; i++) {

@@ -30,7 +30,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         out->threads = (int)fv_parse_integer(state, "--threads", argument, 1, 1024);
         return 0;
     case ARGP_KEY_END:
-        if (!out->model)
+        if (!out->model && !out->needs_no_model)
             argp_error(state, "--model DIR is required");
         return 0;
     default:
@@ -46,7 +46,26 @@ fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *chosen)
     fv_log_init(runtime->world->rank, FV_LOG_INFO);
     FV_TRY(fv_comm_agree(runtime->world,
                          fv_backend_cpu_create(chosen->kernels, chosen->threads, &runtime->backend)));
-    return fv_model_open(runtime->backend, runtime->world, chosen->model, &runtime->model);
+    int tensor = chosen->tensor ? chosen->tensor : runtime->world->size;
+    FV_TRY(fv_comm_agree(runtime->world, fv_mesh_init(&runtime->mesh, runtime->world, tensor)));
+    return fv_comm_agree(runtime->world, fv_model_open(runtime->backend, runtime->mesh.tensor, chosen->model,
+                                                       &runtime->model));
+}
+
+fv_err fv_runtime_load_processor(const fv_runtime *runtime, const char *model, const fv_chat *chat,
+                                 fv_processor *out)
+{
+    const fv_model_shape *shape = fv_model_shape_of(runtime->model);
+    FV_CHECK(shape->vision.depth > 0, FV_ERR_ARGUMENT,
+             "%s is a text model: it cannot take images; give a model with a vision tower", model);
+    FV_TRY(fv_processor_load(model, out));
+    FV_CHECK(out->patch == shape->vision.patch && out->merge == shape->vision.merge &&
+                 out->temporal_patch == shape->vision.temporal_patch,
+             FV_ERR_SHAPE, "%s: the image processor's patches are not those of config.json", model);
+    FV_CHECK(chat->image_pad == shape->image_id, FV_ERR_FORMAT,
+             "%s: <|image_pad|> is token %d to the tokenizer but %d to config.json", model, chat->image_pad,
+             shape->image_id);
+    return FV_OK;
 }
 
 static int report(const fv_runtime *runtime, fv_err err)
@@ -66,6 +85,7 @@ int fv_runtime_finish(fv_runtime *runtime, fv_err err)
     int status = report(runtime, err);
     fv_model_destroy(runtime->model);
     fv_backend_destroy(runtime->backend);
+    fv_mesh_fini(&runtime->mesh);
     fv_comm_destroy(runtime->world);
     *runtime = (fv_runtime){0};
     return status;

@@ -2,7 +2,10 @@
 #ifndef FOVEA_RUNTIME_H
 #define FOVEA_RUNTIME_H
 
+#include "fovea/chat.h"
+#include "fovea/mesh.h"
 #include "fovea/model.h"
+#include "fovea/processor.h"
 
 #include <argp.h>
 
@@ -10,19 +13,27 @@ typedef struct fv_runtime_options {
     const char *model;   /* --model DIR, required */
     const char *kernels; /* --kernels avx512|avx2|portable; NULL: the best */
     int threads;         /* --threads N; 0: as OpenMP says */
+    int tensor;          /* ranks of a tensor group, set by the program; 0: all ranks are one */
+    int needs_no_model;  /* set by a program that was told to do without */
 } fv_runtime_options;
 
 /* A child parser for these options; its input is a fv_runtime_options. */
 extern const struct argp fv_runtime_argp;
 
 typedef struct fv_runtime {
-    fv_comm *world; /* all ranks: the tensor-parallel group */
+    fv_comm *world;
+    fv_mesh mesh; /* the model is opened on its tensor group */
     fv_backend *backend;
     fv_model *model;
 } fv_runtime;
 
 /* Starts as {0}. Collective over all processes. */
 fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *options);
+
+/* The image processor of the model's folder, whose sizes and tokens are checked against the model. A model
+ * without a vision tower is FV_ERR_ARGUMENT. Local. */
+fv_err fv_runtime_load_processor(const fv_runtime *runtime, const char *model, const fv_chat *chat,
+                                 fv_processor *out);
 
 /* End a program: report err, close the runtime, return the exit status. A failure that all ranks know is
  * printed by the rank where it happened; one that only this rank knows ends all processes, which wait for it

@@ -52,6 +52,11 @@ typedef struct fv_chat {
 /* FV_ERR_UNSUPPORTED if the tokenizer lacks <|im_start|> or <|im_end|> as special tokens. */
 fv_err fv_chat_init(fv_chat *chat, const fv_tokenizer *tokenizer);
 
+/* The vision tokens, which no text of the assistant may hold: <|vision_start|>, <|vision_end|>,
+ * <|vision_pad|>, <|image_pad|>, <|video_pad|>. Returns how many of them the tokenizer has. */
+enum { FV_CHAT_VISION_IDS = 5 };
+int fv_chat_vision_ids(const fv_chat *chat, int32_t out[FV_CHAT_VISION_IDS]);
+
 /* Append the ids of messages. flags: FV_CHAT_... joined by |. FV_ERR_UNSUPPORTED for an image if the
  * tokenizer has no vision tokens; FV_ERR_ARGUMENT for a negative number of image tokens. On failure *out is
  * as before. */

@@ -34,6 +34,7 @@ void fv_dataset_close(fv_dataset *dataset); /* NULL is fine */
 
 uint64_t fv_dataset_rows(const fv_dataset *dataset);
 uint64_t fv_dataset_images(const fv_dataset *dataset); /* distinct */
+uint64_t fv_dataset_hash(const fv_dataset *dataset);   /* index_hash: of everything in it */
 
 /* Read a row, and nothing else from the file. FV_ERR_FORMAT or FV_ERR_IO names file and row: texts or an
  * image that do not match their hash. On failure *out is {0}. */

@@ -139,6 +139,11 @@ uint64_t fv_dataset_images(const fv_dataset *dataset)
     return dataset->images;
 }
 
+uint64_t fv_dataset_hash(const fv_dataset *dataset)
+{
+    return fv_index_hash(&dataset->index);
+}
+
 static fv_err read_texts(const fv_dataset *d, uint64_t row, fv_row *out)
 {
     char *texts[FV_DATASET_TEXTS] = {NULL};

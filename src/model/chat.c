@@ -25,6 +25,19 @@ fv_err fv_chat_init(fv_chat *chat, const fv_tokenizer *tokenizer)
     return FV_OK;
 }
 
+int fv_chat_vision_ids(const fv_chat *chat, int32_t out[FV_CHAT_VISION_IDS])
+{
+    static const char *const names[FV_CHAT_VISION_IDS] = {"<|vision_start|>", "<|vision_end|>",
+                                                          "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>"};
+    int n = 0;
+    for (int i = 0; i < FV_CHAT_VISION_IDS; i++) {
+        int32_t id = special_id(chat->tokenizer, names[i]);
+        if (id >= 0)
+            out[n++] = id;
+    }
+    return n;
+}
+
 fv_chat_part fv_chat_text(const char *text, fv_tokenize_mode mode)
 {
     return (fv_chat_part){.text = {text, strlen(text), mode}};

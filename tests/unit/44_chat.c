@@ -1,6 +1,6 @@
 /* The chat format against the reference's template and encode: chat.jsonl holds messages (a number in the
  * content is an image of so many tokens), whether an answer is asked for, and ids. */
-#include "test.h"
+#include "temp_folder.h"
 
 #include "fovea/chat.h"
 #include "fovea/file.h"
@@ -13,17 +13,15 @@ static fv_chat chat;
 
 static int load(void **state)
 {
-    (void)state;
     char folder[4096];
     snprintf(folder, sizeof folder, "%s/tokenizer", getenv("TEST_DATA_BINARY"));
-    return fv_tokenizer_load(folder, &tokenizer) || fv_chat_init(&chat, tokenizer);
+    return temp_setup(state) || fv_tokenizer_load(folder, &tokenizer) || fv_chat_init(&chat, tokenizer);
 }
 
 static int unload(void **state)
 {
-    (void)state;
     fv_tokenizer_destroy(tokenizer);
-    return 0;
+    return temp_teardown(state);
 }
 
 enum { MOST = 8 };
@@ -167,6 +165,27 @@ static void test_a_failure_leaves_the_ids_as_they_were(void **state)
     fv_tokens_fini(&tokens);
 }
 
+/* All of the tokenizer's; of a tokenizer with two of them, those. */
+static void test_vision_tokens(void **state)
+{
+    (void)state;
+    int32_t ids[FV_CHAT_VISION_IDS];
+    assert_int_equal(fv_chat_vision_ids(&chat, ids), FV_CHAT_VISION_IDS);
+    for (int i = 0; i < FV_CHAT_VISION_IDS; i++)
+        assert_int_equal(ids[i], 151652 + i);
+
+    const fv_added_token special[] = {
+        {"<|im_start|>", 256}, {"<|im_end|>", 257}, {"<|image_pad|>", 259}, {"<|vision_end|>", 258}};
+    fv_tokenizer *few;
+    fv_chat other;
+    assert_ok(fv_tokenizer_write_bytes(temp_folder("few"), special, 4));
+    assert_ok(fv_tokenizer_load(temp_path("few"), &few));
+    assert_ok(fv_chat_init(&other, few));
+    assert_int_equal(fv_chat_vision_ids(&other, ids), 2);
+    assert_true(ids[0] == 258 && ids[1] == 259);
+    fv_tokenizer_destroy(few);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +193,7 @@ int main(void)
         cmocka_unit_test(test_text_cannot_act_as_markup),
         cmocka_unit_test(test_a_later_message_continues_the_ids),
         cmocka_unit_test(test_a_failure_leaves_the_ids_as_they_were),
+        cmocka_unit_test(test_vision_tokens),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }
