@@ -95,11 +95,11 @@ static error_t parse(int key, char *text, struct argp_state *state)
     o->has_synthetic_option |= key > KEY_SYNTHETIC && key < KEY_END;
     switch (key) {
     case KEY_JSONL:
-        return o->jsonl = text, 0;
+        return o->jsonl = fv_parse_path(state, "--jsonl", text), 0;
     case KEY_IMAGES:
-        return o->fields.folder = text, 0;
+        return o->fields.folder = fv_parse_path(state, "--images", text), 0;
     case KEY_OUT:
-        return o->out = text, 0;
+        return o->out = fv_parse_path(state, "--out", text), 0;
     case KEY_SKIP:
         return o->skip_bad = 1, 0;
     case KEY_LIMIT:

@@ -110,6 +110,7 @@ refused 2 "go with --synthetic" --out "$out" --synthetic glance --rows 1 --skip-
 refused 2 "go with --synthetic" --out "$out" --jsonl - --seed 1
 refused 2 "needs --rows N" --out "$out" --synthetic glance
 refused 2 '--limit is "0"' --out "$out" --jsonl - --limit 0
+refused 2 "--out is empty" --out "" --jsonl -
 refused 2 "unrecognized option" --frobnicate
 refused 1 "cannot open /nowhere.jsonl" --out "$out" --jsonl /nowhere.jsonl
 refused 1 "no/such.h5" --out "$folder/no/such.h5" --synthetic glance --rows 1
