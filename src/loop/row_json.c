@@ -74,13 +74,21 @@ static fv_err check_not_empty(const char *text, const char *name)
 static size_t strip(char *text)
 {
     size_t n = 0, length = strlen(placeholder);
-    for (char *found; (found = strstr(text, placeholder)); n++)
-        memmove(found, found + length, strlen(found + length) + 1);
-    size_t front = strspn(text, white), end = strlen(text);
-    while (end > front && strchr(white, text[end - 1]))
+    char *end = text;
+    for (const char *from = text; *from;) {
+        if (strncmp(from, placeholder, length) != 0) {
+            *end++ = *from++;
+            continue;
+        }
+        n++;
+        from += length;
+    }
+    *end = '\0';
+    const char *front = text + strspn(text, white);
+    while (end > front && strchr(white, end[-1]))
         end--;
-    memmove(text, text + front, end - front);
-    text[end - front] = '\0';
+    *end = '\0';
+    memmove(text, front, (size_t)(end - front) + 1);
     return n;
 }
 
