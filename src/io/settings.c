@@ -170,15 +170,25 @@ static fv_err read_override(const fv_settings *settings, const char *text, void 
 
 /* All together. */
 
-static fv_err check_set(const fv_settings *settings, const void *values)
+static fv_err check_set(const fv_settings_section *section, const fv_setting *field, const void *values)
+{
+    char name[FV_SETTING_NAME];
+    fv_buffer help = {0};
+    if (fv_setting_is_set(field, fv_setting_member(section, field, values)))
+        return FV_OK;
+    fv_setting_name(section, field, name);
+    fv_err err = fv_setting_print_help(field, &help);
+    if (err == FV_OK)
+        err = FV_FAIL(FV_ERR_FORMAT, "\"%s\" is missing: %s", name, help.data);
+    fv_buffer_fini(&help);
+    return err;
+}
+
+static fv_err check_all_set(const fv_settings *settings, const void *values)
 {
     for (const fv_settings_section *section = settings->sections; section->key; section++)
-        for (const fv_setting *field = section->fields; field->key; field++) {
-            char name[FV_SETTING_NAME];
-            fv_setting_name(section, field, name);
-            FV_CHECK(fv_setting_is_set(field, fv_setting_member(section, field, values)), FV_ERR_FORMAT,
-                     "\"%s\" is missing, expected %s", name, field->help);
-        }
+        for (const fv_setting *field = section->fields; field->key; field++)
+            FV_TRY(check_set(section, field, values));
     return FV_OK;
 }
 
@@ -191,7 +201,7 @@ static fv_err read_all(const fv_settings *settings, const char *path, const char
         if (err != FV_OK)
             return fv_error_prefix(err, "on the command line");
     }
-    fv_err err = check_set(settings, out);
+    fv_err err = check_all_set(settings, out);
     return err == FV_OK ? FV_OK : fv_error_prefix(err, "%s", path);
 }
 

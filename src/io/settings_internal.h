@@ -36,6 +36,9 @@ double fv_setting_number(const fv_setting *field, const void *member);
 /* "a whole number, 1 or more". */
 fv_err fv_setting_describe(const fv_setting *field, fv_buffer *out);
 
+/* What it is for, and in brackets what may stand there. */
+fv_err fv_setting_print_help(const fv_setting *field, fv_buffer *out);
+
 /* The value as YAML. */
 fv_err fv_setting_print(const fv_setting *field, const void *member, fv_buffer *out);
 

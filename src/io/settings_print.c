@@ -126,14 +126,20 @@ fv_err fv_setting_print(const fv_setting *field, const void *member, fv_buffer *
 
 /* Whole structs. */
 
-static fv_err print_help(const fv_setting *field, const void *member, size_t line, fv_buffer *out)
+fv_err fv_setting_print_help(const fv_setting *field, fv_buffer *out)
+{
+    FV_TRY(fv_buffer_print(out, "%s (", field->help));
+    FV_TRY(fv_setting_describe(field, out));
+    return fv_buffer_append(out, ")", 1);
+}
+
+static fv_err print_comment(const fv_setting *field, const void *member, size_t line, fv_buffer *out)
 {
     enum { COLUMN = 34 };
     size_t used = out->size - line;
     FV_TRY(fv_buffer_print(out, "%*s# %s", used < COLUMN ? (int)(COLUMN - used) : 1, "",
                            fv_setting_is_set(field, member) ? "" : "required: "));
-    FV_TRY(fv_setting_describe(field, out));
-    return fv_buffer_print(out, ": %s", field->help);
+    return fv_setting_print_help(field, out);
 }
 
 static fv_err print_field(const fv_settings_section *section, const fv_setting *field, const void *values,
@@ -144,7 +150,7 @@ static fv_err print_field(const fv_settings_section *section, const fv_setting *
     FV_TRY(fv_buffer_print(out, "%s%s: ", *section->key ? "  " : "", field->key));
     FV_TRY(fv_setting_print(field, member, out));
     if (with_help)
-        FV_TRY(print_help(field, member, line, out));
+        FV_TRY(print_comment(field, member, line, out));
     return fv_buffer_append(out, "\n", 1);
 }
 

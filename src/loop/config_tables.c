@@ -87,7 +87,8 @@ static const fv_setting rollout_fields[] = {
 
 #define REWARD(member) FV_SETTING_AT(fv_reward_config, member)
 static const fv_setting reward_fields[] = {
-    {"rule", FV_SETTING_TEXT, REWARD(rule), "the rule of accuracy: exact, number, choice, ...", FROM(1)},
+    {"rule", FV_SETTING_TEXT, REWARD(rule), "exact, number, choice, boxed, relaxed, anls or containment",
+     FROM(1)},
     {"extraction", FV_SETTING_CHOICE, REWARD(extraction), "how the answer is cut out of the text",
      .names = extraction_names},
     {"product", FV_SETTING_CHOICE, REWARD(format.product), "the format: one turn, or calls of the tool",

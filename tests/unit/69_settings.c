@@ -147,9 +147,9 @@ static void test_refusals_of_whole_files(void **state)
     outer o;
     assert_fails(read_with("[1]\n", NULL, &o), FV_ERR_FORMAT, "s.yaml\" is [1], expected keys with values");
     assert_fails(read_with("steps: 1\n", NULL, &o), FV_ERR_FORMAT,
-                 "s.yaml: \"folder\" is missing, expected where it is");
+                 "s.yaml: \"folder\" is missing: where it is (a path, not empty)");
     assert_fails(read_with("folder: x\n", NULL, &o), FV_ERR_FORMAT,
-                 "s.yaml: \"steps\" is missing, expected how many");
+                 "s.yaml: \"steps\" is missing: how many (a whole number, 1 or more)");
     assert_fails(read_with("folder: ''\n", NULL, &o), FV_ERR_FORMAT,
                  "s.yaml:1: \"folder\" is \"\", expected a path, not empty");
     assert_fails(read_with("steps: 2147483648\n", NULL, &o), FV_ERR_FORMAT,
@@ -296,16 +296,16 @@ static void test_reference(void **state)
 {
     (void)state;
     static const char *const lines[] = {
-        "name: 'it''s'                     # a text: a name\n",
-        "folder: ''                        # required: a path, not empty: where it is\n",
-        "seed: -3                          # a whole number: of draws\n",
-        "rate: 0.1                         # a number, above 0: of change\n",
-        "steps: 0                          # required: a whole number, 1 or more: how many\n",
+        "name: 'it''s'                     # a name (a text)\n",
+        "folder: ''                        # required: where it is (a path, not empty)\n",
+        "seed: -3                          # of draws (a whole number)\n",
+        "rate: 0.1                         # of change (a number, above 0)\n",
+        "steps: 0                          # required: how many (a whole number, 1 or more)\n",
         "paint:\n",
-        "  count: 4                        # a whole number, 2 to 8: of pots\n",
-        "  share: 0.25                     # a number, -0.5 or more, below 1: of water\n",
-        "  colour: blue                    # red, green or blue: of paint\n",
-        "  is_on: false                    # true or false: whether it is used\n",
+        "  count: 4                        # of pots (a whole number, 2 to 8)\n",
+        "  share: 0.25                     # of water (a number, -0.5 or more, below 1)\n",
+        "  colour: blue                    # of paint (red, green or blue)\n",
+        "  is_on: false                    # whether it is used (true or false)\n",
     };
     fv_buffer text = {0}, expected = {0};
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
