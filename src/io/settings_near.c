@@ -2,15 +2,13 @@
 
 #include <string.h>
 
-enum { LONGEST_KEY = 64 };
-
 static size_t least(size_t a, size_t b, size_t c)
 {
     size_t ab = a < b ? a : b;
     return ab < c ? ab : c;
 }
 
-/* Levenshtein's, of texts of at most FV_SETTING_NAME bytes. */
+/* Levenshtein's; b is a known name. */
 static size_t distance(const char *a, const char *b)
 {
     size_t row[FV_SETTING_NAME + 1], n = strlen(b);
@@ -81,14 +79,12 @@ fv_err fv_settings_unknown(const fv_settings *settings, const fv_settings_sectio
              "\"%s\" is a section, expected one of its keys, such as \"%s.%s\"", name, name,
              section->fields->key);
     near_key near = {.unknown = name};
-    if (strlen(name) <= LONGEST_KEY)
-        find_near(settings, &near);
+    find_near(settings, &near);
     FV_CHECK(!*near.name, FV_ERR_FORMAT, "unknown key \"%s\", did you mean \"%s\"?", name, near.name);
     fv_buffer keys = {0};
     fv_err err = print_keys(settings, section, &keys);
     if (err == FV_OK)
-        err =
-            FV_FAIL(FV_ERR_FORMAT, "unknown key \"%.*s\", expected one of %s", LONGEST_KEY, name, keys.data);
+        err = FV_FAIL(FV_ERR_FORMAT, "unknown key \"%.64s\", expected one of %s", name, keys.data);
     fv_buffer_fini(&keys);
     return err;
 }

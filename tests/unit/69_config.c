@@ -132,6 +132,17 @@ static void test_ends_of_ranges(void **state)
     }
 }
 
+static void test_hints(void **state)
+{
+    (void)state;
+    fv_train_config c;
+    assert_fails(read_train("loss.k1=mse", &c), FV_ERR_FORMAT, "did you mean \"loss.kl\"?");
+    assert_fails(read_train("eps=1", &c), FV_ERR_FORMAT, "did you mean \"advantage.eps\"?");
+    assert_fails(read_train("optimiser.rate=1", &c), FV_ERR_FORMAT, "did you mean \"optimizer.rate\"?");
+    assert_fails(read_train("learning_rate=1", &c), FV_ERR_FORMAT,
+                 "unknown key \"learning_rate\", expected one of model, out, prompts");
+}
+
 static void test_checks(void **state)
 {
     (void)state;
@@ -290,17 +301,12 @@ static void test_every_step_trains(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_choices),
-        cmocka_unit_test(test_ends_of_ranges),
-        cmocka_unit_test(test_checks),
-        cmocka_unit_test(test_edges_of_checks),
-        cmocka_unit_test(test_files),
-        cmocka_unit_test(test_supervised),
-        cmocka_unit_test(test_constant_rate),
-        cmocka_unit_test(test_falling_rates),
-        cmocka_unit_test(test_every_step_trains),
+        cmocka_unit_test(test_defaults),        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_choices),         cmocka_unit_test(test_ends_of_ranges),
+        cmocka_unit_test(test_hints),           cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_edges_of_checks), cmocka_unit_test(test_files),
+        cmocka_unit_test(test_supervised),      cmocka_unit_test(test_constant_rate),
+        cmocka_unit_test(test_falling_rates),   cmocka_unit_test(test_every_step_trains),
     };
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }
