@@ -232,12 +232,32 @@ static int max_tokens_of(const generate *g)
     return left < 1 ? 1 : left < DEFAULT_TOKENS ? (int)left : DEFAULT_TOKENS;
 }
 
+/* Ranks with folders or command lines of their own would wait for each other without end. */
+static fv_err check_same(generate *g)
+{
+    const fv_model_shape *shape = fv_model_shape_of(g->runtime.model);
+    int64_t sum = 0;
+    for (size_t i = 0; i < g->prompt.n; i++)
+        sum = (sum * 31 + g->prompt.ids[i]) % INT32_MAX;
+    int64_t mine[] = {(int64_t)g->prompt.n, sum,
+                      max_tokens_of(g),     shape->text.vocab,
+                      shape->text.hidden,   shape->text.n_layers,
+                      shape->vision.depth,  g->options->seed};
+    int64_t first[sizeof mine / sizeof mine[0]];
+    memcpy(first, mine, sizeof mine);
+    FV_TRY(fv_comm_broadcast(g->runtime.world, first, sizeof first, 0));
+    FV_CHECK(memcmp(first, mine, sizeof mine) == 0, FV_ERR_ARGUMENT,
+             "%s: this rank has another model, prompt or option than rank 0", g->options->runtime.model);
+    return FV_OK;
+}
+
 static fv_err run(generate *g)
 {
     fv_finish finish;
     FV_TRY(fv_runtime_open(&g->runtime, &g->options->runtime));
     FV_TRY(share_question(g));
     FV_TRY(fv_comm_agree(g->runtime.world, prepare(g)));
+    FV_TRY(fv_comm_agree(g->runtime.world, check_same(g)));
     int max_tokens = max_tokens_of(g);
     g->answer.is_streamed = !g->options->json && g->runtime.world->rank == 0;
     g->answer.logprobs = malloc((size_t)max_tokens * sizeof(float));
