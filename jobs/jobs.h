@@ -11,6 +11,8 @@
     X(generate, "answer a question, about images if there are any")                   \
     X(init, "make a model folder with random weights from a shape")                   \
     X(export, "write a model folder again, in another number format or form")         \
+    X(train, "teach a model by reinforcement learning when to look closer")           \
+    X(sft, "teach a model from the answers of a data set")                            \
     X(doctor, "tell what this machine has for fovea, and what is missing")            \
     X(probe, "one sequence through a model, every figure about it into an HDF5 file") \
     X(pack, "write questions, answers and images into one data set file")             \

@@ -42,7 +42,8 @@ const struct argp fv_runtime_argp = {.options = options, .parser = parse};
 
 fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *chosen)
 {
-    FV_TRY(fv_comm_world(&runtime->world));
+    if (!runtime->world)
+        FV_TRY(fv_comm_world(&runtime->world));
     fv_log_init(runtime->world->rank, FV_LOG_INFO);
     FV_TRY(fv_comm_agree(runtime->world,
                          fv_backend_cpu_create(chosen->kernels, chosen->threads, &runtime->backend)));

@@ -27,7 +27,7 @@ typedef struct fv_runtime {
     fv_model *model;
 } fv_runtime;
 
-/* Starts as {0}. Collective over all processes. */
+/* Starts as {0}, or with its world. Collective over all processes. */
 fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *options);
 
 /* The image processor of the model's folder, whose sizes and tokens are checked against the model. A model

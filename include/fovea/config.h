@@ -76,6 +76,12 @@ typedef struct fv_update_config {
     int skip_limit;       /* updates in a row that may be skipped for numbers that are not finite */
 } fv_update_config;
 
+/* Lessons of supervised training (lesson.h). */
+typedef struct fv_lesson_config {
+    char *answer, *call; /* turns; call "": lessons never call */
+    double call_share;
+} fv_lesson_config;
+
 typedef enum fv_schedule { FV_SCHEDULE_CONSTANT, FV_SCHEDULE_LINEAR, FV_SCHEDULE_COSINE } fv_schedule;
 
 typedef struct fv_optimizer_config {
@@ -114,6 +120,7 @@ typedef struct fv_train_config {
     fv_validate_config validate;
     fv_save_config save;
     fv_log_config log;
+    fv_lesson_config lesson; /* for `fovea sft`, which shares the other sections */
 } fv_train_config;
 
 /* Supervised training: the same update with advantages of one; a group is a row with its answer. */

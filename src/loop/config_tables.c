@@ -60,6 +60,14 @@ static const fv_setting views_fields[] = {
     {0},
 };
 
+#define LESSON(member) FV_SETTING_AT(fv_lesson_config, member)
+static const fv_setting lesson_fields[] = {
+    {"answer", FV_SETTING_TEXT, LESSON(answer), "the turn that answers, with {answer} in it", FROM(1)},
+    {"call", FV_SETTING_TEXT, LESSON(call), "the turn before it that calls the tool; '' = none", FROM(0)},
+    {"call_share", FV_SETTING_REAL, LESSON(call_share), "of the lessons that call", {0, 1}},
+    {0},
+};
+
 #define ROLLOUT(member) FV_SETTING_AT(fv_rollout_config, member)
 static const fv_setting rollout_fields[] = {
     {"prompts", FV_SETTING_INTEGER, ROLLOUT(prompts), "groups of a step", FROM(1)},
@@ -221,6 +229,11 @@ static const fv_train_config train_defaults = {
     .validate = {.every = 5, .before = 1},
     .save = {.every = 5},
     .log = {.trajectories = 8},
+    .lesson = {.answer = "<think>I can read it.</think><answer>{answer}</answer>",
+               .call =
+                   "<think>It is too small.</think><tool_call>{\"name\": \"resize_image\", \"arguments\": "
+                   "{\"action\": \"resize\"}}</tool_call>",
+               .call_share = 0.5},
 };
 
 #define TRAIN(member) offsetof(fv_train_config, member)
@@ -238,6 +251,7 @@ static const fv_settings_section train_sections[] = {
     {"validate", TRAIN(validate), validate_fields},
     {"save", TRAIN(save), save_fields},
     {"log", TRAIN(log), log_fields},
+    {"lesson", TRAIN(lesson), lesson_fields},
     {0},
 };
 const fv_settings fv_train_settings = {sizeof(fv_train_config), &train_defaults, train_sections};

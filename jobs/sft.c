@@ -1,0 +1,130 @@
+/* fovea sft: supervised training on lessons written from a data set. */
+#include "jobs.h"
+#include "training.h"
+
+#include "fovea/lesson.h"
+#include "fovea/log.h"
+
+#include <stdlib.h>
+
+typedef struct sft {
+    fv_training training;
+    fv_lesson lesson;
+    fv_group *groups; /* (config.update.groups) */
+    int n_groups;
+    int64_t place, step;
+} sft;
+
+static void forget(sft *s)
+{
+    while (s->n_groups > 0)
+        fv_group_fini(&s->groups[--s->n_groups]);
+}
+
+/* Every rank writes the same lessons. */
+static fv_err write_lessons(sft *s)
+{
+    const fv_training *t = &s->training;
+    for (int i = 0; i < t->config.update.groups; i++, s->place++) {
+        fv_group *group = &s->groups[s->n_groups];
+        FV_TRY(fv_lesson_group(&s->lesson, &t->source, &t->dialogue, s->place, fv_training_row(t, s->place),
+                               group));
+        group->answers[0].advantage = 1;
+        s->n_groups++;
+    }
+    return FV_OK;
+}
+
+static fv_err write_metrics(sft *s, const fv_update_stats *stats, double rate, double seconds)
+{
+    fv_json *figures = fv_json_make_object();
+    const struct {
+        const char *name;
+        double value;
+    } all[] = {{"loss", stats->loss},
+               {"gradient_norm", stats->norm},
+               {"learning_rate", rate},
+               {"tokens", (double)stats->n_tokens},
+               {"updates_skipped", stats->is_skipped},
+               {"seconds", seconds},
+               {"tokens_per_s", (double)stats->computed_tokens / seconds}};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        fv_err err = fv_json_set(figures, all[i].name, fv_json_make_real(all[i].value));
+        if (err != FV_OK) {
+            fv_json_destroy(figures);
+            return err;
+        }
+    }
+    return fv_journal_metrics(&s->training.journal, s->step, figures);
+}
+
+static fv_err tell(sft *s, const fv_update_stats *stats, double rate, double seconds)
+{
+    int64_t steps = s->training.config.run.steps, every = steps > 20 ? steps / 20 : 1;
+    if (s->training.runtime.world->rank != 0)
+        return FV_OK;
+    if (s->step % every == 0 || s->step == steps)
+        FV_LOG_ROOT(INFO, "step %lld of %lld: loss %.4f, %.0f tokens/s", (long long)s->step, (long long)steps,
+                    stats->loss, (double)stats->computed_tokens / seconds);
+    return write_metrics(s, stats, rate, seconds);
+}
+
+static fv_err step(sft *s)
+{
+    const fv_train_config *config = &s->training.config;
+    fv_comm *world = s->training.runtime.world;
+    fv_update_stats stats;
+    double from = fv_clock(), rate = fv_rate_at(&config->optimizer, s->step + 1, config->run.steps);
+    FV_TRY(fv_comm_agree(world, write_lessons(s)));
+    FV_TRY(fv_update(&s->training.updater, s->groups, s->n_groups, rate, &stats));
+    forget(s);
+    s->step++;
+    return fv_comm_agree(world, tell(s, &stats, rate, fv_clock() - from));
+}
+
+static fv_err prepare(sft *s)
+{
+    const fv_train_config *config = &s->training.config;
+    const fv_lesson_config *lesson = &config->lesson;
+    s->lesson = (fv_lesson){.answer = lesson->answer,
+                            .call = lesson->call[0] && config->rollout.max_rounds > 1 ? lesson->call : NULL,
+                            .call_share = lesson->call_share,
+                            .seed = (uint64_t)config->run.seed};
+    FV_TRY(fv_lesson_check(&s->lesson));
+    s->groups = calloc((size_t)config->update.groups, sizeof *s->groups);
+    FV_CHECK(s->groups, FV_ERR_MEMORY, "cannot allocate %d groups", config->update.groups);
+    return FV_OK;
+}
+
+static fv_err run(sft *s, const fv_training_options *options)
+{
+    fv_training *t = &s->training;
+    FV_TRY(fv_training_open(t, options));
+    FV_TRY(fv_comm_agree(t->runtime.world, prepare(s)));
+    FV_TRY(fv_training_prepare_updates(t, &FV_LOSS_SUPERVISED, 1, NULL));
+    if (options->dry_run)
+        return FV_OK;
+    FV_TRY(fv_training_open_journal(t));
+    while (s->step < t->config.run.steps)
+        FV_TRY(step(s));
+    return fv_training_save(t);
+}
+
+int fv_job_sft(int argc, char **argv)
+{
+    const struct argp_child children[] = {{&fv_training_argp, 0, NULL, 0}, {0}};
+    const struct argp argp = {.children = children,
+                              .args_doc = fv_training_args_doc,
+                              .doc = "Teach a model from the answers of a data set: the tokens of lessons "
+                                     "(section lesson of the configuration), in the same dialogue that "
+                                     "`fovea train` uses."};
+    fv_training_options options = {0};
+    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    sft s = {0};
+    fv_err err = run(&s, &options);
+    forget(&s);
+    free(s.groups);
+    int status = fv_training_finish(&s.training, err);
+    free(options.overrides);
+    return status;
+}

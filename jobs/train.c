@@ -1,0 +1,183 @@
+/* fovea train: reinforcement learning of when to look closer. */
+#include "jobs.h"
+#include "training.h"
+
+#include "fovea/log.h"
+#include "fovea/metrics.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+typedef struct train {
+    fv_training training;
+    fv_judge *judge;
+    fv_rollout_settings rollout;
+    fv_score_settings score;
+    fv_collector collector;
+    fv_trainer trainer;
+    fv_weights reference; /* where the loss needs it */
+    int n_skipped;        /* updates in a row that were not finite */
+} train;
+
+static void set_rollout(train *t)
+{
+    const fv_rollout_config *c = &t->training.config.rollout;
+    t->rollout = (fv_rollout_settings){.dialogue = t->training.dialogue,
+                                       .temperature = c->temperature,
+                                       .top_k = c->top_k,
+                                       .top_p = c->top_p,
+                                       .seed = (uint64_t)t->training.config.run.seed,
+                                       .excluded = t->training.vision_ids,
+                                       .n_excluded = t->training.n_vision_ids,
+                                       .max_running = c->max_running,
+                                       .pass_tokens = c->pass_tokens,
+                                       .cache_pages = c->cache_pages};
+}
+
+static fv_err make_judge(train *t)
+{
+    const fv_reward_config *c = &t->training.config.reward;
+    const fv_rule *rule;
+    t->score = (fv_score_settings){
+        .format = c->format, .extraction = c->extraction, .control = c->control, .overlong = c->overlong};
+    FV_TRY(fv_rule_find(c->rule, &rule));
+    return fv_judge_rule_create(rule, &t->judge);
+}
+
+static fv_err set_trainer(train *t)
+{
+    const fv_train_config *c = &t->training.config;
+    t->collector = (fv_collector){.mesh = &t->training.runtime.mesh,
+                                  .model = t->training.runtime.model,
+                                  .source = &t->training.source,
+                                  .judge = t->judge,
+                                  .rollout = &t->rollout,
+                                  .score = &t->score,
+                                  .n_answers = c->rollout.answers,
+                                  .row_of = fv_training_row,
+                                  .row_context = &t->training};
+    t->trainer =
+        (fv_trainer){.settings = {.prompts = c->rollout.prompts,
+                                  .groups = c->update.groups,
+                                  .refills = c->rollout.refills,
+                                  .advantage = {.eps = c->advantage.eps, .weights = c->reward.weights}},
+                     .collector = &t->collector,
+                     .rollout = &t->rollout,
+                     .updater = &t->training.updater};
+    FV_TRY(fv_estimator_find(c->advantage.estimator, &t->trainer.settings.advantage.estimator));
+    return fv_advantage_check(&t->trainer.settings.advantage);
+}
+
+/* The reference policy is the policy that the run starts from. */
+static fv_err keep_reference(train *t)
+{
+    fv_model *model = t->training.runtime.model;
+    if (!fv_loss_needs_reference(&t->training.config.loss))
+        return FV_OK;
+    FV_TRY(fv_model_alloc_weights(model, &t->reference));
+    return fv_model_copy_weights(model, &t->reference);
+}
+
+static fv_err prepare(train *t)
+{
+    set_rollout(t);
+    FV_TRY(make_judge(t));
+    FV_TRY(set_trainer(t));
+    return keep_reference(t);
+}
+
+/* Steps. */
+
+static void tell(const train *t, const fv_json *figures)
+{
+    static const char *const names[] = {"reward",          "accuracy",           "call_rate",
+                                        "response_tokens", "drawn_tokens_per_s", "update_tokens_per_s"};
+    double v[sizeof names / sizeof *names] = {0};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (fv_json_get_real(figures, names[i], &v[i]) != FV_OK)
+            return;
+    FV_LOG_ROOT(
+        INFO,
+        "step %lld of %lld: reward %.3f, accuracy %.3f, call rate %.3f, %.0f tokens an answer; %.0f drawn "
+        "and %.0f updated tokens/s",
+        (long long)t->trainer.step, (long long)t->training.config.run.steps, v[0], v[1], v[2], v[3], v[4],
+        v[5]);
+}
+
+static fv_err record(train *t, const fv_batch *batch, const fv_step_stats *stats, double rate)
+{
+    fv_json *figures;
+    const fv_train_config *c = &t->training.config;
+    if (t->training.runtime.world->rank != 0)
+        return FV_OK;
+    FV_TRY(fv_metrics_of_step(batch, stats, &c->reward.weights, rate, &figures));
+    tell(t, figures);
+    FV_TRY(fv_journal_metrics(&t->training.journal, t->trainer.step, figures));
+    return fv_journal_trajectories(&t->training.journal, t->trainer.step, &t->training.dialogue, batch,
+                                   c->log.trajectories);
+}
+
+static fv_err check_skips(train *t, const fv_step_stats *stats)
+{
+    int limit = t->training.config.update.skip_limit;
+    if (stats->n_skipped > 0)
+        FV_LOG_ROOT(WARN, "step %lld: %d of %d updates skipped: %s", (long long)t->trainer.step,
+                    stats->n_skipped, stats->n_updates, fv_error_text());
+    t->n_skipped = stats->n_skipped == stats->n_updates ? t->n_skipped + stats->n_skipped : 0;
+    FV_CHECK(t->n_skipped <= limit, FV_ERR_NUMERIC,
+             "%d updates in a row had numbers that are not finite; update.skip_limit is %d", t->n_skipped,
+             limit);
+    return FV_OK;
+}
+
+static fv_err step(train *t)
+{
+    const fv_train_config *c = &t->training.config;
+    fv_comm *world = t->training.runtime.world;
+    fv_batch batch;
+    fv_step_stats stats;
+    double rate = fv_rate_at(&c->optimizer, t->trainer.step + 1, c->run.steps);
+    FV_TRY(fv_step(&t->trainer, rate, &batch, &stats));
+    fv_err err = fv_comm_agree(world, record(t, &batch, &stats, rate));
+    fv_batch_fini(&batch);
+    FV_TRY(err);
+    return check_skips(t, &stats);
+}
+
+static fv_err run(train *t, const fv_training_options *options)
+{
+    fv_training *training = &t->training;
+    FV_TRY(fv_training_open(training, options));
+    FV_TRY(fv_comm_agree(training->runtime.world, prepare(t)));
+    FV_TRY(fv_training_prepare_updates(training, &training->config.loss, 0,
+                                       t->reference.flat.data ? &t->reference : NULL));
+    if (options->dry_run)
+        return FV_OK;
+    FV_TRY(fv_training_open_journal(training));
+    while (t->trainer.step < training->config.run.steps)
+        FV_TRY(step(t));
+    return fv_training_save(training);
+}
+
+static int finish(train *t, fv_err err)
+{
+    if (t->reference.flat.data)
+        fv_model_free_weights(t->training.runtime.model, &t->reference);
+    fv_judge_destroy(t->judge);
+    return fv_training_finish(&t->training, err);
+}
+
+int fv_job_train(int argc, char **argv)
+{
+    const struct argp_child children[] = {{&fv_training_argp, 0, NULL, 0}, {0}};
+    const struct argp argp = {.children = children,
+                              .args_doc = fv_training_args_doc,
+                              .doc = "Teach a vision-language model by reinforcement learning when to look "
+                                     "closer. KEY=VALUE replaces a value of the configuration."};
+    fv_training_options options = {0};
+    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    train t = {0};
+    int status = finish(&t, run(&t, &options));
+    free(options.overrides);
+    return status;
+}

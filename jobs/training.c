@@ -1,0 +1,217 @@
+#include "training.h"
+
+#include "jobs.h"
+
+#include "fovea/file.h"
+#include "fovea/order.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+double fv_clock(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* The command line. */
+
+enum { KEY_DRY_RUN = 0x201, KEY_KEYS };
+
+const char fv_training_args_doc[] = "CONFIG [KEY=VALUE...]";
+
+static const struct argp_option option_list[] = {
+    {"dry-run", KEY_DRY_RUN, NULL, 0, "build everything, tell the layout and the first prompts, and stop", 0},
+    {"keys", KEY_KEYS, NULL, 0, "print every key with its default and what it is for", 0},
+    {0}};
+
+static void print_keys(void)
+{
+    fv_buffer text = {0};
+    fv_err err = fv_settings_print(&fv_train_settings, NULL, 1, &text);
+    if (err == FV_OK)
+        fputs(text.data, stdout);
+    fv_buffer_fini(&text);
+    exit(fv_job_finish(err));
+}
+
+static void add_override(fv_training_options *out, const char *text, struct argp_state *state)
+{
+    const char **grown = realloc(out->overrides, (size_t)(out->n_overrides + 1) * sizeof *grown);
+    if (!grown)
+        argp_failure(state, FV_EXIT_FAILED, 0, "cannot allocate a list of %d settings", out->n_overrides + 1);
+    out->overrides = grown;
+    out->overrides[out->n_overrides++] = text;
+}
+
+static error_t parse(int key, char *argument, struct argp_state *state)
+{
+    fv_training_options *out = state->input;
+    switch (key) {
+    case KEY_DRY_RUN:
+        out->dry_run = 1;
+        return 0;
+    case KEY_KEYS:
+        print_keys();
+        return 0;
+    case ARGP_KEY_ARG:
+        if (!out->config)
+            out->config = argument;
+        else if (strchr(argument, '='))
+            add_override(out, argument, state);
+        else
+            argp_error(state, "\"%s\" is no KEY=VALUE", argument);
+        return 0;
+    case ARGP_KEY_END:
+        if (!out->config)
+            argp_error(state, "a configuration is required");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp fv_training_argp = {.options = option_list, .parser = parse};
+
+/* Building. */
+
+static fv_err read_config(fv_training *t, const fv_training_options *options)
+{
+    fv_err err = fv_settings_read(&fv_train_settings, options->config, options->overrides,
+                                  options->n_overrides, &t->config);
+    t->has_config = err == FV_OK;
+    FV_TRY(err);
+    return fv_train_config_check(&t->config, t->runtime.world->size);
+}
+
+static fv_err open_texts(fv_training *t)
+{
+    const fv_run_config *run = &t->config.run;
+    FV_TRY(fv_tokenizer_load(run->model, &t->tokenizer));
+    FV_TRY(fv_chat_init(&t->chat, t->tokenizer));
+    FV_TRY(fv_prompts_load(run->prompts, &t->prompts));
+    FV_TRY(fv_dataset_open(t->config.data.train, &t->data));
+    FV_CHECK(fv_dataset_rows(t->data) > 0, FV_ERR_ARGUMENT, "%s has no rows", t->config.data.train);
+    t->n_vision_ids = fv_chat_vision_ids(&t->chat, t->vision_ids);
+    if (fv_dataset_images(t->data) == 0)
+        return FV_OK;
+    return fv_runtime_load_processor(&t->runtime, run->model, &t->chat, &t->processor);
+}
+
+static fv_err set_stages(fv_training *t)
+{
+    const fv_train_config *c = &t->config;
+    t->source = (fv_source){.dataset = t->data,
+                            .processor = &t->processor,
+                            .prompts = t->prompts,
+                            .chat = &t->chat,
+                            .views = c->views.bounds,
+                            .first = c->views.prompt == FV_VIEW_LARGE ? FV_FIRST_LARGE : FV_FIRST_SMALL};
+    t->dialogue = (fv_dialogue){.prompts = t->prompts,
+                                .chat = &t->chat,
+                                .merge = fv_model_shape_of(t->runtime.model)->vision.merge,
+                                .max_rounds = c->rollout.max_rounds,
+                                .max_images = c->rollout.max_images,
+                                .max_turn_tokens = c->rollout.max_turn_tokens,
+                                .max_tokens = c->rollout.max_tokens};
+    return fv_dialogue_check(&t->dialogue);
+}
+
+static fv_err open_policy(fv_training *t)
+{
+    const fv_policy_settings settings = {.temperature = t->config.rollout.temperature,
+                                         .excluded = t->vision_ids,
+                                         .n_excluded = t->n_vision_ids};
+    FV_TRY(open_texts(t));
+    FV_TRY(set_stages(t));
+    FV_TRY(fv_policy_create(t->runtime.model, &settings, &t->policy));
+    return fv_optimizer_init(&t->optimizer, t->runtime.model, t->runtime.mesh.data,
+                             &t->config.optimizer.adamw);
+}
+
+fv_err fv_training_open(fv_training *t, const fv_training_options *options)
+{
+    FV_TRY(fv_comm_world(&t->runtime.world));
+    FV_TRY(fv_comm_agree(t->runtime.world, read_config(t, options)));
+    const fv_run_config *run = &t->config.run;
+    FV_TRY(
+        fv_runtime_open(&t->runtime, &(fv_runtime_options){.model = run->model,
+                                                           .kernels = run->kernels[0] ? run->kernels : NULL,
+                                                           .threads = run->threads,
+                                                           .tensor = t->config.layout.tensor}));
+    return fv_comm_agree(t->runtime.world, open_policy(t));
+}
+
+fv_err fv_training_prepare_updates(fv_training *t, const fv_loss_settings *loss, int is_supervised,
+                                   fv_weights *reference)
+{
+    const fv_update_config *update = &t->config.update;
+    t->updater = (fv_updater){.settings = {.loss = *loss,
+                                           .micro_tokens = update->micro_tokens,
+                                           .save = update->recompute ? FV_SAVE_INPUTS : FV_SAVE_ALL,
+                                           .is_supervised = is_supervised},
+                              .policy = t->policy,
+                              .optimizer = &t->optimizer,
+                              .reference = reference,
+                              .view = fv_source_view,
+                              .view_context = &t->source};
+    return fv_comm_agree(t->runtime.world, fv_updater_init(&t->updater));
+}
+
+static fv_err open_journal(fv_training *t)
+{
+    fv_buffer text = {0};
+    fv_err err = fv_settings_print(&fv_train_settings, &t->config, 0, &text);
+    if (err == FV_OK)
+        err = fv_journal_open(&t->journal, t->config.run.out, &text);
+    fv_buffer_fini(&text);
+    return err;
+}
+
+fv_err fv_training_open_journal(fv_training *t)
+{
+    return fv_comm_agree(t->runtime.world, t->runtime.world->rank == 0 ? open_journal(t) : FV_OK);
+}
+
+uint64_t fv_training_row(const void *context, int64_t place)
+{
+    const fv_training *t = context;
+    uint64_t n = fv_dataset_rows(t->data), at = (uint64_t)place;
+    return fv_order_row((uint64_t)t->config.run.seed, (uint32_t)(at / n), n, at % n);
+}
+
+fv_err fv_training_save(fv_training *t)
+{
+    char path[PATH_MAX];
+    const fv_run_config *run = &t->config.run;
+    FV_TRY(fv_file_path(path, sizeof path, run->out, "model"));
+    fv_err err = t->runtime.mesh.data->rank == 0
+                     ? fv_model_save(t->runtime.model, run->model, path, FV_STORE_F32)
+                     : FV_OK;
+    return fv_comm_agree(t->runtime.world, err);
+}
+
+static fv_err close_journal(fv_training *t, fv_err err)
+{
+    fv_err closed = fv_journal_close(&t->journal);
+    return err != FV_OK ? err : closed;
+}
+
+int fv_training_finish(fv_training *t, fv_err err)
+{
+    err = close_journal(t, err);
+    if (t->updater.optimizer)
+        fv_updater_fini(&t->updater);
+    fv_optimizer_fini(&t->optimizer);
+    fv_policy_destroy(t->policy);
+    fv_dataset_close(t->data);
+    fv_prompts_destroy(t->prompts);
+    fv_tokenizer_destroy(t->tokenizer);
+    if (t->has_config)
+        fv_settings_fini(&fv_train_settings, &t->config);
+    return fv_runtime_finish(&t->runtime, err);
+}

@@ -1,0 +1,63 @@
+/* What `fovea train` and `fovea sft` share: the command line, and what is built from a configuration. */
+#ifndef FOVEA_TRAINING_H
+#define FOVEA_TRAINING_H
+
+#include "runtime.h"
+
+#include "fovea/config.h"
+#include "fovea/journal.h"
+#include "fovea/step.h"
+
+typedef struct fv_training_options {
+    const char *config;     /* CONFIG */
+    const char **overrides; /* KEY=VALUE; owned list */
+    int n_overrides;
+    int dry_run; /* --dry-run */
+} fv_training_options;
+
+/* A child parser; its input is a fv_training_options. --keys prints the reference and ends the program. */
+extern const struct argp fv_training_argp;
+extern const char fv_training_args_doc[];
+
+typedef struct fv_training {
+    fv_runtime runtime;
+    fv_train_config config;
+    int has_config;
+    fv_tokenizer *tokenizer;
+    fv_chat chat;
+    fv_prompts *prompts;
+    fv_processor processor;
+    fv_dataset *data;
+    fv_source source;
+    int32_t vision_ids[FV_CHAT_VISION_IDS];
+    int n_vision_ids;
+    fv_dialogue dialogue;
+    fv_policy *policy;
+    fv_optimizer optimizer;
+    fv_updater updater;
+    fv_journal journal; /* of rank 0 */
+} fv_training;
+
+/* Starts as {0}. Collective over all processes. */
+fv_err fv_training_open(fv_training *training, const fv_training_options *options);
+
+/* Make the updater. reference: as in fv_updater. */
+fv_err fv_training_prepare_updates(fv_training *training, const fv_loss_settings *loss, int is_supervised,
+                                   fv_weights *reference);
+
+/* Make the run folder and its journal. */
+fv_err fv_training_open_journal(fv_training *training);
+
+/* The row at a place of the run: every epoch in an order of its own. context: the fv_training. */
+uint64_t fv_training_row(const void *context, int64_t place);
+
+/* Write the model as out/model. */
+fv_err fv_training_save(fv_training *training);
+
+/* Close everything and end the program as fv_runtime_finish does. */
+int fv_training_finish(fv_training *training, fv_err err);
+
+/* Seconds of a clock that only goes forward. */
+double fv_clock(void);
+
+#endif
