@@ -123,25 +123,12 @@ typedef struct fv_train_config {
     fv_lesson_config lesson; /* for `fovea sft`, which shares the other sections */
 } fv_train_config;
 
-/* Supervised training: the same update with advantages of one; a group is a row with its answer. */
-typedef struct fv_sft_config {
-    fv_run_config run;
-    fv_data_config data;
-    fv_layout_config layout;
-    fv_views_config views;
-    fv_update_config update; /* a step is one mini-batch */
-    fv_optimizer_config optimizer;
-    fv_save_config save;
-} fv_sft_config;
-
 /* To read (fv_settings_read), print and free them. */
 extern const fv_settings fv_train_settings;
-extern const fv_settings fv_sft_settings;
 
 /* What concerns several fields, and names that stages look up. n_ranks: processes of the run.
  * FV_ERR_ARGUMENT names the keys, with the arithmetic. */
 fv_err fv_train_config_check(const fv_train_config *config, int n_ranks);
-fv_err fv_sft_config_check(const fv_sft_config *config, int n_ranks);
 
 /* The learning rate of a step, 1 to steps. It rises over warmup_steps to rate, rate / warmup_steps a step,
  * and then is constant, or falls as a line or half a cosine towards final_share x rate, which the step after

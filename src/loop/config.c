@@ -96,13 +96,6 @@ fv_err fv_train_config_check(const fv_train_config *config, int n_ranks)
     return check_optimizer(&config->optimizer, config->run.steps);
 }
 
-fv_err fv_sft_config_check(const fv_sft_config *config, int n_ranks)
-{
-    FV_TRY(check_layout(&config->layout, n_ranks));
-    FV_TRY(check_views(&config->views));
-    return check_optimizer(&config->optimizer, config->run.steps);
-}
-
 double fv_rate_at(const fv_optimizer_config *config, int64_t step, int64_t steps)
 {
     int64_t warmup = config->warmup_steps;

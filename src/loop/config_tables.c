@@ -255,27 +255,3 @@ static const fv_settings_section train_sections[] = {
     {0},
 };
 const fv_settings fv_train_settings = {sizeof(fv_train_config), &train_defaults, train_sections};
-
-/* Supervised training. */
-
-static const fv_sft_config sft_defaults = {
-    .run = {.seed = 1},
-    .layout = {.tensor = 1},
-    .views = VIEWS_DEFAULT,
-    .update = UPDATE_DEFAULT,
-    .optimizer = OPTIMIZER_DEFAULT,
-    .save = {.every = 0},
-};
-
-#define SFT(member) offsetof(fv_sft_config, member)
-static const fv_settings_section sft_sections[] = {
-    {"", SFT(run), run_fields},
-    {"data", SFT(data), data_fields},
-    {"layout", SFT(layout), layout_fields},
-    {"views", SFT(views), views_fields},
-    {"update", SFT(update), update_fields},
-    {"optimizer", SFT(optimizer), optimizer_fields},
-    {"save", SFT(save), save_fields},
-    {0},
-};
-const fv_settings fv_sft_settings = {sizeof(fv_sft_config), &sft_defaults, sft_sections};

@@ -59,7 +59,6 @@ static void test_tables(void **state)
 {
     (void)state;
     check_table(&fv_train_settings);
-    check_table(&fv_sft_settings);
 }
 
 /* The names of choices stand in the order of their enums. */
@@ -237,22 +236,6 @@ static void test_files(void **state)
     fv_settings_fini(&fv_train_settings, &c);
 }
 
-static void test_supervised(void **state)
-{
-    (void)state;
-    fv_sft_config c, again;
-    temp_write("c.yaml", REQUIRED);
-    assert_ok(fv_settings_read(&fv_sft_settings, temp_path("c.yaml"), NULL, 0, &c));
-    assert_ok(fv_sft_config_check(&c, 3));
-    check_round_trip(&fv_sft_settings, &c, &again);
-    c.layout.tensor = 2;
-    assert_fails(fv_sft_config_check(&c, 3), FV_ERR_ARGUMENT, "layout.tensor is 2");
-    fv_settings_fini(&fv_sft_settings, &c);
-    temp_write("c.yaml", REQUIRED "rollout: {answers: 2}\n");
-    assert_fails(fv_settings_read(&fv_sft_settings, temp_path("c.yaml"), NULL, 0, &c), FV_ERR_FORMAT,
-                 "c.yaml:6: unknown key \"rollout\"");
-}
-
 static void test_constant_rate(void **state)
 {
     (void)state;
@@ -301,12 +284,17 @@ static void test_every_step_trains(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),        cmocka_unit_test(test_tables),
-        cmocka_unit_test(test_choices),         cmocka_unit_test(test_ends_of_ranges),
-        cmocka_unit_test(test_hints),           cmocka_unit_test(test_checks),
-        cmocka_unit_test(test_edges_of_checks), cmocka_unit_test(test_files),
-        cmocka_unit_test(test_supervised),      cmocka_unit_test(test_constant_rate),
-        cmocka_unit_test(test_falling_rates),   cmocka_unit_test(test_every_step_trains),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_ends_of_ranges),
+        cmocka_unit_test(test_hints),
+        cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_edges_of_checks),
+        cmocka_unit_test(test_files),
+        cmocka_unit_test(test_constant_rate),
+        cmocka_unit_test(test_falling_rates),
+        cmocka_unit_test(test_every_step_trains),
     };
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }

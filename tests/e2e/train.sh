@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# fovea sft and fovea train: lessons lower the loss; steps find the rollout's bits; ranks, micro-batches and
+# batching change no token; a rate of 0 changes nothing; wrong configurations.
+set -eu
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+root=$TEST_DATA/../..
+export OMP_NUM_THREADS=1
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+refused() {
+    local status=$1 text=$2 got=0
+    shift 2
+    "$@" >"$folder/out" 2>"$folder/err" || got=$?
+    [ "$got" -eq "$status" ] || fail "status $got, expected $status, of: $* ($(cat "$folder/err"))"
+    grep -qF -- "$text" "$folder/err" || fail "no \"$text\" in: $(cat "$folder/err")"
+}
+# The values of a field in a run's metrics, a line each.
+field() { sed -n "s/.*\"$2\": \([^,}]*\).*/\1/p" "$folder/$1/metrics.jsonl"; }
+near() { awk -v bound="$1" '{ d = $1 - $2; if (d < 0) d = -d; if (d > bound * ($1 < 0 ? -$1 : $1)) exit 1 }'; }
+
+"$FOVEA" init --shape "$root/configs/model/glance-vl.yaml" --out "$folder/model" --seed 1 --dtype fp32
+"$FOVEA" pack --synthetic glance --rows 64 --seed 1 --out "$folder/data.h5"
+cat >"$folder/config.yaml" <<END
+model: $folder/model
+out: $folder/none
+prompts: $root/configs/prompts/glance.yaml
+steps: 3
+data: {train: $folder/data.h5}
+views: {min_pixels: 784, max_pixels: 3136}
+rollout:
+  prompts: 6
+  answers: 4
+  max_turn_tokens: 120
+  max_tokens: 320
+  max_running: 12
+  pass_tokens: 256
+  cache_pages: 64
+  refills: 1
+reward: {rule: containment}
+update: {groups: 3, micro_tokens: 4096, recompute: false}
+optimizer: {rate: 1e-4}
+END
+
+"$FOVEA" sft "$folder/config.yaml" out="$folder/sft" steps=12 update.groups=8 optimizer.rate=2e-3 2>/dev/null
+field sft loss | awk 'NR == 1 { first = $1 } END { exit !($1 < 0.8 * first) }' || fail "lessons do not lower the loss"
+"$FOVEA" generate --model "$folder/sft/model" --prompt hi --max-tokens 3 >/dev/null
+
+# Each run differs from the first in one thing; texts, rewards and draws are those of the first.
+train() { # NAME RANKS [KEY=VALUE...]
+    local name=$1 ranks=$2
+    shift 2
+    mpiexec -n "$ranks" "$FOVEA" train "$folder/config.yaml" out="$folder/$name" "$@" 2>"$folder/$name.log" ||
+        fail "$name: $(cat "$folder/$name.log")"
+    [ "$(field "$name" logprob_max_diff | sort -u)" = 0.0 ] || fail "$name: log-probs differ from the rollout's"
+}
+train one 1
+[ "$(field one updates | sort -rn | head -1)" != 0.0 ] || fail "nothing was trained"
+train two 2
+train four 4
+train small 1 update.micro_tokens=200 update.recompute=true
+train narrow 1 rollout.max_running=4 rollout.pass_tokens=16 rollout.cache_pages=12
+for name in two four small narrow; do
+    cmp "$folder/one/trajectories.jsonl" "$folder/$name/trajectories.jsonl" || fail "$name: other answers"
+    paste <(field one loss) <(field "$name" loss) | near 1e-5 || fail "$name: another loss"
+    paste <(field one gradient_norm) <(field "$name" gradient_norm) | near 1e-4 || fail "$name: another norm"
+done
+train split 2 layout.tensor=2
+
+train still 2 optimizer.rate=0 steps=4
+cmp "$folder/still/model/model.safetensors" "$folder/model/model.safetensors" || fail "a rate of 0 moved weights"
+[ "$(wc -l <"$folder/one/metrics.jsonl")" = 3 ] || fail "not a line of metrics a step"
+
+refused 1 "holds a run already" "$FOVEA" train "$folder/config.yaml" out="$folder/one"
+refused 1 "unknown key \"rollout.answrs\", did you mean \"rollout.answers\"?" \
+    "$FOVEA" train "$folder/config.yaml" rollout.answrs=2
+refused 1 "layout.tensor is 3" mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" layout.tensor=3
+[ "$(grep -c '^fovea: ' "$folder/err")" = 1 ] || fail "not one sentence: $(cat "$folder/err")"
+refused 1 "/nowhere.h5" "$FOVEA" train "$folder/config.yaml" data.train=/nowhere.h5
+refused 2 "a configuration is required" "$FOVEA" train
+refused 1 "/nowhere.yaml" "$FOVEA" train /nowhere.yaml
+"$FOVEA" train --keys | grep -q "max_turn_tokens"
+"$FOVEA" train "$folder/config.yaml" out="$folder/dry" --dry-run
+[ ! -e "$folder/dry" ] || fail "a dry run left a folder"
+echo "train: well"
