@@ -118,7 +118,7 @@ int fv_job_sft(int argc, char **argv)
                               .doc = "Teach a model from the answers of a data set: the tokens of lessons "
                                      "(section lesson of the configuration), in the same dialogue that "
                                      "`fovea train` uses."};
-    fv_training_options options = {0};
+    fv_training_options options = {.check = fv_sft_config_check};
     argp_parse(&argp, argc, argv, 0, NULL, &options);
     sft s = {0};
     fv_err err = run(&s, &options);

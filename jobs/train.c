@@ -174,7 +174,7 @@ int fv_job_train(int argc, char **argv)
                               .args_doc = fv_training_args_doc,
                               .doc = "Teach a vision-language model by reinforcement learning when to look "
                                      "closer. KEY=VALUE replaces a value of the configuration."};
-    fv_training_options options = {0};
+    fv_training_options options = {.check = fv_train_config_check};
     argp_parse(&argp, argc, argv, 0, NULL, &options);
     train t = {0};
     int status = finish(&t, run(&t, &options));

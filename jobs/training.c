@@ -85,7 +85,7 @@ static fv_err read_config(fv_training *t, const fv_training_options *options)
                                   options->n_overrides, &t->config);
     t->has_config = err == FV_OK;
     FV_TRY(err);
-    return fv_train_config_check(&t->config, t->runtime.world->size);
+    return options->check(&t->config, t->runtime.world->size);
 }
 
 static fv_err open_texts(fv_training *t)
@@ -126,11 +126,16 @@ static fv_err open_policy(fv_training *t)
     const fv_policy_settings settings = {.temperature = t->config.rollout.temperature,
                                          .excluded = t->vision_ids,
                                          .n_excluded = t->n_vision_ids};
-    FV_TRY(open_texts(t));
-    FV_TRY(set_stages(t));
     FV_TRY(fv_policy_create(t->runtime.model, &settings, &t->policy));
     return fv_optimizer_init(&t->optimizer, t->runtime.model, t->runtime.mesh.data,
                              &t->config.optimizer.adamw);
+}
+
+static fv_err build(fv_training *t)
+{
+    FV_TRY(open_texts(t));
+    FV_TRY(set_stages(t));
+    return open_policy(t);
 }
 
 fv_err fv_training_open(fv_training *t, const fv_training_options *options)
@@ -143,7 +148,7 @@ fv_err fv_training_open(fv_training *t, const fv_training_options *options)
                                                            .kernels = run->kernels[0] ? run->kernels : NULL,
                                                            .threads = run->threads,
                                                            .tensor = t->config.layout.tensor}));
-    return fv_comm_agree(t->runtime.world, open_policy(t));
+    return fv_comm_agree(t->runtime.world, build(t));
 }
 
 fv_err fv_training_prepare_updates(fv_training *t, const fv_loss_settings *loss, int is_supervised,

@@ -12,7 +12,8 @@ typedef struct fv_training_options {
     const char *config;     /* CONFIG */
     const char **overrides; /* KEY=VALUE; owned list */
     int n_overrides;
-    int dry_run; /* --dry-run */
+    int dry_run;                                                 /* --dry-run */
+    fv_err (*check)(const fv_train_config *config, int n_ranks); /* set by the program */
 } fv_training_options;
 
 /* A child parser; its input is a fv_training_options. --keys prints the reference and ends the program. */

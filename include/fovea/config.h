@@ -129,6 +129,8 @@ extern const fv_settings fv_train_settings;
 /* What concerns several fields, and names that stages look up. n_ranks: processes of the run.
  * FV_ERR_ARGUMENT names the keys, with the arithmetic. */
 fv_err fv_train_config_check(const fv_train_config *config, int n_ranks);
+/* The part of it that supervised training needs. */
+fv_err fv_sft_config_check(const fv_train_config *config, int n_ranks);
 
 /* The learning rate of a step, 1 to steps. It rises over warmup_steps to rate, rate / warmup_steps a step,
  * and then is constant, or falls as a line or half a cosine towards final_share x rate, which the step after

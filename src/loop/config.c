@@ -85,15 +85,20 @@ static fv_err check_estimates(const fv_train_config *config)
     return err == FV_OK ? FV_OK : fv_error_prefix(err, "loss");
 }
 
-fv_err fv_train_config_check(const fv_train_config *config, int n_ranks)
+fv_err fv_sft_config_check(const fv_train_config *config, int n_ranks)
 {
     FV_TRY(check_layout(&config->layout, n_ranks));
     FV_TRY(check_views(&config->views));
+    return check_optimizer(&config->optimizer, config->run.steps);
+}
+
+fv_err fv_train_config_check(const fv_train_config *config, int n_ranks)
+{
+    FV_TRY(fv_sft_config_check(config, n_ranks));
     FV_TRY(check_rollout(&config->rollout));
     FV_TRY(check_reward(&config->reward, &config->rollout));
     FV_TRY(check_estimates(config));
-    FV_TRY(check_update(&config->update, &config->rollout));
-    return check_optimizer(&config->optimizer, config->run.steps);
+    return check_update(&config->update, &config->rollout);
 }
 
 double fv_rate_at(const fv_optimizer_config *config, int64_t step, int64_t steps)

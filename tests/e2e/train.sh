@@ -42,7 +42,7 @@ update: {groups: 3, micro_tokens: 4096, recompute: false}
 optimizer: {rate: 1e-4}
 END
 
-"$FOVEA" sft "$folder/config.yaml" out="$folder/sft" steps=12 update.groups=8 optimizer.rate=2e-3 2>/dev/null
+"$FOVEA" sft "$folder/config.yaml" out="$folder/sft" steps=12 update.groups=8 optimizer.rate=2e-3 2>"$folder/sft.log" || fail "$(cat "$folder/sft.log")"
 field sft loss | awk 'NR == 1 { first = $1 } END { exit !($1 < 0.8 * first) }' || fail "lessons do not lower the loss"
 "$FOVEA" generate --model "$folder/sft/model" --prompt hi --max-tokens 3 >/dev/null
 
