@@ -9,6 +9,7 @@
 /* X(name, one line of help). The function is fv_job_<name>. */
 #define FV_JOB_LIST(X)                                                                \
     X(generate, "answer a question, about images if there are any")                   \
+    X(eval, "answer a data set and report score, calls of the tool and tokens")       \
     X(init, "make a model folder with random weights from a shape")                   \
     X(export, "write a model folder again, in another number format or form")         \
     X(train, "teach a model by reinforcement learning when to look closer")           \

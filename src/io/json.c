@@ -241,6 +241,11 @@ fv_json *fv_json_make_string(const char *text, size_t size)
     return (fv_json *)value;
 }
 
+fv_json *fv_json_copy(const fv_json *value)
+{
+    return (fv_json *)json_deep_copy(own(value));
+}
+
 fv_err fv_json_set(fv_json *object, const char *key, fv_json *take)
 {
     FV_CHECK(json_object_set_new(own(object), key, own(take)) == 0, FV_ERR_MEMORY,

@@ -22,7 +22,7 @@ includes() { # "FILE LINE <name>" or "FILE LINE "name"" of each include directiv
 
 report < <({ home_of_headers && echo --- && includes; } | awk '
 BEGIN {
-    n = split("base:0 io:1 comm:1 ops:2 kernels:3 model:4 loop:5 eval:5 jobs:6", pair, " ")
+    n = split("base:0 io:1 comm:1 ops:2 kernels:3 model:4 loop:5 eval:6 jobs:7", pair, " ")
     for (i = 1; i <= n; i++) { split(pair[i], p, ":"); rank[p[1]] = p[2] }
 }
 !listed && $1 == "---" { listed = 1; next }

@@ -1,0 +1,30 @@
+/* Evaluation: one greedy answer to every row of a data set. Collective over the mesh.
+ *
+ * Whatever is left of the rows goes to whoever is free; no row is dropped. Each answer is a function of
+ * model, row and settings alone, so neither the number of data ranks nor shards change a record. */
+#ifndef FOVEA_EVALUATE_H
+#define FOVEA_EVALUATE_H
+
+#include "fovea/collect.h"
+#include "fovea/report.h"
+
+typedef enum fv_eval_mode {
+    FV_EVAL_LOW,   /* the small view, one turn */
+    FV_EVAL_FULL,  /* the large view, one turn */
+    FV_EVAL_POLICY /* the small view, then the tool */
+} fv_eval_mode;
+
+const char *fv_eval_mode_name(fv_eval_mode mode); /* low, full, policy */
+
+typedef struct fv_evaluation {
+    fv_eval_mode mode;
+    int64_t n_rows;      /* the first of the data set */
+    int shard, n_shards; /* report.h; 1 and 1: all of them */
+} fv_evaluation;
+
+/* Add the samples to *report on the first rank of the world; shard, n_shards and seconds are set on all.
+ * Of the collector the first view, the draws (greedy here), n_answers and row_of are not looked at, and the
+ * rounds only in policy. FV_ERR_ARGUMENT: a shard without rows. */
+fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_report *report);
+
+#endif

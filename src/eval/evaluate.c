@@ -1,0 +1,66 @@
+#include "fovea/evaluate.h"
+
+const char *fv_eval_mode_name(fv_eval_mode mode)
+{
+    static const char *const names[] = {"low", "full", "policy"};
+    return names[mode];
+}
+
+static uint64_t row_of(const void *context, int64_t place)
+{
+    const fv_evaluation *what = context;
+    return fv_shard_row(place, what->shard, what->n_shards);
+}
+
+static fv_err add_record(const fv_collector *with, const fv_group *group, fv_report *report)
+{
+    fv_row row;
+    fv_record record;
+    FV_TRY(fv_dataset_read(with->source->dataset, (uint64_t)group->row, &row));
+    fv_err err = fv_record_init(&record, &with->rollout->dialogue, group, &row);
+    fv_row_fini(&row);
+    return err == FV_OK ? fv_report_add(report, &record) : err;
+}
+
+static fv_err add_records(const fv_collector *with, const fv_batch *batch, fv_report *report)
+{
+    for (int i = 0; i < batch->n; i++)
+        FV_TRY(add_record(with, &batch->groups[i], report));
+    return FV_OK;
+}
+
+static fv_err collect(const fv_collector *with, int64_t n, fv_report *report)
+{
+    fv_comm *world = with->mesh->world;
+    fv_batch batch;
+    fv_collect_stats stats;
+    FV_TRY(fv_collect(with, 0, n, &batch, &stats));
+    report->seconds += stats.rollout_s + stats.judge_s;
+    fv_err err = fv_comm_agree(world, world->rank == 0 ? add_records(with, &batch, report) : FV_OK);
+    fv_batch_fini(&batch);
+    return err;
+}
+
+fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_report *report)
+{
+    int64_t n = fv_shard_rows(what->n_rows, what->shard, what->n_shards);
+    fv_source source = *with->source;
+    fv_rollout_settings rollout = *with->rollout;
+    fv_collector greedy = *with;
+    FV_CHECK(n > 0, FV_ERR_ARGUMENT, "shard %d/%d of %lld rows has none", what->shard, what->n_shards,
+             (long long)what->n_rows);
+    source.first = what->mode == FV_EVAL_FULL ? FV_FIRST_LARGE : FV_FIRST_SMALL;
+    rollout.temperature = 0;
+    rollout.top_k = 0;
+    rollout.top_p = 1;
+    if (what->mode != FV_EVAL_POLICY)
+        rollout.dialogue.max_rounds = 1;
+    greedy.source = &source;
+    greedy.rollout = &rollout;
+    greedy.n_answers = 1;
+    greedy.row_of = row_of;
+    greedy.row_context = what;
+    report->shard = what->shard;
+    report->n_shards = what->n_shards;
+    return collect(&greedy, n, report);
+}

@@ -1,0 +1,159 @@
+#include "fovea/report.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+fv_err fv_report_add(fv_report *report, fv_record *record)
+{
+    if (report->n == report->capacity) {
+        size_t capacity = report->capacity ? 2 * report->capacity : 64;
+        fv_record *records = realloc(report->records, capacity * sizeof *records);
+        if (!records) {
+            fv_record_fini(record);
+            return FV_FAIL(FV_ERR_MEMORY, "cannot allocate %zu samples", capacity);
+        }
+        report->records = records;
+        report->capacity = capacity;
+    }
+    report->records[report->n++] = *record;
+    *record = (fv_record){0};
+    return FV_OK;
+}
+
+void fv_report_fini(fv_report *report)
+{
+    for (size_t i = 0; i < report->n; i++)
+        fv_record_fini(&report->records[i]);
+    free(report->records);
+    free(report->model);
+    free(report->data);
+    fv_json_destroy(report->settings);
+    *report = (fv_report){0};
+}
+
+int64_t fv_shard_rows(int64_t n_rows, int shard, int n_shards)
+{
+    return n_rows < shard ? 0 : (n_rows - shard) / n_shards + 1;
+}
+
+uint64_t fv_shard_row(int64_t place, int shard, int n_shards)
+{
+    return (uint64_t)place * (uint64_t)n_shards + (uint64_t)shard - 1;
+}
+
+/* Sums. */
+
+static double over(double sum, int64_t n)
+{
+    return n > 0 ? sum / (double)n : NAN;
+}
+
+double fv_tally_score(const fv_tally *tally)
+{
+    return over(tally->score, tally->n_judged);
+}
+
+double fv_tally_call_rate(const fv_tally *tally)
+{
+    return over((double)tally->counts[FV_COUNT_CALLED], tally->n_records);
+}
+
+double fv_tally_visual_share(const fv_tally *tally)
+{
+    return over((double)tally->counts[FV_COUNT_VISUAL], tally->counts[FV_COUNT_FULL]);
+}
+
+double fv_tally_response_tokens(const fv_tally *tally)
+{
+    return over((double)tally->counts[FV_COUNT_RESPONSE], tally->n_records);
+}
+
+static void add(fv_tally *tally, const fv_record *record)
+{
+    tally->n_records++;
+    if (record->has_verdict) {
+        tally->n_judged++;
+        tally->score += record->score;
+    }
+    for (int c = 0; c < FV_COUNTS; c++)
+        tally->counts[c] += record->counts[c];
+}
+
+/* The tally of a source, a new one if need be. */
+static fv_err find(fv_summary *summary, const char *source, fv_tally **out)
+{
+    for (int i = 0; i < summary->n_sources; i++) {
+        *out = &summary->sources[i];
+        if (strcmp((*out)->source, source) == 0)
+            return FV_OK;
+    }
+    size_t n = (size_t)summary->n_sources + 1;
+    fv_tally *sources = realloc(summary->sources, n * sizeof *sources);
+    FV_CHECK(sources, FV_ERR_MEMORY, "cannot allocate the sums of %zu sources", n);
+    summary->sources = sources;
+    *out = &sources[summary->n_sources++];
+    **out = (fv_tally){.source = source};
+    return FV_OK;
+}
+
+fv_err fv_summary_init(fv_summary *summary, const fv_report *report)
+{
+    fv_err err = FV_OK;
+    *summary = (fv_summary){0};
+    for (size_t i = 0; i < report->n && err == FV_OK; i++) {
+        fv_tally *tally;
+        add(&summary->all, &report->records[i]);
+        err = find(summary, report->records[i].source, &tally);
+        if (err == FV_OK)
+            add(tally, &report->records[i]);
+    }
+    if (err != FV_OK)
+        fv_summary_fini(summary);
+    return err;
+}
+
+void fv_summary_fini(fv_summary *summary)
+{
+    free(summary->sources);
+    *summary = (fv_summary){0};
+}
+
+/* The table. */
+
+static fv_err print_figure(double value, int digits, fv_buffer *out)
+{
+    return isnan(value) ? fv_buffer_print(out, " %10s", "-") : fv_buffer_print(out, " %10.*f", digits, value);
+}
+
+static fv_err print_line(const fv_tally *tally, const char *name, int width, fv_buffer *out)
+{
+    FV_TRY(fv_buffer_print(out, "%-*s %8lld %8lld", width, name, (long long)tally->n_records,
+                           (long long)(tally->n_records - tally->n_judged)));
+    FV_TRY(print_figure(fv_tally_score(tally), 4, out));
+    FV_TRY(print_figure(fv_tally_call_rate(tally), 4, out));
+    FV_TRY(print_figure(fv_tally_visual_share(tally), 4, out));
+    return print_figure(fv_tally_response_tokens(tally), 1, out);
+}
+
+static const char *name_of(const fv_tally *tally)
+{
+    return *tally->source ? tally->source : "(no name)";
+}
+
+fv_err fv_summary_print(const fv_summary *summary, double seconds, fv_buffer *out)
+{
+    int width = (int)strlen("source");
+    for (int i = 0; i < summary->n_sources; i++) {
+        int length = (int)strlen(name_of(&summary->sources[i]));
+        width = length > width ? length : width;
+    }
+    FV_TRY(fv_buffer_print(out, "%-*s %8s %8s %10s %10s %10s %10s %10s\n", width, "source", "samples",
+                           "unjudged", "score", "call rate", "visual", "response", "seconds"));
+    for (int i = 0; i < summary->n_sources; i++) {
+        FV_TRY(print_line(&summary->sources[i], name_of(&summary->sources[i]), width, out));
+        FV_TRY(fv_buffer_append(out, "\n", 1));
+    }
+    FV_TRY(print_line(&summary->all, "all", width, out));
+    return fv_buffer_print(out, " %10.1f\n", seconds);
+}

@@ -1,0 +1,122 @@
+#include "fovea/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The reports on the way: shard number i, once it has been found, at place i - 1. */
+typedef struct merge {
+    fv_report *shards;
+    const char *const *names;
+    int n;
+    int *order; /* owned, (n_shards): which of shards; -1: none yet */
+} merge;
+
+static fv_err print_setting(const fv_json *settings, const char *key, fv_buffer *out)
+{
+    const fv_json *value = fv_json_get(settings, key);
+    return value ? fv_json_print(value, 0, out) : fv_buffer_print(out, "absent");
+}
+
+static fv_err check_setting(const merge *m, int i, const char *key)
+{
+    fv_buffer first = {0}, other = {0};
+    fv_err err = FV_OK;
+    FV_TRY_DONE(print_setting(m->shards[0].settings, key, &first));
+    FV_TRY_DONE(print_setting(m->shards[i].settings, key, &other));
+    FV_CHECK_DONE(strcmp(first.data, other.data) == 0, FV_ERR_ARGUMENT,
+                  "%s and %s are no shards of one evaluation: \"%s\" is %s in one, %s in the other",
+                  m->names[0], m->names[i], key, first.data, other.data);
+done:
+    fv_buffer_fini(&first);
+    fv_buffer_fini(&other);
+    return err;
+}
+
+/* Every key of either. */
+static fv_err check_settings(const merge *m, int i)
+{
+    const fv_json *both[] = {m->shards[0].settings, m->shards[i].settings};
+    for (int side = 0; side < 2; side++)
+        for (void *at = fv_json_first(both[side]); at; at = fv_json_next(both[side], at))
+            FV_TRY(check_setting(m, i, fv_json_key(at)));
+    return FV_OK;
+}
+
+static fv_err find_place(merge *m, int i)
+{
+    const fv_report *shard = &m->shards[i];
+    int *place = &m->order[shard->shard - 1];
+    FV_CHECK(*place < 0, FV_ERR_ARGUMENT, "%s and %s are both shard %d/%d", m->names[*place], m->names[i],
+             shard->shard, shard->n_shards);
+    *place = i;
+    return FV_OK;
+}
+
+static fv_err check_rows(const merge *m, int i, int64_t n_rows)
+{
+    const fv_report *shard = &m->shards[i];
+    int64_t n = fv_shard_rows(n_rows, shard->shard, shard->n_shards);
+    int is_whole = (int64_t)shard->n == n;
+    for (int64_t place = 0; place < n && is_whole; place++)
+        is_whole = shard->records[place].row == fv_shard_row(place, shard->shard, shard->n_shards);
+    FV_CHECK(is_whole, FV_ERR_ARGUMENT,
+             "%s: its %zu samples are not the %lld rows of shard %d/%d; evaluate that shard again",
+             m->names[i], shard->n, (long long)n, shard->shard, shard->n_shards);
+    return FV_OK;
+}
+
+static fv_err check(merge *m, int64_t *n_rows)
+{
+    int n_shards = m->shards[0].n_shards;
+    FV_TRY(fv_json_require_integer(m->shards[0].settings, "rows", n_rows));
+    for (int i = 0; i < m->n; i++) {
+        FV_TRY(check_settings(m, i));
+        FV_CHECK(m->shards[i].n_shards == n_shards, FV_ERR_ARGUMENT, "%s is one of %d shards, %s one of %d",
+                 m->names[0], n_shards, m->names[i], m->shards[i].n_shards);
+        FV_TRY(find_place(m, i));
+        FV_TRY(check_rows(m, i, *n_rows));
+    }
+    for (int i = 0; i < n_shards; i++)
+        FV_CHECK(m->order[i] >= 0, FV_ERR_ARGUMENT, "shard %d/%d is missing", i + 1, n_shards);
+    return FV_OK;
+}
+
+static void take(void *to, void *from, size_t size)
+{
+    memcpy(to, from, size);
+    memset(from, 0, size);
+}
+
+static fv_err join(merge *m, int64_t n_rows, fv_report *out)
+{
+    fv_report *first = &m->shards[m->order[0]];
+    out->shard = out->n_shards = 1;
+    take(&out->model, &first->model, sizeof out->model);
+    take(&out->data, &first->data, sizeof out->data);
+    take(&out->settings, &first->settings, sizeof out->settings);
+    for (int i = 0; i < m->n; i++)
+        out->seconds += m->shards[m->order[i]].seconds;
+    for (int64_t row = 0; row < n_rows; row++)
+        FV_TRY(fv_report_add(out, &m->shards[m->order[row % m->n]].records[row / m->n]));
+    return FV_OK;
+}
+
+fv_err fv_report_merge(fv_report *shards, const char *const *names, int n, fv_report *out)
+{
+    merge m = {.shards = shards, .names = names, .n = n};
+    int64_t n_rows;
+    fv_err err = FV_OK;
+    *out = (fv_report){0};
+    FV_CHECK(n >= 1, FV_ERR_ARGUMENT, "there is no shard to merge");
+    m.order = malloc((size_t)shards[0].n_shards * sizeof *m.order);
+    FV_CHECK(m.order, FV_ERR_MEMORY, "cannot allocate a list of %d shards", shards[0].n_shards);
+    for (int i = 0; i < shards[0].n_shards; i++)
+        m.order[i] = -1;
+    FV_TRY_DONE(check(&m, &n_rows));
+    FV_TRY_DONE(join(&m, n_rows, out));
+done:
+    free(m.order);
+    if (err != FV_OK)
+        fv_report_fini(out);
+    return err;
+}

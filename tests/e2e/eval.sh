@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# fovea eval: the same files, but for the seconds, from one rank, from several, and from shards that are merged.
+set -eu
+root=$(cd "$(dirname "$0")/../.." && pwd)
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+model=$folder/model
+pack=$folder/glance.h5
+export OMP_NUM_THREADS=1
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+refused() { # STATUS TEXT ARGUMENT...
+    local status=$1 text=$2 got=0
+    shift 2
+    "$FOVEA" eval "$@" >"$folder/log" 2>&1 || got=$?
+    [ "$got" -eq "$status" ] || fail "status $got, expected $status, of: $* ($(cat "$folder/log"))"
+    grep -qF -- "$text" "$folder/log" || fail "no \"$text\" in: $(cat "$folder/log")"
+}
+same() { # FOLDER FOLDER
+    cmp "$1/samples.jsonl" "$2/samples.jsonl"
+    cmp "$1/samples.h5" "$2/samples.h5"
+    diff <(grep -v '"seconds"' "$1/summary.json") <(grep -v '"seconds"' "$2/summary.json")
+}
+setting() { grep -q "^ *\"$2\": $3,\?$" "$1/summary.json" || fail "no \"$2\": $3 in $(cat "$1/summary.json")"; }
+
+# A small view of one token, a large one of four.
+"$FOVEA" init --shape "$root/configs/model/tiny-vl.yaml" --out "$model" --seed 5
+sed -i 's/3136/784/' "$model/preprocessor_config.json"
+"$FOVEA" pack --synthetic glance --rows 40 --out "$pack" >/dev/null
+cat >"$folder/prompts.yaml" <<'END'
+system: Look.
+user: '{image} {question}'
+tool_result: 'Here: {image}'
+tool_error: 'No: {error}'
+END
+options=(--model "$model" --data "$pack" --prompts "$folder/prompts.yaml" --rule containment --max-turn-tokens 24
+    --max-tokens 200)
+low=("${options[@]}" --mode low)
+evaluate() { "$FOVEA" eval "${low[@]}" --out "$folder/$1" "${@:2}" >"$folder/log" || fail "$(cat "$folder/log")"; }
+
+evaluate one
+grep -Eq '^all +40 +0 +0\.[0-9]{4} +0\.0000 +0\.2500 +24\.0 +[0-9.]+$' "$folder/log" || fail "$(cat "$folder/log")"
+[ "$(wc -l <"$folder/one/samples.jsonl")" -eq 40 ] || fail "not a sample a row"
+[ "$(cut -d'"' -f18- "$folder/one/samples.jsonl" | sort -u | wc -l)" -gt 5 ] || fail "a model that always says the same"
+setting "$folder/one" visual_share 0.25
+setting "$folder/one" rows 40
+if command -v h5dump >/dev/null; then
+    h5dump -y -d full_visual_tokens "$folder/one/samples.h5" | tr -d ' \n' | grep -q '4,4,4,4,4,4' || fail "full_visual_tokens"
+fi
+
+# Batches and memory change nothing; neither do ranks that share the rows out.
+evaluate small --max-running 3 --pass-tokens 6 --cache-pages 5
+same "$folder/one" "$folder/small"
+for n in 2 4; do
+    mpirun -n "$n" "$FOVEA" eval "${low[@]}" --out "$folder/ranks$n" >"$folder/log" 2>&1 || fail "$(cat "$folder/log")"
+    same "$folder/one" "$folder/ranks$n"
+done
+
+# A model in two parts; two such models.
+mpirun -n 2 "$FOVEA" eval "${low[@]}" --tensor 2 --out "$folder/tensor" >"$folder/log" 2>&1 || fail "$(cat "$folder/log")"
+setting "$folder/tensor" tensor 2
+mpirun -n 4 "$FOVEA" eval "${low[@]}" --tensor 2 --out "$folder/tensors" >"$folder/log" 2>&1 || fail "$(cat "$folder/log")"
+same "$folder/tensor" "$folder/tensors"
+
+# Shards, merged in any order.
+for i in 1 2 3; do evaluate "part$i" --shard "$i/3"; done
+[ "$(wc -l <"$folder/part1/samples.jsonl")" -eq 14 ] || fail "shard 1/3 of 40 rows"
+"$FOVEA" eval --merge "$folder/merged" "$folder/part2" "$folder/part3" "$folder/part1" >"$folder/log"
+grep -q '^all  *40 ' "$folder/log" || fail "$(cat "$folder/log")"
+same "$folder/one" "$folder/merged"
+refused 1 "shard 2/3 is missing" --merge "$folder/x" "$folder/part3" "$folder/part1"
+refused 1 "are both shard 1/3" --merge "$folder/x" "$folder/part1" "$folder/part2" "$folder/part1"
+refused 1 "is one of 3 shards" --merge "$folder/x" "$folder/part1" "$folder/one"
+refused 1 "merged/summary.json is there already" --merge "$folder/merged" "$folder/one"
+refused 1 "cannot open $folder/none/summary.json" --merge "$folder/x" "$folder/none"
+evaluate strict --shard 2/3 --extraction strict
+refused 1 '"extraction" is "split" in one, "strict" in the other' \
+    --merge "$folder/x" "$folder/part1" "$folder/strict" "$folder/part3"
+cp -r "$model" "$folder/other"
+printf ' ' >>"$folder/other/generation_config.json"
+evaluate other --shard 2/3 --model "$folder/other"
+refused 1 '"model_hash" is' --merge "$folder/x" "$folder/part1" "$folder/other" "$folder/part3"
+sed -i 2d "$folder/part3/samples.jsonl"
+refused 1 "are not the 13 rows of shard 3/3" --merge "$folder/x" "$folder/part"{1,2,3}
+echo '{"row": 5}' >>"$folder/part3/samples.jsonl"
+refused 1 "part3/samples.jsonl:13" --merge "$folder/x" "$folder/part"{1,2,3}
+[ ! -e "$folder/x" ] || fail "refused shards were merged"
+
+# The other modes, and a part of the rows.
+"$FOVEA" eval "${options[@]}" --mode full --limit 5 --out "$folder/full" >"$folder/log"
+setting "$folder/full" visual_share 1.0
+setting "$folder/full" samples 5
+"$FOVEA" eval "${options[@]}" --mode policy --limit 5 --out "$folder/policy" >"$folder/log"
+setting "$folder/policy" mode '"policy"'
+
+needed="--model DIR, --data PACK.h5, --mode NAME, --prompts FILE and --out DIR are required"
+refused 2 "$needed" --model "$model" --data "$pack" --mode low --out "$folder/x"
+refused 2 "--model DIR is required" --data "$pack"
+refused 2 '--mode is "middle", expected low, full or policy' --mode middle
+refused 2 '--shard is "4/3"' --shard 4/3
+refused 2 '--shard is "1/3x"' --shard 1/3x
+refused 2 'there is no rule "near"' --rule near
+refused 2 '--extraction is "soft"' --extraction soft
+refused 2 "--merge DIR goes with the folders of shards alone" --merge "$folder/x" --data "$pack" "$folder/part1"
+refused 2 "needs the folders of the shards" --merge "$folder/x"
+refused 2 'unexpected argument "more"' "${low[@]}" --out "$folder/x" more
+refused 1 "one/summary.json is there already" "${low[@]}" --out "$folder/one"
+refused 1 "cannot create folder $folder/no/such" "${low[@]}" --out "$folder/no/such"
+refused 1 "shard 7/7 of 6 rows has none" "${low[@]}" --out "$folder/x" --limit 6 --shard 7/7
+refused 1 "1 ranks cannot be cut into tensor groups of 2" "${low[@]}" --out "$folder/x" --tensor 2
+refused 1 "raise cache_pages" "${low[@]}" --out "$folder/x" --cache-pages 1
+echo "eval: well"
