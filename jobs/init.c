@@ -159,11 +159,12 @@ int fv_job_init(int argc, char **argv)
 {
     init_options with = {
         .storage = FV_STORE_BF16, .style = FV_FOLDER_V4, .shard_bytes = FV_FOLDER_SHARD_BYTES};
-    const struct argp argp = {.options = options,
-                              .parser = parse,
-                              .doc = "Make a model folder with random weights: matrices normal with "
-                                     "deviation 0.02, norms 1, biases 0. "
-                                     "The same seed and shape give the same numbers."};
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .doc = "Make a model folder with random weights: matrices normal with "
+               "the deviation of PyTorch's linear layers, embeddings with 0.02, norms 1, biases 0. "
+               "The same seed and shape give the same numbers."};
     argp_parse(&argp, argc, argv, 0, NULL, &with);
     return fv_job_finish(init_folder(&with));
 }

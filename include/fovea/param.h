@@ -10,7 +10,9 @@
 
 enum { FV_PARAM_NAME_BYTES = 80, FV_PARAM_MAX_DIMS = 5 };
 
-typedef enum fv_param_init { FV_INIT_NORMAL, FV_INIT_ZERO, FV_INIT_ONE } fv_param_init;
+/* First values: LINEAR normal with the variance of a third over the inputs of a row (what PyTorch gives a
+ * linear layer); EMBEDDING normal with deviation 0.02. */
+typedef enum fv_param_init { FV_INIT_LINEAR, FV_INIT_EMBEDDING, FV_INIT_ZERO, FV_INIT_ONE } fv_param_init;
 
 /* Tensor-parallel split of dimension split_dim of the matrix (rows, cols) into units of `unit` rows or
  * columns that stay together (a head; 1 otherwise). Of U = size / blocks / unit units, rank r of T holds
@@ -48,8 +50,8 @@ typedef struct fv_param_part {
 } fv_param_part;
 fv_param_part fv_param_part_of(const fv_param *param, int rank, int n_ranks);
 
-/* Random first values of rows [first, first + n) into out (n, cols): as param->init says, normal with mean 0
- * and deviation 0.02. A number depends on seed, the parameter's name and its place in the tensor alone. */
+/* Random first values of rows [first, first + n) into out (n, cols), as param->init says. A number depends on
+ * seed, the parameter's name and its place in the tensor alone. */
 void fv_param_fill(const fv_param *param, uint64_t seed, int64_t first, int64_t n, float *out);
 
 #endif

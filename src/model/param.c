@@ -65,7 +65,7 @@ static void add_projection(builder *list, const fv_text_shape *text, int layer, 
                            int n_heads)
 {
     int64_t rows = (int64_t)n_heads * text->head_dim;
-    add(list, FV_INIT_NORMAL, by_rows(text->head_dim), rows, text->hidden,
+    add(list, FV_INIT_LINEAR, by_rows(text->head_dim), rows, text->hidden,
         "model.layers.%d.self_attn.%s_proj.weight", layer, which);
     if (text->has_qkv_bias)
         add(list, FV_INIT_ZERO, by_rows(text->head_dim), rows, 0, "model.layers.%d.self_attn.%s_proj.bias",
@@ -83,18 +83,18 @@ static void add_layer(builder *list, const fv_text_shape *text, int i)
         add_head_norm(list, i, "q", head_dim);
         add_head_norm(list, i, "k", head_dim);
     }
-    add(list, FV_INIT_NORMAL, by_cols(head_dim), hidden, text->n_heads * head_dim,
+    add(list, FV_INIT_LINEAR, by_cols(head_dim), hidden, text->n_heads * head_dim,
         "model.layers.%d.self_attn.o_proj.weight", i);
     add(list, FV_INIT_ONE, whole, hidden, 0, "model.layers.%d.post_attention_layernorm.weight", i);
-    add(list, FV_INIT_NORMAL, by_rows(1), intermediate, hidden, "model.layers.%d.mlp.gate_proj.weight", i);
-    add(list, FV_INIT_NORMAL, by_rows(1), intermediate, hidden, "model.layers.%d.mlp.up_proj.weight", i);
-    add(list, FV_INIT_NORMAL, by_cols(1), hidden, intermediate, "model.layers.%d.mlp.down_proj.weight", i);
+    add(list, FV_INIT_LINEAR, by_rows(1), intermediate, hidden, "model.layers.%d.mlp.gate_proj.weight", i);
+    add(list, FV_INIT_LINEAR, by_rows(1), intermediate, hidden, "model.layers.%d.mlp.up_proj.weight", i);
+    add(list, FV_INIT_LINEAR, by_cols(1), hidden, intermediate, "model.layers.%d.mlp.down_proj.weight", i);
 }
 
 /* The weight and the bias of a linear map of the vision tower; a bias follows the rows of its matrix. */
 static void add_linear(builder *list, split how, int64_t rows, int64_t cols, const char *name)
 {
-    add(list, FV_INIT_NORMAL, how, rows, cols, "visual.%s.weight", name);
+    add(list, FV_INIT_LINEAR, how, rows, cols, "visual.%s.weight", name);
     add(list, FV_INIT_ZERO, how.dim == 0 ? how : whole, rows, 0, "visual.%s.bias", name);
 }
 
@@ -122,7 +122,7 @@ static void add_vision(builder *list, const fv_vision_shape *vision)
     int64_t merged = (int64_t)vision->hidden * vision->merge * vision->merge;
     int64_t pixels = (int64_t)vision->in_channels * vision->temporal_patch * vision->patch * vision->patch;
     fv_param *patch =
-        add(list, FV_INIT_NORMAL, whole, vision->hidden, pixels, "visual.patch_embed.proj.weight");
+        add(list, FV_INIT_LINEAR, whole, vision->hidden, pixels, "visual.patch_embed.proj.weight");
     if (patch) {
         const int64_t dim[] = {vision->hidden, vision->in_channels, vision->temporal_patch, vision->patch,
                                vision->patch};
@@ -139,12 +139,12 @@ static void add_vision(builder *list, const fv_vision_shape *vision)
 static void add_all(builder *list, const fv_model_shape *shape)
 {
     const fv_text_shape *text = &shape->text;
-    add(list, FV_INIT_NORMAL, by_rows(1), text->vocab, text->hidden, "model.embed_tokens.weight");
+    add(list, FV_INIT_EMBEDDING, by_rows(1), text->vocab, text->hidden, "model.embed_tokens.weight");
     for (int i = 0; i < text->n_layers; i++)
         add_layer(list, text, i);
     add(list, FV_INIT_ONE, whole, text->hidden, 0, "model.norm.weight");
     if (!text->tied)
-        add(list, FV_INIT_NORMAL, by_rows(1), text->vocab, text->hidden, "lm_head.weight");
+        add(list, FV_INIT_LINEAR, by_rows(1), text->vocab, text->hidden, "lm_head.weight");
     if (shape->vision.depth > 0)
         add_vision(list, &shape->vision);
 }
