@@ -238,7 +238,7 @@ static fv_err make_preprocessor(fv_json *root, const fv_folder_write_args *args)
     int64_t largest = args->shape->text.max_positions / 4 * token, usual = 16384 * token;
     FV_TRY(set_string(root, "image_processor_type", "Qwen2VLImageProcessor"));
     FV_TRY(set_string(root, "processor_class", "Qwen2_5_VLProcessor"));
-    FV_TRY(set_integer(root, "min_pixels", 4 * token));
+    FV_TRY(set_integer(root, "min_pixels", token));
     FV_TRY(set_integer(root, "max_pixels", largest < usual ? largest : usual));
     FV_TRY(set_integer(root, "patch_size", vision->patch));
     FV_TRY(set_integer(root, "temporal_patch_size", vision->temporal_patch));

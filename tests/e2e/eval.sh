@@ -25,7 +25,6 @@ setting() { grep -q "^ *\"$2\": $3,\?$" "$1/summary.json" || fail "no \"$2\": $3
 
 # A small view of one token, a large one of four.
 "$FOVEA" init --shape "$root/configs/model/tiny-vl.yaml" --out "$model" --seed 5
-sed -i 's/3136/784/' "$model/preprocessor_config.json"
 "$FOVEA" pack --synthetic glance --rows 40 --out "$pack" >/dev/null
 cat >"$folder/prompts.yaml" <<'END'
 system: Look.
