@@ -38,7 +38,8 @@ static void set_sizes(eval *e)
     e->what = (fv_evaluation){.mode = o->mode,
                               .n_rows = o->limit && o->limit < rows ? o->limit : rows,
                               .shard = o->shard,
-                              .n_shards = o->n_shards};
+                              .n_shards = o->n_shards,
+                              .by = o->by};
     e->max_tokens = o->max_tokens ? o->max_tokens : positions < 32768 ? positions : 32768;
 }
 
@@ -118,6 +119,8 @@ static fv_err describe(eval *e)
     FV_TRY(set_text(report->settings, "mode", fv_eval_mode_name(o->mode)));
     FV_TRY(set_text(report->settings, "rule", o->rule->name));
     FV_TRY(set_text(report->settings, "extraction", o->extraction == FV_EXTRACT_SPLIT ? "split" : "strict"));
+    if (o->by)
+        FV_TRY(set_text(report->settings, "by", o->by));
     FV_TRY(set_hashes(e, report->settings));
     return set_numbers(e, report->settings);
 }

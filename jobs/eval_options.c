@@ -10,6 +10,7 @@ enum {
     KEY_MERGE,
     KEY_SHARD,
     KEY_LIMIT,
+    KEY_BY,
     KEY_RULE,
     KEY_EXTRACTION,
     KEY_TENSOR,
@@ -37,6 +38,7 @@ static const struct argp_option options[] = {
     {"limit", KEY_LIMIT, "N", 0, "the first N rows (all)", 3},
     {"shard", KEY_SHARD, "I/N", 0, "only every N-th row, from the I-th (1/1)", 3},
     {"merge", KEY_MERGE, "DIR", 0, "join the folders of all shards in DIR; evaluate nothing", 3},
+    {"by", KEY_BY, "FIELD", 0, "sums over rows that have the same in this extra field (by their sources)", 3},
     {0, 0, 0, 0, "Answers:", 4},
     {"rule", KEY_RULE, "NAME", 0, "what makes an answer right (exact)", 4},
     {"extraction", KEY_EXTRACTION, "NAME", 0, "split, or strict: without tags no credit (split)", 4},
@@ -152,6 +154,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return parse_extraction(state, text, out), 0;
     case KEY_SHARD:
         return parse_shard(state, text, out), 0;
+    case KEY_BY:
+        return out->by = text, 0;
     case KEY_LIMIT:
         return out->limit = fv_parse_integer(state, "--limit", text, 1, INT32_MAX), 0;
     case ARGP_KEY_ARGS:

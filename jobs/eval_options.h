@@ -23,6 +23,7 @@ typedef struct fv_eval_options {
     int cache_pages; /* 0: two of the longest */
     int64_t limit;   /* 0: all rows */
     int shard, n_shards;
+    const char *by; /* NULL: the rows' sources */
 } fv_eval_options;
 
 /* Ends the program if the command line is wrong. */

@@ -20,6 +20,7 @@ typedef struct fv_evaluation {
     fv_eval_mode mode;
     int64_t n_rows;      /* the first of the data set */
     int shard, n_shards; /* report.h; 1 and 1: all of them */
+    const char *by; /* the extra field of a row that is its record's source; NULL: the row's own source */
 } fv_evaluation;
 
 /* Add the samples to *report on the first rank of the world; shard, n_shards and seconds are set on all.

@@ -1,5 +1,8 @@
 #include "fovea/evaluate.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 const char *fv_eval_mode_name(fv_eval_mode mode)
 {
     static const char *const names[] = {"low", "full", "policy"};
@@ -12,12 +15,44 @@ static uint64_t row_of(const void *context, int64_t place)
     return fv_shard_row(place, what->shard, what->n_shards);
 }
 
+/* A text as it is, anything else as JSON; "" if it is absent. */
+static fv_err print_field(const fv_row *row, const char *field, fv_buffer *out)
+{
+    fv_json *extra;
+    const char *text = NULL;
+    FV_TRY(fv_json_parse(row->extra, strlen(row->extra), "extra fields", &extra));
+    const fv_json *value = fv_json_get(extra, field);
+    fv_err err = FV_OK;
+    if (value && fv_json_kind_of(value) == FV_JSON_STRING)
+        err = fv_json_to_string(value, field, &text, NULL);
+    if (err == FV_OK)
+        err = text || !value ? fv_buffer_print(out, "%s", text ? text : "") : fv_json_print(value, 0, out);
+    fv_json_destroy(extra);
+    return err;
+}
+
+static fv_err set_source(const char *by, fv_row *row)
+{
+    fv_buffer text = {0};
+    fv_err err = print_field(row, by, &text);
+    if (err != FV_OK) {
+        fv_buffer_fini(&text);
+        return err;
+    }
+    free(row->source);
+    row->source = text.data;
+    return FV_OK;
+}
+
 static fv_err add_record(const fv_collector *with, const fv_group *group, fv_report *report)
 {
+    const fv_evaluation *what = with->row_context;
     fv_row row;
     fv_record record;
     FV_TRY(fv_dataset_read(with->source->dataset, (uint64_t)group->row, &row));
-    fv_err err = fv_record_init(&record, &with->rollout->dialogue, group, &row);
+    fv_err err = what->by ? set_source(what->by, &row) : FV_OK;
+    if (err == FV_OK)
+        err = fv_record_init(&record, &with->rollout->dialogue, group, &row);
     fv_row_fini(&row);
     return err == FV_OK ? fv_report_add(report, &record) : err;
 }

@@ -91,6 +91,10 @@ setting "$folder/full" visual_share 1.0
 setting "$folder/full" samples 5
 "$FOVEA" eval "${options[@]}" --mode policy --limit 5 --out "$folder/policy" >"$folder/log"
 setting "$folder/policy" mode '"policy"'
+"$FOVEA" eval "${low[@]}" --by needs --out "$folder/by" >"$folder/log"
+grep -q '^full  *10 ' "$folder/log" && grep -q '^half  *30 ' "$folder/log" || fail "$(cat "$folder/log")"
+"$FOVEA" eval "${low[@]}" --limit 3 --by nothing --out "$folder/by-nothing" >"$folder/log"
+grep -q '^(no name)  *3 ' "$folder/log" || fail "$(cat "$folder/log")"
 
 needed="--model DIR, --data PACK.h5, --mode NAME, --prompts FILE and --out DIR are required"
 refused 2 "$needed" --model "$model" --data "$pack" --mode low --out "$folder/x"
