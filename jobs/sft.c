@@ -4,13 +4,15 @@
 
 #include "fovea/lesson.h"
 #include "fovea/log.h"
+#include "fovea/rng.h"
 
 #include <stdlib.h>
 
 typedef struct sft {
     fv_training training;
-    fv_lesson lesson;
-    fv_group *groups; /* (config.update.groups) */
+    fv_lesson lesson, plain_lesson;
+    fv_prompts *plain_prompts; /* NULL: every lesson knows the tool */
+    fv_group *groups;          /* (config.update.groups) */
     int n_groups;
     int64_t place, step;
 } sft;
@@ -21,14 +23,28 @@ static void forget(sft *s)
         fv_group_fini(&s->groups[--s->n_groups]);
 }
 
+/* The lesson at a place: with the tool; or without it, from the small view or from the large one. */
+static fv_err write_lesson(const sft *s, int64_t place, fv_group *out)
+{
+    const fv_training *t = &s->training;
+    const fv_rng_key key = {.seed = (uint64_t)t->config.run.seed, .step = 1, .prompt = (uint64_t)place};
+    uint64_t row = fv_training_row(t, place);
+    fv_source source = t->source;
+    fv_dialogue dialogue = t->dialogue;
+    if (!s->plain_prompts || fv_rng_uniform(key, 0) >= t->config.lesson.plain_share)
+        return fv_lesson_group(&s->lesson, &source, &dialogue, place, row, out);
+    source.prompts = dialogue.prompts = s->plain_prompts;
+    source.first = fv_rng_uniform(key, 1) < 0.5f ? FV_FIRST_SMALL : FV_FIRST_LARGE;
+    dialogue.max_rounds = 1;
+    return fv_lesson_group(&s->plain_lesson, &source, &dialogue, place, row, out);
+}
+
 /* Every rank writes the same lessons. */
 static fv_err write_lessons(sft *s)
 {
-    const fv_training *t = &s->training;
-    for (int i = 0; i < t->config.update.groups; i++, s->place++) {
+    for (int i = 0; i < s->training.config.update.groups; i++, s->place++) {
         fv_group *group = &s->groups[s->n_groups];
-        FV_TRY(fv_lesson_group(&s->lesson, &t->source, &t->dialogue, s->place, fv_training_row(t, s->place),
-                               group));
+        FV_TRY(write_lesson(s, s->place, group));
         group->answers[0].advantage = 1;
         s->n_groups++;
     }
@@ -91,6 +107,10 @@ static fv_err prepare(sft *s)
                             .call_share = lesson->call_share,
                             .seed = (uint64_t)config->run.seed};
     FV_TRY(fv_lesson_check(&s->lesson));
+    s->plain_lesson = s->lesson;
+    s->plain_lesson.call = NULL;
+    if (lesson->plain_prompts[0])
+        FV_TRY(fv_prompts_load(lesson->plain_prompts, &s->plain_prompts));
     s->groups = calloc((size_t)config->update.groups, sizeof *s->groups);
     FV_CHECK(s->groups, FV_ERR_MEMORY, "cannot allocate %d groups", config->update.groups);
     return FV_OK;
@@ -124,6 +144,7 @@ int fv_job_sft(int argc, char **argv)
     fv_err err = run(&s, &options);
     forget(&s);
     free(s.groups);
+    fv_prompts_destroy(s.plain_prompts);
     int status = fv_training_finish(&s.training, err);
     free(options.overrides);
     return status;

@@ -80,6 +80,8 @@ typedef struct fv_update_config {
 typedef struct fv_lesson_config {
     char *answer, *call; /* turns; call "": lessons never call */
     double call_share;
+    char *plain_prompts; /* YAML file of a wording without tool; "": none */
+    double plain_share;  /* of the lessons, half from the small view and half from the large one */
 } fv_lesson_config;
 
 typedef enum fv_schedule { FV_SCHEDULE_CONSTANT, FV_SCHEDULE_LINEAR, FV_SCHEDULE_COSINE } fv_schedule;

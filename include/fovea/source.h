@@ -22,7 +22,7 @@ typedef struct fv_source {
 fv_err fv_source_group(const fv_source *source, int64_t place, uint64_t row, int n_answers, fv_group *group,
                        fv_row *read);
 
-/* An fv_view_of whose context is an fv_source. */
+/* An fv_view_of whose context is an fv_source: of this data set, whatever its prompts and first view. */
 fv_err fv_source_view(void *source, const fv_group *group, int is_large, fv_view *view);
 
 #endif

@@ -35,10 +35,11 @@ typedef struct fv_answer {
 
 /* A prompt and its answers. Starts as {0}. */
 typedef struct fv_group {
-    int64_t place;    /* among all prompts of a run, from 0: names the draws */
-    int64_t row;      /* of the data set */
-    fv_tokens prompt; /* owned */
-    int has_image;    /* the prompt shows the small view */
+    int64_t place;      /* among all prompts of a run, from 0: names the draws */
+    int64_t row;        /* of the data set */
+    fv_tokens prompt;   /* owned */
+    int has_image;      /* the prompt shows the small view */
+    int is_large_first; /* the small view is the large one */
     fv_grid small, large;
     fv_answer *answers; /* owned, (n_answers) */
     int n_answers;

@@ -96,6 +96,7 @@ static fv_err read_group(reader *from, fv_group *out)
              "a group of %d answers in %zu bytes", g.n_answers, from->left);
     fv_err err = fv_group_init(out, g.place, g.row, g.n_answers);
     out->has_image = g.has_image;
+    out->is_large_first = g.is_large_first;
     out->small = g.small;
     out->large = g.large;
     if (err == FV_OK)

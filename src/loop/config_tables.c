@@ -65,6 +65,8 @@ static const fv_setting lesson_fields[] = {
     {"answer", FV_SETTING_TEXT, LESSON(answer), "the turn that answers, with {answer} in it", FROM(1)},
     {"call", FV_SETTING_TEXT, LESSON(call), "the turn before it that calls the tool; '' = none", FROM(0)},
     {"call_share", FV_SETTING_REAL, LESSON(call_share), "of the lessons that call", {0, 1}},
+    {"plain_prompts", FV_SETTING_PATH, LESSON(plain_prompts), "a wording without tool; '' = none", FROM(0)},
+    {"plain_share", FV_SETTING_REAL, LESSON(plain_share), "of the lessons in that wording", {0, 1}},
     {0},
 };
 

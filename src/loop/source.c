@@ -2,11 +2,11 @@
 
 #include <string.h>
 
-static fv_err sizes_of(const fv_source *source, const fv_row *row, fv_view_sizes *out)
+static fv_err sizes_of(const fv_source *source, const fv_row *row, int is_large_first, fv_view_sizes *out)
 {
     const fv_view_size image = {row->images[0].width, row->images[0].height};
     FV_TRY(fv_view_sizes_of(&source->views, image, row->target, out));
-    if (source->first == FV_FIRST_LARGE)
+    if (is_large_first)
         out->small = out->large;
     return FV_OK;
 }
@@ -15,7 +15,7 @@ static fv_err grids_of(const fv_source *source, const fv_row *row, fv_group *gro
 {
     fv_view_sizes sizes;
     FV_CHECK(row->n_images == 1, FV_ERR_UNSUPPORTED, "%zu images; a prompt shows one", row->n_images);
-    FV_TRY(sizes_of(source, row, &sizes));
+    FV_TRY(sizes_of(source, row, group->is_large_first, &sizes));
     FV_TRY(fv_processor_grid(source->processor, sizes.small.width, sizes.small.height, &group->small));
     group->has_image = 1;
     return fv_processor_grid(source->processor, sizes.large.width, sizes.large.height, &group->large);
@@ -24,6 +24,7 @@ static fv_err grids_of(const fv_source *source, const fv_row *row, fv_group *gro
 static fv_err fill(const fv_source *source, const fv_row *row, fv_group *group)
 {
     int64_t n_image_tokens = 0;
+    group->is_large_first = source->first == FV_FIRST_LARGE;
     if (row->n_images) {
         FV_TRY(grids_of(source, row, group));
         n_image_tokens = fv_grid_tokens(group->small, source->processor->merge);
@@ -47,11 +48,12 @@ fv_err fv_source_group(const fv_source *source, int64_t place, uint64_t row, int
     return fv_error_prefix(err, "row %llu", (unsigned long long)row);
 }
 
-static fv_err look(const fv_source *source, const fv_row *row, int is_large, fv_view *view)
+static fv_err look(const fv_source *source, const fv_row *row, const fv_group *group, int is_large,
+                   fv_view *view)
 {
     fv_view_sizes sizes;
     fv_image image;
-    FV_TRY(sizes_of(source, row, &sizes));
+    FV_TRY(sizes_of(source, row, group->is_large_first, &sizes));
     FV_TRY(fv_image_decode(row->images[0].file.data, row->images[0].file.size, "its image",
                            FV_IMAGE_MAX_PIXELS, &image));
     fv_err err = fv_view_init(view, source->processor, &image, is_large ? sizes.large : sizes.small);
@@ -65,7 +67,7 @@ fv_err fv_source_view(void *context, const fv_group *group, int is_large, fv_vie
     fv_row row;
     *view = (fv_view){0};
     FV_TRY(fv_dataset_read(source->dataset, (uint64_t)group->row, &row));
-    fv_err err = look(source, &row, is_large, view);
+    fv_err err = look(source, &row, group, is_large, view);
     fv_row_fini(&row);
     return err == FV_OK ? FV_OK : fv_error_prefix(err, "row %lld", (long long)group->row);
 }

@@ -140,13 +140,13 @@ static void test_refusals(void **state)
 static void test_files_of_the_project(void **state)
 {
     (void)state;
-    const char *const names[] = {"look-closer", "answer"};
-    for (int i = 0; i < 2; i++) {
+    const char *const names[] = {"look-closer", "answer", "glance", "glance-answer"};
+    for (int i = 0; i < 4; i++) {
         char path[4200];
         fv_prompts *p;
         snprintf(path, sizeof path, "%s/../../configs/prompts/%s.yaml", getenv("TEST_DATA"), names[i]);
         assert_ok(fv_prompts_load(path, &p));
-        assert_int_equal(fv_prompts_has_tool(p), i == 0);
+        assert_int_equal(fv_prompts_has_tool(p), i % 2 == 0);
         fv_prompts_destroy(p);
     }
 }
