@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# Installs the system packages that are missing, builds fovea, makes a tiny vision-language model with random
-# weights and lets it answer about an image. The words mean nothing; the path they take is that of a real model.
+# Installs the system packages that are missing, builds fovea, and lets a small model learn when to look closer:
+# it sees images at half size, with a quarter of the tokens, and may call a tool that shows them whole. In a
+# quarter of the images the print is too small to be read at half size. Lessons teach it to read and, at random,
+# to call the tool; reinforcement learning then teaches it when. About five minutes on two cores.
 #
-# usage: bash jobs/quickstart.sh
+# usage: bash jobs/quickstart.sh [SEED]      another seed gives other data, another model, another run
 #
-# Works as root or through sudo and asks nothing. Everything it makes is under build/.
+# Works as root or through sudo and asks nothing. Everything it makes is under build/quickstart; what a stage
+# has finished is not done again.
 set -eu -o pipefail
 
 case ${1-} in
@@ -13,13 +16,29 @@ case ${1-} in
     exit 0
     ;;
 esac
+seed=${1:-1}
+[[ $seed =~ ^[0-9]+$ ]] || {
+    echo "jobs/quickstart.sh: the seed is \"$seed\", expected a whole number" >&2
+    exit 2
+}
 cd "$(dirname "$0")/.."
 . jobs/setup.sh
+cores=$(nproc 2>/dev/null || echo 1)
+ranks=$((cores < 4 ? cores : 4))
+export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
+    OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
 
 # Show a command, then run it.
 run() {
     printf '\n$ %s\n' "$(printf '%q ' "$@")"
     "$@"
+}
+
+# once RESULT COMMAND...: run the command unless its result, which it writes last, is there.
+once() {
+    local result=$1
+    shift
+    [ -e "$result" ] || run "$@"
 }
 
 setup build
@@ -29,14 +48,54 @@ cmake --preset release >/dev/null
 NINJA_STATUS='[%f/%t] ' cmake --build --preset release --target fovea
 
 fovea=build/release/fovea
-model=build/quickstart/model
-say "a tiny model with random weights, and its first words"
-mkdir -p build/quickstart
-[ -e $model/config.json ] || { # written last: without it the folder is what an interrupted run left
-    rm -rf $model
-    run $fovea init --shape configs/model/tiny-vl.yaml --out $model --seed 1
+at=build/quickstart/$seed
+config=configs/train/glance.yaml
+mkdir -p "$at"
+# A folder without its last file is what an interrupted run left.
+for made in model lessons/model run/model; do
+    [ -e "$at/$made/config.json" ] || rm -rf "${at:?}/${made%/model}"
+done
+
+say "a model with random weights, and questions about images: what digit is it?"
+once "$at/model/config.json" $fovea init --shape configs/model/glance-vl.yaml --out "$at/model" --seed "$seed" --dtype fp32
+once "$at/train.h5" $fovea pack --synthetic glance --rows 80000 --seed $((2 * seed)) --out "$at/train.h5"
+once "$at/held-out.h5" $fovea pack --synthetic glance --rows 1000 --seed $((2 * seed + 1)) --out "$at/held-out.h5"
+
+say "lessons: reading, with the tool called at random"
+once "$at/lessons/model/config.json" mpiexec -n "$ranks" $fovea sft $config seed="$seed" model="$at/model" \
+    data.train="$at/train.h5" out="$at/lessons" steps=2400 update.groups=32 optimizer.rate=1e-3 \
+    optimizer.schedule=cosine optimizer.warmup_steps=50 optimizer.final_share=0.05
+
+say "reinforcement learning: when to call it"
+once "$at/run/model/config.json" mpiexec -n "$ranks" $fovea train $config seed="$seed" model="$at/lessons/model" \
+    data.train="$at/train.h5" out="$at/run"
+
+# evaluate NAME MODEL MODE PROMPTS
+evaluate() {
+    once "$at/$1/summary.json" mpiexec -n "$ranks" $fovea eval --model "$at/$2/model" --data "$at/held-out.h5" \
+        --mode "$3" --by needs --prompts "configs/prompts/$4.yaml" --out "$at/$1" --max-turn-tokens 128 --max-tokens 320 \
+        >"$at/$1.txt"
 }
-run $fovea generate --model $model --image tests/data/golden/images/two_col_40902.png --prompt "Which bar is higher?" \
-    --max-tokens 32
+say "1000 images that it has not seen"
+evaluate low lessons low glance-answer
+evaluate full lessons full glance-answer
+evaluate before lessons policy glance
+evaluate after run policy glance
+
+# row TITLE NAME: one line of the table from what fovea eval printed.
+row() {
+    awk -v title="$1" '
+        /^full / { small = $(NF - 2) }
+        /^half / { large = $(NF - 2) }
+        /^all / { score = $(NF - 4); visual = $(NF - 2); seconds = $NF }
+        END { printf "%-34s %8.1f %% %9.1f %% %9.1f %% %9.1f %% %8.1f\n",
+              title, 100 * score, 100 * small, 100 * large, 100 * visual, seconds }' "$at/$2.txt"
+}
+printf '\n%-34s %10s %11s %11s %11s %8s\n' "" "right" "calls when" "calls when" "visual" "seconds" \
+    "" "" "small print" "large print" "tokens" ""
+row "always the small view" low
+row "always the large view" full
+row "the policy after its lessons" before
+row "the policy after learning when" after
 
 say "done in $SECONDS s. Next: '$fovea --help', and the same commands with a Qwen2.5-VL folder (README.md)"

@@ -234,6 +234,9 @@ static void test_files(void **state)
     read_config("tiny.yaml", 2, &c);
     assert_int_equal(c.run.steps, 20);
     fv_settings_fini(&fv_train_settings, &c);
+    read_config("glance.yaml", 2, &c);
+    assert_int_equal(c.run.steps, 140);
+    fv_settings_fini(&fv_train_settings, &c);
 }
 
 static void test_constant_rate(void **state)
