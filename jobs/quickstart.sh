@@ -91,8 +91,10 @@ row() {
         END { printf "%-34s %8.1f %% %9.1f %% %9.1f %% %9.1f %% %8.1f\n",
               title, 100 * score, 100 * small, 100 * large, 100 * visual, seconds }' "$at/$2.txt"
 }
-printf '\n%-34s %10s %11s %11s %11s %8s\n' "" "right" "calls when" "calls when" "visual" "seconds" \
-    "" "" "small print" "large print" "tokens" ""
+heading() { printf '%-34s %10s %11s %11s %11s %8s\n' "" "$@"; }
+echo
+heading "" "calls when" "calls when" "visual" ""
+heading "right" "small print" "large print" "tokens" "seconds"
 row "always the small view" low
 row "always the large view" full
 row "the policy after its lessons" before
