@@ -26,6 +26,7 @@ libwebp-dev|module libwebp|libwebp
 libutf8proc-dev|module libutf8proc|utf8proc
 libxxhash-dev|module libxxhash|xxhash
 libcmocka-dev|module cmocka|cmocka
+libssl-dev|module openssl|openssl
 END
 }
 
@@ -33,6 +34,7 @@ needs_of_tests() {
     needs_of_build
     cat <<'END'
 hdf5-tools|command h5dump|hdf5
+openssl|command openssl|openssl
 libpango1.0-dev|module pangocairo|pango and cairo
 clang|command clang|llvm
 clang-format|command clang-format|llvm

@@ -7,17 +7,13 @@
 #define FOVEA_JUDGE_H
 
 #include "fovea/rules.h"
+#include "fovea/verdict.h"
 
 typedef struct fv_judge fv_judge;
 
 typedef struct fv_case {
     fv_slice question, answer, truth; /* borrowed until collect has returned; answer: the answer proper */
 } fv_case;
-
-typedef struct fv_verdict {
-    int has_verdict;
-    double score; /* 0 to 1 */
-} fv_verdict;
 
 /* The table that a judge fills; all REQUIRED. */
 typedef struct fv_judge_table {
