@@ -1,9 +1,11 @@
 /* fovea sft: supervised training on lessons written from a data set. */
 #include "jobs.h"
 #include "training.h"
+#include "validation.h"
 
 #include "fovea/lesson.h"
 #include "fovea/log.h"
+#include "fovea/metrics.h"
 #include "fovea/rng.h"
 
 #include <stdlib.h>
@@ -11,6 +13,7 @@
 typedef struct sft {
     fv_training training;
     fv_lesson lesson, plain_lesson;
+    fv_validation validation;
     fv_prompts *plain_prompts; /* NULL: every lesson knows the tool */
     fv_group *groups;          /* (config.update.groups) */
     int n_groups;
@@ -53,24 +56,15 @@ static fv_err write_lessons(sft *s)
 
 static fv_err write_metrics(sft *s, const fv_update_stats *stats, double rate, double seconds)
 {
-    fv_json *figures = fv_json_make_object();
-    const struct {
-        const char *name;
-        double value;
-    } all[] = {{"loss", stats->loss},
-               {"gradient_norm", stats->norm},
-               {"learning_rate", rate},
-               {"tokens", (double)stats->n_tokens},
-               {"updates_skipped", stats->is_skipped},
-               {"seconds", seconds},
-               {"tokens_per_s", (double)stats->computed_tokens / seconds}};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
-        fv_err err = fv_json_set(figures, all[i].name, fv_json_make_real(all[i].value));
-        if (err != FV_OK) {
-            fv_json_destroy(figures);
-            return err;
-        }
-    }
+    fv_json *figures;
+    const fv_figure all[] = {{"loss", stats->loss},
+                             {"gradient_norm", stats->norm},
+                             {"learning_rate", rate},
+                             {"tokens", (double)stats->n_tokens},
+                             {"updates_skipped", stats->is_skipped},
+                             {"seconds", seconds},
+                             {"tokens_per_s", (double)stats->computed_tokens / seconds}};
+    FV_TRY(fv_figures_to_json(all, sizeof all / sizeof *all, &figures));
     return fv_journal_metrics(&s->training.journal, s->step, figures);
 }
 
@@ -111,6 +105,7 @@ static fv_err prepare(sft *s)
     s->plain_lesson.call = NULL;
     if (lesson->plain_prompts[0])
         FV_TRY(fv_prompts_load(lesson->plain_prompts, &s->plain_prompts));
+    FV_TRY(fv_validation_open(&s->validation, &s->training));
     s->groups = calloc((size_t)config->update.groups, sizeof *s->groups);
     FV_CHECK(s->groups, FV_ERR_MEMORY, "cannot allocate %d groups", config->update.groups);
     return FV_OK;
@@ -125,8 +120,11 @@ static fv_err run(sft *s, const fv_training_options *options)
     if (options->dry_run)
         return FV_OK;
     FV_TRY(fv_training_open_journal(t));
-    while (s->step < t->config.run.steps)
+    FV_TRY(fv_validate(&s->validation, 0));
+    while (s->step < t->config.run.steps) {
         FV_TRY(step(s));
+        FV_TRY(fv_validate(&s->validation, s->step));
+    }
     return fv_training_save(t);
 }
 
@@ -145,6 +143,7 @@ int fv_job_sft(int argc, char **argv)
     forget(&s);
     free(s.groups);
     fv_prompts_destroy(s.plain_prompts);
+    fv_validation_close(&s.validation);
     int status = fv_training_finish(&s.training, err);
     free(options.overrides);
     return status;

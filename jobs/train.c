@@ -1,6 +1,7 @@
 /* fovea train: reinforcement learning of when to look closer. */
 #include "jobs.h"
 #include "training.h"
+#include "validation.h"
 
 #include "fovea/log.h"
 #include "fovea/metrics.h"
@@ -10,39 +11,12 @@
 
 typedef struct train {
     fv_training training;
-    fv_judge *judge;
-    fv_rollout_settings rollout;
-    fv_score_settings score;
     fv_collector collector;
     fv_trainer trainer;
+    fv_validation validation;
     fv_weights reference; /* where the loss needs it */
     int n_skipped;        /* updates in a row that were not finite */
 } train;
-
-static void set_rollout(train *t)
-{
-    const fv_rollout_config *c = &t->training.config.rollout;
-    t->rollout = (fv_rollout_settings){.dialogue = t->training.dialogue,
-                                       .temperature = c->temperature,
-                                       .top_k = c->top_k,
-                                       .top_p = c->top_p,
-                                       .seed = (uint64_t)t->training.config.run.seed,
-                                       .excluded = t->training.vision_ids,
-                                       .n_excluded = t->training.n_vision_ids,
-                                       .max_running = c->max_running,
-                                       .pass_tokens = c->pass_tokens,
-                                       .cache_pages = c->cache_pages};
-}
-
-static fv_err make_judge(train *t)
-{
-    const fv_reward_config *c = &t->training.config.reward;
-    const fv_rule *rule;
-    t->score = (fv_score_settings){
-        .format = c->format, .extraction = c->extraction, .control = c->control, .overlong = c->overlong};
-    FV_TRY(fv_rule_find(c->rule, &rule));
-    return fv_judge_rule_create(rule, &t->judge);
-}
 
 static fv_err set_trainer(train *t)
 {
@@ -50,9 +24,9 @@ static fv_err set_trainer(train *t)
     t->collector = (fv_collector){.mesh = &t->training.runtime.mesh,
                                   .model = t->training.runtime.model,
                                   .source = &t->training.source,
-                                  .judge = t->judge,
-                                  .rollout = &t->rollout,
-                                  .score = &t->score,
+                                  .judge = t->training.judge,
+                                  .rollout = &t->training.rollout,
+                                  .score = &t->training.score,
                                   .n_answers = c->rollout.answers,
                                   .row_of = fv_training_row,
                                   .row_context = &t->training};
@@ -62,7 +36,7 @@ static fv_err set_trainer(train *t)
                                   .refills = c->rollout.refills,
                                   .advantage = {.eps = c->advantage.eps, .weights = c->reward.weights}},
                      .collector = &t->collector,
-                     .rollout = &t->rollout,
+                     .rollout = &t->training.rollout,
                      .updater = &t->training.updater};
     FV_TRY(fv_estimator_find(c->advantage.estimator, &t->trainer.settings.advantage.estimator));
     return fv_advantage_check(&t->trainer.settings.advantage);
@@ -80,9 +54,8 @@ static fv_err keep_reference(train *t)
 
 static fv_err prepare(train *t)
 {
-    set_rollout(t);
-    FV_TRY(make_judge(t));
     FV_TRY(set_trainer(t));
+    FV_TRY(fv_validation_open(&t->validation, &t->training));
     return keep_reference(t);
 }
 
@@ -154,8 +127,11 @@ static fv_err run(train *t, const fv_training_options *options)
     if (options->dry_run)
         return FV_OK;
     FV_TRY(fv_training_open_journal(training));
-    while (t->trainer.step < training->config.run.steps)
+    FV_TRY(fv_validate(&t->validation, 0));
+    while (t->trainer.step < training->config.run.steps) {
         FV_TRY(step(t));
+        FV_TRY(fv_validate(&t->validation, t->trainer.step));
+    }
     return fv_training_save(training);
 }
 
@@ -163,7 +139,7 @@ static int finish(train *t, fv_err err)
 {
     if (t->reference.flat.data)
         fv_model_free_weights(t->training.runtime.model, &t->reference);
-    fv_judge_destroy(t->judge);
+    fv_validation_close(&t->validation);
     return fv_training_finish(&t->training, err);
 }
 

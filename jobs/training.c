@@ -121,6 +121,31 @@ static fv_err set_stages(fv_training *t)
     return fv_dialogue_check(&t->dialogue);
 }
 
+static void set_rollout(fv_training *t)
+{
+    const fv_rollout_config *c = &t->config.rollout;
+    t->rollout = (fv_rollout_settings){.dialogue = t->dialogue,
+                                       .temperature = c->temperature,
+                                       .top_k = c->top_k,
+                                       .top_p = c->top_p,
+                                       .seed = (uint64_t)t->config.run.seed,
+                                       .excluded = t->vision_ids,
+                                       .n_excluded = t->n_vision_ids,
+                                       .max_running = c->max_running,
+                                       .pass_tokens = c->pass_tokens,
+                                       .cache_pages = c->cache_pages};
+}
+
+static fv_err open_judge(fv_training *t)
+{
+    const fv_reward_config *c = &t->config.reward;
+    const fv_rule *rule;
+    t->score = (fv_score_settings){
+        .format = c->format, .extraction = c->extraction, .control = c->control, .overlong = c->overlong};
+    FV_TRY(fv_rule_find(c->rule, &rule));
+    return fv_judge_rule_create(rule, &t->judge);
+}
+
 static fv_err open_policy(fv_training *t)
 {
     const fv_policy_settings settings = {.temperature = t->config.rollout.temperature,
@@ -135,6 +160,8 @@ static fv_err build(fv_training *t)
 {
     FV_TRY(open_texts(t));
     FV_TRY(set_stages(t));
+    set_rollout(t);
+    FV_TRY(open_judge(t));
     return open_policy(t);
 }
 
@@ -213,6 +240,7 @@ int fv_training_finish(fv_training *t, fv_err err)
         fv_updater_fini(&t->updater);
     fv_optimizer_fini(&t->optimizer);
     fv_policy_destroy(t->policy);
+    fv_judge_destroy(t->judge);
     fv_dataset_close(t->data);
     fv_prompts_destroy(t->prompts);
     fv_tokenizer_destroy(t->tokenizer);

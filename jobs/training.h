@@ -33,6 +33,9 @@ typedef struct fv_training {
     int32_t vision_ids[FV_CHAT_VISION_IDS];
     int n_vision_ids;
     fv_dialogue dialogue;
+    fv_rollout_settings rollout;
+    fv_judge *judge;
+    fv_score_settings score;
     fv_policy *policy;
     fv_optimizer optimizer;
     fv_updater updater;

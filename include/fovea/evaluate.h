@@ -1,4 +1,4 @@
-/* Evaluation: one greedy answer to every row of a data set. Collective over the mesh.
+/* Evaluation: one answer to every row of a data set, greedy unless asked otherwise. Collective over the mesh.
  *
  * Whatever is left of the rows goes to whoever is free; no row is dropped. Each answer is a function of
  * model, row and settings alone, so neither the number of data ranks nor shards change a record. */
@@ -20,12 +20,13 @@ typedef struct fv_evaluation {
     fv_eval_mode mode;
     int64_t n_rows;      /* the first of the data set */
     int shard, n_shards; /* report.h; 1 and 1: all of them */
+    float temperature;   /* of the draws; 0: greedy */
     const char *by; /* the extra field of a row that is its record's source; NULL: the row's own source */
 } fv_evaluation;
 
 /* Add the samples to *report on the first rank of the world; shard, n_shards and seconds are set on all.
- * Of the collector the first view, the draws (greedy here), n_answers and row_of are not looked at, and the
- * rounds only in policy. FV_ERR_ARGUMENT: a shard without rows. */
+ * Of the collector the first view, the draws' temperature, top_k and top_p, n_answers and row_of are not
+ * looked at, and the rounds only in policy. FV_ERR_ARGUMENT: a shard without rows. */
 fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_report *report);
 
 #endif

@@ -1,7 +1,7 @@
 /* The journal of a run: what happened, step by step, in its folder. Rank 0 writes. Local.
  *
  *   config.yaml         the configuration with all its values
- *   metrics.jsonl       an object a step
+ *   metrics.jsonl       an object a step, and one a validation
  *   trajectories.jsonl  an object for some answers of each step: texts, rewards by part, the row of the data
  * set
  */

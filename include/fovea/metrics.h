@@ -5,6 +5,14 @@
 #include "fovea/json.h"
 #include "fovea/step.h"
 
+typedef struct fv_figure {
+    const char *name;
+    double value;
+} fv_figure;
+
+/* An object of n figures; one that is not finite is null. */
+fv_err fv_figures_to_json(const fv_figure *figures, size_t n, fv_json **out);
+
 /* Of all answers of the step, those of dropped groups included: reward and its parts, lengths, calls, solved
  * groups; of the updates: loss, norm, clipping, KL, entropy, the log-prob difference of fresh answers;
  * seconds and tokens a second of each phase; peak memory of this process. Means over answers unless the name

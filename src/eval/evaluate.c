@@ -81,21 +81,21 @@ fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_repor
     int64_t n = fv_shard_rows(what->n_rows, what->shard, what->n_shards);
     fv_source source = *with->source;
     fv_rollout_settings rollout = *with->rollout;
-    fv_collector greedy = *with;
+    fv_collector answering = *with;
     FV_CHECK(n > 0, FV_ERR_ARGUMENT, "shard %d/%d of %lld rows has none", what->shard, what->n_shards,
              (long long)what->n_rows);
     source.first = what->mode == FV_EVAL_FULL ? FV_FIRST_LARGE : FV_FIRST_SMALL;
-    rollout.temperature = 0;
+    rollout.temperature = what->temperature;
     rollout.top_k = 0;
     rollout.top_p = 1;
     if (what->mode != FV_EVAL_POLICY)
         rollout.dialogue.max_rounds = 1;
-    greedy.source = &source;
-    greedy.rollout = &rollout;
-    greedy.n_answers = 1;
-    greedy.row_of = row_of;
-    greedy.row_context = what;
+    answering.source = &source;
+    answering.rollout = &rollout;
+    answering.n_answers = 1;
+    answering.row_of = row_of;
+    answering.row_context = what;
     report->shard = what->shard;
     report->n_shards = what->n_shards;
-    return collect(&greedy, n, report);
+    return collect(&answering, n, report);
 }

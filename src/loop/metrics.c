@@ -71,12 +71,7 @@ static double peak_megabytes(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (double)usage.ru_maxrss / 1024 : 0;
 }
 
-typedef struct figure {
-    const char *name;
-    double value;
-} figure;
-
-static fv_err set_all(fv_json *object, const figure *figures, size_t n)
+static fv_err set_all(fv_json *object, const fv_figure *figures, size_t n)
 {
     for (size_t i = 0; i < n; i++)
         FV_TRY(fv_json_set(object, figures[i].name,
@@ -89,7 +84,7 @@ static fv_err set_all(fv_json *object, const figure *figures, size_t n)
 static fv_err set_answers(fv_json *object, const sums *s)
 {
     double n = (double)s->n, judged = (double)s->n_judged, called = (double)s->n_called;
-    const figure figures[] = {
+    const fv_figure figures[] = {
         {"reward", over(s->reward, judged)},
         {"reward_deviation", deviation(s)},
         {"accuracy", over(s->accuracy, judged)},
@@ -115,28 +110,28 @@ static fv_err set_updates(fv_json *object, const fv_step_stats *stats, double ra
 {
     const fv_loss_sums *s = &stats->sum.sums;
     double updates = stats->n_updates, tokens = (double)s->n_tokens;
-    const figure figures[] = {{"learning_rate", rate},
-                              {"groups", stats->n_groups},
-                              {"groups_no_signal", stats->n_no_signal},
-                              {"groups_no_verdict", stats->n_no_verdict},
-                              {"updates", updates},
-                              {"updates_skipped", stats->n_skipped},
-                              {"loss", over(stats->sum.loss, updates)},
-                              {"policy_loss", over(s->policy, updates)},
-                              {"kl", over(s->kl, updates)},
-                              {"entropy", over(s->entropy, updates)},
-                              {"gradient_norm", over(stats->sum.norm, updates)},
-                              {"ratio", over(s->ratio, tokens)},
-                              {"clip_share", over((double)s->n_clipped, tokens)},
-                              {"approximate_kl", over(s->approx_kl, tokens)},
-                              {"logprob_max_diff", stats->first.sums.max_logprob_diff}};
+    const fv_figure figures[] = {{"learning_rate", rate},
+                                 {"groups", stats->n_groups},
+                                 {"groups_no_signal", stats->n_no_signal},
+                                 {"groups_no_verdict", stats->n_no_verdict},
+                                 {"updates", updates},
+                                 {"updates_skipped", stats->n_skipped},
+                                 {"loss", over(stats->sum.loss, updates)},
+                                 {"policy_loss", over(s->policy, updates)},
+                                 {"kl", over(s->kl, updates)},
+                                 {"entropy", over(s->entropy, updates)},
+                                 {"gradient_norm", over(stats->sum.norm, updates)},
+                                 {"ratio", over(s->ratio, tokens)},
+                                 {"clip_share", over((double)s->n_clipped, tokens)},
+                                 {"approximate_kl", over(s->approx_kl, tokens)},
+                                 {"logprob_max_diff", stats->first.sums.max_logprob_diff}};
     return SET_ALL(object, figures);
 }
 
 static fv_err set_phases(fv_json *object, const fv_step_stats *stats)
 {
     const fv_collect_stats *c = &stats->collect;
-    const figure figures[] = {
+    const fv_figure figures[] = {
         {"rollout_s", c->rollout_s},
         {"judge_s", c->judge_s},
         {"update_s", stats->update_s},
@@ -147,6 +142,18 @@ static fv_err set_phases(fv_json *object, const fv_step_stats *stats)
         {"evictions", (double)c->rollout.n_evictions},
         {"peak_megabytes", peak_megabytes()}};
     return SET_ALL(object, figures);
+}
+
+fv_err fv_figures_to_json(const fv_figure *figures, size_t n, fv_json **out)
+{
+    *out = fv_json_make_object();
+    FV_CHECK(*out, FV_ERR_MEMORY, "cannot allocate %zu figures", n);
+    fv_err err = set_all(*out, figures, n);
+    if (err != FV_OK) {
+        fv_json_destroy(*out);
+        *out = NULL;
+    }
+    return err;
 }
 
 fv_err fv_metrics_of_step(const fv_batch *batch, const fv_step_stats *stats, const fv_reward_weights *weights,

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # fovea sft and fovea train: lessons lower the loss; steps find the rollout's bits; ranks, micro-batches and
-# batching change no token; a rate of 0 changes nothing; wrong configurations.
+# batching change no token; a rate of 0 changes nothing; validation is what
+# fovea eval does; wrong configurations.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -21,6 +22,7 @@ near() { awk -v bound="$1" '{ d = $1 - $2; if (d < 0) d = -d; if (d > bound) exi
 
 "$FOVEA" init --shape "$root/configs/model/glance-vl.yaml" --out "$folder/model" --seed 1 --dtype fp32
 "$FOVEA" pack --synthetic glance --rows 64 --seed 1 --out "$folder/data.h5"
+"$FOVEA" pack --synthetic glance --rows 10 --seed 2 --out "$folder/validate.h5"
 cat >"$folder/config.yaml" <<END
 model: $folder/model
 out: $folder/none
@@ -42,8 +44,17 @@ update: {groups: 3, micro_tokens: 4096, recompute: false}
 optimizer: {rate: 1e-4}
 END
 
-"$FOVEA" sft "$folder/config.yaml" out="$folder/sft" steps=12 update.groups=8 optimizer.rate=2e-3 2>"$folder/sft.log" || fail "$(cat "$folder/sft.log")"
+"$FOVEA" sft "$folder/config.yaml" out="$folder/sft" steps=12 data.validate="$folder/validate.h5" update.groups=8 optimizer.rate=2e-3 2>"$folder/sft.log" || fail "$(cat "$folder/sft.log")"
 field sft loss | awk 'NR == 1 { first = $1 } END { exit !($1 < 0.8 * first) }' || fail "lessons do not lower the loss"
+for step in 000000 000005 000010 000012; do
+    [ "$(wc -l <"$folder/sft/validation/step_$step/samples.jsonl")" = 10 ] || fail "no whole validation after step $step"
+done
+[ "$(field sft validate_score | wc -l)" = 4 ] || fail "not four validations"
+[ "$(ls "$folder/sft/validation" | wc -l)" = 4 ] || fail "not four folders"
+"$FOVEA" eval --model "$folder/sft/model" --data "$folder/validate.h5" --mode policy --rule containment \
+    --prompts "$root/configs/prompts/glance.yaml" --max-turn-tokens 120 --max-tokens 320 --min-pixels 784 \
+    --max-pixels 3136 --out "$folder/eval" >/dev/null
+cmp "$folder/eval/samples.jsonl" "$folder/sft/validation/step_000012/samples.jsonl" || fail "validation is not what eval does"
 "$FOVEA" generate --model "$folder/sft/model" --prompt hi --max-tokens 3 >/dev/null
 
 # Each run differs from the first in one thing; texts, rewards and draws are those of the first.
@@ -56,7 +67,8 @@ train() { # NAME RANKS [KEY=VALUE...]
 }
 train one 1
 [ "$(field one updates | sort -rn | head -1)" != 0.0 ] || fail "nothing was trained"
-train two 2
+train two 2 data.validate="$folder/validate.h5" validate.every=2 validate.before=false
+[ "$(ls "$folder/two/validation")" = "$(printf 'step_%06d\n' 2 3)" ] || fail "validations at other steps"
 train four 4
 train small 1 update.micro_tokens=200 update.recompute=true
 train narrow 1 rollout.max_running=4 rollout.pass_tokens=16 rollout.cache_pages=12

@@ -1,0 +1,131 @@
+#include "validation.h"
+
+#include "fovea/file.h"
+#include "fovea/log.h"
+#include "fovea/metrics.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+static fv_eval_mode mode_of(const fv_train_config *config)
+{
+    if (config->views.prompt == FV_VIEW_LARGE)
+        return FV_EVAL_FULL;
+    return config->rollout.max_rounds > 1 ? FV_EVAL_POLICY : FV_EVAL_LOW;
+}
+
+fv_err fv_validation_open(fv_validation *v, fv_training *t)
+{
+    const char *path = t->config.data.validate;
+    *v = (fv_validation){.training = t};
+    if (!path[0])
+        return FV_OK;
+    FV_TRY(fv_dataset_open(path, &v->data));
+    FV_CHECK(fv_dataset_rows(v->data) > 0, FV_ERR_ARGUMENT, "%s has no rows", path);
+    FV_CHECK(fv_dataset_images(v->data) == 0 || fv_dataset_images(t->data) > 0, FV_ERR_ARGUMENT,
+             "%s has images, but data.train, %s, has none", path, t->config.data.train);
+    v->source = t->source;
+    v->source.dataset = v->data;
+    v->collector = (fv_collector){.mesh = &t->runtime.mesh,
+                                  .model = t->runtime.model,
+                                  .source = &v->source,
+                                  .judge = t->judge,
+                                  .rollout = &t->rollout,
+                                  .score = &t->score};
+    v->what = (fv_evaluation){.mode = mode_of(&t->config),
+                              .n_rows = (int64_t)fv_dataset_rows(v->data),
+                              .shard = 1,
+                              .n_shards = 1,
+                              .temperature = t->config.validate.temperature};
+    return FV_OK;
+}
+
+void fv_validation_close(fv_validation *v)
+{
+    fv_dataset_close(v->data);
+    *v = (fv_validation){0};
+}
+
+static int is_due(const fv_train_config *config, int64_t step)
+{
+    const fv_validate_config *validate = &config->validate;
+    if (step == 0)
+        return validate->before;
+    return step == config->run.steps || (validate->every > 0 && step % validate->every == 0);
+}
+
+/* Results, on rank 0. */
+
+static fv_err set_text(fv_json *settings, const char *key, const char *text)
+{
+    return fv_json_set(settings, key, fv_json_make_string(text, strlen(text)));
+}
+
+static fv_err describe(const fv_validation *v, int64_t step, fv_report *report)
+{
+    const fv_train_config *config = &v->training->config;
+    report->model = strdup(config->run.out);
+    report->data = strdup(config->data.validate);
+    report->settings = fv_json_make_object();
+    FV_CHECK(report->model && report->data && report->settings, FV_ERR_MEMORY, "no memory for a report");
+    FV_TRY(set_text(report->settings, "mode", fv_eval_mode_name(v->what.mode)));
+    FV_TRY(set_text(report->settings, "rule", config->reward.rule));
+    FV_TRY(fv_json_set(report->settings, "temperature", fv_json_make_real((double)v->what.temperature)));
+    FV_TRY(fv_json_set(report->settings, "rows", fv_json_make_integer(v->what.n_rows)));
+    return fv_json_set(report->settings, "step", fv_json_make_integer(step));
+}
+
+static fv_err write_folder(const fv_validation *v, int64_t step, const fv_report *report)
+{
+    char all[PATH_MAX], one[PATH_MAX], name[32];
+    snprintf(name, sizeof name, "step_%06lld", (long long)step);
+    FV_TRY(fv_file_path(all, sizeof all, v->training->config.run.out, "validation"));
+    FV_TRY(fv_file_path(one, sizeof one, all, name));
+    FV_TRY(fv_file_make_folder(all));
+    FV_TRY(fv_file_make_folder(one));
+    return fv_report_write(report, one);
+}
+
+static fv_err write_figures(const fv_validation *v, int64_t step, const fv_report *report)
+{
+    fv_summary summary;
+    fv_json *object;
+    FV_TRY(fv_summary_init(&summary, report));
+    const fv_tally all = summary.all;
+    fv_summary_fini(&summary);
+    const fv_figure figures[] = {
+        {"validate_score", fv_tally_score(&all)},
+        {"validate_unjudged_share", (double)(all.n_records - all.n_judged) / (double)all.n_records},
+        {"validate_call_rate", fv_tally_call_rate(&all)},
+        {"validate_visual_share", fv_tally_visual_share(&all)},
+        {"validate_response_tokens", fv_tally_response_tokens(&all)},
+        {"validate_s", report->seconds}};
+    FV_LOG_ROOT(INFO,
+                "validation after step %lld: score %.4f, call rate %.4f, visual share %.4f, %.1f tokens an "
+                "answer; %lld rows in %.1f s",
+                (long long)step, figures[0].value, figures[2].value, figures[3].value, figures[4].value,
+                (long long)all.n_records, report->seconds);
+    FV_TRY(fv_figures_to_json(figures, sizeof figures / sizeof *figures, &object));
+    return fv_journal_metrics(&v->training->journal, step, object);
+}
+
+static fv_err record(const fv_validation *v, int64_t step, fv_report *report)
+{
+    FV_TRY(describe(v, step, report));
+    FV_TRY(write_folder(v, step, report));
+    return write_figures(v, step, report);
+}
+
+fv_err fv_validate(fv_validation *v, int64_t step)
+{
+    fv_report report = {0};
+    if (!v->data || !is_due(&v->training->config, step))
+        return FV_OK;
+    fv_comm *world = v->training->runtime.world;
+    fv_err err = fv_evaluate(&v->collector, &v->what, &report);
+    if (err == FV_OK)
+        err = fv_comm_agree(world, world->rank == 0 ? record(v, step, &report) : FV_OK);
+    fv_report_fini(&report);
+    return err;
+}

@@ -1,0 +1,27 @@
+/* Validation within a run: between its steps, what `fovea eval` does. */
+#ifndef FOVEA_VALIDATION_H
+#define FOVEA_VALIDATION_H
+
+#include "training.h"
+
+#include "fovea/evaluate.h"
+
+/* Starts as {0}; stays where it is while it is open. */
+typedef struct fv_validation {
+    fv_training *training; /* borrowed */
+    fv_dataset *data;      /* owned; NULL: data.validate is not set, and validations do nothing */
+    fv_source source;
+    fv_collector collector;
+    fv_evaluation what;
+} fv_validation;
+
+/* After fv_training_open. Local. */
+fv_err fv_validation_open(fv_validation *validation, fv_training *training);
+void fv_validation_close(fv_validation *validation);
+
+/* If a validation is due after so many steps (0: before the first): answer the whole set in the way that is
+ * trained (one turn or the tool, the small view or the large one), and report it in the log, the journal and
+ * out/validation/step_NNNNNN, which is a folder as `fovea eval` writes it. Collective over all processes. */
+fv_err fv_validate(fv_validation *validation, int64_t step);
+
+#endif
