@@ -64,7 +64,7 @@ static fv_err export_folder(const export_options *with)
                                  .generation = &folder.generation,
                                  .source = &folder,
                                  .style = with->style,
-                                 .storage = with->has_storage ? with->storage : folder.tensors[0]->storage,
+                                 .storage = with->has_storage ? with->storage : folder.storage,
                                  .max_shard_bytes = with->shard_bytes,
                                  .writes = 1,
                                  .rows = read_rows,

@@ -32,6 +32,14 @@ fv_err fv_file_append(fv_file_writer *writer, const void *data, size_t size);
 fv_err fv_file_commit(fv_file_writer *writer);
 void fv_file_abandon(fv_file_writer *writer);
 
+/* Write to as fv_file_write does, with the content of from. */
+fv_err fv_file_copy(const char *from, const char *to);
+
+/* fsync of a file, or of a folder: the names in it. */
+fv_err fv_file_sync(const char *path);
+
+fv_err fv_file_size(const char *path, uint64_t *out); /* bytes */
+
 /* 1 if there is something at path, readable or not, else 0. */
 int fv_file_exists(const char *path);
 

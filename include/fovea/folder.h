@@ -1,5 +1,6 @@
 /* A model folder in the layout of Hugging Face: config.json and tensors in one safetensors file, or in
- * several with an index. Local: every rank opens the folder itself and reads its own parts.
+ * several with an index; or a checkpoint (checkpoint.h), whose weights are then read. Local: every rank opens
+ * the folder itself and reads its own parts.
  *
  * Tensors are looked up by the names of param.h whatever the folder calls them: the text's prefix may be
  * "model." or "model.language_model.", the vision tower's "visual." or "model.visual.". */
@@ -25,12 +26,15 @@ typedef struct fv_folder {
     fv_name_style style;
     fv_safetensors *files; /* owned */
     int n_files;
-    const fv_safetensor **tensors; /* owned list; one a parameter, in its order; borrowed from files */
+    const fv_safetensor **tensors;    /* owned list; one a parameter, in its order; borrowed from files */
+    struct fv_checkpoint *checkpoint; /* owned; NULL, or in place of files and tensors */
+    fv_storage storage;               /* of the embedding */
 } fv_folder;
 
 /* Read the shape, map the files and check that they hold exactly the parameters of the shape, each with its
  * dimensions and a float storage. Passed over: the "inv_freq" tables of old files, and a tied model's
- * lm_head.weight if it equals the embedding. Nothing is read yet. */
+ * lm_head.weight if it equals the embedding. Nothing is read yet, but a checkpoint's weights are compared
+ * with their checksums. */
 fv_err fv_folder_open(const char *path, fv_folder *out);
 void fv_folder_close(fv_folder *folder); /* back to {0} */
 

@@ -1,5 +1,5 @@
-/* HDF5 files: datasets whole or in parts, and attributes. Local. The library is not thread-safe: one thread
- * at a time.
+/* HDF5 files: datasets whole or in parts, and attributes. Local. Safe in any thread: calls wait for each
+ * other, so that a library built without threads will do; one file is one thread's at a time.
  *
  * Errors name the file and the dataset; the library's own error stack is silenced and its last reason quoted.
  * No times are stored: the same calls make the same bytes. */
@@ -51,6 +51,32 @@ fv_err fv_hdf5_append(fv_hdf5 *file, const char *name, fv_hdf5_type type, size_t
  * freed by the caller with free(). Beyond the end: FV_ERR_FORMAT. */
 fv_err fv_hdf5_read_range(const fv_hdf5 *file, const char *name, fv_hdf5_type type, uint64_t first, size_t n,
                           void *data);
+
+/* A new dataset of one dimension, n elements in one piece that the caller writes himself, once the file is
+ * closed, at the bytes that fv_hdf5_locate gives, in the form they have in memory. Zeros until then. */
+fv_err fv_hdf5_reserve(fv_hdf5 *file, const char *name, fv_hdf5_type type, uint64_t n);
+
+/* Where the elements of such a dataset are: n of them, from byte *offset of the file. FV_ERR_FORMAT if it has
+ * another type or dimension, or lies in pieces. */
+fv_err fv_hdf5_locate(const fv_hdf5 *file, const char *name, fv_hdf5_type type, uint64_t *offset,
+                      uint64_t *n);
+
+/* A block of a virtual dataset: start and count of every dimension, filled row by row from elements of a
+ * dataset of one dimension and length elements, from element `from` on, in another file of the same folder.
+ */
+typedef struct fv_hdf5_block {
+    int64_t start[FV_HDF5_MAX_DIMS], count[FV_HDF5_MAX_DIMS];
+    const char *file, *name;
+    uint64_t length, from;
+} fv_hdf5_block;
+
+/* A new virtual dataset of fp32: it shows the elements of its n blocks, and NaN where there is none. */
+fv_err fv_hdf5_write_virtual(fv_hdf5 *file, const char *name, int n_dims, const int64_t *dims,
+                             const fv_hdf5_block *blocks, size_t n);
+
+/* Call each for the name of everything in a group, in the order of the bytes, until it fails. */
+fv_err fv_hdf5_list(const fv_hdf5 *file, const char *group, fv_err (*each)(void *context, const char *name),
+                    void *context);
 
 /* Whole numbers beside the datasets: attributes of the root group. Absent: FV_ERR_FORMAT. */
 fv_err fv_hdf5_write_attribute(fv_hdf5 *file, const char *name, uint64_t value);

@@ -50,6 +50,10 @@ typedef struct fv_param_part {
 } fv_param_part;
 fv_param_part fv_param_part_of(const fv_param *param, int rank, int n_ranks);
 
+/* Element i of a part, row-major, is element *in_whole of the tensor; returns how many from there on lie side
+ * by side in both. */
+int64_t fv_param_run(const fv_param *param, const fv_param_part *part, int64_t i, int64_t *in_whole);
+
 /* Random first values of rows [first, first + n) into out (n, cols), as param->init says. A number depends on
  * seed, the parameter's name and its place in the tensor alone. */
 void fv_param_fill(const fv_param *param, uint64_t seed, int64_t first, int64_t n, float *out);

@@ -42,18 +42,23 @@ void fv_file_close_map(fv_file_map *map)
     *map = (fv_file_map){0};
 }
 
+fv_err fv_file_sync(const char *path)
+{
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    FV_CHECK(descriptor >= 0, FV_ERR_IO, "cannot open %s: %s", path, strerror(errno));
+    int failed = fsync(descriptor) != 0;
+    close(descriptor);
+    FV_CHECK(!failed, FV_ERR_IO, "cannot write %s: %s", path, strerror(errno));
+    return FV_OK;
+}
+
 static fv_err sync_folder_of(const char *path)
 {
     char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
     int length = slash ? (int)(slash - path) + 1 : 1;
     snprintf(folder, sizeof folder, "%.*s", length, slash ? path : ".");
-    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    FV_CHECK(descriptor >= 0, FV_ERR_IO, "cannot open folder %s: %s", folder, strerror(errno));
-    int failed = fsync(descriptor) != 0;
-    close(descriptor);
-    FV_CHECK(!failed, FV_ERR_IO, "cannot write folder %s: %s", folder, strerror(errno));
-    return FV_OK;
+    return fv_file_sync(folder);
 }
 
 fv_err fv_file_create(const char *path, fv_file_writer *out)
@@ -120,6 +125,23 @@ fv_err fv_file_write(const char *path, const void *data, size_t size)
         return fv_file_commit(&writer);
     fv_file_abandon(&writer);
     return err;
+}
+
+fv_err fv_file_copy(const char *from, const char *to)
+{
+    fv_file_map map;
+    FV_TRY(fv_file_open_map(from, &map));
+    fv_err err = fv_file_write(to, map.data, map.size);
+    fv_file_close_map(&map);
+    return err;
+}
+
+fv_err fv_file_size(const char *path, uint64_t *out)
+{
+    struct stat info;
+    FV_CHECK(stat(path, &info) == 0, FV_ERR_IO, "cannot examine %s: %s", path, strerror(errno));
+    *out = (uint64_t)info.st_size;
+    return FV_OK;
 }
 
 int fv_file_exists(const char *path)

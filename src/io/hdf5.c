@@ -80,6 +80,7 @@ static void prepare_library(void)
 
 fv_err fv_hdf5_open(const char *path, fv_hdf5 **out)
 {
+    FV_HDF5_HOLD;
     *out = NULL;
     prepare_library();
     struct stat info;
@@ -93,6 +94,7 @@ fv_err fv_hdf5_open(const char *path, fv_hdf5 **out)
 
 fv_err fv_hdf5_create(const char *path, fv_hdf5 **out)
 {
+    FV_HDF5_HOLD;
     *out = NULL;
     prepare_library();
     hid_t id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
@@ -102,6 +104,7 @@ fv_err fv_hdf5_create(const char *path, fv_hdf5 **out)
 
 fv_err fv_hdf5_close(fv_hdf5 *file)
 {
+    FV_HDF5_HOLD;
     if (!file)
         return FV_OK;
     H5Tclose(file->text);
@@ -115,6 +118,7 @@ fv_err fv_hdf5_close(fv_hdf5 *file)
 
 int fv_hdf5_has(const fv_hdf5 *file, const char *name)
 {
+    FV_HDF5_HOLD;
     hid_t set = H5Dopen2(file->id, name, H5P_DEFAULT);
     if (set < 0)
         return 0;
@@ -146,6 +150,7 @@ static fv_err extents(const fv_hdf5 *file, const char *name, hid_t set, int *n_d
 
 fv_err fv_hdf5_dims(const fv_hdf5 *file, const char *name, int *n_dims, int64_t dims[FV_HDF5_MAX_DIMS])
 {
+    FV_HDF5_HOLD;
     hid_t set;
     FV_TRY(open_set(file, name, &set));
     fv_err err = extents(file, name, set, n_dims, dims);
@@ -196,6 +201,7 @@ static fv_err read_set(const fv_hdf5 *file, const char *name, hid_t set, fv_hdf5
 
 fv_err fv_hdf5_read(const fv_hdf5 *file, const char *name, fv_hdf5_type type, void **out, size_t *n)
 {
+    FV_HDF5_HOLD;
     hid_t set;
     *out = NULL;
     FV_TRY(open_set(file, name, &set));
@@ -227,6 +233,7 @@ hid_t fv_hdf5_make_set(fv_hdf5 *file, const char *name, fv_hdf5_type type, hid_t
 fv_err fv_hdf5_write(fv_hdf5 *file, const char *name, fv_hdf5_type type, int n_dims, const int64_t *dims,
                      const void *data)
 {
+    FV_HDF5_HOLD;
     FV_CHECK(n_dims <= FV_HDF5_MAX_DIMS, FV_ERR_ARGUMENT, "dataset \"%s\" of %d dimensions", name, n_dims);
     hid_t space = make_space(n_dims, dims);
     hid_t set = space < 0 ? H5I_INVALID_HID : fv_hdf5_make_set(file, name, type, space, 0);

@@ -4,6 +4,7 @@
 
 fv_err fv_hdf5_write_attribute(fv_hdf5 *file, const char *name, uint64_t value)
 {
+    FV_HDF5_HOLD;
     hid_t space = H5Screate(H5S_SCALAR), attribute = H5I_INVALID_HID;
     herr_t status = -1;
     if (space >= 0)
@@ -29,6 +30,7 @@ static herr_t read_number(hid_t attribute, uint64_t *out)
 
 fv_err fv_hdf5_read_attribute(const fv_hdf5 *file, const char *name, uint64_t *out)
 {
+    FV_HDF5_HOLD;
     hid_t attribute = H5Aopen(file->id, name, H5P_DEFAULT);
     FV_CHECK(attribute >= 0, FV_ERR_FORMAT, "%s has no attribute \"%s\"", file->path, name);
     herr_t status = read_number(attribute, out);

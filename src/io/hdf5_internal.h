@@ -21,4 +21,12 @@ const char *fv_hdf5_reason(void);
  * piece. Negative on failure. */
 int64_t fv_hdf5_make_set(fv_hdf5 *file, const char *name, fv_hdf5_type type, int64_t space, uint64_t chunk);
 
+/* One thread at a time is in the library, and its error stack is that thread's until it leaves. The same
+ * thread may enter again. */
+int fv_hdf5_lock(void);
+void fv_hdf5_unlock(const int *held);
+
+/* Hold the library until the end of the block. */
+#define FV_HDF5_HOLD __attribute__((cleanup(fv_hdf5_unlock), unused)) const int held_ = fv_hdf5_lock()
+
 #endif

@@ -91,6 +91,7 @@ static hsize_t length_of(hid_t set)
 
 fv_err fv_hdf5_append(fv_hdf5 *file, const char *name, fv_hdf5_type type, size_t n, const void *data)
 {
+    FV_HDF5_HOLD;
     if (!fv_hdf5_has(file, name))
         FV_TRY(make_growing(file, name, type));
     hid_t set = open_uncached(file, name);
@@ -127,6 +128,7 @@ static fv_err read_range(const fv_hdf5 *file, const char *name, hid_t set, fv_hd
 fv_err fv_hdf5_read_range(const fv_hdf5 *file, const char *name, fv_hdf5_type type, uint64_t first, size_t n,
                           void *data)
 {
+    FV_HDF5_HOLD;
     hid_t set = open_uncached(file, name);
     FV_CHECK(set >= 0, FV_ERR_FORMAT, "%s has no dataset \"%s\"", file->path, name);
     const part p = {.first = first, .n = n, .in = data};

@@ -1,3 +1,4 @@
+#include "fovea/checkpoint.h"
 #include "fovea/folder.h"
 
 #include <limits.h>
@@ -207,9 +208,18 @@ static fv_err check_tensors(fv_folder *folder)
     folder->style.vision = find_prefix(folder, vision_prefixes, "patch_embed.proj.weight");
     FV_TRY_DONE(find_all(folder));
     FV_TRY_DONE(check_extras(folder, sorted));
+    folder->storage = folder->tensors[0]->storage;
 done:
     free(sorted);
     return err == FV_OK ? FV_OK : fv_error_prefix(err, "%s", folder->path);
+}
+
+static fv_err open_checkpoint(fv_folder *folder)
+{
+    folder->style = (fv_name_style){text_prefixes[0], vision_prefixes[0]};
+    folder->storage = FV_STORE_F32;
+    FV_TRY(fv_checkpoint_open(folder->path, &folder->checkpoint));
+    return fv_checkpoint_check(folder->checkpoint, FV_CHECKPOINT_WEIGHTS);
 }
 
 static fv_err open_all(const char *path, fv_folder *out)
@@ -218,6 +228,8 @@ static fv_err open_all(const char *path, fv_folder *out)
     FV_CHECK(out->path, FV_ERR_MEMORY, "no memory for the path %s", path);
     FV_TRY(fv_model_shape_load(path, &out->shape, &out->generation));
     FV_TRY(fv_param_list_init(&out->params, &out->shape));
+    if (fv_checkpoint_is(path))
+        return open_checkpoint(out);
     FV_TRY(open_files(out));
     return check_tensors(out);
 }
@@ -235,6 +247,7 @@ void fv_folder_close(fv_folder *folder)
 {
     for (int i = 0; i < folder->n_files; i++)
         fv_safetensors_close(&folder->files[i]);
+    fv_checkpoint_close(folder->checkpoint);
     free(folder->files);
     free(folder->tensors);
     fv_param_list_fini(&folder->params);

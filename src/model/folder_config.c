@@ -187,19 +187,12 @@ done:
     return err;
 }
 
-static fv_err copy_if_there(const char *from, const char *to, const char *name, int *copied)
+static fv_err copy_if_there(const char *from, const char *to, const char *name)
 {
     char source[PATH_MAX], target[PATH_MAX];
-    fv_file_map map;
     FV_TRY(fv_file_path(source, sizeof source, from, name));
     FV_TRY(fv_file_path(target, sizeof target, to, name));
-    *copied = fv_file_exists(source);
-    if (!*copied)
-        return FV_OK;
-    FV_TRY(fv_file_open_map(source, &map));
-    fv_err err = fv_file_write(target, map.data, map.size);
-    fv_file_close_map(&map);
-    return err;
+    return fv_file_exists(source) ? fv_file_copy(source, target) : FV_OK;
 }
 
 fv_err fv_folder_copy_tokenizer(const char *from, const char *to)
@@ -207,9 +200,8 @@ fv_err fv_folder_copy_tokenizer(const char *from, const char *to)
     static const char *const names[] = {
         "tokenizer.json",    "tokenizer_config.json",   "vocab.json",          "merges.txt",
         "added_tokens.json", "special_tokens_map.json", "chat_template.jinja", "chat_template.json"};
-    int copied;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        FV_TRY(copy_if_there(from, to, names[i], &copied));
+        FV_TRY(copy_if_there(from, to, names[i]));
     return FV_OK;
 }
 
@@ -264,16 +256,27 @@ static fv_err write_made(const char *path, const char *name, const fv_folder_wri
     return err;
 }
 
-fv_err fv_folder_write_small_files(const char *path, const fv_folder_write_args *args)
+static fv_err copy_settings(const char *from, const char *to)
 {
     static const char *const names[] = {"generation_config.json", "preprocessor_config.json",
                                         "processor_config.json", "video_preprocessor_config.json"};
-    int copied;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        FV_TRY(copy_if_there(from, to, names[i]));
+    return FV_OK;
+}
+
+fv_err fv_folder_copy_small_files(const char *from, const char *to)
+{
+    FV_TRY(fv_folder_copy_tokenizer(from, to));
+    FV_TRY(copy_settings(from, to));
+    return copy_if_there(from, to, "config.json");
+}
+
+fv_err fv_folder_write_small_files(const char *path, const fv_folder_write_args *args)
+{
     if (args->source) {
         FV_TRY(fv_folder_copy_tokenizer(args->source->path, path));
-        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-            FV_TRY(copy_if_there(args->source->path, path, names[i], &copied));
-        return FV_OK;
+        return copy_settings(args->source->path, path);
     }
     FV_TRY(write_made(path, "generation_config.json", args, make_generation));
     if (args->shape->vision.depth > 0)

@@ -1,3 +1,4 @@
+#include "fovea/checkpoint.h"
 #include "fovea/folder.h"
 
 #include <sys/mman.h>
@@ -49,14 +50,30 @@ static runs runs_of_block(const fv_param *param, const fv_param_part *part, int6
     return all;
 }
 
+static fv_err read_saved(const fv_folder *folder, int param, const fv_param_part *part, float *out,
+                         int64_t stride)
+{
+    const fv_param *of = &folder->params.items[param];
+    for (int64_t row = 0; row < part->rows; row++)
+        for (int64_t col = 0, whole, run; col < part->cols; col += run) {
+            run = fv_param_run(of, part, row * part->cols + col, &whole);
+            run = run < part->cols - col ? run : part->cols - col;
+            FV_TRY(fv_checkpoint_read_param(folder->checkpoint, FV_CHECKPOINT_WEIGHTS, param, whole, run,
+                                            out + row * stride + col));
+        }
+    return FV_OK;
+}
+
 fv_err fv_folder_read(const fv_folder *folder, int param, const fv_param_part *part, float *out,
                       int64_t stride)
 {
     const fv_param *of = &folder->params.items[param];
-    const fv_safetensor *tensor = folder->tensors[param];
     int by_cols = of->split_dim == 1;
     FV_CHECK(stride >= part->cols, FV_ERR_SHAPE, "%s: rows of %lld numbers, but %lld apart", of->name,
              (long long)part->cols, (long long)stride);
+    if (folder->checkpoint)
+        return read_saved(folder, param, part, out, stride);
+    const fv_safetensor *tensor = folder->tensors[param];
     read_ahead(tensor);
     runs all = runs_of_block(of, part, stride);
     all.storage = tensor->storage;
@@ -72,10 +89,13 @@ fv_err fv_folder_read(const fv_folder *folder, int param, const fv_param_part *p
 fv_err fv_folder_read_rows(const fv_folder *folder, int param, int64_t first, int64_t n, float *out)
 {
     const fv_param *of = &folder->params.items[param];
-    const fv_safetensor *tensor = folder->tensors[param];
     FV_CHECK(first >= 0 && n >= 0 && first + n <= of->rows, FV_ERR_SHAPE,
              "%s has %lld rows, %lld to %lld wanted", of->name, (long long)of->rows, (long long)first,
              (long long)(first + n));
+    if (folder->checkpoint)
+        return fv_checkpoint_read_param(folder->checkpoint, FV_CHECKPOINT_WEIGHTS, param, first * of->cols,
+                                        n * of->cols, out);
+    const fv_safetensor *tensor = folder->tensors[param];
     runs all = {.n = 1, .length = n * of->cols, .to = out, .storage = tensor->storage};
     all.from = tensor->data + (size_t)(first * of->cols) * fv_storage_bytes(tensor->storage);
     convert(&all);

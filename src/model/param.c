@@ -193,3 +193,16 @@ fv_param_part fv_param_part_of(const fv_param *param, int rank, int n_ranks)
     *(param->split_dim == 0 ? &part.rows : &part.cols) = part.n * param->blocks;
     return part;
 }
+
+int64_t fv_param_run(const fv_param *param, const fv_param_part *part, int64_t i, int64_t *in_whole)
+{
+    if (part->rows == param->rows && part->cols == param->cols) {
+        *in_whole = i;
+        return param->rows * param->cols - i;
+    }
+    int64_t row = i / part->cols, col = i % part->cols;
+    int64_t held = param->split_dim == 1 ? col : row, inside = held % part->n;
+    int64_t along = part->first + held / part->n * part->stride + inside;
+    *in_whole = param->split_dim == 1 ? row * param->cols + along : along * param->cols + col;
+    return param->split_dim == 1 ? part->n - inside : (part->n - inside) * param->cols - col;
+}

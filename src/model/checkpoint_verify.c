@@ -1,0 +1,39 @@
+#include "checkpoint_internal.h"
+
+#include <string.h>
+
+static fv_err check_part(const char *folder, const fv_checksums *sums, int part, int n_parts)
+{
+    FV_TRY(fv_checksums_check_names(folder, sums));
+    FV_CHECK(fv_checksums_find(sums, "index.h5"), FV_ERR_FORMAT, "%s does not list index.h5", sums->path);
+    for (int i = part; i < sums->n; i += n_parts)
+        FV_TRY(fv_checksum_check(folder, &sums->items[i]));
+    return FV_OK;
+}
+
+fv_err fv_checkpoint_verify(const char *folder, int part, int n_parts)
+{
+    fv_checksums sums;
+    FV_TRY(fv_checksums_read(folder, "checksums", &sums));
+    fv_err err = check_part(folder, &sums, part, n_parts);
+    fv_checksums_fini(&sums);
+    return err;
+}
+
+static fv_err check_set(const fv_checkpoint *c, int i, fv_checkpoint_set set)
+{
+    const fv_shard_place *place = &c->table.places[i];
+    char hex[FV_CHECKSUM_BYTES];
+    fv_checksum_bytes(c->maps[i].data + place->offset[set], (size_t)place->shard.n * sizeof(float), hex);
+    FV_CHECK(strcmp(hex, place->sum[set]) == 0, FV_ERR_FORMAT,
+             "%s/shard_%05d.h5 is damaged: the checksum of \"%s\" is %s, and was %s when it was written",
+             c->path, place->number, fv_checkpoint_set_name(set), hex, place->sum[set]);
+    return FV_OK;
+}
+
+fv_err fv_checkpoint_check(const fv_checkpoint *c, fv_checkpoint_set set)
+{
+    for (int i = 0; i < c->table.n; i++)
+        FV_TRY(check_set(c, i, set));
+    return FV_OK;
+}
