@@ -21,6 +21,8 @@ typedef struct train {
 static fv_err set_trainer(train *t)
 {
     const fv_train_config *c = &t->training.config;
+    const fv_estimator *estimator;
+    FV_TRY(fv_estimator_find(c->advantage.estimator, &estimator));
     t->collector = (fv_collector){.mesh = &t->training.runtime.mesh,
                                   .model = t->training.runtime.model,
                                   .source = &t->training.source,
@@ -28,17 +30,18 @@ static fv_err set_trainer(train *t)
                                   .rollout = &t->training.rollout,
                                   .score = &t->training.score,
                                   .n_answers = c->rollout.answers,
+                                  .has_greedy = fv_estimator_needs_greedy(estimator),
                                   .row_of = fv_training_row,
                                   .row_context = &t->training};
-    t->trainer =
-        (fv_trainer){.settings = {.prompts = c->rollout.prompts,
-                                  .groups = c->update.groups,
-                                  .refills = c->rollout.refills,
-                                  .advantage = {.eps = c->advantage.eps, .weights = c->reward.weights}},
-                     .collector = &t->collector,
-                     .rollout = &t->training.rollout,
-                     .updater = &t->training.updater};
-    FV_TRY(fv_estimator_find(c->advantage.estimator, &t->trainer.settings.advantage.estimator));
+    t->trainer = (fv_trainer){.settings = {.prompts = c->rollout.prompts,
+                                           .groups = c->update.groups,
+                                           .refills = c->rollout.refills,
+                                           .advantage = {.estimator = estimator,
+                                                         .eps = c->advantage.eps,
+                                                         .weights = c->reward.weights}},
+                              .collector = &t->collector,
+                              .rollout = &t->training.rollout,
+                              .updater = &t->training.updater};
     return fv_advantage_check(&t->trainer.settings.advantage);
 }
 

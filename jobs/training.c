@@ -105,6 +105,7 @@ static fv_err open_texts(fv_training *t)
 static fv_err set_stages(fv_training *t)
 {
     const fv_train_config *c = &t->config;
+    const fv_model_shape *shape = fv_model_shape_of(t->runtime.model);
     t->source = (fv_source){.dataset = t->data,
                             .processor = &t->processor,
                             .prompts = t->prompts,
@@ -113,11 +114,14 @@ static fv_err set_stages(fv_training *t)
                             .first = c->views.prompt == FV_VIEW_LARGE ? FV_FIRST_LARGE : FV_FIRST_SMALL};
     t->dialogue = (fv_dialogue){.prompts = t->prompts,
                                 .chat = &t->chat,
-                                .merge = fv_model_shape_of(t->runtime.model)->vision.merge,
+                                .merge = shape->vision.merge,
                                 .max_rounds = c->rollout.max_rounds,
                                 .max_images = c->rollout.max_images,
                                 .max_turn_tokens = c->rollout.max_turn_tokens,
                                 .max_tokens = c->rollout.max_tokens};
+    FV_CHECK(c->rollout.max_tokens <= shape->text.max_positions, FV_ERR_ARGUMENT,
+             "rollout.max_tokens is %lld, but %s has positions for %d tokens",
+             (long long)c->rollout.max_tokens, c->run.model, shape->text.max_positions);
     return fv_dialogue_check(&t->dialogue);
 }
 

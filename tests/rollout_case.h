@@ -26,7 +26,7 @@ typedef struct world {
     fv_chat chat;
     fv_prompts *prompts;
     fv_group groups[GROUPS];
-    int n_given, n_done, is_scripted;
+    int n_given, n_done, is_scripted, has_greedy;
     fv_rollout_settings settings;
 } world;
 
@@ -121,7 +121,7 @@ static fv_err next(void *context, fv_group **out)
     FV_TRY(fv_prompts_start(w.prompts, &w.chat, text, group->has_image ? 6 : 0, &group->prompt));
     w.n_given++;
     *out = group;
-    return FV_OK;
+    return w.has_greedy ? fv_group_add_greedy(group) : FV_OK;
 }
 
 static fv_err give_view(void *context, const fv_group *group, int is_large, fv_view *view)
@@ -141,7 +141,7 @@ static fv_err give_view(void *context, const fv_group *group, int is_large, fv_v
 static fv_err done(void *context, fv_group *group)
 {
     (void)context;
-    for (int i = 0; i < group->n_answers; i++)
+    for (int i = 0; i < fv_group_size(group); i++)
         assert_int_equal(group->answers[i].is_done, 1);
     w.n_done++;
     return FV_OK;

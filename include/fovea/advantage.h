@@ -28,7 +28,8 @@ typedef struct fv_estimator fv_estimator;
 /* By name. FV_ERR_ARGUMENT lists the names there are. */
 fv_err fv_estimator_find(const char *name, const fv_estimator **out);
 const char *fv_estimator_name(const fv_estimator *estimator);
-int fv_estimator_needs_greedy(const fv_estimator *estimator); /* remax: one greedy answer a prompt */
+int fv_estimator_least_answers(const fv_estimator *estimator); /* of a group: 2 if they are compared */
+int fv_estimator_needs_greedy(const fv_estimator *estimator);  /* remax: one greedy answer a prompt */
 
 typedef struct fv_advantage_settings {
     const fv_estimator *estimator; /* by default grpo */

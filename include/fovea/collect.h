@@ -20,6 +20,7 @@ typedef struct fv_collector {
     const fv_rollout_settings *rollout;
     const fv_score_settings *score;
     int n_answers;
+    int has_greedy; /* a group has a greedy answer besides */
     /* The row at a place. */
     uint64_t (*row_of)(const void *context, int64_t place);
     const void *row_context;

@@ -131,7 +131,7 @@ extern const fv_settings fv_train_settings;
 /* What concerns several fields, and names that stages look up. n_ranks: processes of the run.
  * FV_ERR_ARGUMENT names the keys, with the arithmetic. */
 fv_err fv_train_config_check(const fv_train_config *config, int n_ranks);
-/* The part of it that supervised training needs. */
+/* The same for supervised training. */
 fv_err fv_sft_config_check(const fv_train_config *config, int n_ranks);
 
 /* The learning rate of a step, 1 to steps. It rises over warmup_steps to rate, rate / warmup_steps a step,

@@ -18,8 +18,8 @@ typedef struct fv_score_settings {
 /* A group that waits for verdicts. */
 typedef struct fv_scoring {
     fv_group *group;      /* borrowed */
-    fv_buffer *turns;     /* owned, (n_answers * FV_MAX_ROUNDS): texts */
-    fv_verdict *verdicts; /* owned, (n_answers), as are the next two */
+    fv_buffer *turns;     /* owned, (fv_group_size * FV_MAX_ROUNDS): texts */
+    fv_verdict *verdicts; /* owned, (fv_group_size), as are the next two */
     fv_reward *rewards;
     uint8_t *called;
 } fv_scoring;

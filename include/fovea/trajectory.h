@@ -41,15 +41,23 @@ typedef struct fv_group {
     int has_image;      /* the prompt shows the small view */
     int is_large_first; /* the small view is the large one */
     fv_grid small, large;
-    fv_answer *answers; /* owned, (n_answers) */
-    int n_answers;
+    fv_answer *answers; /* owned, (fv_group_size) */
+    int n_answers;      /* drawn as the settings say, and trained on */
+    int has_greedy;     /* one more follows them, drawn greedily: judged, but not trained on */
 } fv_group;
+
+static inline int fv_group_size(const fv_group *group)
+{
+    return group->n_answers + group->has_greedy;
+}
 
 /* A view of a group's image; the caller releases it. */
 typedef fv_err (*fv_view_of)(void *context, const fv_group *group, int is_large, fv_view *view);
 
 /* n_answers empty ones. */
 fv_err fv_group_init(fv_group *group, int64_t place, int64_t row, int n_answers);
+/* One more, the greedy one. */
+fv_err fv_group_add_greedy(fv_group *group);
 void fv_group_fini(fv_group *group); /* back to {0} */
 
 /* What ends a turn and what follows it. */

@@ -93,6 +93,7 @@ fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_repor
     answering.source = &source;
     answering.rollout = &rollout;
     answering.n_answers = 1;
+    answering.has_greedy = 0;
     answering.row_of = row_of;
     answering.row_context = what;
     report->shard = what->shard;

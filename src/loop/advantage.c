@@ -11,6 +11,7 @@ typedef void (*group_estimate)(double *values, int64_t n, double baseline, doubl
 struct fv_estimator {
     const char *name;
     group_estimate estimate; /* NULL: rewards stay as they are */
+    int least_answers;       /* of a group */
     int needs_greedy;
     int whitens_batch; /* afterwards */
 };
@@ -77,8 +78,8 @@ static void remax(double *values, int64_t n, double baseline, double eps)
 }
 
 static const fv_estimator estimators[] = {
-    {"grpo", grpo, 0, 0},   {"dr_grpo", dr_grpo, 0, 0},   {"rloo", rloo, 0, 0},
-    {"remax", remax, 1, 0}, {"reinforce_pp", NULL, 0, 1},
+    {"grpo", grpo, 2, 0, 0},   {"dr_grpo", dr_grpo, 2, 0, 0},   {"rloo", rloo, 2, 0, 0},
+    {"remax", remax, 1, 1, 0}, {"reinforce_pp", NULL, 1, 0, 1},
 };
 enum { N_ESTIMATORS = sizeof estimators / sizeof estimators[0] };
 
@@ -102,6 +103,11 @@ done:
 const char *fv_estimator_name(const fv_estimator *estimator)
 {
     return estimator->name;
+}
+
+int fv_estimator_least_answers(const fv_estimator *estimator)
+{
+    return estimator->least_answers;
 }
 
 int fv_estimator_needs_greedy(const fv_estimator *estimator)

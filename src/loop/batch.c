@@ -34,7 +34,7 @@ fv_err fv_group_pack(const fv_group *group, fv_buffer *out)
 {
     FV_TRY(fv_buffer_append(out, group, sizeof *group));
     FV_TRY(fv_buffer_append(out, group->prompt.ids, group->prompt.n * sizeof *group->prompt.ids));
-    for (int i = 0; i < group->n_answers; i++) {
+    for (int i = 0; i < fv_group_size(group); i++) {
         const fv_answer *a = &group->answers[i];
         FV_TRY(fv_buffer_append(out, a, sizeof *a));
         FV_TRY(fv_buffer_append(out, a->ids.ids, a->ids.n * sizeof *a->ids.ids));
@@ -95,6 +95,8 @@ static fv_err read_group(reader *from, fv_group *out)
     FV_CHECK(g.n_answers > 0 && (size_t)g.n_answers <= from->left / sizeof *g.answers, FV_ERR_FORMAT,
              "a group of %d answers in %zu bytes", g.n_answers, from->left);
     fv_err err = fv_group_init(out, g.place, g.row, g.n_answers);
+    if (err == FV_OK && g.has_greedy)
+        err = fv_group_add_greedy(out);
     out->has_image = g.has_image;
     out->is_large_first = g.is_large_first;
     out->small = g.small;
@@ -103,7 +105,7 @@ static fv_err read_group(reader *from, fv_group *out)
         err = read_array(from, g.prompt.n, sizeof *g.prompt.ids, (void **)&out->prompt.ids);
     if (err == FV_OK)
         out->prompt.n = out->prompt.capacity = g.prompt.n;
-    for (int i = 0; i < out->n_answers && err == FV_OK; i++)
+    for (int i = 0; i < fv_group_size(out) && err == FV_OK; i++)
         err = read_answer(from, &out->answers[i]);
     return err;
 }

@@ -62,7 +62,7 @@ static fv_err start(collection *c, int64_t place, fv_group **out)
                            &made->group, &made->row));
     fv_row_drop_images(&made->row); /* views read them again: a whole set of them would not fit */
     *out = &made->group;
-    return FV_OK;
+    return with->has_greedy ? fv_group_add_greedy(&made->group) : FV_OK;
 }
 
 static fv_err next(void *context, fv_group **group)

@@ -19,8 +19,12 @@ static fv_err check_layout(const fv_layout_config *layout, int n_ranks)
     return FV_OK;
 }
 
-static fv_err check_views(const fv_views_config *views)
+static fv_err check_views(const fv_views_config *views, const fv_rollout_config *rollout)
 {
+    FV_CHECK(views->prompt == FV_VIEW_SMALL || rollout->max_rounds == 1, FV_ERR_ARGUMENT,
+             "views.prompt is large, so the tool has nothing more to show, but rollout.max_rounds is %d; "
+             "expected 1",
+             rollout->max_rounds);
     FV_CHECK(views->bounds.min_pixels <= views->bounds.max_pixels, FV_ERR_ARGUMENT,
              "views.min_pixels is %lld, more than views.max_pixels, %lld",
              (long long)views->bounds.min_pixels, (long long)views->bounds.max_pixels);
@@ -37,8 +41,6 @@ static fv_err check_optimizer(const fv_optimizer_config *optimizer, int64_t step
 
 static fv_err check_rollout(const fv_rollout_config *r)
 {
-    FV_CHECK(r->max_running >= r->answers, FV_ERR_ARGUMENT,
-             "rollout.max_running is %d, expected at least rollout.answers, %d", r->max_running, r->answers);
     FV_CHECK(r->pass_tokens / 2 >= r->max_running, FV_ERR_ARGUMENT,
              "rollout.pass_tokens is %d, expected at least 2 x rollout.max_running = 2 x %d = %lld",
              r->pass_tokens, r->max_running, 2LL * r->max_running);
@@ -75,26 +77,57 @@ static fv_err check_reward(const fv_reward_config *reward, const fv_rollout_conf
     return FV_OK;
 }
 
+static fv_err check_answers(const fv_estimator *estimator, const fv_rollout_config *r)
+{
+    const char *name = fv_estimator_name(estimator);
+    int least = fv_estimator_least_answers(estimator), greedy = fv_estimator_needs_greedy(estimator);
+    FV_CHECK(r->answers >= least, FV_ERR_ARGUMENT,
+             "rollout.answers is %d, but advantage.estimator %s compares the answers to one prompt: "
+             "expected at least %d",
+             r->answers, name, least);
+    FV_CHECK(greedy || (int64_t)r->prompts * r->answers > 1, FV_ERR_ARGUMENT,
+             "rollout.prompts and rollout.answers are both 1, but advantage.estimator %s compares the "
+             "answers of a step",
+             name);
+    FV_CHECK(r->max_running >= r->answers + greedy, FV_ERR_ARGUMENT,
+             "rollout.max_running is %d, expected at least rollout.answers%s, %d", r->max_running,
+             greedy ? " and a greedy one" : "", r->answers + greedy);
+    return FV_OK;
+}
+
 static fv_err check_estimates(const fv_train_config *config)
 {
     const fv_estimator *estimator;
     fv_err err = fv_estimator_find(config->advantage.estimator, &estimator);
     if (err != FV_OK)
         return fv_error_prefix(err, "advantage");
+    FV_TRY(check_answers(estimator, &config->rollout));
     err = fv_loss_check(&config->loss);
     return err == FV_OK ? FV_OK : fv_error_prefix(err, "loss");
 }
 
-fv_err fv_sft_config_check(const fv_train_config *config, int n_ranks)
+/* What both kinds of training need. */
+static fv_err check_common(const fv_train_config *config, int n_ranks)
 {
     FV_TRY(check_layout(&config->layout, n_ranks));
-    FV_TRY(check_views(&config->views));
+    FV_TRY(check_views(&config->views, &config->rollout));
     return check_optimizer(&config->optimizer, config->run.steps);
+}
+
+fv_err fv_sft_config_check(const fv_train_config *config, int n_ranks)
+{
+    const fv_lesson_config *lesson = &config->lesson;
+    FV_TRY(check_common(config, n_ranks));
+    if (config->data.validate[0])
+        FV_TRY(check_rollout(&config->rollout));
+    FV_CHECK(lesson->plain_share == 0 || lesson->plain_prompts[0], FV_ERR_ARGUMENT,
+             "lesson.plain_share is %g, but lesson.plain_prompts names no wording", lesson->plain_share);
+    return FV_OK;
 }
 
 fv_err fv_train_config_check(const fv_train_config *config, int n_ranks)
 {
-    FV_TRY(fv_sft_config_check(config, n_ranks));
+    FV_TRY(check_common(config, n_ranks));
     FV_TRY(check_rollout(&config->rollout));
     FV_TRY(check_reward(&config->reward, &config->rollout));
     FV_TRY(check_estimates(config));

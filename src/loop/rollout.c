@@ -24,9 +24,9 @@ static fv_err check_group(const fv_rollout *r, const fv_group *group)
     FV_CHECK(prompt > 0 && prompt < max_tokens, FV_ERR_ARGUMENT,
              "row %lld: a prompt of %lld tokens; at least 1 and fewer than max_tokens, %lld",
              (long long)group->row, (long long)prompt, (long long)max_tokens);
-    FV_CHECK(group->n_answers <= s->max_running, FV_ERR_ARGUMENT,
-             "row %lld: %d answers at once, but max_running is %d", (long long)group->row, group->n_answers,
-             s->max_running);
+    FV_CHECK(fv_group_size(group) <= s->max_running, FV_ERR_ARGUMENT,
+             "row %lld: %d answers at once, but max_running is %d", (long long)group->row,
+             fv_group_size(group), s->max_running);
     FV_CHECK(
         pages <= s->cache_pages, FV_ERR_ARGUMENT,
         "row %lld: a prompt of %lld tokens and an answer up to %lld need %d cache pages of %d tokens, but "
@@ -54,7 +54,7 @@ static fv_err admit(fv_rollout *r)
                 return FV_OK;
             FV_TRY(check_group(r, r->waiting));
         }
-        if (!has_place(r, r->waiting->n_answers, (int64_t)r->waiting->prompt.n))
+        if (!has_place(r, fv_group_size(r->waiting), (int64_t)r->waiting->prompt.n))
             return FV_OK;
         FV_TRY(fv_live_create(r, r->waiting));
         r->waiting = NULL;

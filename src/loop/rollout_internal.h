@@ -32,7 +32,7 @@ typedef struct fv_features {
 struct fv_live {
     fv_group *group; /* borrowed from the source */
     fv_node prompt;
-    fv_node *answers; /* owned, (group->n_answers) */
+    fv_node *answers; /* owned, (fv_group_size) */
     fv_features small, large;
     int has_begun; /* the first tokens of the answers are drawn */
     int n_open;    /* answers that are not done */
@@ -50,8 +50,8 @@ typedef struct fv_pass {
     int32_t *spans;     /* (nodes * pages of a sequence, 2) */
     fv_tensor *pieces;  /* (n_pieces): rows of features, in the order of their tokens */
     int64_t n_pieces;
-    int64_t n_draws;
-    fv_node **draws; /* (n_draws): answers that draw, each from the logits of a row of the pass */
+    int64_t n_draws, n_sampled; /* the draws after the first n_sampled are greedy */
+    fv_node **draws;            /* (n_draws): answers that draw, each from the logits of a row of the pass */
     int32_t *draw_rows;
     float *uniforms;
     int32_t *drawn; /* what came out */

@@ -110,7 +110,7 @@ static fv_node *find_victim(fv_rollout *r, const fv_node *node)
     fv_node *victim = NULL;
     int is_younger = 0;
     for (fv_live *live = r->oldest; live; live = live->younger)
-        for (int i = -1; i < live->group->n_answers; i++) {
+        for (int i = -1; i < fv_group_size(live->group); i++) {
             fv_node *candidate = i < 0 ? &live->prompt : &live->answers[i];
             if (is_younger && candidate->rows.n_rows > 0)
                 victim = candidate;
@@ -152,7 +152,7 @@ static void free_node(fv_rollout *r, fv_node *node)
 /* live is no longer in the list. */
 static void free_live(fv_rollout *r, fv_live *live)
 {
-    for (int i = 0; live->answers && i < live->group->n_answers; i++)
+    for (int i = 0; live->answers && i < fv_group_size(live->group); i++)
         free_node(r, &live->answers[i]);
     free_node(r, &live->prompt);
     free_features(r, &live->small);
@@ -165,20 +165,20 @@ fv_err fv_live_create(fv_rollout *r, fv_group *group)
 {
     fv_live *live = calloc(1, sizeof *live), **place = &r->oldest;
     FV_CHECK(live, FV_ERR_MEMORY, "cannot allocate a group under way");
-    *live = (fv_live){.group = group, .n_open = group->n_answers, .prompt = {.live = live}};
-    live->answers = calloc((size_t)group->n_answers, sizeof *live->answers);
+    *live = (fv_live){.group = group, .n_open = fv_group_size(group), .prompt = {.live = live}};
+    live->answers = calloc((size_t)fv_group_size(group), sizeof *live->answers);
     fv_err err = live->answers ? fv_node_grow(r, &live->prompt)
-                               : FV_FAIL(FV_ERR_MEMORY, "cannot allocate %d answers", group->n_answers);
+                               : FV_FAIL(FV_ERR_MEMORY, "cannot allocate %d answers", fv_group_size(group));
     if (err != FV_OK) {
         free_live(r, live);
         return fv_error_prefix(err, "row %lld", (long long)group->row);
     }
-    for (int i = 0; i < group->n_answers; i++)
+    for (int i = 0; i < fv_group_size(group); i++)
         live->answers[i] = (fv_node){.live = live, .answer = &group->answers[i], .next = live->prompt.next};
     while (*place)
         place = &(*place)->younger;
     *place = live;
-    r->n_running += group->n_answers;
+    r->n_running += fv_group_size(group);
     return FV_OK;
 }
 
@@ -188,6 +188,6 @@ void fv_live_destroy(fv_rollout *r, fv_live *live)
     while (*place != live)
         place = &(*place)->younger;
     *place = live->younger;
-    r->n_running -= live->group->n_answers;
+    r->n_running -= fv_group_size(live->group);
     free_live(r, live);
 }

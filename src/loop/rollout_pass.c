@@ -74,7 +74,7 @@ static int64_t spare_tokens(const fv_rollout *r)
 {
     int64_t spare = r->settings->pass_tokens;
     for (fv_live *live = r->oldest; live; live = live->younger)
-        for (int i = -1; i < live->group->n_answers; i++)
+        for (int i = -1; i < fv_group_size(live->group); i++)
             spare -= may_run(node_of(live, i));
     return spare;
 }
@@ -108,17 +108,35 @@ static void add_pieces(fv_pass *p, fv_node *node, int64_t n)
     }
 }
 
+static int is_greedy(const fv_node *node)
+{
+    return node->answer->sample >= node->live->group->n_answers;
+}
+
+/* Where the next draw goes: greedy ones stay behind the others. */
+static int64_t place_draw(fv_pass *p, int greedy)
+{
+    int64_t last = p->n_draws++, first_greedy = p->n_sampled;
+    if (greedy)
+        return last;
+    p->uniforms[last] = p->uniforms[first_greedy];
+    p->draw_rows[last] = p->draw_rows[first_greedy];
+    p->draws[last] = p->draws[first_greedy];
+    return p->n_sampled++;
+}
+
 static void add_draw(fv_rollout *r, fv_node *answer)
 {
     fv_pass *p = &r->pass;
+    int64_t at = place_draw(p, is_greedy(answer));
     const fv_rollout_settings *s = r->settings;
     fv_rng_key key = {.seed = s->seed,
                       .step = s->step,
                       .sample = (uint32_t)answer->answer->sample,
                       .prompt = (uint64_t)answer->live->group->place};
-    p->uniforms[p->n_draws] = fv_rng_uniform(key, (uint32_t)answer->answer->ids.n);
-    p->draw_rows[p->n_draws] = (int32_t)p->n - 1;
-    p->draws[p->n_draws++] = answer;
+    p->uniforms[at] = fv_rng_uniform(key, (uint32_t)answer->answer->ids.n);
+    p->draw_rows[at] = (int32_t)p->n - 1;
+    p->draws[at] = answer;
 }
 
 /* The sequence is computed to its end: who draws from its last row. */
@@ -127,7 +145,7 @@ static void add_draws(fv_rollout *r, fv_node *node)
     if (node->answer) {
         add_draw(r, node);
     } else if (!node->live->has_begun) {
-        for (int i = 0; i < node->live->group->n_answers; i++)
+        for (int i = 0; i < fv_group_size(node->live->group); i++)
             add_draw(r, &node->live->answers[i]);
         node->live->has_begun = 1;
     }
@@ -154,9 +172,9 @@ fv_err fv_pass_plan(fv_rollout *r)
 {
     fv_pass *p = &r->pass;
     int64_t spare = spare_tokens(r);
-    p->n = p->n_segments = p->n_spans = p->n_features = p->n_pieces = p->n_draws = 0;
+    p->n = p->n_segments = p->n_spans = p->n_features = p->n_pieces = p->n_draws = p->n_sampled = 0;
     for (fv_live *live = r->oldest; live; live = live->younger)
-        for (int i = -1; i < live->group->n_answers; i++) {
+        for (int i = -1; i < fv_group_size(live->group); i++) {
             fv_node *node = node_of(live, i);
             int has_room;
             if (!may_run(node) || p->n == r->settings->pass_tokens)
@@ -224,6 +242,21 @@ static fv_err forward(fv_rollout *r, fv_tensor *hidden)
     return fv_text_forward(r->text, &r->run, r->features, &r->cache.store, hidden);
 }
 
+/* Draws [first, first + n) from the logits. */
+static fv_err sample(fv_rollout *r, int64_t first, int64_t n, float temperature)
+{
+    const fv_rollout_settings *s = r->settings;
+    if (n == 0)
+        return FV_OK;
+    return fv_sample(r->backend, &(fv_sample_args){.logits = fv_tensor_rows(r->logits.all, first, n),
+                                                   .uniform = fv_tensor_rows(r->uniform, first, n),
+                                                   .excluded = r->head.excluded,
+                                                   .ids = fv_tensor_rows(r->head.targets, first, n),
+                                                   .temperature = temperature,
+                                                   .top_p = s->top_p,
+                                                   .top_k = s->top_k});
+}
+
 static fv_err draw(fv_rollout *r, fv_tensor hidden)
 {
     fv_pass *p = &r->pass;
@@ -234,13 +267,8 @@ static fv_err draw(fv_rollout *r, fv_tensor hidden)
         FV_TRY(fv_upload(r->backend, r->head.excluded, s->excluded));
     FV_TRY(fv_gather(r->backend, &(fv_gather_args){.table = hidden, .index = r->rows, .out = r->hidden}));
     FV_TRY(fv_model_logits(r->model, r->hidden, &r->logits));
-    FV_TRY(fv_sample(r->backend, &(fv_sample_args){.logits = r->logits.all,
-                                                   .uniform = r->uniform,
-                                                   .excluded = r->head.excluded,
-                                                   .ids = r->head.targets,
-                                                   .temperature = s->temperature,
-                                                   .top_p = s->top_p,
-                                                   .top_k = s->top_k}));
+    FV_TRY(sample(r, 0, p->n_sampled, s->temperature));
+    FV_TRY(sample(r, p->n_sampled, p->n_draws - p->n_sampled, 0));
     FV_TRY(fv_head_from_logits(r->model, &r->head, r->logits.all,
                                s->temperature > 0 ? 1.0f / s->temperature : 1.0f));
     FV_TRY(fv_download(r->backend, r->head.targets, p->drawn));

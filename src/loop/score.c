@@ -34,7 +34,7 @@ static fv_err begin_answer(fv_scoring *s, const fv_score_settings *settings, con
 fv_err fv_scoring_begin(fv_scoring *s, const fv_score_settings *settings, const fv_dialogue *dialogue,
                         const fv_row *row, fv_judge *judge, fv_group *group)
 {
-    size_t n = (size_t)group->n_answers;
+    size_t n = (size_t)fv_group_size(group);
     *s = (fv_scoring){.group = group,
                       .turns = calloc(n * FV_MAX_ROUNDS, sizeof *s->turns),
                       .verdicts = calloc(n, sizeof *s->verdicts),
@@ -42,7 +42,7 @@ fv_err fv_scoring_begin(fv_scoring *s, const fv_score_settings *settings, const 
                       .called = calloc(n, sizeof *s->called)};
     int is_there = s->turns && s->verdicts && s->rewards && s->called;
     fv_err err = is_there ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "cannot allocate the scoring of %zu answers", n);
-    for (int i = 0; i < group->n_answers && err == FV_OK; i++)
+    for (int i = 0; i < fv_group_size(group) && err == FV_OK; i++)
         err = begin_answer(s, settings, dialogue, row, judge, i);
     if (err != FV_OK)
         fv_scoring_fini(s);
@@ -53,7 +53,7 @@ fv_err fv_scoring_begin(fv_scoring *s, const fv_score_settings *settings, const 
 static void apply_control(fv_scoring *s, const fv_control_settings *settings)
 {
     fv_answer *answers = s->group->answers;
-    int n = s->group->n_answers;
+    int n = fv_group_size(s->group);
     for (int i = 0; i < n; i++) {
         s->rewards[i] = answers[i].reward;
         s->called[i] = (uint8_t)answers[i].is_called;
@@ -65,7 +65,7 @@ static void apply_control(fv_scoring *s, const fv_control_settings *settings)
 
 void fv_scoring_end(fv_scoring *s, const fv_score_settings *settings)
 {
-    for (int i = 0; i < s->group->n_answers; i++) {
+    for (int i = 0; i < fv_group_size(s->group); i++) {
         s->group->answers[i].reward.accuracy = s->verdicts[i].score;
         s->group->answers[i].reward.has_verdict = s->verdicts[i].has_verdict;
     }
@@ -75,7 +75,7 @@ void fv_scoring_end(fv_scoring *s, const fv_score_settings *settings)
 
 void fv_scoring_fini(fv_scoring *s)
 {
-    for (int i = 0; s->turns && i < s->group->n_answers * FV_MAX_ROUNDS; i++)
+    for (int i = 0; s->turns && i < fv_group_size(s->group) * FV_MAX_ROUNDS; i++)
         fv_buffer_fini(&s->turns[i]);
     free(s->turns);
     free(s->verdicts);

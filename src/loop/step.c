@@ -12,13 +12,16 @@ static double now(void)
 
 /* Advantages. */
 
-static void list_rewards(const fv_batch *batch, fv_reward *rewards, int64_t *starts)
+static void list_rewards(const fv_batch *batch, fv_reward *rewards, fv_reward *greedy, int64_t *starts)
 {
     int64_t n = 0;
     for (int g = 0; g < batch->n; g++) {
+        const fv_group *group = &batch->groups[g];
         starts[g] = n;
-        for (int i = 0; i < batch->groups[g].n_answers; i++)
-            rewards[n++] = batch->groups[g].answers[i].reward;
+        for (int i = 0; i < group->n_answers; i++)
+            rewards[n++] = group->answers[i].reward;
+        if (group->has_greedy)
+            greedy[g] = group->answers[group->n_answers].reward;
     }
     starts[batch->n] = n;
 }
@@ -37,18 +40,24 @@ static fv_err advantage(const fv_advantage_settings *settings, const fv_batch *b
     for (int g = 0; g < batch->n; g++)
         n += (size_t)batch->groups[g].n_answers;
     fv_reward *rewards = malloc((n + 1) * sizeof *rewards);
+    fv_reward *greedy = malloc(((size_t)batch->n + 1) * sizeof *greedy);
     double *advantages = malloc((n + 1) * sizeof *advantages);
     int64_t *starts = malloc(((size_t)batch->n + 1) * sizeof *starts);
     fv_err err = FV_OK;
-    FV_CHECK_DONE(rewards && advantages && starts, FV_ERR_MEMORY,
+    FV_CHECK_DONE(rewards && greedy && advantages && starts, FV_ERR_MEMORY,
                   "cannot allocate the advantages of %zu answers", n);
-    list_rewards(batch, rewards, starts);
-    const fv_advantage_args args = {
-        .rewards = rewards, .starts = starts, .n_groups = batch->n, .advantages = advantages, .fates = fates};
+    list_rewards(batch, rewards, greedy, starts);
+    const fv_advantage_args args = {.rewards = rewards,
+                                    .starts = starts,
+                                    .n_groups = batch->n,
+                                    .greedy = greedy,
+                                    .advantages = advantages,
+                                    .fates = fates};
     FV_TRY_DONE(fv_advantage_compute(settings, &args));
     hand_out(batch, advantages);
 done:
     free(rewards);
+    free(greedy);
     free(advantages);
     free(starts);
     return err;

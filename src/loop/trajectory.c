@@ -18,9 +18,20 @@ fv_err fv_group_init(fv_group *group, int64_t place, int64_t row, int n_answers)
     return FV_OK;
 }
 
+fv_err fv_group_add_greedy(fv_group *group)
+{
+    int n = group->n_answers;
+    fv_answer *answers = realloc(group->answers, ((size_t)n + 1) * sizeof *answers);
+    FV_CHECK(answers, FV_ERR_MEMORY, "cannot allocate %d answers", n + 1);
+    answers[n] = (fv_answer){.sample = n, .n_rounds = 1};
+    group->answers = answers;
+    group->has_greedy = 1;
+    return FV_OK;
+}
+
 void fv_group_fini(fv_group *group)
 {
-    for (int i = 0; i < group->n_answers; i++) {
+    for (int i = 0; i < fv_group_size(group); i++) {
         fv_tokens_fini(&group->answers[i].ids);
         free(group->answers[i].logprobs);
         free(group->answers[i].is_drawn);

@@ -78,6 +78,10 @@ for name in two four small narrow; do
     paste <(field one gradient_norm) <(field "$name" gradient_norm) | near 1e-5 || fail "$name: another norm: $(paste <(field one gradient_norm) <(field "$name" gradient_norm))"
 done
 train split 2 layout.tensor=2
+train remax 2 advantage.estimator=remax steps=1
+turns() { sed -n 's/.*\("turns": \[[^]]*\]\).*/\1/p' "$folder/$1/trajectories.jsonl"; }
+[ -n "$(turns remax)" ] || fail "no answers"
+[ "$(turns remax)" = "$(turns one | head -"$(turns remax | wc -l)")" ] || fail "a greedy answer changed the others"
 
 train still 2 optimizer.rate=0 steps=4
 cmp "$folder/still/model/model.safetensors" "$folder/model/model.safetensors" || fail "a rate of 0 moved weights"
@@ -86,6 +90,9 @@ cmp "$folder/still/model/model.safetensors" "$folder/model/model.safetensors" ||
 refused 1 "holds a run already" "$FOVEA" train "$folder/config.yaml" out="$folder/one"
 refused 1 "unknown key \"rollout.answrs\", did you mean \"rollout.answers\"?" \
     "$FOVEA" train "$folder/config.yaml" rollout.answrs=2
+refused 1 "advantage.estimator grpo compares" "$FOVEA" train "$folder/config.yaml" rollout.answers=1
+refused 1 "rollout.max_tokens is 2000, but" "$FOVEA" train "$folder/config.yaml" rollout.max_tokens=2000
+refused 1 "names no wording" "$FOVEA" sft "$folder/config.yaml" lesson.plain_share=0.5
 refused 1 "layout.tensor is 3" mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" layout.tensor=3
 [ "$(grep -c '^fovea: ' "$folder/err")" = 1 ] || fail "not one sentence: $(cat "$folder/err")"
 refused 1 "/nowhere.h5" "$FOVEA" train "$folder/config.yaml" data.train=/nowhere.h5

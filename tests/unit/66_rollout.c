@@ -133,6 +133,35 @@ static void test_draws(void **state)
         fv_group_fini(&before[g]);
 }
 
+/* A greedy answer beside the others changes none of them, and is what a temperature of 0 gives. */
+static void test_greedy_answers(void **state)
+{
+    (void)state;
+    fv_group sampled[GROUPS], greedy[GROUPS];
+    fv_rollout_settings cold = settings_of(12, 2048, 200);
+    cold.temperature = 0;
+    w.is_scripted = 0;
+    assert_ok(roll(settings_of(12, 2048, 200), NULL));
+    memcpy(sampled, w.groups, sizeof sampled);
+    assert_ok(roll(cold, NULL));
+    memcpy(greedy, w.groups, sizeof greedy);
+    w.has_greedy = 1;
+    assert_ok(roll(settings_of(10, 60, 24), NULL));
+    w.has_greedy = 0;
+    check_same(sampled);
+    for (int g = 0; g < GROUPS; g++) {
+        const fv_answer *a = &w.groups[g].answers[ANSWERS], *b = &greedy[g].answers[0];
+        assert_int_equal(w.groups[g].n_answers, ANSWERS);
+        assert_int_equal(a->ids.n, b->ids.n);
+        assert_memory_equal(a->ids.ids, b->ids.ids, a->ids.n * sizeof *a->ids.ids);
+    }
+    forget();
+    for (int g = 0; g < GROUPS; g++) {
+        fv_group_fini(&sampled[g]);
+        fv_group_fini(&greedy[g]);
+    }
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -154,10 +183,8 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_drawn_answers),
-        cmocka_unit_test(test_dialogues),
-        cmocka_unit_test(test_draws),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_drawn_answers),  cmocka_unit_test(test_dialogues), cmocka_unit_test(test_draws),
+        cmocka_unit_test(test_greedy_answers), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, rollout_setup, rollout_teardown);
 }

@@ -34,7 +34,8 @@ static void check_equal(const fv_group *a, const fv_group *b)
     assert_int_equal(a->prompt.n, b->prompt.n);
     assert_memory_equal(a->prompt.ids, b->prompt.ids, a->prompt.n * sizeof *a->prompt.ids);
     assert_int_equal(a->n_answers, b->n_answers);
-    for (int i = 0; i < a->n_answers; i++) {
+    assert_int_equal(a->has_greedy, b->has_greedy);
+    for (int i = 0; i < fv_group_size(a); i++) {
         const fv_answer *x = &a->answers[i], *y = &b->answers[i];
         assert_int_equal(x->ids.n, y->ids.n);
         assert_int_equal(x->sample, y->sample);
@@ -54,6 +55,8 @@ static void test_there_and_back(void **state)
     fv_buffer bytes = {0};
     size_t used;
     fill(&group, 3, 4);
+    assert_ok(fv_group_add_greedy(&group));
+    group.answers[4].reward.accuracy = 0.75;
     assert_ok(fv_group_pack(&group, &bytes));
     size_t size = bytes.size;
     assert_ok(fv_buffer_append(&bytes, "more", 4));

@@ -164,6 +164,8 @@ static void test_checks(void **state)
         {"reward.product=general",
          "reward.product is general, which has 1 turn, but rollout.max_rounds is 2"},
         {"advantage.estimator=ppo", "advantage: there is no estimator \"ppo\"; there are grpo"},
+        {"rollout.answers=1", "rollout.answers is 1, but advantage.estimator grpo compares the answers"},
+        {"views.prompt=large", "views.prompt is large, so the tool has nothing more to show, but"},
         {"loss.mean=constant", "loss: sums over tokens are divided by 0; above 0"},
     };
     fv_train_config c;
@@ -172,6 +174,36 @@ static void test_checks(void **state)
         assert_fails(fv_train_config_check(&c, 4), FV_ERR_ARGUMENT, cases[i].part);
         fv_settings_fini(&fv_train_settings, &c);
     }
+}
+
+static void check_two(const char *a, const char *b, const char *refusal)
+{
+    const char *const overrides[] = {a, b};
+    fv_train_config c;
+    temp_write("c.yaml", REQUIRED);
+    assert_ok(fv_settings_read(&fv_train_settings, temp_path("c.yaml"), (const char **)overrides, 2, &c));
+    if (refusal)
+        assert_fails(fv_train_config_check(&c, 1), FV_ERR_ARGUMENT, refusal);
+    else
+        assert_ok(fv_train_config_check(&c, 1));
+    fv_settings_fini(&fv_train_settings, &c);
+}
+
+/* How many answers an estimator needs. */
+static void test_answers_of_estimators(void **state)
+{
+    (void)state;
+    const char *const compare[] = {"advantage.estimator=grpo", "advantage.estimator=dr_grpo",
+                                   "advantage.estimator=rloo"};
+    for (int i = 0; i < 3; i++) {
+        check_two(compare[i], "rollout.answers=1", "compares the answers to one prompt: expected at least 2");
+        check_two(compare[i], "rollout.answers=2", NULL);
+    }
+    check_two("advantage.estimator=remax", "rollout.answers=1", NULL);
+    check_two("advantage.estimator=remax", "rollout.answers=63", NULL);
+    check_two("advantage.estimator=remax", "rollout.answers=64",
+              "rollout.max_running is 64, expected at least rollout.answers and a greedy one, 65");
+    check_two("advantage.estimator=reinforce_pp", "rollout.answers=1", NULL);
 }
 
 static void test_edges_of_checks(void **state)
@@ -293,6 +325,7 @@ int main(void)
         cmocka_unit_test(test_ends_of_ranges),
         cmocka_unit_test(test_hints),
         cmocka_unit_test(test_checks),
+        cmocka_unit_test(test_answers_of_estimators),
         cmocka_unit_test(test_edges_of_checks),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_constant_rate),
