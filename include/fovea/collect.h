@@ -16,7 +16,7 @@ typedef struct fv_collector {
     const fv_mesh *mesh; /* borrowed, as is all behind pointers */
     fv_model *model;
     fv_source *source;
-    fv_judge *judge;
+    fv_judge *judge; /* NULL: the first rank of the tensor group asks for all of it */
     const fv_rollout_settings *rollout;
     const fv_score_settings *score;
     int n_answers;
@@ -28,7 +28,8 @@ typedef struct fv_collector {
 
 typedef struct fv_collect_stats {
     fv_rollout_stats rollout;  /* of all ranks */
-    double rollout_s, judge_s; /* seconds, the longest of all ranks */
+    fv_judge_counts judge;     /* of all ranks */
+    double rollout_s, judge_s; /* seconds, the longest of all ranks; judge_s: after the rollout */
 } fv_collect_stats;
 
 /* batch becomes the groups of places [first, first + n), the same on every rank. */

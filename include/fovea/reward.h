@@ -7,6 +7,7 @@
 #define FOVEA_REWARD_H
 
 #include "fovea/error.h"
+#include "fovea/verdict.h"
 
 #include <stdint.h>
 
@@ -17,6 +18,7 @@ typedef struct fv_reward {
     double overlong; /* what length costs: 0 or more */
     double kl;       /* what distance from the reference costs, where it is a part of the reward (loss.h) */
     int has_verdict; /* 0: the judge gave none. Neither right nor wrong: the group is not trained on */
+    fv_unjudged why; /* it gave none */
 } fv_reward;
 
 typedef struct fv_reward_weights {

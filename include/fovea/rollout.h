@@ -33,6 +33,8 @@ typedef struct fv_rollout_source {
     fv_view_of view;
     /* All answers of the group are done. */
     fv_err (*done)(void *context, fv_group *group);
+    /* After every pass; NULL: nothing. For what goes on beside the rollout. */
+    fv_err (*passed)(void *context);
 } fv_rollout_source;
 
 typedef struct fv_rollout_stats {

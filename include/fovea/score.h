@@ -24,12 +24,12 @@ typedef struct fv_scoring {
     uint8_t *called;
 } fv_scoring;
 
-/* Set format, overlong and is_called of every answer and hand the answers to the judge. row is borrowed until
- * the judge has been collected. */
+/* Set format, overlong and is_called of every answer and hand the answers to the judge (NULL: another rank
+ * asks, and its verdicts are to be set here). row is borrowed until the judge has been collected. */
 fv_err fv_scoring_begin(fv_scoring *scoring, const fv_score_settings *settings, const fv_dialogue *dialogue,
                         const fv_row *row, fv_judge *judge, fv_group *group);
 
-/* After fv_judge_collect: set accuracy, has_verdict and control, and let the scoring go. */
+/* With all verdicts there: set accuracy, has_verdict and control, and let the scoring go. */
 void fv_scoring_end(fv_scoring *scoring, const fv_score_settings *settings);
 void fv_scoring_fini(fv_scoring *scoring); /* back to {0}, without an end */
 

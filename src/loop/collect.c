@@ -1,8 +1,8 @@
 #include "fovea/collect.h"
 
+#include "fovea/clock.h"
+
 #include <stdlib.h>
-#include <string.h>
-#include <time.h>
 
 /* A group under way on this tensor group, with what judging it needs. */
 typedef struct item {
@@ -18,13 +18,6 @@ typedef struct collection {
     item **items; /* owned, (n_items); each stays where it is */
     int n_items, capacity;
 } collection;
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 static fv_err add_item(collection *c, item **out)
 {
@@ -104,15 +97,21 @@ static fv_err begin_scoring(collection *c, fv_group *group)
 static fv_err done(void *context, fv_group *group)
 {
     collection *c = context;
-    FV_TRY(fv_counter_poll(c->counter));
     return fv_comm_agree(c->with->mesh->tensor, begin_scoring(c, group));
+}
+
+static fv_err passed(void *context)
+{
+    collection *c = context;
+    FV_TRY(fv_counter_poll(c->counter));
+    return fv_comm_agree(c->with->mesh->tensor, c->with->judge ? fv_judge_poll(c->with->judge, 0) : FV_OK);
 }
 
 /* The stages. */
 
 static fv_err roll_out(collection *c, fv_rollout_stats *stats)
 {
-    const fv_rollout_source source = {c, next, view, done};
+    const fv_rollout_source source = {c, next, view, done, passed};
     FV_TRY(fv_counter_create(c->with->mesh->world, &c->counter));
     fv_err err = fv_rollout_run(c->with->model, c->with->rollout, &source, stats);
     err = fv_comm_agree(c->with->mesh->world, err);
@@ -120,9 +119,24 @@ static fv_err roll_out(collection *c, fv_rollout_stats *stats)
     return err;
 }
 
-static fv_err judge(collection *c, fv_batch *batch)
+/* The verdicts of the first rank of the tensor group on all of it. */
+static fv_err share_verdicts(const collection *c)
 {
-    FV_TRY(fv_judge_collect(c->with->judge));
+    for (int i = 0; i < c->n_items; i++) {
+        const item *it = c->items[i];
+        size_t bytes = (size_t)fv_group_size(&it->group) * sizeof *it->scoring.verdicts;
+        FV_TRY(fv_comm_broadcast(c->with->mesh->tensor, it->scoring.verdicts, bytes, 0));
+    }
+    return FV_OK;
+}
+
+static fv_err judge(collection *c, fv_batch *batch, fv_judge_counts *counts)
+{
+    fv_judge *of = c->with->judge;
+    FV_TRY(fv_comm_agree(c->with->mesh->tensor, of ? fv_judge_collect(of) : FV_OK));
+    if (of)
+        fv_judge_take_counts(of, counts);
+    FV_TRY(share_verdicts(c));
     for (int i = 0; i < c->n_items; i++) {
         fv_scoring_end(&c->items[i]->scoring, c->with->score);
         FV_TRY(fv_batch_add(batch, &c->items[i]->group));
@@ -145,8 +159,10 @@ static void release(collection *c)
 static fv_err join(const fv_mesh *mesh, fv_collect_stats *stats)
 {
     fv_rollout_stats *r = &stats->rollout;
-    int64_t *const counts[] = {&r->n_passes,     &r->n_groups,       &r->computed_tokens,
-                               &r->drawn_tokens, &r->vision_patches, &r->n_evictions};
+    fv_judge_counts *j = &stats->judge;
+    int64_t *const counts[] = {&r->n_passes,       &r->n_groups,    &r->computed_tokens, &r->drawn_tokens,
+                               &r->vision_patches, &r->n_evictions, &j->n_asked,         &j->n_tries,
+                               &j->n_recalled,     &j->n_compared,  &j->n_agreed};
     enum { N = sizeof counts / sizeof *counts };
     double sums[N];
     for (int i = 0; i < N; i++)
@@ -154,6 +170,7 @@ static fv_err join(const fv_mesh *mesh, fv_collect_stats *stats)
     FV_TRY(fv_comm_all_reduce_f64(mesh->data, sums, N));
     for (int i = 0; i < N; i++)
         *counts[i] = (int64_t)sums[i];
+    FV_TRY(fv_comm_all_reduce_f64(mesh->data, &j->latency_s, 1));
     FV_TRY(fv_comm_all_reduce_max(mesh->world, &stats->rollout_s));
     return fv_comm_all_reduce_max(mesh->world, &stats->judge_s);
 }
@@ -165,12 +182,12 @@ fv_err fv_collect(const fv_collector *with, int64_t first, int64_t n, fv_batch *
     fv_err err = FV_OK;
     *batch = (fv_batch){0};
     *stats = (fv_collect_stats){0};
-    double from = now();
+    double from = fv_clock_now();
     FV_TRY_DONE(roll_out(&c, &stats->rollout));
-    double rolled = now();
-    FV_TRY_DONE(fv_comm_agree(with->mesh->world, judge(&c, batch)));
+    double rolled = fv_clock_now();
+    FV_TRY_DONE(fv_comm_agree(with->mesh->world, judge(&c, batch, &stats->judge)));
     stats->rollout_s = rolled - from;
-    stats->judge_s = now() - rolled;
+    stats->judge_s = fv_clock_now() - rolled;
     FV_TRY_DONE(fv_batch_share(batch, with->mesh->data));
     FV_TRY_DONE(join(with->mesh, stats));
 done:

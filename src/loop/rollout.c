@@ -105,6 +105,8 @@ static fv_err run(fv_rollout *r)
         FV_TRY(fv_pass_compute(r));
         FV_TRY(hand_out(r));
         FV_TRY(retire(r));
+        if (r->source->passed)
+            FV_TRY(r->source->passed(r->source->context));
     }
 }
 

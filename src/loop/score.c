@@ -11,6 +11,12 @@ static int64_t count_drawn(const fv_answer *answer)
     return n;
 }
 
+static fv_err keep_verdict(void *context, fv_verdict verdict)
+{
+    *(fv_verdict *)context = verdict;
+    return FV_OK;
+}
+
 static fv_err begin_answer(fv_scoring *s, const fv_score_settings *settings, const fv_dialogue *dialogue,
                            const fv_row *row, fv_judge *judge, int i)
 {
@@ -28,7 +34,7 @@ static fv_err begin_answer(fv_scoring *s, const fv_score_settings *settings, con
     const fv_case asked = {.question = fv_slice_of(row->question),
                            .answer = fv_answer_extract(settings->extraction, turns[n - 1]),
                            .truth = fv_slice_of(row->answer)};
-    return fv_judge_submit(judge, &asked, &s->verdicts[i]);
+    return judge ? fv_judge_ask(judge, &asked, (fv_waiter){keep_verdict, &s->verdicts[i]}) : FV_OK;
 }
 
 fv_err fv_scoring_begin(fv_scoring *s, const fv_score_settings *settings, const fv_dialogue *dialogue,
@@ -66,8 +72,10 @@ static void apply_control(fv_scoring *s, const fv_control_settings *settings)
 void fv_scoring_end(fv_scoring *s, const fv_score_settings *settings)
 {
     for (int i = 0; i < fv_group_size(s->group); i++) {
-        s->group->answers[i].reward.accuracy = s->verdicts[i].score;
-        s->group->answers[i].reward.has_verdict = s->verdicts[i].has_verdict;
+        fv_reward *reward = &s->group->answers[i].reward;
+        reward->accuracy = s->verdicts[i].score;
+        reward->has_verdict = s->verdicts[i].has_verdict;
+        reward->why = s->verdicts[i].why;
     }
     apply_control(s, &settings->control);
     fv_scoring_fini(s);
