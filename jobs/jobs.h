@@ -12,6 +12,8 @@
     X(eval, "answer a data set and report score, calls of the tool and tokens")       \
     X(init, "make a model folder with random weights from a shape")                   \
     X(export, "write a model folder again, in another number format or form")         \
+    X(import, "make a model folder the first checkpoint of a run")                    \
+    X(ckpt, "list, verify, compare and export checkpoints")                           \
     X(train, "teach a model by reinforcement learning when to look closer")           \
     X(sft, "teach a model from the answers of a data set")                            \
     X(doctor, "tell what this machine has for fovea, and what is missing")            \

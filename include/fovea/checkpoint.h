@@ -70,6 +70,10 @@ typedef struct fv_checkpoint_args {
  * is an error that names it. */
 fv_err fv_checkpoint_finish(const char *folder, const fv_checkpoint_args *args);
 
+/* Make an empty folder a checkpoint of step 0 from a model folder: one shard of one rank, the moments zeros.
+ * A block of numbers is in memory at a time. */
+fv_err fv_checkpoint_import(const char *model, const char *folder);
+
 /* 1 if folder has an index.h5: it is a checkpoint, whole or damaged, and no model folder. */
 int fv_checkpoint_is(const char *folder);
 
@@ -93,7 +97,13 @@ fv_err fv_checkpoint_check(const fv_checkpoint *checkpoint, fv_checkpoint_set se
 /* Borrowed from the checkpoint. */
 const fv_model_shape *fv_checkpoint_shape(const fv_checkpoint *checkpoint);
 const fv_hdf5 *fv_checkpoint_state(const fv_checkpoint *checkpoint); /* index.h5, to read /state */
-uint64_t fv_checkpoint_step(const fv_checkpoint *checkpoint);
+
+typedef struct fv_checkpoint_facts {
+    uint64_t step, epoch;
+    uint64_t bytes; /* of all shards */
+    int n_shards, tensor_ranks;
+} fv_checkpoint_facts;
+fv_checkpoint_facts fv_checkpoint_facts_of(const fv_checkpoint *checkpoint);
 
 /* Elements [first, first + n) of the flat buffer of the rank that layout describes, whatever the layout of
  * those that wrote: into out (n), straight from the mapped shards, in parallel. Elements between parameters

@@ -9,8 +9,8 @@
 
 fv_err fv_identity_of_file(const char *path, uint64_t *out);
 
-/* Of a model's folder: over names and contents of its .json and .safetensors files, in the order of names.
- * All of it is read. */
+/* Of a model's folder: over names and contents of its .json and .safetensors files, and of the checksums of a
+ * checkpoint, in the order of names. All of it is read. */
 fv_err fv_identity_of_folder(const char *path, uint64_t *out);
 
 #endif

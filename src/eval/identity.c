@@ -23,8 +23,11 @@ fv_err fv_identity_of_file(const char *path, uint64_t *out)
     return hash_file(path, 0, out);
 }
 
+/* A checkpoint's checksums stand for its shards. */
 static int is_part(const struct dirent *entry)
 {
+    if (strcmp(entry->d_name, "checksums") == 0)
+        return 1;
     const char *end = strrchr(entry->d_name, '.');
     return end && (strcmp(end, ".json") == 0 || strcmp(end, ".safetensors") == 0);
 }

@@ -39,6 +39,7 @@ static fv_err open_index(fv_checkpoint *c)
              "%s has format_version %llu, this program reads %d: use the program that wrote it, or a newer "
              "one",
              path, (unsigned long long)version, FV_CHECKPOINT_FORMAT);
+    FV_TRY(fv_hdf5_read_attribute(c->index, "epoch", &c->epoch));
     return fv_hdf5_read_attribute(c->index, "step", &c->step);
 }
 
@@ -160,7 +161,10 @@ const fv_hdf5 *fv_checkpoint_state(const fv_checkpoint *c)
     return c->index;
 }
 
-uint64_t fv_checkpoint_step(const fv_checkpoint *c)
+fv_checkpoint_facts fv_checkpoint_facts_of(const fv_checkpoint *c)
 {
-    return c->step;
+    fv_checkpoint_facts facts = {c->step, c->epoch, 0, c->table.n, c->table.tensor_ranks};
+    for (int i = 0; i < c->table.n; i++)
+        facts.bytes += c->table.places[i].bytes;
+    return facts;
 }

@@ -82,7 +82,7 @@ fv_err fv_shard_table_read(const fv_hdf5 *index, fv_shard_table *out);
 struct fv_checkpoint {
     char *path;
     fv_hdf5 *index;
-    uint64_t step;
+    uint64_t step, epoch;
     fv_model_shape shape;
     fv_shard_table table;
     fv_file_map *maps; /* one a place */

@@ -41,17 +41,34 @@ static const char *column_of_set(fv_checkpoint_set set, const char *what, char o
     return out;
 }
 
-static fv_err write_row(const fv_shard_place *place, fv_hdf5 *index)
+static fv_err write_numbers(const fv_shard_table *table, fv_hdf5 *index, uint64_t *column)
 {
     uint64_t row[N_COLUMNS];
     char name[COLUMN_NAME_BYTES];
-    get_row(place, row);
-    for (int c = 0; c < N_COLUMNS; c++)
-        FV_TRY(fv_hdf5_append(index, column_names[c], FV_HDF5_U64, 1, &row[c]));
+    const int64_t n = table->n;
+    for (int c = 0; c < N_COLUMNS; c++) {
+        for (int i = 0; i < table->n; i++) {
+            get_row(&table->places[i], row);
+            column[i] = row[c];
+        }
+        FV_TRY(fv_hdf5_write(index, column_names[c], FV_HDF5_U64, 1, &n, column));
+    }
     for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
-        const char *sum = place->sum[s];
-        FV_TRY(fv_hdf5_append(index, column_of_set(s, "offset", name), FV_HDF5_U64, 1, &place->offset[s]));
-        FV_TRY(fv_hdf5_append(index, column_of_set(s, "xxh128", name), FV_HDF5_TEXT, 1, &sum));
+        for (int i = 0; i < table->n; i++)
+            column[i] = table->places[i].offset[s];
+        FV_TRY(fv_hdf5_write(index, column_of_set(s, "offset", name), FV_HDF5_U64, 1, &n, column));
+    }
+    return FV_OK;
+}
+
+static fv_err write_sums(const fv_shard_table *table, fv_hdf5 *index, const char **column)
+{
+    char name[COLUMN_NAME_BYTES];
+    const int64_t n = table->n;
+    for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
+        for (int i = 0; i < table->n; i++)
+            column[i] = table->places[i].sum[s];
+        FV_TRY(fv_hdf5_write(index, column_of_set(s, "xxh128", name), FV_HDF5_TEXT, 1, &n, column));
     }
     return FV_OK;
 }
@@ -59,15 +76,21 @@ static fv_err write_row(const fv_shard_place *place, fv_hdf5 *index)
 fv_err fv_shard_table_write(const fv_shard_table *table, fv_hdf5 *index)
 {
     FV_TRY(fv_hdf5_write_attribute(index, "tensor_ranks", (uint64_t)table->tensor_ranks));
-    for (int i = 0; i < table->n; i++)
-        FV_TRY(write_row(&table->places[i], index));
-    return FV_OK;
+    uint64_t *numbers = calloc((size_t)table->n, sizeof *numbers);
+    const char **sums = calloc((size_t)table->n, sizeof *sums);
+    fv_err err = numbers && sums ? write_numbers(table, index, numbers)
+                                 : FV_FAIL(FV_ERR_MEMORY, "no memory for %d shards", table->n);
+    if (err == FV_OK)
+        err = write_sums(table, index, sums);
+    free(numbers);
+    free(sums);
+    return err;
 }
 
-static fv_err read_sum(const fv_hdf5 *index, const char *column, int i, char out[FV_CHECKSUM_BYTES])
+static fv_err read_sum(const fv_hdf5 *index, const char *name, int i, char out[FV_CHECKSUM_BYTES])
 {
     char *text;
-    FV_TRY(fv_hdf5_read_range(index, column, FV_HDF5_TEXT, (uint64_t)i, 1, &text));
+    FV_TRY(fv_hdf5_read_range(index, name, FV_HDF5_TEXT, (uint64_t)i, 1, &text));
     snprintf(out, FV_CHECKSUM_BYTES, "%s", text);
     free(text);
     return FV_OK;

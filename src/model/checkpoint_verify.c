@@ -1,5 +1,6 @@
 #include "checkpoint_internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static fv_err check_part(const char *folder, const fv_checksums *sums, int part, int n_parts)
@@ -20,20 +21,28 @@ fv_err fv_checkpoint_verify(const char *folder, int part, int n_parts)
     return err;
 }
 
-static fv_err check_set(const fv_checkpoint *c, int i, fv_checkpoint_set set)
+static void hash_set(const fv_checkpoint *c, int i, fv_checkpoint_set set, char hex[FV_CHECKSUM_BYTES])
 {
     const fv_shard_place *place = &c->table.places[i];
-    char hex[FV_CHECKSUM_BYTES];
     fv_checksum_bytes(c->maps[i].data + place->offset[set], (size_t)place->shard.n * sizeof(float), hex);
-    FV_CHECK(strcmp(hex, place->sum[set]) == 0, FV_ERR_FORMAT,
-             "%s/shard_%05d.h5 is damaged: the checksum of \"%s\" is %s, and was %s when it was written",
-             c->path, place->number, fv_checkpoint_set_name(set), hex, place->sum[set]);
-    return FV_OK;
 }
 
 fv_err fv_checkpoint_check(const fv_checkpoint *c, fv_checkpoint_set set)
 {
+    char(*hex)[FV_CHECKSUM_BYTES] = calloc((size_t)c->table.n, sizeof *hex);
+    FV_CHECK(hex, FV_ERR_MEMORY, "no memory for %d checksums", c->table.n);
+#pragma omp parallel for schedule(dynamic)
     for (int i = 0; i < c->table.n; i++)
-        FV_TRY(check_set(c, i, set));
-    return FV_OK;
+        hash_set(c, i, set, hex[i]);
+    fv_err err = FV_OK;
+    for (int i = 0; i < c->table.n; i++) {
+        const fv_shard_place *place = &c->table.places[i];
+        FV_CHECK_DONE(
+            strcmp(hex[i], place->sum[set]) == 0, FV_ERR_FORMAT,
+            "%s/shard_%05d.h5 is damaged: the checksum of \"%s\" is %s, and was %s when it was written",
+            c->path, place->number, fv_checkpoint_set_name(set), hex[i], place->sum[set]);
+    }
+done:
+    free(hex);
+    return err;
 }

@@ -50,17 +50,19 @@ static runs runs_of_block(const fv_param *param, const fv_param_part *part, int6
     return all;
 }
 
+/* From a checkpoint: runs of numbers that lie side by side in the part and in the whole tensor. */
 static fv_err read_saved(const fv_folder *folder, int param, const fv_param_part *part, float *out,
                          int64_t stride)
 {
-    const fv_param *of = &folder->params.items[param];
-    for (int64_t row = 0; row < part->rows; row++)
-        for (int64_t col = 0, whole, run; col < part->cols; col += run) {
-            run = fv_param_run(of, part, row * part->cols + col, &whole);
-            run = run < part->cols - col ? run : part->cols - col;
-            FV_TRY(fv_checkpoint_read_param(folder->checkpoint, FV_CHECKPOINT_WEIGHTS, param, whole, run,
-                                            out + row * stride + col));
-        }
+    int64_t n = part->rows * part->cols, whole;
+    for (int64_t i = 0, run; i < n; i += run) {
+        int64_t row = i / part->cols, col = i % part->cols,
+                limit = stride == part->cols ? n - i : part->cols - col;
+        run = fv_param_run(&folder->params.items[param], part, i, &whole);
+        run = run < limit ? run : limit;
+        FV_TRY(fv_checkpoint_read_param(folder->checkpoint, FV_CHECKPOINT_WEIGHTS, param, whole, run,
+                                        out + row * stride + col));
+    }
     return FV_OK;
 }
 

@@ -142,7 +142,7 @@ static void test_layouts(void **state)
                 const char *path = save(name, &shape, tensors[t], d, temp_path(source));
                 assert_ok(fv_checkpoint_verify(path, 0, 1));
                 assert_ok(fv_checkpoint_open(path, &c));
-                assert_int_equal(fv_checkpoint_step(c), 120);
+                assert_int_equal(fv_checkpoint_facts_of(c).step, 120);
                 check_virtual(c);
                 for (int t2 = 0; t2 < 3; t2++)
                     for (int d2 = 1; d2 <= 3; d2++)

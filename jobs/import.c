@@ -1,0 +1,79 @@
+/* fovea import: a model folder as the first checkpoint of a run. */
+#include "jobs.h"
+#include "runtime.h"
+
+#include "fovea/checkpoint.h"
+#include "fovea/file.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct import_options {
+    const char *model, *out;
+} import_options;
+
+enum { KEY_MODEL = 256, KEY_OUT };
+
+static const struct argp_option options[] = {
+    {"model", KEY_MODEL, "DIR", 0, "the folder to read (required)", 0},
+    {"out", KEY_OUT, "RUN", 0, "the run's folder, which has no checkpoints yet (required)", 0},
+    {0}};
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    import_options *out = state->input;
+    switch (key) {
+    case KEY_MODEL:
+        out->model = fv_parse_path(state, "--model", text);
+        return 0;
+    case KEY_OUT:
+        out->out = fv_parse_path(state, "--out", text);
+        return 0;
+    case ARGP_KEY_END:
+        if (!out->model || !out->out)
+            argp_error(state, "--model and --out are required");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* The name of a checkpoint appears when it is whole. */
+static fv_err publish(const char *made, const char *folder)
+{
+    static const char latest[] = "step_000000\n";
+    char path[PATH_MAX];
+    FV_TRY(fv_file_path(path, sizeof path, folder, "step_000000"));
+    FV_CHECK(rename(made, path) == 0, FV_ERR_IO, "cannot rename %s to %s: %s", made, path, strerror(errno));
+    FV_TRY(fv_file_path(path, sizeof path, folder, "latest"));
+    return fv_file_write(path, latest, strlen(latest)); /* and the names in folder */
+}
+
+static fv_err import(const import_options *with)
+{
+    char folder[PATH_MAX], path[PATH_MAX];
+    FV_TRY(fv_file_path(folder, sizeof folder, with->out, "checkpoints"));
+    FV_TRY(fv_file_path(path, sizeof path, folder, "latest"));
+    FV_CHECK(!fv_file_exists(path), FV_ERR_ARGUMENT, "%s has checkpoints already: give another run",
+             with->out);
+    FV_TRY(fv_file_make_folder(with->out));
+    FV_TRY(fv_file_make_folder(folder));
+    FV_TRY(fv_file_path(path, sizeof path, folder, "tmp.step_000000.E0"));
+    FV_TRY(fv_file_make_folder(path));
+    FV_TRY(fv_checkpoint_import(with->model, path));
+    return publish(path, folder);
+}
+
+int fv_job_import(int argc, char **argv)
+{
+    import_options with = {0};
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .doc = "Make a model folder the checkpoint RUN/checkpoints/step_000000, with an optimiser that has "
+               "not moved yet: training with resume: auto starts from it."};
+    argp_parse(&argp, argc, argv, 0, NULL, &with);
+    return fv_job_finish(import(&with));
+}
