@@ -49,7 +49,8 @@ static fv_err set_trainer(train *t)
 static fv_err keep_reference(train *t)
 {
     fv_model *model = t->training.runtime.model;
-    if (!fv_loss_needs_reference(&t->training.config.loss))
+    const fv_loss_settings *loss = &t->training.config.loss;
+    if (!fv_loss_needs_reference(loss) && !fv_loss_charges_kl(loss))
         return FV_OK;
     FV_TRY(fv_model_alloc_weights(model, &t->reference));
     return fv_model_copy_weights(model, &t->reference);

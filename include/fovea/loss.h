@@ -71,6 +71,9 @@ fv_err fv_loss_check(const fv_loss_settings *settings);
 /* Whether the reference policy's log-probs are wanted in the loss. */
 int fv_loss_needs_reference(const fv_loss_settings *settings);
 
+/* Whether they are wanted in the reward. */
+int fv_loss_charges_kl(const fv_loss_settings *settings);
+
 /* A micro-batch: n_sequences answers in N = starts[n_sequences] tokens. Tokens with mask 0 (prompts, tool
  * texts, images) count nowhere and their numbers are not looked at. */
 typedef struct fv_loss_args {

@@ -23,7 +23,7 @@ typedef struct fv_updater {
     fv_update_settings settings;
     fv_policy *policy;       /* borrowed, as are the next four */
     fv_optimizer *optimizer; /* its model is the policy's */
-    fv_weights *reference;   /* of the reference policy; NULL if the loss needs none */
+    fv_weights *reference;   /* of the reference policy; NULL if neither loss nor reward needs one */
     fv_view_of view;
     void *view_context;
     fv_weights grads; /* owned */
@@ -53,6 +53,10 @@ void fv_updater_fini(fv_updater *updater); /* Local */
 
 /* Answers are those of groups [0, n), each with its advantage. rate: of the optimizer's step. */
 fv_err fv_update(fv_updater *updater, const fv_group *groups, int n, double rate, fv_update_stats *stats);
+
+/* With the KL in the reward: set reward.kl of every answer to what its distance from the reference policy
+ * costs. A greedy answer stays at 0. */
+fv_err fv_update_charge_kl(fv_updater *updater, fv_group *groups, int n);
 
 /* The mini-batch's trees for one of n_ranks, in order (trees: room for all answers). Pure; for tests. */
 int fv_update_share(const fv_group *groups, int n, int64_t micro_tokens, int rank, int n_ranks,

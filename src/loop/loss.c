@@ -49,6 +49,11 @@ int fv_loss_needs_reference(const fv_loss_settings *settings)
     return settings->kl_place == FV_KL_IN_LOSS && settings->kl_weight > 0;
 }
 
+int fv_loss_charges_kl(const fv_loss_settings *settings)
+{
+    return settings->kl_place == FV_KL_IN_REWARD && settings->kl_weight > 0;
+}
+
 static double held_within(double value, double low, double high)
 {
     return value < low ? low : value > high ? high : value;

@@ -5,7 +5,7 @@
 
 /* Sums over the answers of a step. */
 typedef struct sums {
-    double reward, square, accuracy, format, control, overlong, advantage;
+    double reward, square, accuracy, format, control, overlong, kl, advantage;
     double drawn, longest, prompt;
     int64_t n, n_judged, n_called, n_right, n_right_called, n_wrong_called, n_cut, n_rounds;
     int64_t n_groups, n_judged_groups, n_solved_none, n_solved_all;
@@ -25,6 +25,7 @@ static void add_answer(sums *s, const fv_answer *answer, const fv_reward_weights
     s->n_called += answer->is_called;
     s->format += r->format;
     s->overlong += r->overlong;
+    s->kl += r->kl;
     s->advantage += fabs(answer->advantage);
     if (!r->has_verdict)
         return;
@@ -91,6 +92,7 @@ static fv_err set_answers(fv_json *object, const sums *s)
         {"format", over(s->format, n)},
         {"control", over(s->control, judged)},
         {"overlong", over(s->overlong, n)},
+        {"kl_cost", over(s->kl, n)},
         {"unjudged_share", over(n - judged, n)},
         {"advantage_size", over(s->advantage, n)},
         {"response_tokens", over(s->drawn, n)},
@@ -134,6 +136,7 @@ static fv_err set_phases(fv_json *object, const fv_step_stats *stats)
     const fv_figure figures[] = {
         {"rollout_s", c->rollout_s},
         {"judge_s", c->judge_s},
+        {"reference_s", stats->reference_s},
         {"update_s", stats->update_s},
         {"drawn_tokens", (double)c->rollout.drawn_tokens},
         {"rollout_tokens_per_s", over((double)c->rollout.computed_tokens, c->rollout_s)},

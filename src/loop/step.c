@@ -105,18 +105,30 @@ static fv_err judge_fates(const fv_trainer *t, const fv_batch *batch, fv_group_f
     return FV_OK;
 }
 
+static fv_err charge_kl(fv_trainer *t, fv_group *groups, int n, fv_step_stats *stats)
+{
+    if (!fv_loss_charges_kl(&t->updater->settings.loss))
+        return FV_OK;
+    double from = now();
+    FV_TRY(fv_update_charge_kl(t->updater, groups, n));
+    stats->reference_s += now() - from;
+    return FV_OK;
+}
+
 /* Rollout, reward and advantage, again for as many prompts as were dropped. */
 static fv_err fill(fv_trainer *t, fv_batch *batch, fv_group_fate **fates, fv_step_stats *stats)
 {
     for (int refill = 0, n_kept = 0; refill <= t->settings.refills && n_kept < t->settings.prompts;
          refill++) {
         int64_t n = t->settings.prompts - n_kept;
+        int before = batch->n;
         fv_batch more;
         fv_collect_stats collected;
         FV_TRY(fv_collect(t->collector, t->place, n, &more, &collected));
         t->place += n;
         add_collected(&stats->collect, &collected);
         FV_TRY(append(batch, &more));
+        FV_TRY(charge_kl(t, batch->groups + before, batch->n - before, stats));
         FV_TRY(judge_fates(t, batch, fates, &n_kept));
     }
     return FV_OK;

@@ -9,8 +9,9 @@ fv_err fv_updater_init(fv_updater *u)
     FV_TRY(fv_loss_check(&u->settings.loss));
     FV_CHECK(u->settings.micro_tokens > 0, FV_ERR_ARGUMENT, "micro_tokens is %lld, expected 1 or more",
              (long long)u->settings.micro_tokens);
-    FV_CHECK(u->reference || !fv_loss_needs_reference(&u->settings.loss), FV_ERR_ARGUMENT,
-             "the loss has a KL term but there is no reference policy");
+    int has_kl = fv_loss_needs_reference(&u->settings.loss) || fv_loss_charges_kl(&u->settings.loss);
+    FV_CHECK(u->reference || !has_kl, FV_ERR_ARGUMENT,
+             "the loss or the reward has a KL term but there is no reference policy");
     return fv_model_alloc_weights(u->optimizer->model, &u->grads);
 }
 
@@ -79,6 +80,8 @@ int fv_update_share(const fv_group *groups, int n, int64_t micro_tokens, int ran
 /* Host arrays over its drawn tokens (N) and answers (S). */
 typedef struct micro {
     fv_packed packed;
+    const fv_tree *trees; /* (n_trees) */
+    int n_trees;
     float *now, *then, *reference, *entropy, *logprob_grad, *entropy_grad; /* (N) */
     uint8_t *mask;                                                         /* (N) */
     double *advantages;                                                    /* (S) */
@@ -95,11 +98,11 @@ static void micro_fini(micro *m)
     fv_packed_fini(&m->packed);
 }
 
-static fv_err allocate(micro *m, const fv_tree *trees, int n_trees)
+static fv_err allocate(micro *m)
 {
     size_t n = (size_t)m->packed.n_logprobs + 1, answers = 1;
-    for (int i = 0; i < n_trees; i++)
-        answers += (size_t)trees[i].n;
+    for (int i = 0; i < m->n_trees; i++)
+        answers += (size_t)m->trees[i].n;
     float **const floats[] = {&m->now,     &m->then,         &m->reference,
                               &m->entropy, &m->logprob_grad, &m->entropy_grad};
     int is_there = 1;
@@ -115,12 +118,12 @@ static fv_err allocate(micro *m, const fv_tree *trees, int n_trees)
 }
 
 /* What the rollout left of each answer, in the order of the packed log-probs. */
-static void collect(micro *m, const fv_tree *trees, int n_trees)
+static void collect(micro *m)
 {
     int64_t at = 0;
-    for (int i = 0; i < n_trees; i++)
-        for (int a = trees[i].first; a < trees[i].first + trees[i].n; a++) {
-            const fv_answer *answer = &trees[i].group->answers[a];
+    for (int i = 0; i < m->n_trees; i++)
+        for (int a = m->trees[i].first; a < m->trees[i].first + m->trees[i].n; a++) {
+            const fv_answer *answer = &m->trees[i].group->answers[a];
             m->advantages[m->n_sequences] = answer->advantage;
             m->starts[m->n_sequences++] = at;
             for (size_t t = 0; t < answer->ids.n; t++)
@@ -133,21 +136,74 @@ static void collect(micro *m, const fv_tree *trees, int n_trees)
 static fv_err ask_reference(fv_updater *u, micro *m)
 {
     fv_model *model = u->optimizer->model;
-    if (!fv_loss_needs_reference(&u->settings.loss))
-        return FV_OK;
     fv_model_swap_weights(model, u->reference);
     fv_err err = fv_policy_forward(u->policy, &m->packed, FV_SAVE_NONE, m->reference, NULL);
     fv_model_swap_weights(model, u->reference);
     return err;
 }
 
-/* Forward, loss, backward; the mini-batch's counts are in stats. */
-static fv_err compute(fv_updater *u, micro *m, fv_update_stats *stats)
+/* What is done with each micro-batch. */
+typedef fv_err (*micro_work)(fv_updater *u, micro *m, void *context);
+
+static fv_err run_micro(fv_updater *u, const fv_tree *trees, int n_trees, micro_work work, void *context)
 {
+    micro m = {.trees = trees, .n_trees = n_trees};
+    fv_err err = FV_OK;
+    FV_TRY_DONE(fv_packed_init(&m.packed, fv_model_shape_of(u->optimizer->model), trees, n_trees, u->view,
+                               u->view_context));
+    FV_TRY_DONE(allocate(&m));
+    collect(&m);
+    FV_TRY_DONE(work(u, &m, context));
+done:
+    micro_fini(&m);
+    return err;
+}
+
+static fv_err run_own(fv_updater *u, const fv_tree *trees, int n_trees, micro_work work, void *context)
+{
+    for (int first = 0, n; first < n_trees; first += n) {
+        int64_t tokens = fv_tree_tokens(&trees[first]);
+        for (n = 1; first + n < n_trees; n++) {
+            tokens += fv_tree_tokens(&trees[first + n]);
+            if (tokens > u->settings.micro_tokens)
+                break;
+        }
+        FV_TRY(run_micro(u, trees + first, n, work, context));
+    }
+    return FV_OK;
+}
+
+/* This rank's share of the groups' answers. */
+static fv_err run_share(fv_updater *u, const fv_group *groups, int n, micro_work work, void *context)
+{
+    const fv_comm *data = u->optimizer->data;
+    size_t answers = 0;
+    for (int g = 0; g < n; g++)
+        answers += (size_t)groups[g].n_answers;
+    fv_tree *trees = malloc((answers + 1) * sizeof *trees);
+    int64_t *scratch = malloc((answers + (size_t)data->size) * sizeof *scratch);
+    fv_err err = FV_OK;
+    FV_CHECK_DONE(trees && scratch, FV_ERR_MEMORY, "cannot allocate the sharing out of %zu answers", answers);
+    int n_trees =
+        fv_update_share(groups, n, u->settings.micro_tokens, data->rank, data->size, trees, scratch);
+    FV_TRY_DONE(run_own(u, trees, n_trees, work, context));
+done:
+    free(trees);
+    free(scratch);
+    return err;
+}
+
+/* The mini-batch. */
+
+/* Forward, loss, backward; the mini-batch's counts are in stats. */
+static fv_err compute(fv_updater *u, micro *m, void *context)
+{
+    fv_update_stats *stats = context;
     const fv_loss_settings *loss = &u->settings.loss;
     int has_entropy = loss->entropy_weight > 0;
     fv_loss_sums sums;
-    FV_TRY(ask_reference(u, m));
+    if (fv_loss_needs_reference(loss))
+        FV_TRY(ask_reference(u, m));
     FV_TRY(fv_policy_forward(u->policy, &m->packed, u->settings.save, m->now, m->entropy));
     if (u->settings.is_supervised)
         memcpy(m->then, m->now, (size_t)m->packed.n_logprobs * sizeof *m->then);
@@ -167,53 +223,6 @@ static fv_err compute(fv_updater *u, micro *m, fv_update_stats *stats)
     fv_loss_sums_add(&stats->sums, &sums);
     stats->computed_tokens += m->packed.run.n;
     return fv_policy_backward(u->policy, m->logprob_grad, args.entropy_grad, &u->grads);
-}
-
-static fv_err run_micro(fv_updater *u, const fv_tree *trees, int n_trees, fv_update_stats *stats)
-{
-    micro m = {0};
-    fv_err err = FV_OK;
-    FV_TRY_DONE(fv_packed_init(&m.packed, fv_model_shape_of(u->optimizer->model), trees, n_trees, u->view,
-                               u->view_context));
-    FV_TRY_DONE(allocate(&m, trees, n_trees));
-    collect(&m, trees, n_trees);
-    FV_TRY_DONE(compute(u, &m, stats));
-done:
-    micro_fini(&m);
-    return err;
-}
-
-static fv_err run_own(fv_updater *u, const fv_tree *trees, int n_trees, fv_update_stats *stats)
-{
-    for (int first = 0, n; first < n_trees; first += n) {
-        int64_t tokens = fv_tree_tokens(&trees[first]);
-        for (n = 1; first + n < n_trees; n++) {
-            tokens += fv_tree_tokens(&trees[first + n]);
-            if (tokens > u->settings.micro_tokens)
-                break;
-        }
-        FV_TRY(run_micro(u, trees + first, n, stats));
-    }
-    return FV_OK;
-}
-
-/* The mini-batch. */
-
-static fv_err run_shared(fv_updater *u, const fv_group *groups, int n, fv_update_stats *stats)
-{
-    const fv_comm *data = u->optimizer->data;
-    size_t answers = (size_t)stats->n_sequences;
-    fv_tree *trees = malloc((answers + 1) * sizeof *trees);
-    int64_t *scratch = malloc((answers + (size_t)data->size) * sizeof *scratch);
-    fv_err err = FV_OK;
-    FV_CHECK_DONE(trees && scratch, FV_ERR_MEMORY, "cannot allocate the sharing out of %zu answers", answers);
-    int n_trees =
-        fv_update_share(groups, n, u->settings.micro_tokens, data->rank, data->size, trees, scratch);
-    FV_TRY_DONE(run_own(u, trees, n_trees, stats));
-done:
-    free(trees);
-    free(scratch);
-    return err;
 }
 
 static void count(const fv_group *groups, int n, fv_update_stats *stats)
@@ -250,7 +259,7 @@ static fv_err step(fv_updater *u, const fv_group *groups, int n, double rate, fv
 {
     fv_optimizer *optimizer = u->optimizer;
     FV_TRY(fv_fill(fv_model_backend(optimizer->model), &(fv_fill_args){.x = u->grads.flat}));
-    FV_TRY(fv_comm_agree(optimizer->data, run_shared(u, groups, n, stats)));
+    FV_TRY(fv_comm_agree(optimizer->data, run_share(u, groups, n, compute, stats)));
     FV_TRY(join(optimizer->data, stats));
     stats->loss = fv_loss_value(&u->settings.loss, &stats->sums);
     return fv_optimizer_step(optimizer, &u->grads, (float)rate, &stats->norm);
@@ -263,4 +272,58 @@ fv_err fv_update(fv_updater *u, const fv_group *groups, int n, double rate, fv_u
     fv_err err = step(u, groups, n, rate, stats);
     stats->is_skipped = err == FV_ERR_NUMERIC;
     return stats->is_skipped ? FV_OK : err;
+}
+
+/* KL as a part of the reward. */
+
+typedef struct charge {
+    const fv_group *groups;
+    int64_t *starts; /* owned, (n + 1): answers before each group */
+    double *kl;      /* owned, (starts[n]); 0 for answers of other ranks' shares */
+} charge;
+
+static fv_err charge_micro(fv_updater *u, micro *m, void *context)
+{
+    charge *c = context;
+    int64_t sequence = 0;
+    FV_TRY(ask_reference(u, m));
+    for (int i = 0; i < m->n_trees; i++) {
+        double *kl = c->kl + c->starts[m->trees[i].group - c->groups] + m->trees[i].first;
+        for (int a = 0; a < m->trees[i].n; a++, sequence++) {
+            int64_t at = m->starts[sequence];
+            kl[a] = fv_loss_kl_of_answer(&u->settings.loss, m->then + at, m->reference + at, m->mask + at,
+                                         m->starts[sequence + 1] - at);
+        }
+    }
+    return FV_OK;
+}
+
+static fv_err charge_init(charge *c, const fv_group *groups, int n)
+{
+    *c = (charge){.groups = groups, .starts = malloc(((size_t)n + 1) * sizeof *c->starts)};
+    FV_CHECK(c->starts, FV_ERR_MEMORY, "cannot allocate a list of %d groups", n);
+    c->starts[0] = 0;
+    for (int g = 0; g < n; g++)
+        c->starts[g + 1] = c->starts[g] + groups[g].n_answers;
+    c->kl = calloc((size_t)c->starts[n] + 1, sizeof *c->kl);
+    FV_CHECK(c->kl, FV_ERR_MEMORY, "cannot allocate the KL of %lld answers", (long long)c->starts[n]);
+    return FV_OK;
+}
+
+fv_err fv_update_charge_kl(fv_updater *u, fv_group *groups, int n)
+{
+    fv_comm *data = u->optimizer->data;
+    charge c;
+    fv_err err = charge_init(&c, groups, n);
+    if (err == FV_OK)
+        err = run_share(u, groups, n, charge_micro, &c);
+    FV_TRY_DONE(fv_comm_agree(data, err));
+    FV_TRY_DONE(fv_comm_all_reduce_f64(data, c.kl, (size_t)c.starts[n]));
+    for (int g = 0; g < n; g++)
+        for (int a = 0; a < groups[g].n_answers; a++)
+            groups[g].answers[a].reward.kl = c.kl[c.starts[g] + a];
+done:
+    free(c.starts);
+    free(c.kl);
+    return err;
 }

@@ -83,6 +83,11 @@ turns() { sed -n 's/.*\("turns": \[[^]]*\]\).*/\1/p' "$folder/$1/trajectories.js
 [ -n "$(turns remax)" ] || fail "no answers"
 [ "$(turns remax)" = "$(turns one | head -"$(turns remax | wc -l)")" ] || fail "a greedy answer changed the others"
 
+# The first step is at the reference; then the way that all of it goes costs something.
+train charged 2 loss.kl_place=reward loss.kl_weight=0.1 optimizer.rate=1e-3 steps=2
+[ "$(field charged kl_cost | head -1)" = 0.0 ] || fail "a distance from the reference at the start"
+[ "$(field charged kl_cost | tail -1)" != 0.0 ] || fail "no distance from the reference"
+
 train still 2 optimizer.rate=0 steps=4
 cmp "$folder/still/model/model.safetensors" "$folder/model/model.safetensors" || fail "a rate of 0 moved weights"
 [ "$(wc -l <"$folder/one/metrics.jsonl")" = 3 ] || fail "not a line of metrics a step"

@@ -1,5 +1,6 @@
 /* An update is the same, but for the rounding of sums, with any micro-batches and any number of data ranks;
- * on fresh answers the log-probs are the rollout's bits; a rate of 0 moves nothing. */
+ * on fresh answers the log-probs are the rollout's bits; a rate of 0 moves nothing. The KL
+ * of the reward. */
 #include "rollout_case.h"
 
 #include "fovea/update.h"
@@ -29,6 +30,42 @@ static int teardown(void **state)
     return rollout_teardown(state);
 }
 
+/* A model with all that an update needs, and its weights at the start as the reference. */
+typedef struct learner {
+    fv_model *model;
+    fv_policy *policy;
+    fv_optimizer optimizer;
+    fv_weights reference;
+    fv_updater updater;
+} learner;
+
+static void learner_open(learner *l, fv_comm *ranks, int64_t micro_tokens, const fv_loss_settings *loss)
+{
+    const fv_policy_settings how = {.temperature = 0.9f, .excluded = excluded, .n_excluded = 5};
+    const fv_optimizer_settings adamw = {0.9f, 0.999f, 1e-3f, 0.01f, 1.0f};
+    assert_ok(fv_model_open(w.backend, case_self, temp_path("tiny-vl"), &l->model));
+    assert_ok(fv_policy_create(l->model, &how, &l->policy));
+    assert_ok(fv_optimizer_init(&l->optimizer, l->model, ranks, &adamw));
+    assert_ok(fv_model_alloc_weights(l->model, &l->reference));
+    assert_ok(fv_model_copy_weights(l->model, &l->reference));
+    l->updater =
+        (fv_updater){.settings = {.loss = *loss, .micro_tokens = micro_tokens, .save = FV_SAVE_INPUTS},
+                     .policy = l->policy,
+                     .optimizer = &l->optimizer,
+                     .reference = &l->reference,
+                     .view = give_view};
+    assert_ok(fv_updater_init(&l->updater));
+}
+
+static void learner_close(learner *l)
+{
+    fv_updater_fini(&l->updater);
+    fv_model_free_weights(l->model, &l->reference);
+    fv_optimizer_fini(&l->optimizer);
+    fv_policy_destroy(l->policy);
+    fv_model_destroy(l->model);
+}
+
 typedef struct outcome {
     fv_update_stats stats;
     float *weights; /* owned */
@@ -37,37 +74,17 @@ typedef struct outcome {
 static outcome update(fv_comm *ranks, int64_t micro_tokens, double rate)
 {
     outcome out;
-    fv_model *model;
-    fv_policy *policy;
-    fv_optimizer optimizer;
-    fv_weights reference;
-    const fv_policy_settings how = {.temperature = 0.9f, .excluded = excluded, .n_excluded = 5};
-    const fv_optimizer_settings adamw = {0.9f, 0.999f, 1e-3f, 0.01f, 1.0f};
-    assert_ok(fv_model_open(w.backend, case_self, temp_path("tiny-vl"), &model));
-    assert_ok(fv_policy_create(model, &how, &policy));
-    assert_ok(fv_optimizer_init(&optimizer, model, ranks, &adamw));
-    assert_ok(fv_model_alloc_weights(model, &reference));
-    assert_ok(fv_model_copy_weights(model, &reference));
-    fv_updater updater = {
-        .settings = {.loss = FV_LOSS_DEFAULT, .micro_tokens = micro_tokens, .save = FV_SAVE_INPUTS},
-        .policy = policy,
-        .optimizer = &optimizer,
-        .reference = &reference,
-        .view = give_view};
-    assert_ok(fv_updater_init(&updater));
-    assert_ok(fv_update(&updater, w.groups, GROUPS, rate, &out.stats));
-    size_t n = (size_t)fv_model_layout(model)->n_elements;
+    learner l;
+    learner_open(&l, ranks, micro_tokens, &FV_LOSS_DEFAULT);
+    assert_ok(fv_update(&l.updater, w.groups, GROUPS, rate, &out.stats));
+    size_t n = (size_t)fv_model_layout(l.model)->n_elements;
     out.weights = malloc(n * sizeof *out.weights);
-    assert_ok(fv_download(w.backend, fv_model_weights(model)->flat, out.weights));
+    assert_ok(fv_download(w.backend, fv_model_weights(l.model)->flat, out.weights));
     if (!before) {
         before = malloc(n * sizeof *before);
-        assert_ok(fv_download(w.backend, reference.flat, before));
+        assert_ok(fv_download(w.backend, l.reference.flat, before));
     }
-    fv_updater_fini(&updater);
-    fv_model_free_weights(model, &reference);
-    fv_optimizer_fini(&optimizer);
-    fv_policy_destroy(policy);
-    fv_model_destroy(model);
+    learner_close(&l);
     return out;
 }
 
@@ -126,6 +143,54 @@ static void test_not_finite(void **state)
     w.groups[1].answers[2].advantage = kept;
 }
 
+/* 0.5 x sum of old - ref over what an answer drew, with the reference as the policy. */
+static double kl_by_hand(learner *l, const fv_group *group, int a)
+{
+    const fv_tree tree = {group, a, 1};
+    const fv_answer *answer = &group->answers[a];
+    fv_packed packed;
+    double sum = 0;
+    assert_ok(fv_packed_init(&packed, fv_model_shape_of(l->model), &tree, 1, give_view, NULL));
+    float *ref = malloc((size_t)packed.n_logprobs * sizeof *ref), *at = ref;
+    fv_model_swap_weights(l->model, &l->reference);
+    assert_ok(fv_policy_forward(l->policy, &packed, FV_SAVE_NONE, ref, NULL));
+    fv_model_swap_weights(l->model, &l->reference);
+    for (size_t t = 0; t < answer->ids.n; t++)
+        if (answer->is_drawn[t])
+            sum += 0.5 * ((double)answer->logprobs[t] - *at++);
+    free(ref);
+    fv_packed_fini(&packed);
+    return sum;
+}
+
+/* No distance from oneself; from a reference that has moved on, the sum over an answer's tokens. */
+static void test_kl_in_the_reward(void **state)
+{
+    (void)state;
+    learner l;
+    fv_update_stats stats;
+    fv_loss_settings loss = FV_LOSS_DEFAULT;
+    loss.kl = FV_KL_PLAIN;
+    loss.kl_place = FV_KL_IN_REWARD;
+    loss.kl_weight = 0.5;
+    learner_open(&l, data, 300, &loss);
+    w.groups[1].answers[1].reward.kl = 7;
+    assert_ok(fv_update_charge_kl(&l.updater, w.groups, GROUPS));
+    for (int g = 0; g < GROUPS; g++)
+        for (int a = 0; a < ANSWERS; a++)
+            assert_true(w.groups[g].answers[a].reward.kl == 0);
+    assert_ok(fv_update(&l.updater, w.groups, GROUPS, 1e-3, &stats));
+    assert_true(stats.sums.kl == 0);
+    fv_model_swap_weights(l.model, &l.reference);
+    assert_ok(fv_update_charge_kl(&l.updater, w.groups, GROUPS));
+    for (int g = 0; g < GROUPS; g++)
+        for (int a = 0; a < ANSWERS; a++) {
+            double kl = w.groups[g].answers[a].reward.kl, expected = kl_by_hand(&l, &w.groups[g], a);
+            assert_true(fabs(expected) > 1e-4 && fabs(kl - expected) < 1e-12);
+        }
+    learner_close(&l);
+}
+
 /* Every answer is in exactly one tree of one rank, and the ranks' loads differ by at most a tree. */
 static void test_sharing_out(void **state)
 {
@@ -164,6 +229,7 @@ int main(void)
         cmocka_unit_test(test_micro_batches_and_ranks),
         cmocka_unit_test(test_a_rate_of_zero),
         cmocka_unit_test(test_not_finite),
+        cmocka_unit_test(test_kl_in_the_reward),
         cmocka_unit_test(test_sharing_out),
     };
     int failed = cmocka_run_group_tests(tests, setup, teardown);
