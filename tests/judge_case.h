@@ -70,7 +70,7 @@ __attribute__((unused)) static fv_err slow_poll(fv_judge *judge, double wait_s)
     return FV_OK;
 }
 
-static const fv_judge_table slow_table = {"slow", slow_submit, slow_poll, NULL};
+static const fv_judge_table slow_table = {.name = "slow", .submit = slow_submit, .poll = slow_poll};
 
 /* state is the test's. */
 __attribute__((unused)) static fv_judge *slow_create(slow_judge *state)

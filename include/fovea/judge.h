@@ -1,4 +1,4 @@
-/* Judges: who says whether an answer is right. Local.
+/* Judges: who says whether an answer is right. Local but for fv_judge_share.
  *
  * Questions are handed in one by one while a rollout runs; verdicts arrive whenever the judge is polled, in
  * any order, so a judge may have many questions with others at once. A judge that has another behind it
@@ -6,6 +6,7 @@
 #ifndef FOVEA_JUDGE_H
 #define FOVEA_JUDGE_H
 
+#include "fovea/comm.h"
 #include "fovea/rules.h"
 #include "fovea/verdict.h"
 
@@ -40,6 +41,9 @@ typedef struct fv_judge_table {
     fv_err (*submit)(fv_judge *, const fv_case *, fv_waiter); /* REQUIRED */
     /* Do what can be done now; if nothing can, wait up to wait_s first. NULL: inner is polled. */
     fv_err (*poll)(fv_judge *, double wait_s);
+    /* Collective over comm: ranks that judge side by side tell each other what they have learnt. NULL:
+     * nothing. */
+    fv_err (*share)(fv_judge *, fv_comm *comm);
     void (*destroy)(fv_judge *); /* of state; NULL: there is nothing to do */
 } fv_judge_table;
 
@@ -59,6 +63,7 @@ fv_err fv_judge_give(fv_judge *judge, fv_waiter waiter, fv_verdict verdict);
 fv_err fv_judge_ask(fv_judge *judge, const fv_case *asked, fv_waiter waiter);
 fv_err fv_judge_poll(fv_judge *judge, double wait_s);
 fv_err fv_judge_collect(fv_judge *judge);                         /* poll until nothing is pending */
+fv_err fv_judge_share(fv_judge *judge, fv_comm *comm);            /* of inner too. Collective over comm */
 void fv_judge_take_counts(fv_judge *judge, fv_judge_counts *out); /* of inner too; all become 0 */
 void fv_judge_destroy(fv_judge *judge);                           /* with inner. NULL is fine */
 

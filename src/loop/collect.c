@@ -134,9 +134,9 @@ static fv_err judge(collection *c, fv_batch *batch, fv_judge_counts *counts)
 {
     fv_judge *of = c->with->judge;
     FV_TRY(fv_comm_agree(c->with->mesh->tensor, of ? fv_judge_collect(of) : FV_OK));
+    FV_TRY(share_verdicts(c));
     if (of)
         fv_judge_take_counts(of, counts);
-    FV_TRY(share_verdicts(c));
     for (int i = 0; i < c->n_items; i++) {
         fv_scoring_end(&c->items[i]->scoring, c->with->score);
         FV_TRY(fv_batch_add(batch, &c->items[i]->group));
@@ -186,6 +186,8 @@ fv_err fv_collect(const fv_collector *with, int64_t first, int64_t n, fv_batch *
     FV_TRY_DONE(roll_out(&c, &stats->rollout));
     double rolled = fv_clock_now();
     FV_TRY_DONE(fv_comm_agree(with->mesh->world, judge(&c, batch, &stats->judge)));
+    FV_TRY_DONE(fv_comm_agree(with->mesh->world,
+                              with->judge ? fv_judge_share(with->judge, with->mesh->data) : FV_OK));
     stats->rollout_s = rolled - from;
     stats->judge_s = fv_clock_now() - rolled;
     FV_TRY_DONE(fv_batch_share(batch, with->mesh->data));

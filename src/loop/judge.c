@@ -42,6 +42,14 @@ fv_err fv_judge_collect(fv_judge *judge)
     return FV_OK;
 }
 
+fv_err fv_judge_share(fv_judge *judge, fv_comm *comm)
+{
+    for (; judge; judge = judge->inner)
+        if (judge->table->share)
+            FV_TRY(judge->table->share(judge, comm));
+    return FV_OK;
+}
+
 void fv_judge_take_counts(fv_judge *judge, fv_judge_counts *out)
 {
     *out = (fv_judge_counts){0};

@@ -275,7 +275,7 @@ static void destroy(fv_judge *judge)
     free(a);
 }
 
-static const fv_judge_table api_table = {"api", submit, poll, destroy};
+static const fv_judge_table api_table = {.name = "api", .submit = submit, .poll = poll, .destroy = destroy};
 
 static fv_err connect_to(api *a)
 {

@@ -1,0 +1,190 @@
+/* The files of the verdict log. */
+#include "fovea/file.h"
+#include "fovea/hdf5.h"
+#include "loop/verdict_log_internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+static const char file_name[] = "verdicts.h5";
+
+/* verdicts.h5. */
+
+static fv_err put_all(fv_verdict_log *log, const char *path, const uint64_t *keys, size_t n_keys,
+                      const double *scores, size_t n)
+{
+    FV_CHECK(n_keys == 2 * n, FV_ERR_FORMAT, "%s: %zu numbers as keys of %zu verdicts", path, n_keys, n);
+    for (size_t i = 0; i < n; i++) {
+        const fv_logged verdict = {{keys[2 * i], keys[2 * i + 1]}, scores[i]};
+        FV_TRY(fv_verdict_log_put(log, &verdict));
+    }
+    return FV_OK;
+}
+
+static fv_err read_sets(fv_verdict_log *log, const char *path, fv_hdf5 *file)
+{
+    void *keys = NULL, *scores = NULL;
+    size_t n_keys, n;
+    fv_err err = FV_OK;
+    FV_TRY_DONE(fv_hdf5_read(file, "key", FV_HDF5_U64, &keys, &n_keys));
+    FV_TRY_DONE(fv_hdf5_read(file, "score", FV_HDF5_F64, &scores, &n));
+    FV_TRY_DONE(put_all(log, path, keys, n_keys, scores, n));
+done:
+    free(keys);
+    free(scores);
+    return err;
+}
+
+static fv_err read_file(fv_verdict_log *log)
+{
+    char path[PATH_MAX];
+    fv_hdf5 *file;
+    FV_TRY(fv_file_path(path, sizeof path, log->folder, file_name));
+    if (!fv_file_exists(path))
+        return FV_OK;
+    FV_TRY(fv_hdf5_open(path, &file));
+    fv_err err = read_sets(log, path, file), closed = fv_hdf5_close(file);
+    return err != FV_OK ? err : closed;
+}
+
+static fv_err write_sets(const fv_verdict_log *log, fv_hdf5 *file)
+{
+    uint64_t *keys = malloc((size_t)(2 * log->n + 1) * sizeof *keys);
+    double *scores = malloc((size_t)(log->n + 1) * sizeof *scores);
+    fv_err err = FV_OK;
+    FV_CHECK_DONE(keys && scores, FV_ERR_MEMORY, "cannot allocate %lld verdicts", (long long)log->n);
+    for (int64_t i = 0; i < log->n; i++) {
+        keys[2 * i] = log->items[i].key.low;
+        keys[2 * i + 1] = log->items[i].key.high;
+        scores[i] = log->items[i].score;
+    }
+    FV_TRY_DONE(fv_hdf5_write(file, "key", FV_HDF5_U64, 2, (int64_t[]){log->n, 2}, keys));
+    FV_TRY_DONE(fv_hdf5_write(file, "score", FV_HDF5_F64, 1, &log->n, scores));
+done:
+    free(keys);
+    free(scores);
+    return err;
+}
+
+fv_err fv_verdict_log_write(fv_verdict_log *log)
+{
+    char path[PATH_MAX], temporary[PATH_MAX];
+    fv_hdf5 *file;
+    FV_TRY(fv_file_path(path, sizeof path, log->folder, file_name));
+    FV_TRY(fv_file_path(temporary, sizeof temporary, log->folder, "verdicts.h5.tmp"));
+    FV_TRY(fv_hdf5_create(temporary, &file));
+    fv_err err = write_sets(log, file), closed = fv_hdf5_close(file);
+    FV_TRY(err != FV_OK ? err : closed);
+    FV_TRY(fv_file_sync(temporary));
+    FV_CHECK(rename(temporary, path) == 0, FV_ERR_IO, "cannot rename %s to %s: %s", temporary, path,
+             strerror(errno));
+    return fv_file_sync(log->folder);
+}
+
+/* Journals. */
+
+static uint64_t check_of(const fv_logged *verdict)
+{
+    return XXH3_64bits(verdict, sizeof *verdict);
+}
+
+/* A whole record; 0 at the end, also at a torn one. Read, not mapped: its owner may cut it short meanwhile.
+ */
+static int read_record(int descriptor, fv_logged *out)
+{
+    fv_logged_record record;
+    if (read(descriptor, &record, sizeof record) != (ssize_t)sizeof record ||
+        record.check != check_of(&record.verdict))
+        return 0;
+    *out = record.verdict;
+    return 1;
+}
+
+static fv_err read_journal(fv_verdict_log *log, const char *name)
+{
+    char path[PATH_MAX];
+    fv_logged verdict;
+    fv_err err = FV_OK;
+    FV_TRY(fv_file_path(path, sizeof path, log->folder, name));
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    FV_CHECK(descriptor >= 0, FV_ERR_IO, "cannot open %s: %s", path, strerror(errno));
+    while (err == FV_OK && read_record(descriptor, &verdict)) {
+        err = fv_verdict_log_put(log, &verdict);
+        log->n_unfolded++;
+    }
+    close(descriptor);
+    return err;
+}
+
+static int is_journal(const struct dirent *entry)
+{
+    int rank, end = 0;
+    sscanf(entry->d_name, "verdicts.%d.journal%n", &rank, &end);
+    return end > 0 && entry->d_name[end] == '\0';
+}
+
+static fv_err read_journals(fv_verdict_log *log)
+{
+    struct dirent **entries;
+    int n = scandir(log->folder, &entries, is_journal, versionsort);
+    fv_err err = FV_OK;
+    FV_CHECK(n >= 0, FV_ERR_IO, "cannot read folder %s: %s", log->folder, strerror(errno));
+    for (int i = 0; i < n; i++) {
+        if (err == FV_OK)
+            err = read_journal(log, entries[i]->d_name);
+        free(entries[i]);
+    }
+    free(entries);
+    return err;
+}
+
+fv_err fv_verdict_log_read(fv_verdict_log *log)
+{
+    FV_TRY(read_file(log));
+    return read_journals(log);
+}
+
+/* Behind its last whole record. */
+static fv_err open_journal(fv_verdict_log *log)
+{
+    char name[64], path[PATH_MAX];
+    fv_logged verdict;
+    off_t whole = 0;
+    snprintf(name, sizeof name, "verdicts.%d.journal", log->rank);
+    FV_TRY(fv_file_path(path, sizeof path, log->folder, name));
+    log->journal = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    FV_CHECK(log->journal >= 0, FV_ERR_IO, "cannot open %s: %s", path, strerror(errno));
+    while (read_record(log->journal, &verdict))
+        whole += (off_t)sizeof(fv_logged_record);
+    FV_CHECK(ftruncate(log->journal, whole) == 0 && lseek(log->journal, whole, SEEK_SET) == whole, FV_ERR_IO,
+             "cannot write %s: %s", path, strerror(errno));
+    return FV_OK;
+}
+
+fv_err fv_verdict_log_append(fv_verdict_log *log, const fv_logged *verdict)
+{
+    const fv_logged_record record = {*verdict, check_of(verdict)};
+    if (log->journal < 0)
+        FV_TRY(open_journal(log));
+    FV_CHECK(write(log->journal, &record, sizeof record) == (ssize_t)sizeof record, FV_ERR_IO,
+             "cannot write the journal of verdicts in %s: %s", log->folder, strerror(errno));
+    return FV_OK;
+}
+
+/* Journals of ranks that there are no more are left: what is in them is known, and read once more is no harm.
+ */
+fv_err fv_verdict_log_restart(fv_verdict_log *log)
+{
+    if (log->journal < 0)
+        FV_TRY(open_journal(log));
+    FV_CHECK(ftruncate(log->journal, 0) == 0 && lseek(log->journal, 0, SEEK_SET) == 0, FV_ERR_IO,
+             "cannot write the journal of verdicts in %s: %s", log->folder, strerror(errno));
+    return FV_OK;
+}
