@@ -85,9 +85,9 @@ fv_err fv_checkpoint_verify(const char *folder, int part, int n_parts);
 typedef struct fv_checkpoint fv_checkpoint;
 
 /* Open a checkpoint: the small files and index.h5 are compared with their checksums, then index.h5 with the
- * shape in config.json, and the sizes of the shards with index.h5. Refused, with a sentence that names what
- * differs: another format_version, a missing, extra or misshapen tensor, a missing or truncated file. The
- * numbers in the shards are not looked at: see fv_checkpoint_verify and fv_checkpoint_check. */
+ * shape in config.json, and sizes and headers of the shards with index.h5. Refused, with a sentence that
+ * names what differs: another format_version, a missing, extra or misshapen tensor, a missing or truncated
+ * file. The numbers in the shards are not looked at: see fv_checkpoint_verify and fv_checkpoint_check. */
 fv_err fv_checkpoint_open(const char *folder, fv_checkpoint **out);
 void fv_checkpoint_close(fv_checkpoint *checkpoint); /* NULL is fine */
 

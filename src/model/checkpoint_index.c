@@ -14,7 +14,6 @@ typedef struct finisher {
     const char *folder;
     const fv_checkpoint_args *args;
     fv_shard_table table;
-    fv_checksums *done; /* owned; one list a shard, in the order of numbers */
     fv_hdf5_block *blocks;
     int *owner;
 } finisher;
@@ -34,15 +33,18 @@ static fv_err read_header(const fv_hdf5 *file, fv_shard_place *out)
 static fv_err read_sums(const finisher *f, int number, fv_shard_place *out)
 {
     char name[FV_SHARD_NAME_BYTES];
+    fv_checksums sums;
     fv_shard_name(number, "done", name);
-    FV_TRY(fv_checksums_read(f->folder, name, &f->done[number]));
-    for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
-        const fv_checksum *sum = fv_checksums_find(&f->done[number], fv_checkpoint_set_name(s));
-        FV_CHECK(sum, FV_ERR_FORMAT, "%s has no checksum of \"%s\"", f->done[number].path,
-                 fv_checkpoint_set_name(s));
-        memcpy(out->sum[s], sum->hex, sizeof out->sum[s]);
+    FV_TRY(fv_checksums_read(f->folder, name, &sums));
+    fv_err err = FV_OK;
+    for (int i = 0; i < FV_N_SUMS; i++) {
+        const fv_checksum *sum = fv_checksums_find(&sums, fv_sum_names[i]);
+        FV_CHECK_DONE(sum, FV_ERR_FORMAT, "%s has no checksum of \"%s\"", sums.path, fv_sum_names[i]);
+        memcpy(out->sum[i], sum->hex, sizeof out->sum[i]);
     }
-    return FV_OK;
+done:
+    fv_checksums_fini(&sums);
+    return err;
 }
 
 static fv_err read_shard(const finisher *f, int number, fv_shard_place *out)
@@ -65,8 +67,7 @@ static fv_err read_shards(finisher *f)
     size_t n = (size_t)f->args->n_shards;
     FV_CHECK(f->args->n_shards > 0, FV_ERR_ARGUMENT, "a checkpoint of %d shards", f->args->n_shards);
     f->table.places = calloc(n, sizeof *f->table.places);
-    f->done = calloc(n, sizeof *f->done);
-    FV_CHECK(f->table.places && f->done, FV_ERR_MEMORY, "no memory for %zu shards", n);
+    FV_CHECK(f->table.places, FV_ERR_MEMORY, "no memory for %zu shards", n);
     f->table.n = (int)n;
     for (int i = 0; i < f->table.n; i++) {
         FV_TRY(read_shard(f, i, &f->table.places[i]));
@@ -160,19 +161,22 @@ static fv_err take_files(const char *from, const char *to)
 /* The .done files go before checksums comes: what has checksums is whole. */
 static fv_err remove_done(const finisher *f)
 {
-    for (int i = 0; i < f->table.n; i++)
-        FV_CHECK(unlink(f->done[i].path) == 0, FV_ERR_IO, "cannot remove %s: %s", f->done[i].path,
-                 strerror(errno));
+    char name[FV_SHARD_NAME_BYTES], path[PATH_MAX];
+    for (int i = 0; i < f->table.n; i++) {
+        fv_shard_name(i, "done", name);
+        FV_TRY(fv_file_path(path, sizeof path, f->folder, name));
+        FV_CHECK(unlink(path) == 0, FV_ERR_IO, "cannot remove %s: %s", path, strerror(errno));
+    }
     return FV_OK;
 }
 
 static fv_err add_checksum(const finisher *f, const char *name, fv_buffer *text)
 {
-    char hex[FV_CHECKSUM_BYTES];
+    char hex[FV_CHECKSUM_BYTES], shard[FV_SHARD_NAME_BYTES];
     for (int i = 0; i < f->table.n; i++) {
-        const fv_checksum *known = fv_checksums_find(&f->done[i], name);
-        if (known)
-            return fv_buffer_print(text, "%s  %s\n", known->hex, name);
+        fv_shard_name(f->table.places[i].number, "h5", shard);
+        if (strcmp(name, shard) == 0)
+            return fv_buffer_print(text, "%s  %s\n", f->table.places[i].sum[FV_SUM_FILE], name);
     }
     FV_TRY(fv_checksum_file(f->folder, name, hex));
     return fv_buffer_print(text, "%s  %s\n", hex, name);
@@ -210,9 +214,6 @@ fv_err fv_checkpoint_finish(const char *folder, const fv_checkpoint_args *args)
 {
     finisher f = {.folder = folder, .args = args};
     fv_err err = finish(&f);
-    for (int i = 0; f.done && i < f.table.n; i++)
-        fv_checksums_fini(&f.done[i]);
-    free(f.done);
     free(f.blocks);
     free(f.owner);
     fv_shard_table_fini(&f.table);

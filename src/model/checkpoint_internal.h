@@ -32,8 +32,8 @@ fv_err fv_checksum_file(const char *folder, const char *name, char hex[FV_CHECKS
 /* The file folder/name has the checksum of item, or FV_ERR_FORMAT. */
 fv_err fv_checksum_check(const char *folder, const fv_checksum *item);
 
-/* The folder holds exactly the files of the list. */
-fv_err fv_checksums_check_names(const char *folder, const fv_checksums *sums);
+/* The list of a checkpoint, whose folder holds exactly its files. */
+fv_err fv_checksums_open(const char *folder, fv_checksums *out);
 
 /* Names of the files of a folder but those that begin with a dot, sorted; to be freed also on failure. */
 fv_err fv_folder_list_files(const char *folder, char ***names, int *n);
@@ -44,13 +44,17 @@ enum { FV_SHARD_NAME_BYTES = 32 };
 void fv_shard_name(int number, const char *ending, char out[FV_SHARD_NAME_BYTES]); /* "shard_00003.h5" */
 int fv_shard_is_name(const char *name); /* 1 for the name of a shard's file */
 
+/* Checksums of a shard: of each set, of the bytes of its file that are of no set, and of the file. */
+enum { FV_SUM_HEADER = FV_CHECKPOINT_N_SETS, FV_SUM_FILE, FV_N_SUMS };
+extern const char *const fv_sum_names[FV_N_SUMS];
+
 /* One shard among those of a checkpoint: a row of /shards. */
 typedef struct fv_shard_place {
     fv_shard shard;
     int number;                            /* in its file's name */
     uint64_t bytes;                        /* of its file */
     uint64_t offset[FV_CHECKPOINT_N_SETS]; /* of element 0 of a set in the file */
-    char sum[FV_CHECKPOINT_N_SETS][FV_CHECKSUM_BYTES];
+    char sum[FV_N_SUMS][FV_CHECKSUM_BYTES];
 } fv_shard_place;
 
 /* checkpoint_place.c: all shards, by tensor rank and first element, and the layouts they are cut from. */

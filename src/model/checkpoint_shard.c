@@ -14,19 +14,18 @@ enum { BLOCK = 1 << 18 /* bytes hashed, then written, at a time: they stay in th
 
 struct fv_shard_writer {
     char path[PATH_MAX], done[PATH_MAX];
-    char name[FV_SHARD_NAME_BYTES];
     uint64_t begin[FV_CHECKPOINT_N_SETS], end[FV_CHECKPOINT_N_SETS], size; /* bytes of the file */
     uint64_t position; /* every byte before it is in the file and in the checksums */
     int descriptor;
-    XXH3_state_t *whole, *sets[FV_CHECKPOINT_N_SETS];
+    XXH3_state_t *sums[FV_N_SUMS];
     uint8_t *block;
 };
 
-static const char *const set_names[FV_CHECKPOINT_N_SETS] = {"weights", "exp_avg", "exp_avg_sq"};
+const char *const fv_sum_names[FV_N_SUMS] = {"weights", "exp_avg", "exp_avg_sq", "header", "file"};
 
 const char *fv_checkpoint_set_name(fv_checkpoint_set set)
 {
-    return set_names[set];
+    return fv_sum_names[set];
 }
 
 void fv_shard_name(int number, const char *ending, char out[FV_SHARD_NAME_BYTES])
@@ -46,7 +45,7 @@ static fv_err write_header(fv_hdf5 *file, const fv_shard *shard)
     FV_TRY(fv_hdf5_write_attribute(file, "first", (uint64_t)shard->first));
     FV_TRY(fv_hdf5_write_attribute(file, "n", (uint64_t)shard->n));
     for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++)
-        FV_TRY(fv_hdf5_reserve(file, set_names[s], FV_HDF5_F32, (uint64_t)shard->n));
+        FV_TRY(fv_hdf5_reserve(file, fv_sum_names[s], FV_HDF5_F32, (uint64_t)shard->n));
     return FV_OK;
 }
 
@@ -54,7 +53,7 @@ static fv_err locate_sets(fv_shard_writer *w, const fv_hdf5 *file)
 {
     uint64_t n;
     for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
-        FV_TRY(fv_hdf5_locate(file, set_names[s], FV_HDF5_F32, &w->begin[s], &n));
+        FV_TRY(fv_hdf5_locate(file, fv_sum_names[s], FV_HDF5_F32, &w->begin[s], &n));
         w->end[s] = w->begin[s] + n * sizeof(float);
         FV_CHECK(s == 0 || w->begin[s] >= w->end[s - 1], FV_ERR_INTERNAL,
                  "%s: the datasets do not lie in the order in which they were made", w->path);
@@ -77,24 +76,22 @@ static fv_err make_file(fv_shard_writer *w, const fv_shard *shard)
 static fv_err allocate(fv_shard_writer *w)
 {
     w->block = malloc(BLOCK);
-    w->whole = XXH3_createState();
-    int failed = !w->block || !w->whole;
-    for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++)
-        failed |= (w->sets[s] = XXH3_createState()) == NULL;
+    int failed = !w->block;
+    for (int i = 0; i < FV_N_SUMS; i++)
+        failed |= (w->sums[i] = XXH3_createState()) == NULL;
     FV_CHECK(!failed, FV_ERR_MEMORY, "no memory to write %s", w->path);
-    XXH3_128bits_reset(w->whole);
-    for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++)
-        XXH3_128bits_reset(w->sets[s]);
+    for (int i = 0; i < FV_N_SUMS; i++)
+        XXH3_128bits_reset(w->sums[i]);
     return FV_OK;
 }
 
 static fv_err begin(fv_shard_writer *w, const char *folder, int number, const fv_shard *shard)
 {
-    char done[FV_SHARD_NAME_BYTES];
+    char name[FV_SHARD_NAME_BYTES], done[FV_SHARD_NAME_BYTES];
     FV_CHECK(shard->n > 0, FV_ERR_ARGUMENT, "shard %d has no numbers: take fewer ranks", number);
-    fv_shard_name(number, "h5", w->name);
+    fv_shard_name(number, "h5", name);
     fv_shard_name(number, "done", done);
-    FV_TRY(fv_file_path(w->path, sizeof w->path, folder, w->name));
+    FV_TRY(fv_file_path(w->path, sizeof w->path, folder, name));
     FV_TRY(fv_file_path(w->done, sizeof w->done, folder, done));
     FV_TRY(allocate(w));
     FV_TRY(make_file(w, shard));
@@ -122,10 +119,12 @@ fv_err fv_shard_create(const char *folder, int number, const fv_shard *shard, fv
 /* The next bytes of the file, which do not cross the border of a set. */
 static void absorb(fv_shard_writer *w, const void *data, size_t bytes)
 {
-    XXH3_128bits_update(w->whole, data, bytes);
+    int owner = FV_SUM_HEADER;
     for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++)
         if (w->position >= w->begin[s] && w->position < w->end[s])
-            XXH3_128bits_update(w->sets[s], data, bytes);
+            owner = s;
+    XXH3_128bits_update(w->sums[owner], data, bytes);
+    XXH3_128bits_update(w->sums[FV_SUM_FILE], data, bytes);
     w->position += bytes;
 }
 
@@ -177,7 +176,7 @@ fv_err fv_shard_append(fv_shard_writer *w, fv_checkpoint_set set, const float *d
     size_t rest = (size_t)n * sizeof *data;
     FV_TRY(skip_to(w, w->begin[set]));
     FV_CHECK(w->position <= w->end[set] && rest <= w->end[set] - w->position, FV_ERR_INTERNAL,
-             "%s: more numbers for \"%s\" than it has, or too late", w->path, set_names[set]);
+             "%s: more numbers for \"%s\" than it has, or too late", w->path, fv_sum_names[set]);
     for (size_t bytes; rest > 0; from += bytes, rest -= bytes) {
         bytes = rest < BLOCK ? rest : BLOCK;
         FV_TRY(write_block(w, from, bytes));
@@ -189,11 +188,10 @@ static fv_err write_done(const fv_shard_writer *w)
 {
     fv_buffer text = {0};
     char hex[FV_CHECKSUM_BYTES];
-    fv_checksum_print(w->whole, hex);
-    fv_err err = fv_buffer_print(&text, "%s  %s\n", hex, w->name);
-    for (int s = 0; s < FV_CHECKPOINT_N_SETS && err == FV_OK; s++) {
-        fv_checksum_print(w->sets[s], hex);
-        err = fv_buffer_print(&text, "%s  %s\n", hex, set_names[s]);
+    fv_err err = FV_OK;
+    for (int i = 0; i < FV_N_SUMS && err == FV_OK; i++) {
+        fv_checksum_print(w->sums[i], hex);
+        err = fv_buffer_print(&text, "%s  %s\n", hex, fv_sum_names[i]);
     }
     if (err == FV_OK)
         err = fv_file_write(w->done, text.data, text.size);
@@ -224,9 +222,8 @@ void fv_shard_abandon(fv_shard_writer *w)
         return;
     if (w->descriptor >= 0)
         close(w->descriptor);
-    XXH3_freeState(w->whole);
-    for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++)
-        XXH3_freeState(w->sets[s]);
+    for (int i = 0; i < FV_N_SUMS; i++)
+        XXH3_freeState(w->sums[i]);
     free(w->block);
     free(w);
 }

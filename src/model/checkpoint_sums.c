@@ -190,10 +190,11 @@ static fv_err check_extra(const char *folder, const fv_checksums *sums, char *co
     return FV_OK;
 }
 
-fv_err fv_checksums_check_names(const char *folder, const fv_checksums *sums)
+static fv_err check_names(const char *folder, const fv_checksums *sums)
 {
-    char path[PATH_MAX], **names = NULL;
+    char path[PATH_MAX], **names;
     int n;
+    FV_CHECK(fv_checksums_find(sums, "index.h5"), FV_ERR_FORMAT, "%s does not list index.h5", sums->path);
     for (int i = 0; i < sums->n; i++) {
         FV_TRY(fv_file_path(path, sizeof path, folder, sums->items[i].name));
         FV_CHECK(fv_file_exists(path), FV_ERR_FORMAT, "%s is missing, though %s lists it", path, sums->path);
@@ -202,5 +203,14 @@ fv_err fv_checksums_check_names(const char *folder, const fv_checksums *sums)
     if (err == FV_OK)
         err = check_extra(folder, sums, names, n);
     fv_folder_free_names(names, n);
+    return err;
+}
+
+fv_err fv_checksums_open(const char *folder, fv_checksums *out)
+{
+    FV_TRY(fv_checksums_read(folder, "checksums", out));
+    fv_err err = check_names(folder, out);
+    if (err != FV_OK)
+        fv_checksums_fini(out);
     return err;
 }

@@ -35,9 +35,9 @@ static fv_err set_row(fv_shard_place *place, const uint64_t row[N_COLUMNS])
     return FV_OK;
 }
 
-static const char *column_of_set(fv_checkpoint_set set, const char *what, char out[COLUMN_NAME_BYTES])
+static const char *column_of(const char *what, const char *kind, char out[COLUMN_NAME_BYTES])
 {
-    snprintf(out, COLUMN_NAME_BYTES, "shards/%s_%s", fv_checkpoint_set_name(set), what);
+    snprintf(out, COLUMN_NAME_BYTES, "shards/%s_%s", what, kind);
     return out;
 }
 
@@ -56,7 +56,8 @@ static fv_err write_numbers(const fv_shard_table *table, fv_hdf5 *index, uint64_
     for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
         for (int i = 0; i < table->n; i++)
             column[i] = table->places[i].offset[s];
-        FV_TRY(fv_hdf5_write(index, column_of_set(s, "offset", name), FV_HDF5_U64, 1, &n, column));
+        FV_TRY(fv_hdf5_write(index, column_of(fv_checkpoint_set_name(s), "offset", name), FV_HDF5_U64, 1, &n,
+                             column));
     }
     return FV_OK;
 }
@@ -65,10 +66,11 @@ static fv_err write_sums(const fv_shard_table *table, fv_hdf5 *index, const char
 {
     char name[COLUMN_NAME_BYTES];
     const int64_t n = table->n;
-    for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
+    for (int sum = 0; sum < FV_N_SUMS; sum++) {
         for (int i = 0; i < table->n; i++)
-            column[i] = table->places[i].sum[s];
-        FV_TRY(fv_hdf5_write(index, column_of_set(s, "xxh128", name), FV_HDF5_TEXT, 1, &n, column));
+            column[i] = table->places[i].sum[sum];
+        FV_TRY(
+            fv_hdf5_write(index, column_of(fv_sum_names[sum], "xxh128", name), FV_HDF5_TEXT, 1, &n, column));
     }
     return FV_OK;
 }
@@ -103,11 +105,11 @@ static fv_err read_row(const fv_hdf5 *index, int i, fv_shard_place *out)
     for (int c = 0; c < N_COLUMNS; c++)
         FV_TRY(fv_hdf5_read_range(index, column_names[c], FV_HDF5_U64, (uint64_t)i, 1, &row[c]));
     FV_TRY(set_row(out, row));
-    for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
-        FV_TRY(fv_hdf5_read_range(index, column_of_set(s, "offset", name), FV_HDF5_U64, (uint64_t)i, 1,
-                                  &out->offset[s]));
-        FV_TRY(read_sum(index, column_of_set(s, "xxh128", name), i, out->sum[s]));
-    }
+    for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++)
+        FV_TRY(fv_hdf5_read_range(index, column_of(fv_checkpoint_set_name(s), "offset", name), FV_HDF5_U64,
+                                  (uint64_t)i, 1, &out->offset[s]));
+    for (int sum = 0; sum < FV_N_SUMS; sum++)
+        FV_TRY(read_sum(index, column_of(fv_sum_names[sum], "xxh128", name), i, out->sum[sum]));
     return FV_OK;
 }
 

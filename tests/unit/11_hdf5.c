@@ -3,6 +3,8 @@
 
 #include "fovea/hdf5.h"
 
+#include <pthread.h>
+
 static void test_there_and_back(void **state)
 {
     (void)state;
@@ -87,6 +89,113 @@ static void test_parts_and_texts(void **state)
     assert_ok(fv_hdf5_close(file));
 }
 
+static void write_at(const char *path, uint64_t offset, const void *data, size_t size)
+{
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, (long)offset, SEEK_SET), 0);
+    assert_int_equal(fwrite(data, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Room made by the library, filled by the caller, shown whole by another file of the folder. */
+static void test_virtual(void **state)
+{
+    (void)state;
+    fv_hdf5 *file;
+    void *data;
+    uint64_t offset, n;
+    size_t count;
+    const float numbers[6] = {1, 2, 3, 4, 5, 6};
+    assert_ok(fv_hdf5_create(temp_path("part.h5"), &file));
+    assert_ok(fv_hdf5_reserve(file, "run", FV_HDF5_F32, 6));
+    assert_ok(fv_hdf5_append(file, "pieces", FV_HDF5_F32, 6, numbers));
+    assert_ok(fv_hdf5_locate(file, "run", FV_HDF5_F32, &offset, &n));
+    assert_int_equal(n, 6);
+    assert_fails(fv_hdf5_locate(file, "pieces", FV_HDF5_F32, &offset, &n), FV_ERR_FORMAT, "\"pieces\"");
+    assert_fails(fv_hdf5_locate(file, "gone", FV_HDF5_F32, &offset, &n), FV_ERR_FORMAT,
+                 "no dataset \"gone\"");
+    assert_ok(fv_hdf5_locate(file, "run", FV_HDF5_F32, &offset, &n));
+    assert_fails(fv_hdf5_locate(file, "run", FV_HDF5_F64, &offset, &n), FV_ERR_FORMAT, "\"run\"");
+    assert_ok(fv_hdf5_close(file));
+    assert_ok(fv_hdf5_open(temp_path("part.h5"), &file));
+    assert_ok(fv_hdf5_locate(file, "run", FV_HDF5_F32, &offset, &n));
+    assert_ok(fv_hdf5_close(file));
+    write_at(temp_path("part.h5"), offset, numbers, sizeof numbers);
+
+    const int64_t dims[2] = {3, 3};
+    const fv_hdf5_block blocks[2] = {
+        {.start = {0, 1}, .count = {2, 2}, .file = "part.h5", .name = "run", .length = 6, .from = 2},
+        {.start = {2, 0}, .count = {1, 2}, .file = "part.h5", .name = "run", .length = 6}};
+    assert_ok(fv_hdf5_create(temp_path("whole.h5"), &file));
+    assert_ok(fv_hdf5_write_virtual(file, "in/whole", 2, dims, blocks, 2));
+    assert_ok(fv_hdf5_close(file));
+    assert_ok(fv_hdf5_open(temp_path("whole.h5"), &file));
+    assert_ok(fv_hdf5_read(file, "in/whole", FV_HDF5_F32, &data, &count));
+    const float *shown = data, expected[9] = {0, 3, 4, 0, 5, 6, 1, 2, 0};
+    assert_int_equal(count, 9);
+    for (int i = 0; i < 9; i++)
+        assert_true(expected[i] == 0 ? shown[i] != shown[i] : shown[i] == expected[i]);
+    free(data);
+    assert_fails(fv_hdf5_locate(file, "in/whole", FV_HDF5_F32, &offset, &n), FV_ERR_FORMAT, "in/whole");
+    assert_ok(fv_hdf5_close(file));
+}
+
+static fv_err note_name(void *context, const char *name)
+{
+    strcat(strcat(context, name), " ");
+    return strcmp(name, "x") == 0 ? FV_FAIL(FV_ERR_FORMAT, "enough") : FV_OK;
+}
+
+static void test_list(void **state)
+{
+    (void)state;
+    fv_hdf5 *file;
+    char names[64] = "";
+    assert_ok(fv_hdf5_open(temp_path("a.h5"), &file));
+    assert_ok(fv_hdf5_list(file, "deep/in", note_name, names));
+    assert_string_equal(names, "groups ");
+    names[0] = '\0';
+    assert_fails(fv_hdf5_list(file, "/", note_name, names), FV_ERR_FORMAT, "enough");
+    assert_string_equal(names, "deep none pi x ");
+    assert_fails(fv_hdf5_list(file, "gone", note_name, names), FV_ERR_FORMAT, "has no group \"gone\"");
+    assert_ok(fv_hdf5_close(file));
+}
+
+/* Two threads, each with its own file: the library is not made for that, the lock is. */
+static void *write_and_read(void *number)
+{
+    char name[100];
+    snprintf(name, sizeof name, "%s/thread_%d.h5", temp_root, *(int *)number);
+    intptr_t failures = 0;
+    for (int32_t round = 0; round < 100; round++) {
+        fv_hdf5 *file;
+        int32_t found[2] = {0};
+        const int32_t numbers[2] = {round, *(int *)number};
+        failures += fv_hdf5_create(name, &file) != FV_OK;
+        failures += fv_hdf5_append(file, "numbers", FV_HDF5_I32, 2, numbers) != FV_OK;
+        failures += fv_hdf5_read_range(file, "gone", FV_HDF5_I32, 0, 2, found) != FV_ERR_FORMAT;
+        failures += fv_hdf5_read_range(file, "numbers", FV_HDF5_I32, 0, 2, found) != FV_OK;
+        failures += memcmp(found, numbers, sizeof found) != 0;
+        failures += fv_hdf5_close(file) != FV_OK;
+    }
+    return (void *)failures;
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    pthread_t threads[2];
+    int numbers[2] = {0, 1};
+    void *failures;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, write_and_read, &numbers[i]), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pthread_join(threads[i], &failures), 0);
+        assert_null(failures);
+    }
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -106,8 +215,9 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_there_and_back),
-                                       cmocka_unit_test(test_parts_and_texts),
-                                       cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_parts_and_texts),
+        cmocka_unit_test(test_virtual),        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_threads),        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }

@@ -1,0 +1,198 @@
+/* A model in training is saved by all ranks and read by other layouts: the same bits of weights and moments.
+ */
+#include "model_case.h"
+
+#include "fovea/checkpoint.h"
+#include "fovea/mesh.h"
+#include "fovea/optimizer.h"
+
+static fv_comm *world;
+static char shared[64]; /* the folder of rank 0 */
+
+static int setup(void **state)
+{
+    if (case_setup(state) != 0)
+        return -1;
+    memcpy(shared, temp_root, sizeof shared);
+    return fv_comm_broadcast(world, shared, sizeof shared, 0) == FV_OK ? 0 : -1;
+}
+
+/* Nobody removes its folder before all have read. */
+static int teardown(void **state)
+{
+    return fv_comm_barrier(world) == FV_OK ? case_teardown(state) : -1;
+}
+
+/* A model of which every rank has its part, after two steps. */
+typedef struct training {
+    fv_mesh mesh;
+    model_case c;
+    fv_optimizer optimizer;
+} training;
+
+static void train(training *t, const char *model, int tensor)
+{
+    const fv_optimizer_settings settings = {0.9f, 0.999f, 1e-3f, 0.01f, 1.0f};
+    float weights[CASE_ROWS], logprobs[CASE_ROWS];
+    double norm;
+    fv_backend *backend;
+    assert_ok(fv_backend_cpu_create(NULL, 1, &backend));
+    assert_ok(fv_mesh_init(&t->mesh, world, tensor));
+    case_open(&t->c, backend, t->mesh.tensor, temp_path(model));
+    case_row_weights(weights);
+    assert_ok(fv_optimizer_init(&t->optimizer, t->c.model, t->mesh.data, &settings));
+    for (int step = 0; step < 2; step++) {
+        case_forward(&t->c, logprobs, NULL);
+        case_backward(&t->c, weights, 0.01f);
+        assert_ok(fv_optimizer_step(&t->optimizer, &t->c.grads, 1e-3f, &norm));
+    }
+}
+
+static void end_training(training *t)
+{
+    fv_optimizer_fini(&t->optimizer);
+    case_close(&t->c);
+    fv_mesh_fini(&t->mesh);
+}
+
+/* This rank's share of a set, (optimizer.n). */
+static float *download(const training *t, fv_checkpoint_set set)
+{
+    const fv_optimizer *o = &t->optimizer;
+    const fv_tensor of[FV_CHECKPOINT_N_SETS] = {
+        fv_tensor_rows(fv_model_weights(t->c.model)->flat, o->first, o->n), o->m, o->v};
+    float *numbers = malloc((size_t)o->n * sizeof *numbers);
+    assert_non_null(numbers);
+    assert_ok(fv_download(t->c.backend, of[set], numbers));
+    return numbers;
+}
+
+static void save(const training *t, const char *path)
+{
+    float *sets[FV_CHECKPOINT_N_SETS];
+    const fv_shard shard = {t->mesh.tensor->rank, t->mesh.tensor->size, t->optimizer.first, t->optimizer.n};
+    const fv_checkpoint_args args = {.shape = fv_model_shape_of(t->c.model),
+                                     .n_shards = world->size,
+                                     .step = 2,
+                                     .source = temp_path("tiny-vl")};
+    for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++)
+        sets[s] = download(t, s);
+    assert_ok(fv_comm_agree(world, world->rank == 0 ? fv_file_make_folder(path) : FV_OK));
+    assert_ok(fv_shard_write(path, world->rank, &shard, (const float *const *)sets));
+    assert_ok(fv_comm_barrier(world));
+    assert_ok(fv_comm_agree(world, world->rank == 0 ? fv_checkpoint_finish(path, &args) : FV_OK));
+    for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++)
+        free(sets[s]);
+}
+
+/* What a checkpoint holds for the layout at hand is what this rank has. */
+static void check_own(const training *t, const fv_checkpoint *checkpoint)
+{
+    for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
+        float *expected = download(t, s), *found = malloc((size_t)t->optimizer.n * sizeof *found);
+        assert_ok(fv_checkpoint_read(checkpoint, s, fv_model_layout(t->c.model), t->optimizer.first,
+                                     t->optimizer.n, found));
+        assert_memory_equal(found, expected, (size_t)t->optimizer.n * sizeof *found);
+        free(expected);
+        free(found);
+    }
+}
+
+/* A model opened from the checkpoint by one rank alone has the weights that all of them have together. */
+static void check_whole(const training *t, const char *path)
+{
+    fv_folder saved, checkpoint;
+    char gathered[80];
+    snprintf(gathered, sizeof gathered, "%s/gathered_%d", shared, t->mesh.data->rank);
+    assert_ok(fv_model_save(t->c.model, temp_path("tiny-vl"), gathered, FV_STORE_F32));
+    assert_ok(fv_folder_open(gathered, &saved));
+    assert_ok(fv_folder_open(path, &checkpoint));
+    for (int i = 0; i < saved.params.n; i++) {
+        size_t n = saved.tensors[i]->bytes / sizeof(float);
+        float *numbers = malloc(n * sizeof *numbers);
+        assert_ok(fv_folder_read_rows(&checkpoint, i, 0, saved.params.items[i].rows, numbers));
+        assert_memory_equal(numbers, saved.tensors[i]->data, n * sizeof *numbers);
+        free(numbers);
+    }
+    fv_folder_close(&saved);
+    fv_folder_close(&checkpoint);
+    assert_ok(fv_comm_barrier(world));
+    char command[100];
+    snprintf(command, sizeof command, "rm -rf '%s'", gathered);
+    assert_int_equal(system(command), 0);
+    assert_ok(fv_comm_barrier(world));
+}
+
+/* The layout of the run that goes on differs from the one that saved: a save by it holds the same numbers. */
+static void check_saved_again(const char *first, const char *again, const fv_layout *layout)
+{
+    fv_checkpoint *a, *b;
+    float *numbers[2];
+    assert_ok(fv_checkpoint_open(first, &a));
+    assert_ok(fv_checkpoint_open(again, &b));
+    for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
+        for (int i = 0; i < 2; i++) {
+            numbers[i] = malloc((size_t)layout->n_elements * sizeof *numbers[i]);
+            assert_ok(fv_checkpoint_read(i ? b : a, s, layout, 0, layout->n_elements, numbers[i]));
+        }
+        assert_memory_equal(numbers[0], numbers[1], (size_t)layout->n_elements * sizeof *numbers[0]);
+        free(numbers[0]);
+        free(numbers[1]);
+    }
+    fv_checkpoint_close(a);
+    fv_checkpoint_close(b);
+}
+
+/* Take up a checkpoint at another layout and save it there. */
+static void take_up(const char *path, const char *again, int tensor)
+{
+    training t;
+    fv_checkpoint *checkpoint;
+    train(&t, "tiny-vl", tensor);
+    const fv_layout *layout = fv_model_layout(t.c.model);
+    const fv_tensor to[FV_CHECKPOINT_N_SETS] = {fv_model_weights(t.c.model)->flat, t.optimizer.m,
+                                                t.optimizer.v};
+    float *numbers = malloc((size_t)layout->n_elements * sizeof *numbers);
+    assert_ok(fv_checkpoint_open(path, &checkpoint));
+    for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
+        int64_t first = s ? t.optimizer.first : 0, n = s ? t.optimizer.n : layout->n_elements;
+        assert_ok(fv_checkpoint_read(checkpoint, s, layout, first, n, numbers));
+        assert_ok(fv_upload(t.c.backend, to[s], numbers));
+    }
+    fv_checkpoint_close(checkpoint);
+    save(&t, again);
+    check_saved_again(path, again, layout);
+    free(numbers);
+    end_training(&t);
+}
+
+static void test_all_layouts(void **state)
+{
+    (void)state;
+    for (int tensor = 1; tensor <= world->size; tensor *= 2) {
+        training t;
+        fv_checkpoint *checkpoint;
+        char path[80], again[80];
+        snprintf(path, sizeof path, "%s/saved_%d", shared, tensor);
+        train(&t, "tiny-vl", tensor);
+        save(&t, path);
+        assert_ok(fv_comm_agree(world, fv_checkpoint_verify(path, world->rank, world->size)));
+        assert_ok(fv_checkpoint_open(path, &checkpoint));
+        check_own(&t, checkpoint);
+        fv_checkpoint_close(checkpoint);
+        check_whole(&t, path);
+        end_training(&t);
+        snprintf(again, sizeof again, "%s/again_%d", shared, tensor);
+        take_up(path, again, world->size / tensor);
+    }
+}
+
+int main(void)
+{
+    if (fv_comm_world(&world) != FV_OK)
+        return 1;
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_all_layouts)};
+    int failed = cmocka_run_group_tests(tests, setup, teardown);
+    fv_comm_destroy(world);
+    return failed;
+}
