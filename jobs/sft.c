@@ -3,6 +3,7 @@
 #include "training.h"
 #include "validation.h"
 
+#include "fovea/clock.h"
 #include "fovea/lesson.h"
 #include "fovea/log.h"
 #include "fovea/metrics.h"
@@ -84,12 +85,12 @@ static fv_err step(sft *s)
     const fv_train_config *config = &s->training.config;
     fv_comm *world = s->training.runtime.world;
     fv_update_stats stats;
-    double from = fv_clock(), rate = fv_rate_at(&config->optimizer, s->step + 1, config->run.steps);
+    double from = fv_clock_now(), rate = fv_rate_at(&config->optimizer, s->step + 1, config->run.steps);
     FV_TRY(fv_comm_agree(world, write_lessons(s)));
     FV_TRY(fv_update(&s->training.updater, s->groups, s->n_groups, rate, &stats));
     forget(s);
     s->step++;
-    return fv_comm_agree(world, tell(s, &stats, rate, fv_clock() - from));
+    return fv_comm_agree(world, tell(s, &stats, rate, fv_clock_now() - from));
 }
 
 static fv_err prepare(sft *s)

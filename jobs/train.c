@@ -85,9 +85,15 @@ static fv_err record(train *t, const fv_batch *batch, const fv_step_stats *stats
 {
     fv_json *figures;
     const fv_train_config *c = &t->training.config;
+    const fv_metrics_args args = {.batch = batch,
+                                  .stats = stats,
+                                  .weights = &c->reward.weights,
+                                  .shape = fv_model_shape_of(t->training.runtime.model),
+                                  .rate = rate,
+                                  .peak_flops = c->log.peak_flops};
     if (t->training.runtime.world->rank != 0)
         return FV_OK;
-    FV_TRY(fv_metrics_of_step(batch, stats, &c->reward.weights, rate, &figures));
+    FV_TRY(fv_metrics_of_step(&args, &figures));
     tell(t, figures);
     FV_TRY(fv_journal_metrics(&t->training.journal, t->trainer.step, figures));
     return fv_journal_trajectories(&t->training.journal, t->trainer.step, &t->training.dialogue, batch,

@@ -61,7 +61,4 @@ fv_err fv_training_save(fv_training *training);
 /* Close everything and end the program as fv_runtime_finish does. */
 int fv_training_finish(fv_training *training, fv_err err);
 
-/* Seconds of a clock that only goes forward. */
-double fv_clock(void);
-
 #endif

@@ -105,7 +105,8 @@ typedef struct fv_save_config {
 } fv_save_config;
 
 typedef struct fv_log_config {
-    int trajectories; /* of a step that are written into the run folder */
+    int trajectories;  /* of a step that are written into the run folder */
+    double peak_flops; /* floating-point operations a second that all ranks can do; 0: unknown */
 } fv_log_config;
 
 typedef struct fv_train_config {

@@ -79,7 +79,7 @@ int fv_loss_charges_kl(const fv_loss_settings *settings);
 typedef struct fv_loss_args {
     const float *new_logprob, *old_logprob; /* (N) */
     const float *ref_logprob;               /* (N); NULL unless fv_loss_needs_reference */
-    const float *entropy;                   /* (N), of the distribution; NULL unless entropy_weight > 0 */
+    const float *entropy;                   /* (N), of the distribution; may be NULL if entropy_weight is 0 */
     const uint8_t *mask;                    /* (N), 1: generated */
     const double *advantages;               /* (n_sequences) */
     const int64_t *starts;                  /* (n_sequences + 1), rising from 0 */

@@ -31,7 +31,7 @@ typedef struct fv_step_stats {
     fv_update_stats first;         /* of the first update: the answers are fresh */
     fv_update_stats sum;           /* losses, norms and sums of all updates added up */
     double reference_s;            /* of the reference policy's pass, with the KL in the reward */
-    double update_s;
+    double update_s, step_s;       /* step_s: of all of it */
 } fv_step_stats;
 
 /* rate: of the optimizer. batch receives all groups of the step, dropped ones included, for whoever reports

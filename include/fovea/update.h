@@ -35,6 +35,7 @@ typedef struct fv_update_stats {
     int is_skipped;                /* a number was not finite: nothing has moved */
     int64_t n_sequences, n_tokens; /* drawn tokens */
     int64_t computed_tokens;       /* through the decoder, on all ranks */
+    int64_t vision_patches;        /* through the vision tower, the same */
 } fv_update_stats;
 
 /* settings, policy, optimizer, reference and view are set. */

@@ -182,6 +182,8 @@ static const fv_setting save_fields[] = {
 static const fv_setting log_fields[] = {
     {"trajectories", FV_SETTING_INTEGER, LOG(trajectories), "answers of a step that are written out",
      FROM(0)},
+    {"peak_flops", FV_SETTING_REAL, LOG(peak_flops), "operations a second of all ranks; 0 = unknown",
+     FROM(0)},
     {0},
 };
 

@@ -183,10 +183,10 @@ static void add_token(const fv_loss_settings *settings, const fv_loss_args *args
         slope += settings->kl_weight * kl.slope;
     }
     args->logprob_grad[t] = (float)(answer->weight * slope);
-    if (settings->entropy_weight > 0) {
+    if (args->entropy)
         sums->entropy += answer->weight * args->entropy[t];
+    if (settings->entropy_weight > 0)
         args->entropy_grad[t] = (float)(-answer->weight * settings->entropy_weight);
-    }
 }
 
 static fv_err check_args(const fv_loss_settings *settings, const fv_loss_args *args)

@@ -1,5 +1,7 @@
 #include "fovea/metrics.h"
 
+#include "fovea/flops.h"
+
 #include <math.h>
 #include <sys/resource.h>
 
@@ -130,10 +132,21 @@ static fv_err set_updates(fv_json *object, const fv_step_stats *stats, double ra
     return SET_ALL(object, figures);
 }
 
+static fv_err set_judge(fv_json *object, const fv_judge_counts *judge)
+{
+    double asked = (double)judge->n_asked;
+    const fv_figure figures[] = {{"judge_asked", asked},
+                                 {"judge_recalled", (double)judge->n_recalled},
+                                 {"judge_tries", over((double)judge->n_tries, asked)},
+                                 {"judge_latency_s", over(judge->latency_s, asked)}};
+    return SET_ALL(object, figures);
+}
+
 static fv_err set_phases(fv_json *object, const fv_step_stats *stats)
 {
     const fv_collect_stats *c = &stats->collect;
     const fv_figure figures[] = {
+        {"step_s", stats->step_s},
         {"rollout_s", c->rollout_s},
         {"judge_s", c->judge_s},
         {"reference_s", stats->reference_s},
@@ -144,6 +157,28 @@ static fv_err set_phases(fv_json *object, const fv_step_stats *stats)
         {"update_tokens_per_s", over((double)stats->sum.computed_tokens, stats->update_s)},
         {"evictions", (double)c->rollout.n_evictions},
         {"peak_megabytes", peak_megabytes()}};
+    return SET_ALL(object, figures);
+}
+
+static double flops(const fv_model_shape *shape, int64_t tokens, int64_t draws, int64_t patches)
+{
+    return fv_flops_of_token(shape) * (double)tokens + fv_flops_of_draw(shape) * (double)draws +
+           fv_flops_of_patch(shape) * (double)patches;
+}
+
+static fv_err set_speed(fv_json *object, const fv_metrics_args *args)
+{
+    const fv_step_stats *stats = args->stats;
+    const fv_rollout_stats *rolled = &stats->collect.rollout;
+    const fv_update_stats *updated = &stats->sum;
+    double rollout =
+        flops(args->shape, rolled->computed_tokens, rolled->drawn_tokens, rolled->vision_patches);
+    double update =
+        3 * flops(args->shape, updated->computed_tokens, updated->n_tokens, updated->vision_patches);
+    double used = over(rollout + update, stats->step_s);
+    const fv_figure figures[] = {{"rollout_flops_per_s", over(rollout, stats->collect.rollout_s)},
+                                 {"update_flops_per_s", over(update, stats->update_s)},
+                                 {"mfu", args->peak_flops > 0 ? used / args->peak_flops : (double)NAN}};
     return SET_ALL(object, figures);
 }
 
@@ -159,19 +194,20 @@ fv_err fv_figures_to_json(const fv_figure *figures, size_t n, fv_json **out)
     return err;
 }
 
-fv_err fv_metrics_of_step(const fv_batch *batch, const fv_step_stats *stats, const fv_reward_weights *weights,
-                          double rate, fv_json **out)
+fv_err fv_metrics_of_step(const fv_metrics_args *args, fv_json **out)
 {
     sums s = {0};
     fv_err err = FV_OK;
     fv_json *object = fv_json_make_object();
     *out = NULL;
-    for (int g = 0; g < batch->n; g++)
-        add_group(&s, &batch->groups[g], weights);
+    for (int g = 0; g < args->batch->n; g++)
+        add_group(&s, &args->batch->groups[g], args->weights);
     FV_CHECK_DONE(object, FV_ERR_MEMORY, "cannot allocate a step's metrics");
     FV_TRY_DONE(set_answers(object, &s));
-    FV_TRY_DONE(set_updates(object, stats, rate));
-    FV_TRY_DONE(set_phases(object, stats));
+    FV_TRY_DONE(set_updates(object, args->stats, args->rate));
+    FV_TRY_DONE(set_judge(object, &args->stats->collect.judge));
+    FV_TRY_DONE(set_phases(object, args->stats));
+    FV_TRY_DONE(set_speed(object, args));
     *out = object;
     return FV_OK;
 done:

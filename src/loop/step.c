@@ -1,14 +1,8 @@
 #include "fovea/step.h"
 
-#include <stdlib.h>
-#include <time.h>
+#include "fovea/clock.h"
 
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
+#include <stdlib.h>
 
 /* Advantages. */
 
@@ -81,6 +75,12 @@ static void add_collected(fv_collect_stats *sum, const fv_collect_stats *part)
     sum->judge.n_compared += part->judge.n_compared;
     sum->judge.n_agreed += part->judge.n_agreed;
     sum->judge.latency_s += part->judge.latency_s;
+    sum->judge.n_asked += part->judge.n_asked;
+    sum->judge.n_tries += part->judge.n_tries;
+    sum->judge.n_recalled += part->judge.n_recalled;
+    sum->judge.n_compared += part->judge.n_compared;
+    sum->judge.n_agreed += part->judge.n_agreed;
+    sum->judge.latency_s += part->judge.latency_s;
 }
 
 static fv_err append(fv_batch *batch, fv_batch *more)
@@ -109,9 +109,9 @@ static fv_err charge_kl(fv_trainer *t, fv_group *groups, int n, fv_step_stats *s
 {
     if (!fv_loss_charges_kl(&t->updater->settings.loss))
         return FV_OK;
-    double from = now();
+    double from = fv_clock_now();
     FV_TRY(fv_update_charge_kl(t->updater, groups, n));
-    stats->reference_s += now() - from;
+    stats->reference_s += fv_clock_now() - from;
     return FV_OK;
 }
 
@@ -146,6 +146,7 @@ static void add_update(fv_step_stats *stats, const fv_update_stats *part)
     stats->sum.n_sequences += part->n_sequences;
     stats->sum.n_tokens += part->n_tokens;
     stats->sum.computed_tokens += part->computed_tokens;
+    stats->sum.vision_patches += part->vision_patches;
     fv_loss_sums_add(&stats->sum.sums, &part->sums);
 }
 
@@ -185,13 +186,15 @@ fv_err fv_step(fv_trainer *t, double rate, fv_batch *batch, fv_step_stats *stats
 {
     fv_group_fate *fates = NULL;
     fv_err err = FV_OK;
+    double start = fv_clock_now();
     *batch = (fv_batch){0};
     *stats = (fv_step_stats){0};
     t->rollout->step = (uint32_t)t->step;
     FV_TRY_DONE(fill(t, batch, &fates, stats));
-    double from = now();
+    double from = fv_clock_now();
     FV_TRY_DONE(update(t, batch, fates, rate, stats));
-    stats->update_s = now() - from;
+    stats->update_s = fv_clock_now() - from;
+    stats->step_s = fv_clock_now() - start;
     t->step++;
 done:
     free(fates);

@@ -210,7 +210,7 @@ static fv_err compute(fv_updater *u, micro *m, void *context)
     fv_loss_args args = {.new_logprob = m->now,
                          .old_logprob = m->then,
                          .ref_logprob = fv_loss_needs_reference(loss) ? m->reference : NULL,
-                         .entropy = has_entropy ? m->entropy : NULL,
+                         .entropy = m->entropy,
                          .mask = m->mask,
                          .advantages = m->advantages,
                          .starts = m->starts,
@@ -222,6 +222,8 @@ static fv_err compute(fv_updater *u, micro *m, void *context)
     FV_TRY(fv_loss_compute(loss, &args, &sums));
     fv_loss_sums_add(&stats->sums, &sums);
     stats->computed_tokens += m->packed.run.n;
+    for (int i = 0; i < m->packed.n_views; i++)
+        stats->vision_patches += fv_grid_patches(m->packed.grids[i]);
     return fv_policy_backward(u->policy, m->logprob_grad, args.entropy_grad, &u->grads);
 }
 
@@ -238,7 +240,7 @@ static void count(const fv_group *groups, int n, fv_update_stats *stats)
 static fv_err join(fv_comm *data, fv_update_stats *stats)
 {
     fv_loss_sums *s = &stats->sums;
-    enum { N = 8 };
+    enum { N = 9 };
     double sums[N] = {s->policy,
                       s->kl,
                       s->entropy,
@@ -246,12 +248,14 @@ static fv_err join(fv_comm *data, fv_update_stats *stats)
                       s->approx_kl,
                       (double)s->n_tokens,
                       (double)s->n_clipped,
-                      (double)stats->computed_tokens};
+                      (double)stats->computed_tokens,
+                      (double)stats->vision_patches};
     FV_TRY(fv_comm_all_reduce_f64(data, sums, N));
     s->policy = sums[0], s->kl = sums[1], s->entropy = sums[2], s->ratio = sums[3], s->approx_kl = sums[4];
     s->n_tokens = (int64_t)sums[5];
     s->n_clipped = (int64_t)sums[6];
     stats->computed_tokens = (int64_t)sums[7];
+    stats->vision_patches = (int64_t)sums[8];
     return fv_comm_all_reduce_max(data, &s->max_logprob_diff);
 }
 

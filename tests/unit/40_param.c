@@ -1,8 +1,10 @@
 #include "test.h"
 
+#include "fovea/flops.h"
 #include "fovea/param.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Sizes on purpose not multiples of the numbers of ranks. */
 static fv_model_shape make_shape(fv_family family)
@@ -153,12 +155,40 @@ static void test_list_follows_the_family(void **state)
     fv_param_list_fini(&list);
 }
 
+/* Numbers in the matrices of parameters whose name begins so. */
+static double matrices(const fv_param_list *list, const char *begin)
+{
+    double n = 0;
+    for (int i = 0; i < list->n; i++)
+        if (strncmp(list->items[i].name, begin, strlen(begin)) == 0 && list->items[i].cols > 1)
+            n += (double)list->items[i].rows * (double)list->items[i].cols;
+    return n;
+}
+
+/* Every number of a matrix is multiplied and added once; the merger's once for merge x merge patches. */
+static void test_operations_are_twice_the_parameters(void **state)
+{
+    (void)state;
+    fv_param_list list;
+    fv_model_shape shape = make_shape(FV_FAMILY_QWEN2_5_VL);
+    assert_ok(fv_param_list_init(&list, &shape));
+    double merger = matrices(&list, "visual.merger."), vision = matrices(&list, "visual.");
+    assert_true(merger > 0);
+    assert_true(fv_flops_of_token(&shape) == 2 * matrices(&list, "model.layers."));
+    assert_true(fv_flops_of_draw(&shape) == 2 * matrices(&list, "lm_head."));
+    assert_true(fv_flops_of_patch(&shape) == 2 * (vision - merger + merger / 4));
+    fv_param_list_fini(&list);
+    shape = make_shape(FV_FAMILY_QWEN3);
+    assert_true(fv_flops_of_patch(&shape) == 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parts_of_all_ranks_tile_every_parameter),
         cmocka_unit_test(test_parts_known_by_hand),
         cmocka_unit_test(test_list_follows_the_family),
+        cmocka_unit_test(test_operations_are_twice_the_parameters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
