@@ -1,4 +1,5 @@
 /* fovea sft: supervised training on lessons written from a data set. */
+#include "dry_run.h"
 #include "jobs.h"
 #include "training.h"
 #include "validation.h"
@@ -112,6 +113,15 @@ static fv_err prepare(sft *s)
     return FV_OK;
 }
 
+static fv_err dry_run(sft *s)
+{
+    fv_group first;
+    FV_TRY(fv_comm_agree(s->training.runtime.world, write_lesson(s, 0, &first)));
+    fv_err err = fv_dry_run(&s->training, &first);
+    fv_group_fini(&first);
+    return err;
+}
+
 static fv_err run(sft *s, const fv_training_options *options)
 {
     fv_training *t = &s->training;
@@ -119,7 +129,7 @@ static fv_err run(sft *s, const fv_training_options *options)
     FV_TRY(fv_comm_agree(t->runtime.world, prepare(s)));
     FV_TRY(fv_training_prepare_updates(t, &FV_LOSS_SUPERVISED, 1, NULL));
     if (options->dry_run)
-        return FV_OK;
+        return dry_run(s);
     FV_TRY(fv_training_open_journal(t));
     FV_TRY(fv_validate(&s->validation, 0));
     while (s->step < t->config.run.steps) {

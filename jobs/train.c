@@ -1,4 +1,5 @@
 /* fovea train: reinforcement learning of when to look closer. */
+#include "dry_run.h"
 #include "jobs.h"
 #include "training.h"
 #include "validation.h"
@@ -127,6 +128,20 @@ static fv_err step(train *t)
     return check_skips(t, &stats);
 }
 
+static fv_err dry_run(train *t)
+{
+    const fv_training *training = &t->training;
+    fv_group first;
+    fv_row row;
+    FV_TRY(fv_comm_agree(training->runtime.world,
+                         fv_source_group(&training->source, 0, fv_training_row(training, 0),
+                                         training->config.rollout.answers, &first, &row)));
+    fv_row_fini(&row);
+    fv_err err = fv_dry_run(training, &first);
+    fv_group_fini(&first);
+    return err;
+}
+
 static fv_err run(train *t, const fv_training_options *options)
 {
     fv_training *training = &t->training;
@@ -135,7 +150,7 @@ static fv_err run(train *t, const fv_training_options *options)
     FV_TRY(fv_training_prepare_updates(training, &training->config.loss, 0,
                                        t->reference.flat.data ? &t->reference : NULL));
     if (options->dry_run)
-        return FV_OK;
+        return dry_run(t);
     FV_TRY(fv_training_open_journal(training));
     FV_TRY(fv_validate(&t->validation, 0));
     while (t->trainer.step < training->config.run.steps) {

@@ -17,7 +17,8 @@ enum { KEY_DRY_RUN = 0x201, KEY_KEYS };
 const char fv_training_args_doc[] = "CONFIG [KEY=VALUE...]";
 
 static const struct argp_option option_list[] = {
-    {"dry-run", KEY_DRY_RUN, NULL, 0, "build everything, tell the layout and the first prompts, and stop", 0},
+    {"dry-run", KEY_DRY_RUN, NULL, 0, "build everything, tell layout, memory and the first prompt, and stop",
+     0},
     {"keys", KEY_KEYS, NULL, 0, "print every key with its default and what it is for", 0},
     {0}};
 

@@ -17,6 +17,9 @@ typedef struct fv_policy_settings {
 fv_err fv_policy_create(fv_model *model, const fv_policy_settings *settings, fv_policy **out); /* Local */
 void fv_policy_destroy(fv_policy *policy); /* Local. NULL is fine */
 
+/* Memory that a pass over packed takes; of its arrays only grids is read. Local. */
+fv_err fv_policy_bytes(fv_policy *policy, const fv_packed *packed, fv_save save, size_t *bytes);
+
 /* logprobs and entropies (packed->n_logprobs), in the order of packed->targets; entropies may be NULL. The
  * log-probs are the bits that the rollout gave. packed is borrowed until the backward pass. */
 fv_err fv_policy_forward(fv_policy *policy, const fv_packed *packed, fv_save save, float *logprobs,

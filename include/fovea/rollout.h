@@ -50,4 +50,7 @@ typedef struct fv_rollout_stats {
 fv_err fv_rollout_run(fv_model *model, const fv_rollout_settings *settings, const fv_rollout_source *source,
                       fv_rollout_stats *stats);
 
+/* Memory of the largest pass that the settings allow, but for the vision tower's. Local. */
+fv_err fv_rollout_bytes(fv_model *model, const fv_rollout_settings *settings, size_t *bytes);
+
 #endif

@@ -95,6 +95,16 @@ static fv_err take(void *context, fv_arena *arena)
     return p->save == FV_SAVE_NONE ? FV_OK : take_grads(p, arena);
 }
 
+fv_err fv_policy_bytes(fv_policy *p, const fv_packed *packed, fv_save save, size_t *bytes)
+{
+    fv_arena dry = fv_arena_dry(p->work.name);
+    p->packed = packed;
+    p->save = save;
+    FV_TRY(take(p, &dry));
+    *bytes = dry.peak;
+    return FV_OK;
+}
+
 static float inv_temperature(const fv_policy *p)
 {
     return p->settings.temperature > 0 ? 1.0f / p->settings.temperature : 1.0f;

@@ -149,3 +149,16 @@ fv_err fv_rollout_run(fv_model *model, const fv_rollout_settings *settings, cons
         *stats = r.stats;
     return err;
 }
+
+fv_err fv_rollout_bytes(fv_model *model, const fv_rollout_settings *settings, size_t *bytes)
+{
+    fv_rollout r = {.model = model, .settings = settings, .text_work = {.name = "rollout"}};
+    FV_TRY(check(settings));
+    fv_err err = fv_pass_init(&r);
+    if (err == FV_OK)
+        err = fv_text_pass_create(model, &r.text);
+    if (err == FV_OK)
+        err = fv_pass_bytes(&r, bytes);
+    release(&r);
+    return err;
+}

@@ -106,4 +106,7 @@ void fv_pass_fini(fv_pass *pass);
 fv_err fv_pass_plan(fv_rollout *r);
 fv_err fv_pass_compute(fv_rollout *r);
 
+/* What the largest pass takes. */
+fv_err fv_pass_bytes(fv_rollout *r, size_t *bytes);
+
 #endif

@@ -11,6 +11,11 @@ static int64_t max_nodes(const fv_rollout *r)
     return 2 * (int64_t)r->settings->max_running;
 }
 
+static int64_t max_spans(const fv_rollout *r)
+{
+    return max_nodes(r) * (fv_pages_for(r->settings->dialogue.max_tokens) + 1);
+}
+
 static void *array(int64_t n, size_t element)
 {
     return malloc((size_t)n * element);
@@ -20,13 +25,12 @@ fv_err fv_pass_init(fv_rollout *r)
 {
     fv_pass *p = &r->pass;
     int64_t nodes = max_nodes(r), tokens = r->settings->pass_tokens, draws = r->settings->max_running;
-    int64_t spans = nodes * (fv_pages_for(r->settings->dialogue.max_tokens) + 1);
     *p = (fv_pass){.ids = array(tokens, sizeof *p->ids),
                    .by_token = array(3 * tokens, sizeof *p->by_token),
                    .positions = array(3 * tokens, sizeof *p->positions),
                    .slots = array(tokens, sizeof *p->slots),
                    .segments = array(nodes * FV_SEGMENT_FIELDS, sizeof *p->segments),
-                   .spans = array(spans * FV_SPAN_FIELDS, sizeof *p->spans),
+                   .spans = array(max_spans(r) * FV_SPAN_FIELDS, sizeof *p->spans),
                    .pieces = array(nodes * FV_MAX_ROUNDS, sizeof *p->pieces),
                    .draws = array(draws, sizeof *p->draws),
                    .draw_rows = array(draws, sizeof *p->draw_rows),
@@ -208,6 +212,23 @@ static fv_err take(void *context, fv_arena *arena)
     FV_TRY(fv_tensor_take(arena, FV_F32, 1, &p->n_draws, &r->uniform));
     FV_TRY(fv_logits_take(r->model, p->n_draws, arena, &r->logits));
     return fv_head_take(r->model, p->n_draws, r->settings->n_excluded, arena, &r->head);
+}
+
+fv_err fv_pass_bytes(fv_rollout *r, size_t *bytes)
+{
+    fv_arena dry = fv_arena_dry(r->text_work.name);
+    const fv_pass *p = &r->pass;
+    int64_t n = r->settings->pass_tokens;
+    r->pass.n_draws = r->settings->max_running;
+    r->pass.n_features = fv_model_shape_of(r->model)->vision.depth > 0 ? n : 0;
+    r->run = (fv_token_run){.n = n,
+                            .slots = p->slots,
+                            .n_segments = max_nodes(r),
+                            .n_spans = max_spans(r),
+                            .n_features = p->n_features};
+    FV_TRY(take(r, &dry));
+    *bytes = dry.peak;
+    return FV_OK;
 }
 
 static fv_err gather_features(fv_rollout *r)

@@ -104,6 +104,12 @@ refused 1 "/nowhere.h5" "$FOVEA" train "$folder/config.yaml" data.train=/nowhere
 refused 2 "a configuration is required" "$FOVEA" train
 refused 1 "/nowhere.yaml" "$FOVEA" train /nowhere.yaml
 "$FOVEA" train --keys | grep -q "max_turn_tokens"
-"$FOVEA" train "$folder/config.yaml" out="$folder/dry" --dry-run
+mpiexec -n 4 "$FOVEA" train "$folder/config.yaml" out="$folder/dry" layout.tensor=2 --dry-run >"$folder/out"
+for text in "4 ranks = 2 copies of the model x 2 ranks each" "copy 1: ranks 2 3" "image at 28 x 28 pixels: 1 tokens]" \
+    "Answer or look closer" "together"; do
+    grep -qF "$text" "$folder/out" || fail "no \"$text\" in: $(cat "$folder/out")"
+done
+"$FOVEA" sft "$folder/config.yaml" out="$folder/dry" lesson.call_share=1 --dry-run >"$folder/out"
+grep -qF "image at 56 x 56 pixels: 4 tokens]" "$folder/out" || fail "no lesson in: $(cat "$folder/out")"
 [ ! -e "$folder/dry" ] || fail "a dry run left a folder"
 echo "train: well"
