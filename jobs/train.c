@@ -37,6 +37,7 @@ static fv_err set_trainer(train *t)
     t->trainer = (fv_trainer){.settings = {.prompts = c->rollout.prompts,
                                            .groups = c->update.groups,
                                            .refills = c->rollout.refills,
+                                           .max_unjudged_share = c->reward.max_unjudged_share,
                                            .advantage = {.estimator = estimator,
                                                          .eps = c->advantage.eps,
                                                          .weights = c->reward.weights}},

@@ -3,6 +3,7 @@
 #include "jobs.h"
 
 #include "fovea/file.h"
+#include "fovea/judges.h"
 #include "fovea/order.h"
 
 #include <limits.h>
@@ -136,11 +137,12 @@ static void set_rollout(fv_training *t)
 static fv_err open_judge(fv_training *t)
 {
     const fv_reward_config *c = &t->config.reward;
-    const fv_rule *rule;
+    const fv_mesh *mesh = &t->runtime.mesh;
     t->score = (fv_score_settings){
         .format = c->format, .extraction = c->extraction, .control = c->control, .overlong = c->overlong};
-    FV_TRY(fv_rule_find(c->rule, &rule));
-    return fv_judge_rule_create(rule, &t->judge);
+    if (mesh->tensor->rank > 0)
+        return FV_OK; /* the first rank of a tensor group judges for all of it */
+    return fv_judges_create(&t->config, mesh->data->rank, mesh->data->size, &t->judge);
 }
 
 static fv_err open_policy(fv_training *t)

@@ -9,6 +9,7 @@
 
 #include "fovea/control.h"
 #include "fovea/format.h"
+#include "fovea/judge_api.h"
 #include "fovea/loss.h"
 #include "fovea/optimizer.h"
 #include "fovea/reward.h"
@@ -55,14 +56,36 @@ typedef struct fv_rollout_config {
     int refills; /* times a step may draw further prompts in place of dropped groups; 0: never */
 } fv_rollout_config;
 
+/* Who says whether an answer is right: reward.rule alone, a model behind an API, an external program, or the
+ * log of what one of the two has said before. */
+typedef enum fv_judge_choice {
+    FV_JUDGE_RULE,
+    FV_JUDGE_API,
+    FV_JUDGE_PROGRAM,
+    FV_JUDGE_REPLAY
+} fv_judge_choice;
+
 typedef struct fv_reward_config {
-    char *rule; /* of accuracy: fv_rule_find */
+    fv_judge_choice judge;
+    char *rule;                /* of accuracy: fv_rule_find */
+    double max_unjudged_share; /* of a step's answers without a verdict */
     fv_extraction extraction;
     fv_format_settings format;     /* keys product, needs_valid_call */
     fv_reward_weights weights;     /* keys accuracy_weight, format_weight */
     fv_control_settings control;   /* keys control (the rule), theta, size */
     fv_overlong_settings overlong; /* keys overlong_tokens, overlong_buffer, overlong_size */
 } fv_reward_config;
+
+/* Judges other than a rule. */
+typedef struct fv_judge_config {
+    char *prompt;              /* YAML file (judge_prompt.h) */
+    fv_judge_api_settings api; /* keys service to reply_tokens; in_flight is of the whole run */
+    char *program;             /* fv_judge_program_settings */
+    int rule_first;            /* what reward.rule gives 1 is right without more; and */
+    double audit;              /* fv_judge_screen_create */
+    char *log;                 /* folder (verdict_log.h); "": verdicts in the folder of the run */
+    int64_t log_verdicts;      /* kept at most */
+} fv_judge_config;
 
 typedef struct fv_advantage_config {
     char *estimator; /* fv_estimator_find */
@@ -116,6 +139,7 @@ typedef struct fv_train_config {
     fv_views_config views;
     fv_rollout_config rollout;
     fv_reward_config reward;
+    fv_judge_config judge;
     fv_advantage_config advantage;
     fv_loss_settings loss;
     fv_update_config update;

@@ -37,9 +37,9 @@ typedef struct fv_judge_api_settings {
     int reply_tokens; /* 0: the server's bound */
 } fv_judge_api_settings;
 
-/* prompt is borrowed. FV_ERR_ARGUMENT: no key, a key for plain http, or a file that others may read. */
-fv_err fv_judge_api_create(const fv_judge_api_settings *settings, const fv_judge_prompt *prompt,
-                           fv_judge **out);
+/* prompt is taken, also on failure; the texts of settings are borrowed. FV_ERR_ARGUMENT: no key, a key for
+ * plain http, or a file that others may read. */
+fv_err fv_judge_api_create(const fv_judge_api_settings *settings, fv_judge_prompt *prompt, fv_judge **out);
 
 /* Append the JSON of the request for a case. */
 fv_err fv_judge_api_request(const fv_judge_api_settings *settings, const fv_judge_prompt *prompt,

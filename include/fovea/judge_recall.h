@@ -6,7 +6,16 @@
 #include "fovea/judge.h"
 #include "fovea/verdict_log.h"
 
-/* log and inner (NULL: replay) are taken, also on failure. identity is copied: whose verdicts they are. */
-fv_err fv_judge_recall_create(fv_verdict_log *log, fv_slice identity, fv_judge *inner, fv_judge **out);
+/* All is copied. */
+typedef struct fv_judge_recall_settings {
+    const char *folder; /* of the log, opened when the first case comes: the folder of a run is made after its
+                           judge */
+    int asker;          /* which of the processes that judge this is: the rank of fv_verdict_log_open */
+    int64_t max_verdicts;
+    fv_slice identity; /* of inner, whose verdicts they are: any bytes */
+} fv_judge_recall_settings;
+
+/* inner (NULL: replay) is taken, also on failure. */
+fv_err fv_judge_recall_create(const fv_judge_recall_settings *settings, fv_judge *inner, fv_judge **out);
 
 #endif

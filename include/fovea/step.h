@@ -10,6 +10,7 @@ typedef struct fv_step_settings {
     int prompts; /* groups that a step trains on */
     int groups;  /* of a mini-batch: one update of the weights */
     int refills; /* how often a step may go back for more prompts in place of groups that were dropped */
+    double max_unjudged_share; /* of the answers of a step; with more of them without a verdict it fails */
     fv_advantage_settings advantage;
 } fv_step_settings;
 

@@ -77,6 +77,24 @@ static fv_err check_reward(const fv_reward_config *reward, const fv_rollout_conf
     return FV_OK;
 }
 
+static fv_err check_judge(const fv_train_config *config, int n_ranks)
+{
+    const fv_judge_config *judge = &config->judge;
+    fv_judge_choice choice = config->reward.judge;
+    int n_askers = (n_ranks - config->layout.judge_ranks) / config->layout.tensor;
+    if (choice == FV_JUDGE_RULE)
+        return FV_OK;
+    FV_CHECK(choice != FV_JUDGE_PROGRAM || judge->program[0], FV_ERR_ARGUMENT,
+             "reward.judge is program, but judge.program is empty");
+    int is_api = choice == FV_JUDGE_API || (choice == FV_JUDGE_REPLAY && !judge->program[0]);
+    FV_CHECK(!is_api || (judge->prompt[0] && judge->api.model[0]), FV_ERR_ARGUMENT,
+             "a judge behind an API needs judge.model and judge.prompt");
+    FV_CHECK(judge->api.in_flight >= n_askers, FV_ERR_ARGUMENT,
+             "judge.in_flight is %d, but %d groups of ranks ask: expected at least one each",
+             judge->api.in_flight, n_askers);
+    return FV_OK;
+}
+
 static fv_err check_answers(const fv_estimator *estimator, const fv_rollout_config *r)
 {
     const char *name = fv_estimator_name(estimator);
@@ -130,6 +148,7 @@ fv_err fv_train_config_check(const fv_train_config *config, int n_ranks)
     FV_TRY(check_common(config, n_ranks));
     FV_TRY(check_rollout(&config->rollout));
     FV_TRY(check_reward(&config->reward, &config->rollout));
+    FV_TRY(check_judge(config, n_ranks));
     FV_TRY(check_estimates(config));
     return check_update(&config->update, &config->rollout);
 }

@@ -15,6 +15,8 @@
     }
 
 static const char *const view_names[] = {"small", "large", NULL};
+static const char *const judge_names[] = {"rule", "api", "program", "replay", NULL};
+static const char *const service_names[] = {"openai", "azure", NULL};
 static const char *const extraction_names[] = {"split", "strict", NULL};
 static const char *const product_names[] = {"general", "efficient", NULL};
 static const char *const control_names[] = {"none", "paper", "code", NULL};
@@ -97,8 +99,14 @@ static const fv_setting rollout_fields[] = {
 
 #define REWARD(member) FV_SETTING_AT(fv_reward_config, member)
 static const fv_setting reward_fields[] = {
+    {"judge", FV_SETTING_CHOICE, REWARD(judge), "who judges answers", .names = judge_names},
     {"rule", FV_SETTING_TEXT, REWARD(rule), "exact, number, choice, boxed, relaxed, anls or containment",
      FROM(1)},
+    {"max_unjudged_share",
+     FV_SETTING_REAL,
+     REWARD(max_unjudged_share),
+     "without verdict; more ends the run",
+     {0, 1}},
     {"extraction", FV_SETTING_CHOICE, REWARD(extraction), "how the answer is cut out of the text",
      .names = extraction_names},
     {"product", FV_SETTING_CHOICE, REWARD(format.product), "the format: one turn, or calls of the tool",
@@ -115,6 +123,30 @@ static const fv_setting reward_fields[] = {
     {"overlong_buffer", FV_SETTING_INTEGER, REWARD(overlong.buffer_tokens),
      "tokens before, over which it grows", FROM(0)},
     {"overlong_size", FV_SETTING_REAL, REWARD(overlong.size), "what length costs; 0 = nothing", FROM(0)},
+    {0},
+};
+
+#define JUDGE(member) FV_SETTING_AT(fv_judge_config, member)
+static const fv_setting judge_fields[] = {
+    {"prompt", FV_SETTING_PATH, JUDGE(prompt), "the file with the wording for a model", FROM(0)},
+    {"service", FV_SETTING_CHOICE, JUDGE(api.service), "the form of the API", .names = service_names},
+    {"url", FV_SETTING_TEXT, JUDGE(api.url), "of the API; '' = OpenAI, or AZURE_ENDPOINT", FROM(0)},
+    {"model", FV_SETTING_TEXT, JUDGE(api.model), "its name at the API", FROM(0)},
+    {"key_file", FV_SETTING_PATH, JUDGE(api.key_file), "'' = OPENAI_API_KEY or AZURE_API_KEY", FROM(0)},
+    {"ca_file", FV_SETTING_PATH, JUDGE(api.ca_file), "certificates to trust; '' = the system's", FROM(0)},
+    {"in_flight", FV_SETTING_INTEGER, JUDGE(api.in_flight), "cases asked at once, of all ranks", FROM(1)},
+    {"deadline_s", FV_SETTING_REAL, JUDGE(api.deadline_s), "seconds for one request", ABOVE(0)},
+    {"tries", FV_SETTING_INTEGER, JUDGE(api.tries), "for one verdict", FROM(1)},
+    {"budget_s", FV_SETTING_REAL, JUDGE(api.budget_s), "seconds for one verdict", ABOVE(0)},
+    {"temperature", FV_SETTING_REAL, JUDGE(api.temperature), "of the first try", FROM(0)},
+    {"temperature_step", FV_SETTING_REAL, JUDGE(api.temperature_step), "added for each further try", FROM(0)},
+    {"reply_tokens", FV_SETTING_INTEGER, JUDGE(api.reply_tokens), "of a reply, at most; 0 = no bound",
+     FROM(0)},
+    {"program", FV_SETTING_TEXT, JUDGE(program), "command of a judge that talks JSON lines", FROM(0)},
+    {"rule_first", FV_SETTING_SWITCH, JUDGE(rule_first), "what reward.rule finds right is right"},
+    {"audit", FV_SETTING_REAL, JUDGE(audit), "share of that which is asked all the same", {0, 1}},
+    {"log", FV_SETTING_PATH, JUDGE(log), "folder of the verdicts; '' = in the run's", FROM(0)},
+    {"log_verdicts", FV_SETTING_INTEGER, JUDGE(log_verdicts), "kept, at most", FROM(1)},
     {0},
 };
 
@@ -221,11 +253,20 @@ static const fv_train_config train_defaults = {
                 .cache_pages = 1024,
                 .refills = 8},
     .reward = {.rule = "number",
+               .max_unjudged_share = 0.1,
                .extraction = FV_EXTRACT_SPLIT,
                .format = {.product = FV_PRODUCT_EFFICIENT, .needs_valid_call = 1},
                .weights = FV_REWARD_WEIGHTS_DEFAULT,
                .control = FV_CONTROL_DEFAULT,
                .overlong = FV_OVERLONG_DEFAULT},
+    .judge = {.api = {.in_flight = 100,
+                      .deadline_s = 120,
+                      .tries = 3,
+                      .budget_s = 600,
+                      .temperature_step = 0.3,
+                      .reply_tokens = 512},
+              .rule_first = 1,
+              .log_verdicts = 1000000},
     .advantage = {.estimator = "grpo", .eps = FV_ADVANTAGE_EPS},
     .loss = FV_LOSS_DEFAULT,
     .update = UPDATE_DEFAULT,
@@ -248,6 +289,7 @@ static const fv_settings_section train_sections[] = {
     {"views", TRAIN(views), views_fields},
     {"rollout", TRAIN(rollout), rollout_fields},
     {"reward", TRAIN(reward), reward_fields},
+    {"judge", TRAIN(judge), judge_fields},
     {"advantage", TRAIN(advantage), advantage_fields},
     {"loss", TRAIN(loss), loss_fields},
     {"update", TRAIN(update), update_fields},

@@ -34,7 +34,7 @@ typedef struct queue {
 
 typedef struct api {
     fv_judge_api_settings settings;
-    const fv_judge_prompt *prompt;
+    fv_judge_prompt *prompt; /* owned */
     fv_api_access access;
     fv_http *http;
     fv_breaker breaker;
@@ -272,6 +272,7 @@ static void destroy(fv_judge *judge)
     release(a->resting);
     fv_api_access_fini(&a->access);
     fv_buffer_fini(&a->body);
+    fv_judge_prompt_destroy(a->prompt);
     free(a);
 }
 
@@ -290,14 +291,14 @@ static fv_err connect_to(api *a)
     return fv_http_create(&http, &a->http);
 }
 
-fv_err fv_judge_api_create(const fv_judge_api_settings *settings, const fv_judge_prompt *prompt,
-                           fv_judge **out)
+fv_err fv_judge_api_create(const fv_judge_api_settings *settings, fv_judge_prompt *prompt, fv_judge **out)
 {
     api *a = calloc(1, sizeof *a);
     errand **away = calloc((size_t)settings->in_flight, sizeof *away);
     if (!a || !away) {
         free(a);
         free(away);
+        fv_judge_prompt_destroy(prompt);
         return FV_FAIL(FV_ERR_MEMORY, "cannot allocate a judge");
     }
     *a = (api){.settings = *settings, .prompt = prompt, .away = away};

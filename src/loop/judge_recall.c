@@ -1,6 +1,8 @@
 /* Verdicts from the log; what is not there is asked once, however many wait for it. */
 #include "fovea/judge_recall.h"
 
+#include "fovea/buffer.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,8 +22,11 @@ typedef struct errand {
 } errand;
 
 typedef struct recall {
-    fv_verdict_log *log;
-    fv_slice identity; /* owned */
+    char *folder; /* owned */
+    int asker;
+    int64_t max_verdicts;
+    fv_buffer identity;
+    fv_verdict_log *log; /* NULL: not open yet */
     errand *buckets[N_BUCKETS];
 } recall;
 
@@ -94,11 +99,17 @@ static fv_err ask(fv_judge *judge, const fv_case *asked, fv_verdict_key key, fv_
     return fv_judge_ask(judge->inner, asked, (fv_waiter){take, e});
 }
 
+static fv_err open_log(recall *r)
+{
+    return r->log ? FV_OK : fv_verdict_log_open(r->folder, r->asker, r->max_verdicts, &r->log);
+}
+
 static fv_err submit(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
 {
     recall *r = judge->state;
-    fv_verdict_key key = fv_verdict_key_of(r->identity, asked);
+    fv_verdict_key key = fv_verdict_key_of((fv_slice){r->identity.data, r->identity.size}, asked);
     double score;
+    FV_TRY(open_log(r));
     if (fv_verdict_log_find(r->log, key, &score)) {
         judge->counts.n_recalled++;
         return fv_judge_give(judge, waiter, fv_verdict_given(score));
@@ -115,7 +126,10 @@ static fv_err submit(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
 static fv_err share(fv_judge *judge, fv_comm *comm)
 {
     recall *r = judge->state;
-    return judge->inner ? fv_verdict_log_share(r->log, comm) : FV_OK;
+    if (!judge->inner)
+        return FV_OK;
+    FV_TRY(fv_comm_agree(comm, open_log(r)));
+    return fv_verdict_log_share(r->log, comm);
 }
 
 static void destroy(fv_judge *judge)
@@ -128,25 +142,31 @@ static void destroy(fv_judge *judge)
             release(e);
         }
     fv_verdict_log_close(r->log);
-    free((char *)r->identity.data);
+    fv_buffer_fini(&r->identity);
+    free(r->folder);
     free(r);
 }
 
 static const fv_judge_table recall_table = {
     .name = "recall", .submit = submit, .share = share, .destroy = destroy};
 
-fv_err fv_judge_recall_create(fv_verdict_log *log, fv_slice identity, fv_judge *inner, fv_judge **out)
+fv_err fv_judge_recall_create(const fv_judge_recall_settings *settings, fv_judge *inner, fv_judge **out)
 {
     recall *r = calloc(1, sizeof *r);
-    char *copy = malloc(identity.size + 1);
-    if (!r || !copy) {
-        free(r);
-        free(copy);
-        fv_verdict_log_close(log);
+    if (!r) {
         fv_judge_destroy(inner);
         return FV_FAIL(FV_ERR_MEMORY, "cannot allocate a judge");
     }
-    memcpy(copy, identity.data, identity.size);
-    *r = (recall){.log = log, .identity = {copy, identity.size}};
-    return fv_judge_create(&recall_table, r, inner, out);
+    FV_TRY(fv_judge_create(&recall_table, r, inner, out));
+    r->folder = strdup(settings->folder);
+    r->asker = settings->asker;
+    r->max_verdicts = settings->max_verdicts;
+    fv_err err = r->folder ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "cannot allocate a judge");
+    if (err == FV_OK)
+        err = fv_buffer_append(&r->identity, settings->identity.data, settings->identity.size);
+    if (err != FV_OK) {
+        fv_judge_destroy(*out);
+        *out = NULL;
+    }
+    return err;
 }

@@ -10,6 +10,7 @@ typedef struct sums {
     double reward, square, accuracy, format, control, overlong, kl, advantage;
     double drawn, longest, prompt;
     int64_t n, n_judged, n_called, n_right, n_right_called, n_wrong_called, n_cut, n_rounds;
+    int64_t n_unjudged[FV_N_UNJUDGED];
     int64_t n_groups, n_judged_groups, n_solved_none, n_solved_all;
 } sums;
 
@@ -29,6 +30,7 @@ static void add_answer(sums *s, const fv_answer *answer, const fv_reward_weights
     s->overlong += r->overlong;
     s->kl += r->kl;
     s->advantage += fabs(answer->advantage);
+    s->n_unjudged[r->why] += !r->has_verdict;
     if (!r->has_verdict)
         return;
     double total = fv_reward_total(weights, r);
@@ -110,6 +112,24 @@ static fv_err set_answers(fv_json *object, const sums *s)
     return SET_ALL(object, figures);
 }
 
+/* Of the judge, and an object with the answers without a verdict by reason. */
+static fv_err set_judge(fv_json *object, const sums *s, const fv_judge_counts *judge)
+{
+    double asked = (double)judge->n_asked;
+    const fv_figure figures[] = {
+        {"judge_asked", asked},
+        {"judge_recalled", (double)judge->n_recalled},
+        {"judge_tries", over((double)judge->n_tries, asked)},
+        {"judge_latency_s", over(judge->latency_s, asked)},
+        {"judge_compared", (double)judge->n_compared},
+        {"judge_agreement", over((double)judge->n_agreed, (double)judge->n_compared)}};
+    fv_json *reasons = fv_json_make_object();
+    FV_TRY(fv_json_set(object, "unjudged", reasons));
+    for (int i = 0; i < FV_N_UNJUDGED; i++)
+        FV_TRY(fv_json_set(reasons, fv_unjudged_name(i), fv_json_make_integer(s->n_unjudged[i])));
+    return SET_ALL(object, figures);
+}
+
 static fv_err set_updates(fv_json *object, const fv_step_stats *stats, double rate)
 {
     const fv_loss_sums *s = &stats->sum.sums;
@@ -129,16 +149,6 @@ static fv_err set_updates(fv_json *object, const fv_step_stats *stats, double ra
                                  {"clip_share", over((double)s->n_clipped, tokens)},
                                  {"approximate_kl", over(s->approx_kl, tokens)},
                                  {"logprob_max_diff", stats->first.sums.max_logprob_diff}};
-    return SET_ALL(object, figures);
-}
-
-static fv_err set_judge(fv_json *object, const fv_judge_counts *judge)
-{
-    double asked = (double)judge->n_asked;
-    const fv_figure figures[] = {{"judge_asked", asked},
-                                 {"judge_recalled", (double)judge->n_recalled},
-                                 {"judge_tries", over((double)judge->n_tries, asked)},
-                                 {"judge_latency_s", over(judge->latency_s, asked)}};
     return SET_ALL(object, figures);
 }
 
@@ -204,8 +214,8 @@ fv_err fv_metrics_of_step(const fv_metrics_args *args, fv_json **out)
         add_group(&s, &args->batch->groups[g], args->weights);
     FV_CHECK_DONE(object, FV_ERR_MEMORY, "cannot allocate a step's metrics");
     FV_TRY_DONE(set_answers(object, &s));
+    FV_TRY_DONE(set_judge(object, &s, &args->stats->collect.judge));
     FV_TRY_DONE(set_updates(object, args->stats, args->rate));
-    FV_TRY_DONE(set_judge(object, &args->stats->collect.judge));
     FV_TRY_DONE(set_phases(object, args->stats));
     FV_TRY_DONE(set_speed(object, args));
     *out = object;

@@ -75,12 +75,6 @@ static void add_collected(fv_collect_stats *sum, const fv_collect_stats *part)
     sum->judge.n_compared += part->judge.n_compared;
     sum->judge.n_agreed += part->judge.n_agreed;
     sum->judge.latency_s += part->judge.latency_s;
-    sum->judge.n_asked += part->judge.n_asked;
-    sum->judge.n_tries += part->judge.n_tries;
-    sum->judge.n_recalled += part->judge.n_recalled;
-    sum->judge.n_compared += part->judge.n_compared;
-    sum->judge.n_agreed += part->judge.n_agreed;
-    sum->judge.latency_s += part->judge.latency_s;
 }
 
 static fv_err append(fv_batch *batch, fv_batch *more)
@@ -132,6 +126,46 @@ static fv_err fill(fv_trainer *t, fv_batch *batch, fv_group_fate **fates, fv_ste
         FV_TRY(judge_fates(t, batch, fates, &n_kept));
     }
     return FV_OK;
+}
+
+/* Too few verdicts to learn from. */
+
+static fv_err say_why(const int64_t *n_by_reason, fv_buffer *out)
+{
+    for (int i = 0; i < FV_N_UNJUDGED; i++)
+        if (n_by_reason[i])
+            FV_TRY(fv_buffer_print(out, "%s%lld %s", out->size ? ", " : "", (long long)n_by_reason[i],
+                                   fv_unjudged_name(i)));
+    return FV_OK;
+}
+
+static fv_err refuse_unjudged(const fv_trainer *t, int64_t n, int64_t n_unjudged, const int64_t *n_by_reason)
+{
+    fv_buffer why = {0};
+    FV_TRY(say_why(n_by_reason, &why));
+    fv_err err =
+        FV_FAIL(FV_ERR_ARGUMENT,
+                "step %lld: the judge gave no verdict on %lld of %lld answers (%s), a share of %.3f; "
+                "reward.max_unjudged_share is %g",
+                (long long)t->step + 1, (long long)n_unjudged, (long long)n, why.data,
+                (double)n_unjudged / (double)n, t->settings.max_unjudged_share);
+    fv_buffer_fini(&why);
+    return err;
+}
+
+static fv_err check_judged(const fv_trainer *t, const fv_batch *batch)
+{
+    int64_t n = 0, n_unjudged = 0, n_by_reason[FV_N_UNJUDGED] = {0};
+    for (int g = 0; g < batch->n; g++)
+        for (int i = 0; i < fv_group_size(&batch->groups[g]); i++) {
+            const fv_reward *reward = &batch->groups[g].answers[i].reward;
+            n++;
+            n_unjudged += !reward->has_verdict;
+            n_by_reason[reward->why] += !reward->has_verdict;
+        }
+    if ((double)n_unjudged <= t->settings.max_unjudged_share * (double)n)
+        return FV_OK;
+    return refuse_unjudged(t, n, n_unjudged, n_by_reason);
 }
 
 /* The update. */
@@ -191,6 +225,7 @@ fv_err fv_step(fv_trainer *t, double rate, fv_batch *batch, fv_step_stats *stats
     *stats = (fv_step_stats){0};
     t->rollout->step = (uint32_t)t->step;
     FV_TRY_DONE(fill(t, batch, &fates, stats));
+    FV_TRY_DONE(fv_comm_agree(t->collector->mesh->world, check_judged(t, batch)));
     double from = fv_clock_now();
     FV_TRY_DONE(update(t, batch, fates, rate, stats));
     stats->update_s = fv_clock_now() - from;

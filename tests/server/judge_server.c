@@ -125,11 +125,18 @@ static int respond(connection *c, const char *status, const char *headers, const
 
 /* What the model says. */
 
+/* What a text is known by: without the temperature, which rises from try to try. */
+static uint64_t identity_of(const char *body)
+{
+    const char *messages = strstr(body, "\"messages\"");
+    return hash_of(messages ? messages : body);
+}
+
 static const char *verdict_of(const char *body, char word[16])
 {
     const char *say = strstr(body, "say-");
     if (!say)
-        return hash_of(body) & 1 ? "right" : "wrong";
+        return identity_of(body) & 1 ? "right" : "wrong";
     sscanf(say, "say-%15[a-z]", word);
     return word;
 }
@@ -221,13 +228,6 @@ static int draw_planned(int number, char word[16])
     return 0;
 }
 
-/* What a text is known by: without the temperature, which rises from try to try. */
-static uint64_t identity_of(const char *body)
-{
-    const char *messages = strstr(body, "\"messages\"");
-    return hash_of(messages ? messages : body) | 1;
-}
-
 /* 1 and the fault in word, if this request has one. */
 static int fault_of(const char *body, char word[16], int *number)
 {
@@ -237,7 +237,7 @@ static int fault_of(const char *body, char word[16], int *number)
     int is_faulty = 0;
     if (always)
         is_faulty = sscanf(always, "always-%15[a-z0-9]", word);
-    else if (first && is_first(identity_of(body)))
+    else if (first && is_first(identity_of(body) | 1))
         is_faulty = sscanf(first, "first-%15[a-z0-9]", word);
     else
         is_faulty = draw_planned(*number, word);

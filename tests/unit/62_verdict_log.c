@@ -171,7 +171,9 @@ static void test_bound(void **state)
 static fv_judge *recall_create(const char *folder, const char *identity, fv_judge *inner)
 {
     fv_judge *judge;
-    assert_ok(fv_judge_recall_create(open_log(folder, 0, 1000), fv_slice_of(identity), inner, &judge));
+    const fv_judge_recall_settings settings = {
+        .folder = temp_path(folder), .max_verdicts = 1000, .identity = fv_slice_of(identity)};
+    assert_ok(fv_judge_recall_create(&settings, inner, &judge));
     return judge;
 }
 

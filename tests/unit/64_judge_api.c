@@ -11,8 +11,14 @@
 
 #define KEY "sk-hush-3141592653589793"
 
-static fv_judge_prompt *prompt;
 static char ca_file[128];
+
+static fv_judge_prompt *load_prompt(void)
+{
+    fv_judge_prompt *prompt;
+    assert_ok(fv_judge_prompt_load(temp_path("p.yaml"), &prompt));
+    return prompt;
+}
 
 static fv_judge_api_settings settings_of(const judge_server *server)
 {
@@ -34,14 +40,7 @@ static int setup(void **state)
     make_certificates();
     snprintf(ca_file, sizeof ca_file, "%s", temp_path("tls/ca.pem"));
     temp_write("p.yaml", "system: s\nuser: '{question} {truth} {answer}'\nverdict: score\n");
-    assert_ok(fv_judge_prompt_load(temp_path("p.yaml"), &prompt));
     return setenv("OPENAI_API_KEY", KEY, 1);
-}
-
-static int teardown(void **state)
-{
-    fv_judge_prompt_destroy(prompt);
-    return temp_teardown(state);
 }
 
 /* What is said, how it fails first, and what should come of it. */
@@ -107,7 +106,7 @@ static void test_scripted_faults(void **state)
     fv_judge_counts counts;
     server_start(&server, "scripted", "good", arguments);
     const fv_judge_api_settings settings = settings_of(&server);
-    assert_ok(fv_judge_api_create(&settings, prompt, &judge));
+    assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
     judge_scripted(judge, N);
     fv_judge_take_counts(judge, &counts);
     assert_int_equal(counts.n_asked, N);
@@ -130,7 +129,7 @@ static void test_a_server_that_goes_away(void **state)
     char answers[N][32];
     server_start(&server, "away", "good", arguments);
     const fv_judge_api_settings settings = settings_of(&server);
-    assert_ok(fv_judge_api_create(&settings, prompt, &judge));
+    assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
     double from = fv_clock_now();
     for (int i = 0; i < N; i++) {
         snprintf(answers[i], sizeof answers[i], "%d say-%s", i, i % 2 ? "right" : "wrong");
@@ -156,7 +155,7 @@ static void test_a_server_that_stays_away(void **state)
     fv_judge_api_settings settings = settings_of(&server);
     settings.budget_s = 2;
     server_stop(&server);
-    assert_ok(fv_judge_api_create(&settings, prompt, &judge));
+    assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
     double from = fv_clock_now();
     for (int i = 0; i < N; i++)
         judged_ask(judge, &j[i], "x", "7");
@@ -178,7 +177,7 @@ static void fail_with(const char *answer, const char *require, const char *part)
     judged j;
     server_start(&server, part, "good", require ? arguments : NULL);
     const fv_judge_api_settings settings = settings_of(&server);
-    assert_ok(fv_judge_api_create(&settings, prompt, &judge));
+    assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
     judged_ask(judge, &j, answer, "7");
     assert_fails(fv_judge_collect(judge), FV_ERR_ARGUMENT, part);
     assert_null(strstr(fv_error_text(), KEY));
@@ -197,7 +196,7 @@ static void test_what_will_not_heal(void **state)
     judged j;
     server_start(&server, "expired", "expired", NULL);
     const fv_judge_api_settings settings = settings_of(&server);
-    assert_ok(fv_judge_api_create(&settings, prompt, &judge));
+    assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
     judged_ask(judge, &j, "x", "7");
     assert_fails(fv_judge_collect(judge), FV_ERR_ARGUMENT, "cannot be trusted: ");
     assert_int_equal(server_requests(&server, NULL), 0);
@@ -208,7 +207,7 @@ static void test_what_will_not_heal(void **state)
 static void refuse(const fv_judge_api_settings *settings, const char *part)
 {
     fv_judge *judge;
-    assert_fails(fv_judge_api_create(settings, prompt, &judge), FV_ERR_ARGUMENT, part);
+    assert_fails(fv_judge_api_create(settings, load_prompt(), &judge), FV_ERR_ARGUMENT, part);
     assert_null(strstr(fv_error_text(), "hush"));
     assert_null(judge);
 }
@@ -226,7 +225,7 @@ static void test_keys(void **state)
     chmod(path, 0640);
     refuse(&settings, "only you can read");
     chmod(path, 0600);
-    assert_ok(fv_judge_api_create(&settings, prompt, &judge));
+    assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
     fv_judge_destroy(judge);
     settings.url = "http://127.0.0.1:1/v1";
     refuse(&settings, "for https only");
@@ -258,7 +257,7 @@ static void test_azure(void **state)
     setenv("AZURE_API_KEY", KEY, 1);
     fv_judge_api_settings settings = settings_of(&server);
     settings.service = FV_API_AZURE;
-    assert_ok(fv_judge_api_create(&settings, prompt, &judge));
+    assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
     judged_ask(judge, &j, "say-right", "7");
     assert_ok(fv_judge_collect(judge));
     assert_string_equal(judged_outcome(&j), "right");
@@ -274,5 +273,5 @@ int main(void)
                                        cmocka_unit_test(test_what_will_not_heal),
                                        cmocka_unit_test(test_keys),
                                        cmocka_unit_test(test_azure)};
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, temp_teardown);
 }
