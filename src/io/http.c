@@ -59,7 +59,8 @@ static int set_options(slot *s)
     if (http->ca_file[0])
         failed |= curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
     failed |= curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L); /* rather share a connection than open one */
-    failed |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    /* CURLOPT_NOSIGNAL stays off: with it, writing to a connection that the server has closed would end the
+     * process. */
     failed |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, receive);
     failed |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, s);
     failed |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, s->problem);

@@ -2,6 +2,7 @@
 
 #include "fovea/clock.h"
 #include "fovea/json.h"
+#include "fovea/log.h"
 #include "fovea/rng.h"
 #include "loop/judge_api_internal.h"
 
@@ -37,6 +38,7 @@ typedef struct api {
     fv_judge_prompt *prompt; /* owned */
     fv_api_access access;
     fv_http *http;
+    int is_known; /* the server has given a verdict */
     fv_breaker breaker;
     queue fresh;     /* never sent */
     errand *resting; /* sent before, in no order: few */
@@ -114,14 +116,28 @@ static fv_err try_again(api *a, errand *e, double due_s)
     return FV_OK;
 }
 
+/* Note how the server is, and tell if it went away or came back. */
+static void watch(api *a, const errand *e, const fv_api_reading *reading, double now)
+{
+    fv_breaker *breaker = &a->breaker;
+    int was_open = breaker->is_open;
+    if (reading->act == FV_API_LATER)
+        fv_breaker_fail(breaker, now, reading, e->is_probe);
+    else
+        fv_breaker_succeed(breaker);
+    if (breaker->is_open && !was_open)
+        FV_LOG_RANK(WARN, "the judge at %s is away (%s): cases wait, one asks now and then",
+                    a->access.url.data, fv_unjudged_name(breaker->why));
+    if (was_open && !breaker->is_open)
+        FV_LOG_RANK(INFO, "the judge at %s is back", a->access.url.data);
+}
+
 static fv_err consider(api *a, errand *e, const fv_api_reading *reading)
 {
     double now = fv_clock_now();
     e->why = reading->verdict.why;
-    if (reading->act == FV_API_LATER)
-        fv_breaker_fail(&a->breaker, now, reading, e->is_probe);
-    else
-        fv_breaker_succeed(&a->breaker);
+    a->is_known |= reading->verdict.has_verdict;
+    watch(a, e, reading, now);
     if (reading->act == FV_API_DONE)
         return conclude(e, reading->verdict);
     e->n_tries += reading->verdict.why != FV_UNJUDGED_BUSY && !a->breaker.is_open;
@@ -134,8 +150,9 @@ static fv_err done(void *context, const fv_http_response *response)
 {
     errand **place = context, *e = *place;
     api *a = e->judge->state;
+    const fv_api_reader reader = {fv_judge_prompt_grammar(a->prompt), a->access.url.data, a->is_known};
     fv_api_reading reading;
-    FV_TRY(fv_api_read(response, fv_judge_prompt_grammar(a->prompt), a->access.url.data, &reading));
+    FV_TRY(fv_api_read(&reader, response, &reading));
     *place = NULL;
     return consider(a, e, &reading);
 }

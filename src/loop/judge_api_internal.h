@@ -27,9 +27,14 @@ typedef struct fv_api_reading {
     double pause_s; /* the server wants at least; 0: it did not say */
 } fv_api_reading;
 
-/* FV_ERR_ARGUMENT: asking again cannot help, for this and for any case; url is for the sentence. */
-fv_err fv_api_read(const fv_http_response *response, fv_grammar grammar, const char *url,
-                   fv_api_reading *out);
+typedef struct fv_api_reader {
+    fv_grammar grammar;
+    const char *url; /* for sentences */
+    int is_known;    /* the server has answered well before: so what it does not take now is this one case */
+} fv_api_reader;
+
+/* FV_ERR_ARGUMENT: asking again cannot help, for this and for any case. */
+fv_err fv_api_read(const fv_api_reader *reader, const fv_http_response *response, fv_api_reading *out);
 
 /* Whether the server is there, from what became of requests. Starts as {0}: it is. */
 typedef struct fv_breaker {

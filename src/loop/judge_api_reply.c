@@ -53,19 +53,29 @@ static fv_api_reading read_rejection(const fv_http_response *response)
     return none(FV_API_DONE, is_filter ? FV_UNJUDGED_REFUSED : FV_UNJUDGED_REJECTED);
 }
 
-static fv_err read_status(const fv_http_response *response, fv_grammar grammar, const char *url,
-                          fv_api_reading *out)
+/* Of a server that has answered nothing yet these mean that it is the wrong one, or that we may not ask it.
+ */
+static fv_err check_address(const fv_api_reader *reader, int status)
+{
+    FV_CHECK(status < 300 || status >= 400, FV_ERR_ARGUMENT,
+             "the judge at %s redirects (status %d); its address is another one", reader->url, status);
+    FV_CHECK(status != 403, FV_ERR_ARGUMENT, "the judge at %s does not let us in (status 403)", reader->url);
+    FV_CHECK(status != 404 && status != 405, FV_ERR_ARGUMENT,
+             "there is no such judge at %s (status %d): check judge.url and judge.model", reader->url,
+             status);
+    return FV_OK;
+}
+
+static fv_err read_status(const fv_api_reader *reader, const fv_http_response *response, fv_api_reading *out)
 {
     int status = response->status;
-    FV_CHECK(status < 300 || status >= 400, FV_ERR_ARGUMENT,
-             "the judge at %s redirects (status %d); its address is another one", url, status);
-    FV_CHECK(status != 401 && status != 403, FV_ERR_ARGUMENT,
-             "the judge at %s does not accept the key (status %d; no key is sent over plain http)", url,
-             status);
-    FV_CHECK(status != 404 && status != 405, FV_ERR_ARGUMENT,
-             "there is no such judge at %s (status %d): check judge.url and judge.model", url, status);
+    FV_CHECK(status != 401, FV_ERR_ARGUMENT,
+             "the judge at %s does not accept the key (status 401; no key is sent over plain http)",
+             reader->url);
+    if (!reader->is_known)
+        FV_TRY(check_address(reader, status));
     if (status >= 200 && status < 300)
-        *out = read_completion(response, grammar);
+        *out = read_completion(response, reader->grammar);
     else if (status == 429)
         *out = none(FV_API_LATER, FV_UNJUDGED_BUSY);
     else if (status == 408)
@@ -76,13 +86,14 @@ static fv_err read_status(const fv_http_response *response, fv_grammar grammar, 
     return FV_OK;
 }
 
-fv_err fv_api_read(const fv_http_response *response, fv_grammar grammar, const char *url, fv_api_reading *out)
+fv_err fv_api_read(const fv_api_reader *reader, const fv_http_response *response, fv_api_reading *out)
 {
     switch (response->outcome) {
     case FV_HTTP_ANSWERED:
-        return read_status(response, grammar, url, out);
+        return read_status(reader, response, out);
     case FV_HTTP_UNTRUSTED:
-        return FV_FAIL(FV_ERR_ARGUMENT, "the judge at %s cannot be trusted: %s", url, response->problem);
+        return FV_FAIL(FV_ERR_ARGUMENT, "the judge at %s cannot be trusted: %s", reader->url,
+                       response->problem);
     case FV_HTTP_TOO_LONG:
         *out = none(FV_API_AGAIN, FV_UNJUDGED_GARBLED);
         return FV_OK;

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/types.h>
+#include <sys/file.h>
 #include <unistd.h>
 #include <xxhash.h>
 
@@ -161,6 +161,8 @@ static fv_err open_journal(fv_verdict_log *log)
     FV_TRY(fv_file_path(path, sizeof path, log->folder, name));
     log->journal = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     FV_CHECK(log->journal >= 0, FV_ERR_IO, "cannot open %s: %s", path, strerror(errno));
+    FV_CHECK(flock(log->journal, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK, FV_ERR_ARGUMENT,
+             "%s is in use by another run: give this one a judge.log of its own", path);
     while (read_record(log->journal, &verdict))
         whole += (off_t)sizeof(fv_logged_record);
     FV_CHECK(ftruncate(log->journal, whole) == 0 && lseek(log->journal, whole, SEEK_SET) == whole, FV_ERR_IO,

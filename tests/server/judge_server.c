@@ -5,7 +5,8 @@
  *                            [--require TEXT] [--plan FAULT:PERCENT,...]
  *
  * It listens on a free port of 127.0.0.1, writes the number to FOLDER/port, and appends a line for each
- * request to FOLDER/requests: its fault, or "ok", and the verdict. It runs until standard input ends. With
+ * request to FOLDER/requests: its fault, or "ok", the verdict, and the temperature. It runs until standard
+ * input ends. With
  * --require each request's head must hold TEXT, else the status is 401. After the N-th request nobody listens
  * for a while.
  *
@@ -245,10 +246,11 @@ static int fault_of(const char *body, char word[16], int *number)
     return is_faulty;
 }
 
-static void note(const char *fault, const char *verdict)
+static void note(const char *fault, const char *verdict, const char *body)
 {
+    const char *temperature = strstr(body, "\"temperature\": ");
     pthread_mutex_lock(&lock);
-    fprintf(requests, "%s %s\n", fault, verdict);
+    fprintf(requests, "%s %s %.3s\n", fault, verdict, temperature ? temperature + 15 : "");
     fflush(requests);
     pthread_mutex_unlock(&lock);
 }
@@ -260,7 +262,7 @@ static int answer(connection *c, const char *body, int *number)
     if (is_away)
         return -1; /* whoever is connected is dropped too */
     int is_faulty = fault_of(body, fault, number);
-    note(is_faulty ? fault : "ok", verdict);
+    note(is_faulty ? fault : "ok", verdict, body);
     if (options.require && !strstr(c->head, options.require))
         return respond(c, "401 Unauthorized", "", "application/json", "{}");
     sleep_ms(options.latency_ms);

@@ -83,6 +83,16 @@ static void test_restart_and_fold(void **state)
     fv_comm_destroy(self);
 }
 
+static void test_one_writer(void **state)
+{
+    (void)state;
+    fv_verdict_log *one = open_log("writers", 0, 1000), *other = open_log("writers", 0, 1000);
+    add(one, 0, 1);
+    assert_fails(fv_verdict_log_add(other, key_of(1), 1), FV_ERR_ARGUMENT, "in use by another run");
+    fv_verdict_log_close(one);
+    fv_verdict_log_close(other);
+}
+
 static void test_torn_ends(void **state)
 {
     (void)state;
@@ -214,9 +224,12 @@ static void test_nobody_is_asked_twice(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_keys),      cmocka_unit_test(test_restart_and_fold),
-        cmocka_unit_test(test_torn_ends), cmocka_unit_test(test_kills),
-        cmocka_unit_test(test_bound),     cmocka_unit_test(test_nobody_is_asked_twice)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_keys),
+                                       cmocka_unit_test(test_restart_and_fold),
+                                       cmocka_unit_test(test_one_writer),
+                                       cmocka_unit_test(test_torn_ends),
+                                       cmocka_unit_test(test_kills),
+                                       cmocka_unit_test(test_bound),
+                                       cmocka_unit_test(test_nobody_is_asked_twice)};
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }

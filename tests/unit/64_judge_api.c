@@ -30,7 +30,7 @@ static fv_judge_api_settings settings_of(const judge_server *server)
                                    .deadline_s = 0.5,
                                    .tries = 3,
                                    .budget_s = 20,
-                                   .temperature_step = 0.3};
+                                   .temperature_step = 0.5};
 }
 
 static int setup(void **state)
@@ -117,6 +117,33 @@ static void test_scripted_faults(void **state)
     server_stop(&server);
 }
 
+static void test_tries(void **state)
+{
+    (void)state;
+    judge_server server;
+    fv_judge *judge;
+    judged j;
+    server_start(&server, "tries", NULL, NULL);
+    const fv_judge_api_settings settings = settings_of(&server);
+    assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
+    judged_ask(judge, &j, "say-ten", "7");
+    assert_ok(fv_judge_collect(judge));
+    assert_int_equal(server_requests(&server, NULL), 3);
+    assert_int_equal(server_requests(&server, " 0.0"), 1); /* the temperature rises */
+    assert_int_equal(server_requests(&server, " 0.5"), 1);
+    assert_int_equal(server_requests(&server, " 1.0"), 1);
+    double from = fv_clock_now();
+    judged_ask(judge, &j, "say-right first-busy", "7");
+    assert_ok(fv_judge_collect(judge));
+    assert_string_equal(judged_outcome(&j), "right");
+    assert_true(fv_clock_now() - from >= 1);  /* Retry-After */
+    judged_ask(judge, &j, "always-403", "7"); /* of a server that is known: this case, not the key */
+    assert_ok(fv_judge_collect(judge));
+    assert_string_equal(judged_outcome(&j), "rejected");
+    fv_judge_destroy(judge);
+    server_stop(&server);
+}
+
 static void test_a_server_that_goes_away(void **state)
 {
     (void)state;
@@ -189,6 +216,7 @@ static void test_what_will_not_heal(void **state)
 {
     (void)state;
     fail_with("x", "another key", "does not accept the key");
+    fail_with("always-403", NULL, "does not let us in");
     fail_with("always-404", NULL, "there is no such judge");
     fail_with("always-redirect", NULL, "redirects (status 302)");
     judge_server server;
@@ -268,6 +296,7 @@ static void test_azure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_scripted_faults),
+                                       cmocka_unit_test(test_tries),
                                        cmocka_unit_test(test_a_server_that_goes_away),
                                        cmocka_unit_test(test_a_server_that_stays_away),
                                        cmocka_unit_test(test_what_will_not_heal),
