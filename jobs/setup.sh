@@ -35,6 +35,11 @@ needs_of_tests() {
     cat <<'END'
 hdf5-tools|command h5dump|hdf5
 openssl|command openssl|openssl
+slurmctld|command slurmctld|slurm
+slurmd|command slurmd|slurm
+slurm-client|command sbatch|slurm
+munge|command munged|munge
+iproute2|command ip|iproute2
 libpango1.0-dev|module pangocairo|pango and cairo
 clang|command clang|llvm
 clang-format|command clang-format|llvm
@@ -53,7 +58,7 @@ END
 
 is_there() {
     case $1 in
-    command) command -v "$2" ;;
+    command) PATH=$PATH:/usr/sbin:/sbin command -v "$2" ;;
     header) echo "#include <$2>" | gcc -E - ;;
     library) gcc -shared -o /dev/null -l:"$2" ;;
     module) pkg-config --exists "$2" ;;
