@@ -27,10 +27,12 @@ typedef struct world {
     fv_prompts *prompts;
     fv_group groups[GROUPS];
     int n_given, n_done, is_scripted, has_greedy;
+    int is_left,
+        passes_left; /* groups are as an earlier rollout left them; passes until one is ended, or -1 */
     fv_rollout_settings settings;
 } world;
 
-static world w;
+static world w = {.passes_left = -1};
 static fv_backend_table table;
 static fv_err (*real_sample)(fv_backend *, const fv_sample_args *);
 
@@ -111,6 +113,11 @@ static fv_err next(void *context, fv_group **out)
     if (w.n_given == GROUPS)
         return FV_OK;
     fv_group *group = &w.groups[w.n_given];
+    if (w.is_left) {
+        w.n_given++;
+        *out = group;
+        return FV_OK;
+    }
     const char *question =
         "How many bars are taller than the one in the middle of the picture, if there is one?";
     FV_TRY(fv_group_init(group, w.n_given, 100 + w.n_given, ANSWERS));
@@ -147,6 +154,14 @@ static fv_err done(void *context, fv_group *group)
     return FV_OK;
 }
 
+static fv_err passed(void *context, int *is_over)
+{
+    (void)context;
+    *is_over = w.passes_left == 0;
+    w.passes_left -= w.passes_left > 0;
+    return FV_OK;
+}
+
 __attribute__((unused)) static fv_rollout_settings settings_of(int max_running, int pass_tokens,
                                                                int cache_pages)
 {
@@ -170,7 +185,7 @@ __attribute__((unused)) static fv_rollout_settings settings_of(int max_running, 
 
 __attribute__((unused)) static fv_err roll(fv_rollout_settings settings, fv_rollout_stats *stats)
 {
-    const fv_rollout_source source = {NULL, next, give_view, done};
+    const fv_rollout_source source = {NULL, next, give_view, done, passed};
     w.settings = settings;
     w.n_given = w.n_done = 0;
     return fv_rollout_run(w.model, &settings, &source, stats);

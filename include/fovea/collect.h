@@ -32,8 +32,13 @@ typedef struct fv_collect_stats {
     double rollout_s, judge_s; /* seconds, the longest of all ranks; judge_s: after the rollout */
 } fv_collect_stats;
 
-/* batch becomes the groups of places [first, first + n), the same on every rank. */
-fv_err fv_collect(const fv_collector *collector, int64_t first, int64_t n, fv_batch *batch,
+/* batch becomes the groups of places [first, first + n), the same on every rank.
+ *
+ * FV_AGAIN if a stop was requested (stop.h) of any rank before all were answered: every rank's begun then
+ * holds the groups taken up so far, places [first, first + begun->n), with the tokens they have; batch and
+ * stats are empty, and the judge can only be destroyed. A later call, of a run of any layout, goes on from
+ * there to the same tokens. begun is taken; {0}: nothing has begun. */
+fv_err fv_collect(const fv_collector *collector, int64_t first, int64_t n, fv_batch *begun, fv_batch *batch,
                   fv_collect_stats *stats);
 
 #endif

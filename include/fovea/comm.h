@@ -26,7 +26,8 @@ typedef struct fv_comm_table {
     fv_err (*broadcast)(fv_comm *, void *data, size_t bytes, int root);
     fv_err (*counter_create)(fv_comm *, fv_counter *);
     fv_err (*counter_next)(fv_counter *, int64_t *value); /* Local */
-    fv_err (*counter_poll)(fv_counter *);                 /* Local */
+    fv_err (*counter_close)(fv_counter *);                /* Local */
+    fv_err (*counter_poll)(fv_counter *, int *is_closed); /* Local */
     void (*counter_destroy)(fv_counter *);
     void (*abort)(fv_comm *, int status); /* Local; does not return */
     void (*destroy)(fv_comm *);
@@ -80,9 +81,11 @@ void fv_counter_destroy(fv_counter *counter); /* NULL is fine. Every rank has it
 
 /* Local: the next number; every number is given once, to one rank. */
 fv_err fv_counter_next(fv_counter *counter, int64_t *value);
+/* Local: tell all ranks that the work is to end; they see it when they poll, some sooner than others. */
+fv_err fv_counter_close(fv_counter *counter);
 /* Local: a rank that computes for long calls this now and then, so that others need not wait for its
- * attention. */
-fv_err fv_counter_poll(fv_counter *counter);
+ * attention. *is_closed: some rank has called fv_counter_close. */
+fv_err fv_counter_poll(fv_counter *counter, int *is_closed);
 
 /* Local, also before any group exists: the MPI library and the standard it follows, as text cut at size. */
 void fv_comm_version(char *out, size_t size);

@@ -28,13 +28,16 @@ typedef struct fv_rollout_settings {
 /* Where groups come from and go to. Every rank of the tensor group is given the same. */
 typedef struct fv_rollout_source {
     void *context;
-    /* The next group, its prompt and grids filled in, its answers empty; NULL if there is none any more. */
+    /* The next group, its prompt and grids filled in, its answers empty or as an earlier rollout left them;
+     * NULL if there is none any more. */
     fv_err (*next)(void *context, fv_group **group);
     fv_view_of view;
     /* All answers of the group are done. */
     fv_err (*done)(void *context, fv_group *group);
-    /* After every pass; NULL: nothing. For what goes on beside the rollout. */
-    fv_err (*passed)(void *context);
+    /* After every pass; NULL: nothing. For what goes on beside the rollout. *is_over (0 before), on every
+     * rank of the tensor group at the same pass: the rollout ends here, and groups keep the tokens they have.
+     */
+    fv_err (*passed)(void *context, int *is_over);
 } fv_rollout_source;
 
 typedef struct fv_rollout_stats {
@@ -45,8 +48,9 @@ typedef struct fv_rollout_stats {
     int64_t n_evictions; /* sequences that gave up their rows */
 } fv_rollout_stats;
 
-/* Run until next gives no group and all are done. On failure groups that were taken may be unfinished.
- * FV_ERR_ARGUMENT names a setting that makes no sense, or the group that does not fit. stats may be NULL. */
+/* Run until next gives no group and all are done, or until passed ends it. On failure groups that were taken
+ * may be unfinished. FV_ERR_ARGUMENT names a setting that makes no sense, or the group that does not fit.
+ * stats may be NULL. */
 fv_err fv_rollout_run(fv_model *model, const fv_rollout_settings *settings, const fv_rollout_source *source,
                       fv_rollout_stats *stats);
 

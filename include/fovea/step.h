@@ -22,6 +22,10 @@ typedef struct fv_trainer {
     fv_updater *updater;
     int64_t step;  /* steps done */
     int64_t place; /* prompts taken from the data set */
+    /* The step under way, if it was stopped; owned, the same on every rank. */
+    fv_batch batch; /* its groups so far, with their rewards, */
+    fv_batch begun; /* groups from place on that were being drawn, */
+    int refill;     /* and the refill that they are of */
 } fv_trainer;
 
 typedef struct fv_step_stats {
@@ -37,7 +41,13 @@ typedef struct fv_step_stats {
 
 /* rate: of the optimizer. batch receives all groups of the step, dropped ones included, for whoever reports
  * on them; the caller releases it. With too few groups left after all refills the step trains on those there
- * are; with none it moves nothing. */
+ * are; with none it moves nothing.
+ *
+ * FV_AGAIN if a stop was requested (stop.h) during the rollout: batch is empty, the step under way is in the
+ * trainer, and another call, or another run whose trainer is given the same, finishes it to the same bits. */
 fv_err fv_step(fv_trainer *trainer, double rate, fv_batch *batch, fv_step_stats *stats);
+
+/* Release the step under way. Local. */
+void fv_trainer_fini(fv_trainer *trainer);
 
 #endif

@@ -51,6 +51,9 @@ static inline int fv_group_size(const fv_group *group)
     return group->n_answers + group->has_greedy;
 }
 
+/* Answers that are not done. */
+int fv_group_open(const fv_group *group);
+
 /* A view of a group's image; the caller releases it. */
 typedef fv_err (*fv_view_of)(void *context, const fv_group *group, int is_large, fv_view *view);
 

@@ -179,9 +179,14 @@ fv_err fv_counter_next(fv_counter *counter, int64_t *value)
     return counter->comm->table->counter_next(counter, value);
 }
 
-fv_err fv_counter_poll(fv_counter *counter)
+fv_err fv_counter_close(fv_counter *counter)
 {
-    return counter->comm->table->counter_poll(counter);
+    return counter->comm->table->counter_close(counter);
+}
+
+fv_err fv_counter_poll(fv_counter *counter, int *is_closed)
+{
+    return counter->comm->table->counter_poll(counter, is_closed);
 }
 
 void fv_comm_abort(fv_comm *comm, int status)

@@ -83,35 +83,66 @@ static fv_err mpi_broadcast(fv_comm *comm, void *data, size_t bytes, int root)
     return FV_OK;
 }
 
-/* The number lives on rank 0 and is added to by one-sided operations, which nobody there has to answer. */
+/* The number lives on rank 0 and is added to by one-sided operations, which nobody there has to answer. That
+ * the counter is closed goes round in empty messages: reading it from rank 0 after every pass would wait for
+ * that rank's attention each time. The counter has a group of its own, so nobody else's messages meet its. */
 typedef struct mpi_counter {
+    MPI_Comm group;
     MPI_Win window;
-    int64_t *value; /* of the window; on rank 0 */
+    int64_t *value;    /* of the window; on rank 0 */
+    int is_closed;     /* as far as this rank knows, */
+    int has_closed;    /* and this rank has told the others */
+    uint8_t *heard;    /* (size): ranks whose message has arrived */
+    MPI_Request *sent; /* (size) */
 } mpi_counter;
 
-static fv_err open_window(fv_comm *comm, mpi_counter *state)
+static fv_err open_window(mpi_counter *state, int rank)
 {
-    MPI_Aint bytes = comm->rank == 0 ? (MPI_Aint)sizeof(int64_t) : 0;
-    TRY_MPI(MPI_Win_allocate, bytes, sizeof(int64_t), MPI_INFO_NULL, group_of(comm), &state->value,
+    MPI_Aint bytes = rank == 0 ? (MPI_Aint)sizeof(int64_t) : 0;
+    TRY_MPI(MPI_Win_allocate, bytes, sizeof(int64_t), MPI_INFO_NULL, state->group, &state->value,
             &state->window);
     TRY_MPI(MPI_Win_set_errhandler, state->window, MPI_ERRORS_RETURN);
     TRY_MPI(MPI_Win_lock_all, 0, state->window);
-    if (comm->rank == 0)
+    if (rank == 0)
         *state->value = 0;
     TRY_MPI(MPI_Win_sync, state->window);
-    TRY_MPI(MPI_Barrier, group_of(comm));
+    TRY_MPI(MPI_Barrier, state->group);
     return FV_OK;
+}
+
+static void free_counter(mpi_counter *state)
+{
+    if (!state)
+        return;
+    free(state->heard);
+    free(state->sent);
+    free(state);
+}
+
+static mpi_counter *allocate_counter(int size)
+{
+    mpi_counter *state = calloc(1, sizeof *state);
+    if (!state)
+        return NULL;
+    state->heard = calloc((size_t)size, sizeof *state->heard);
+    state->sent = calloc((size_t)size, sizeof *state->sent);
+    if (state->heard && state->sent)
+        return state;
+    free_counter(state);
+    return NULL;
 }
 
 static fv_err mpi_counter_create(fv_comm *comm, fv_counter *counter)
 {
-    mpi_counter *state = calloc(1, sizeof *state);
+    mpi_counter *state = allocate_counter(comm->size);
     fv_err err = state ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "cannot allocate a counter");
     err = fv_comm_agree(comm, err);
     if (err == FV_OK)
-        err = open_window(comm, state);
+        err = check_mpi(MPI_Comm_dup(group_of(comm), &state->group), "MPI_Comm_dup");
+    if (err == FV_OK)
+        err = open_window(state, comm->rank);
     if (err != FV_OK)
-        free(state);
+        free_counter(state);
     counter->state = err == FV_OK ? state : NULL;
     return err;
 }
@@ -125,20 +156,66 @@ static fv_err mpi_counter_next(fv_counter *counter, int64_t *value)
     return FV_OK;
 }
 
-/* Where the network cannot add by itself, MPI does, in any call. */
-static fv_err mpi_counter_poll(fv_counter *counter)
+static fv_err mpi_counter_close(fv_counter *counter)
 {
+    mpi_counter *state = counter->state;
+    if (state->has_closed)
+        return FV_OK;
+    state->is_closed = state->has_closed = 1;
+    for (int rank = 0; rank < counter->comm->size; rank++) {
+        state->sent[rank] = MPI_REQUEST_NULL;
+        if (rank != counter->comm->rank)
+            TRY_MPI(MPI_Isend, NULL, 0, MPI_BYTE, rank, 0, state->group, &state->sent[rank]);
+    }
+    return FV_OK;
+}
+
+static fv_err hear(mpi_counter *state, int rank)
+{
+    TRY_MPI(MPI_Recv, NULL, 0, MPI_BYTE, rank, 0, state->group, MPI_STATUS_IGNORE);
+    state->heard[rank] = state->is_closed = 1;
+    return FV_OK;
+}
+
+/* Where the network cannot add by itself, MPI does, in any call. */
+static fv_err mpi_counter_poll(fv_counter *counter, int *is_closed)
+{
+    mpi_counter *state = counter->state;
+    MPI_Status from;
     int is_there;
-    TRY_MPI(MPI_Iprobe, MPI_ANY_SOURCE, MPI_ANY_TAG, group_of(counter->comm), &is_there, MPI_STATUS_IGNORE);
+    TRY_MPI(MPI_Iprobe, MPI_ANY_SOURCE, 0, state->group, &is_there, &from);
+    if (is_there)
+        FV_TRY(hear(state, from.MPI_SOURCE));
+    *is_closed = state->is_closed;
+    return FV_OK;
+}
+
+/* Every message that was sent is received before the group goes. */
+static fv_err settle_messages(fv_counter *counter)
+{
+    mpi_counter *state = counter->state;
+    int n = counter->comm->size, rank = counter->comm->rank;
+    int closers[2] = {state->has_closed, 0}; /* whether any rank has closed, then each of them in turn */
+    TRY_MPI(MPI_Allreduce, &closers[0], &closers[1], 1, MPI_INT, MPI_MAX, state->group);
+    for (int from = 0; closers[1] && from < n; from++) {
+        int has_closed = state->has_closed;
+        TRY_MPI(MPI_Bcast, &has_closed, 1, MPI_INT, from, state->group);
+        if (has_closed && from != rank && !state->heard[from])
+            FV_TRY(hear(state, from));
+    }
+    if (state->has_closed)
+        TRY_MPI(MPI_Waitall, n, state->sent, MPI_STATUSES_IGNORE);
     return FV_OK;
 }
 
 static void mpi_counter_destroy(fv_counter *counter)
 {
     mpi_counter *state = counter->state;
+    settle_messages(counter); /* a failure shows in the next collective */
     MPI_Win_unlock_all(state->window);
     MPI_Win_free(&state->window);
-    free(state);
+    MPI_Comm_free(&state->group);
+    free_counter(state);
 }
 
 static void mpi_abort(fv_comm *comm, int status)
@@ -166,6 +243,7 @@ static const fv_comm_table mpi_table = {.name = "mpi",
                                         .broadcast = mpi_broadcast,
                                         .counter_create = mpi_counter_create,
                                         .counter_next = mpi_counter_next,
+                                        .counter_close = mpi_counter_close,
                                         .counter_poll = mpi_counter_poll,
                                         .counter_destroy = mpi_counter_destroy,
                                         .abort = mpi_abort,

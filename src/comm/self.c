@@ -36,23 +36,34 @@ static fv_err self_broadcast(fv_comm *comm, void *data, size_t bytes, int root)
     return FV_OK;
 }
 
+typedef struct self_counter {
+    int64_t next;
+    int is_closed;
+} self_counter;
+
 static fv_err self_counter_create(fv_comm *comm, fv_counter *counter)
 {
     (void)comm;
-    counter->state = calloc(1, sizeof(int64_t));
+    counter->state = calloc(1, sizeof(self_counter));
     FV_CHECK(counter->state, FV_ERR_MEMORY, "cannot allocate a counter");
     return FV_OK;
 }
 
 static fv_err self_counter_next(fv_counter *counter, int64_t *value)
 {
-    *value = (*(int64_t *)counter->state)++;
+    *value = ((self_counter *)counter->state)->next++;
     return FV_OK;
 }
 
-static fv_err self_counter_poll(fv_counter *counter)
+static fv_err self_counter_close(fv_counter *counter)
 {
-    (void)counter;
+    ((self_counter *)counter->state)->is_closed = 1;
+    return FV_OK;
+}
+
+static fv_err self_counter_poll(fv_counter *counter, int *is_closed)
+{
+    *is_closed = ((self_counter *)counter->state)->is_closed;
     return FV_OK;
 }
 
@@ -80,6 +91,7 @@ static const fv_comm_table self_table = {.name = "self",
                                          .broadcast = self_broadcast,
                                          .counter_create = self_counter_create,
                                          .counter_next = self_counter_next,
+                                         .counter_close = self_counter_close,
                                          .counter_poll = self_counter_poll,
                                          .counter_destroy = self_counter_destroy,
                                          .abort = self_abort,

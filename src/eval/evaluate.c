@@ -67,11 +67,13 @@ static fv_err add_records(const fv_collector *with, const fv_batch *batch, fv_re
 static fv_err collect(const fv_collector *with, int64_t n, fv_report *report)
 {
     fv_comm *world = with->mesh->world;
-    fv_batch batch;
+    fv_batch begun = {0}, batch;
     fv_collect_stats stats;
-    FV_TRY(fv_collect(with, 0, n, &batch, &stats));
+    fv_err err = fv_collect(with, 0, n, &begun, &batch, &stats);
+    fv_batch_fini(&begun); /* a stopped evaluation begins again */
+    FV_TRY(err);
     report->seconds += stats.rollout_s + stats.judge_s;
-    fv_err err = fv_comm_agree(world, world->rank == 0 ? add_records(with, &batch, report) : FV_OK);
+    err = fv_comm_agree(world, world->rank == 0 ? add_records(with, &batch, report) : FV_OK);
     fv_batch_fini(&batch);
     return err;
 }

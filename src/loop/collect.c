@@ -1,8 +1,10 @@
 #include "fovea/collect.h"
 
 #include "fovea/clock.h"
+#include "fovea/stop.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* A group under way on this tensor group, with what judging it needs. */
 typedef struct item {
@@ -15,8 +17,10 @@ typedef struct collection {
     const fv_collector *with;
     fv_counter *counter; /* of places; the first rank of a tensor group asks it */
     int64_t first, n;
-    item **items; /* owned, (n_items); each stays where it is */
+    fv_batch *begun; /* groups of the first places, from an earlier call */
+    item **items;    /* owned, (n_items); each stays where it is */
     int n_items, capacity;
+    int is_over; /* a stop was requested of this rank or another */
 } collection;
 
 static fv_err add_item(collection *c, item **out)
@@ -46,6 +50,20 @@ static fv_err take_place(collection *c, int64_t *place)
     return FV_OK;
 }
 
+/* The group as it was left, in place of the same one anew. */
+static fv_err take_up(fv_group *left, fv_group *anew)
+{
+    FV_CHECK(left->place == anew->place && left->row == anew->row && left->prompt.n == anew->prompt.n &&
+                 memcmp(left->prompt.ids, anew->prompt.ids, anew->prompt.n * sizeof *anew->prompt.ids) == 0 &&
+                 left->n_answers == anew->n_answers && left->has_greedy == anew->has_greedy,
+             FV_ERR_ARGUMENT, "row %lld has another prompt, or other answers, than when the run was stopped",
+             (long long)anew->row);
+    fv_group_fini(anew);
+    *anew = *left;
+    *left = (fv_group){0};
+    return FV_OK;
+}
+
 static fv_err start(collection *c, int64_t place, fv_group **out)
 {
     const fv_collector *with = c->with;
@@ -54,8 +72,11 @@ static fv_err start(collection *c, int64_t place, fv_group **out)
     FV_TRY(fv_source_group(with->source, place, with->row_of(with->row_context, place), with->n_answers,
                            &made->group, &made->row));
     fv_row_drop_images(&made->row); /* views read them again: a whole set of them would not fit */
+    if (with->has_greedy)
+        FV_TRY(fv_group_add_greedy(&made->group));
     *out = &made->group;
-    return with->has_greedy ? fv_group_add_greedy(&made->group) : FV_OK;
+    return place - c->first < c->begun->n ? take_up(&c->begun->groups[place - c->first], &made->group)
+                                          : FV_OK;
 }
 
 static fv_err next(void *context, fv_group **group)
@@ -100,11 +121,18 @@ static fv_err done(void *context, fv_group *group)
     return fv_comm_agree(c->with->mesh->tensor, begin_scoring(c, group));
 }
 
-static fv_err passed(void *context)
+/* What one rank hears of a stop reaches all; a tensor group follows its first rank. */
+static fv_err passed(void *context, int *is_over)
 {
     collection *c = context;
-    FV_TRY(fv_counter_poll(c->counter));
-    return fv_comm_agree(c->with->mesh->tensor, c->with->judge ? fv_judge_poll(c->with->judge, 0) : FV_OK);
+    fv_comm *tensor = c->with->mesh->tensor;
+    if (fv_stop_requested())
+        FV_TRY(fv_counter_close(c->counter));
+    FV_TRY(fv_counter_poll(c->counter, &c->is_over));
+    FV_TRY(fv_comm_agree(tensor, c->with->judge ? fv_judge_poll(c->with->judge, 0) : FV_OK));
+    FV_TRY(fv_comm_broadcast(tensor, &c->is_over, sizeof c->is_over, 0));
+    *is_over = c->is_over;
+    return FV_OK;
 }
 
 /* The stages. */
@@ -175,15 +203,43 @@ static fv_err join(const fv_mesh *mesh, fv_collect_stats *stats)
     return fv_comm_all_reduce_max(mesh->world, &stats->judge_s);
 }
 
-fv_err fv_collect(const fv_collector *with, int64_t first, int64_t n, fv_batch *batch,
+/* All groups that were taken up, now or in an earlier call; c has none any more. */
+static fv_err keep_begun(collection *c)
+{
+    fv_batch taken = {0};
+    fv_err err = FV_OK;
+    for (int i = 0; i < c->n_items && err == FV_OK; i++)
+        err = fv_batch_add(&taken, &c->items[i]->group);
+    err = fv_comm_agree(c->with->mesh->world, err);
+    if (err == FV_OK)
+        err = fv_batch_share(&taken, c->with->mesh->data);
+    for (int i = taken.n; i < c->begun->n && err == FV_OK; i++)
+        err = fv_batch_add(&taken, &c->begun->groups[i]);
+    fv_batch_fini(c->begun);
+    *c->begun = taken;
+    return fv_comm_agree(c->with->mesh->world, err);
+}
+
+static fv_err stop(collection *c)
+{
+    double is_over = c->is_over;
+    FV_TRY(fv_comm_all_reduce_max(c->with->mesh->world, &is_over));
+    if (is_over == 0)
+        return FV_OK;
+    FV_TRY(keep_begun(c));
+    return FV_FAIL(FV_AGAIN, "stopped");
+}
+
+fv_err fv_collect(const fv_collector *with, int64_t first, int64_t n, fv_batch *begun, fv_batch *batch,
                   fv_collect_stats *stats)
 {
-    collection c = {.with = with, .first = first, .n = n};
+    collection c = {.with = with, .first = first, .n = n, .begun = begun};
     fv_err err = FV_OK;
     *batch = (fv_batch){0};
     *stats = (fv_collect_stats){0};
     double from = fv_clock_now();
     FV_TRY_DONE(roll_out(&c, &stats->rollout));
+    FV_TRY_DONE(stop(&c));
     double rolled = fv_clock_now();
     FV_TRY_DONE(fv_comm_agree(with->mesh->world, judge(&c, batch, &stats->judge)));
     FV_TRY_DONE(fv_comm_agree(with->mesh->world,
@@ -194,7 +250,11 @@ fv_err fv_collect(const fv_collector *with, int64_t first, int64_t n, fv_batch *
     FV_TRY_DONE(join(with->mesh, stats));
 done:
     release(&c);
-    if (err != FV_OK)
+    if (err != FV_AGAIN)
+        fv_batch_fini(begun);
+    if (err != FV_OK) {
         fv_batch_fini(batch);
+        *stats = (fv_collect_stats){0};
+    }
     return err;
 }

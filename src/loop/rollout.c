@@ -43,17 +43,35 @@ static int has_place(const fv_rollout *r, int n_answers, int64_t prompt_tokens)
            (r->n_running + n_answers <= r->settings->max_running && wanted <= r->cache.pool.n_free);
 }
 
+static fv_err give_back(fv_rollout *r, fv_group *group)
+{
+    r->stats.n_groups++;
+    return r->source->done(r->source->context, group);
+}
+
+/* The next group that still needs an answer, as r->waiting. An earlier rollout may have finished some. */
+static fv_err take_next(fv_rollout *r)
+{
+    for (;;) {
+        FV_TRY(r->source->next(r->source->context, &r->waiting));
+        r->is_dry = !r->waiting;
+        if (r->is_dry)
+            return FV_OK;
+        FV_TRY(check_group(r, r->waiting));
+        if (fv_group_open(r->waiting) > 0)
+            return FV_OK;
+        FV_TRY(give_back(r, r->waiting));
+    }
+}
+
 /* Take groups up while there is place. One that had none waits. */
 static fv_err admit(fv_rollout *r)
 {
     while (!r->is_dry) {
-        if (!r->waiting) {
-            FV_TRY(r->source->next(r->source->context, &r->waiting));
-            r->is_dry = !r->waiting;
-            if (r->is_dry)
-                return FV_OK;
-            FV_TRY(check_group(r, r->waiting));
-        }
+        if (!r->waiting)
+            FV_TRY(take_next(r));
+        if (r->is_dry)
+            return FV_OK;
         if (!has_place(r, fv_group_size(r->waiting), (int64_t)r->waiting->prompt.n))
             return FV_OK;
         FV_TRY(fv_live_create(r, r->waiting));
@@ -88,15 +106,14 @@ static fv_err retire(fv_rollout *r)
             continue;
         fv_group *group = live->group;
         fv_live_destroy(r, live);
-        r->stats.n_groups++;
-        FV_TRY(r->source->done(r->source->context, group));
+        FV_TRY(give_back(r, group));
     }
     return FV_OK;
 }
 
 static fv_err run(fv_rollout *r)
 {
-    for (;;) {
+    for (int is_over = 0; !is_over;) {
         FV_TRY(admit(r));
         if (!r->oldest)
             return FV_OK;
@@ -106,8 +123,9 @@ static fv_err run(fv_rollout *r)
         FV_TRY(hand_out(r));
         FV_TRY(retire(r));
         if (r->source->passed)
-            FV_TRY(r->source->passed(r->source->context));
+            FV_TRY(r->source->passed(r->source->context, &is_over));
     }
+    return FV_OK;
 }
 
 static fv_err prepare(fv_rollout *r)

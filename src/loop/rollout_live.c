@@ -61,6 +61,15 @@ static int is_image(const fv_rollout *r, int32_t id)
     return r->vision && id == fv_model_shape_of(r->model)->image_id;
 }
 
+/* Images whose tokens are among n ids; all of them have one grid. */
+static int count_images(const fv_rollout *r, const int32_t *ids, int64_t n, fv_grid grid)
+{
+    int64_t n_tokens = 0;
+    for (int64_t i = 0; i < n; i++)
+        n_tokens += is_image(r, ids[i]);
+    return n_tokens ? (int)(n_tokens / fv_grid_tokens(grid, fv_model_shape_of(r->model)->vision.merge)) : 0;
+}
+
 static fv_err reserve(fv_node *node, int64_t n)
 {
     if (n <= node->capacity)
@@ -79,16 +88,16 @@ fv_err fv_node_grow(fv_rollout *r, fv_node *node)
     const fv_tokens *ids = fv_node_ids(node);
     const fv_group *group = node->live->group;
     int64_t first = node->n_positions, n = (int64_t)ids->n - first;
-    int shows = 0;
-    for (int64_t i = first; i < first + n && !shows; i++)
-        shows = is_image(r, ids->ids[i]);
-    if (shows)
+    fv_grid grids[FV_MAX_ROUNDS];
+    for (int i = 0; i < FV_MAX_ROUNDS; i++)
+        grids[i] = node->answer ? group->large : group->small;
+    int n_shown = count_images(r, ids->ids + first, n, grids[0]);
+    if (n_shown)
         FV_TRY(need_features(r, node->live, node->answer != NULL));
     FV_TRY(reserve(node, first + n));
     int32_t *rows = malloc(3 * (size_t)n * sizeof *rows + 1);
     FV_CHECK(rows, FV_ERR_MEMORY, "cannot allocate the positions of %lld tokens", (long long)n);
-    fv_err err = fv_positions_append(shape, ids->ids + first, n, node->answer ? &group->large : &group->small,
-                                     shows, &node->next, rows, n);
+    fv_err err = fv_positions_append(shape, ids->ids + first, n, grids, n_shown, &node->next, rows, n);
     for (int64_t i = 0; i < n && err == FV_OK; i++)
         for (int64_t axis = 0; axis < 3; axis++)
             node->positions[3 * (first + i) + axis] = rows[axis * n + i];
@@ -161,20 +170,33 @@ static void free_live(fv_rollout *r, fv_live *live)
     free(live);
 }
 
+/* The prompt, and the answers with what they have of an earlier rollout. */
+static fv_err grow_all(fv_rollout *r, fv_live *live)
+{
+    fv_group *group = live->group;
+    live->answers = calloc((size_t)fv_group_size(group), sizeof *live->answers);
+    FV_CHECK(live->answers, FV_ERR_MEMORY, "cannot allocate %d answers", fv_group_size(group));
+    FV_TRY(fv_node_grow(r, &live->prompt));
+    for (int i = 0; i < fv_group_size(group); i++) {
+        fv_node *node = &live->answers[i];
+        *node = (fv_node){.live = live, .answer = &group->answers[i], .next = live->prompt.next};
+        live->has_begun |= node->answer->ids.n > 0;
+        if (!node->answer->is_done && node->answer->ids.n > 0)
+            FV_TRY(fv_node_grow(r, node));
+    }
+    return FV_OK;
+}
+
 fv_err fv_live_create(fv_rollout *r, fv_group *group)
 {
     fv_live *live = calloc(1, sizeof *live), **place = &r->oldest;
     FV_CHECK(live, FV_ERR_MEMORY, "cannot allocate a group under way");
-    *live = (fv_live){.group = group, .n_open = fv_group_size(group), .prompt = {.live = live}};
-    live->answers = calloc((size_t)fv_group_size(group), sizeof *live->answers);
-    fv_err err = live->answers ? fv_node_grow(r, &live->prompt)
-                               : FV_FAIL(FV_ERR_MEMORY, "cannot allocate %d answers", fv_group_size(group));
+    *live = (fv_live){.group = group, .n_open = fv_group_open(group), .prompt = {.live = live}};
+    fv_err err = grow_all(r, live);
     if (err != FV_OK) {
         free_live(r, live);
         return fv_error_prefix(err, "row %lld", (long long)group->row);
     }
-    for (int i = 0; i < fv_group_size(group); i++)
-        live->answers[i] = (fv_node){.live = live, .answer = &group->answers[i], .next = live->prompt.next};
     while (*place)
         place = &(*place)->younger;
     *place = live;

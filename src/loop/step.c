@@ -110,15 +110,18 @@ static fv_err charge_kl(fv_trainer *t, fv_group *groups, int n, fv_step_stats *s
 }
 
 /* Rollout, reward and advantage, again for as many prompts as were dropped. */
-static fv_err fill(fv_trainer *t, fv_batch *batch, fv_group_fate **fates, fv_step_stats *stats)
+static fv_err fill(fv_trainer *t, fv_group_fate **fates, fv_step_stats *stats)
 {
-    for (int refill = 0, n_kept = 0; refill <= t->settings.refills && n_kept < t->settings.prompts;
-         refill++) {
+    fv_batch *batch = &t->batch;
+    int n_kept = 0;
+    if (batch->n > 0)
+        FV_TRY(judge_fates(t, batch, fates, &n_kept));
+    for (; t->refill <= t->settings.refills && n_kept < t->settings.prompts; t->refill++) {
         int64_t n = t->settings.prompts - n_kept;
         int before = batch->n;
         fv_batch more;
         fv_collect_stats collected;
-        FV_TRY(fv_collect(t->collector, t->place, n, &more, &collected));
+        FV_TRY(fv_collect(t->collector, t->place, n, &t->begun, &more, &collected));
         t->place += n;
         add_collected(&stats->collect, &collected);
         FV_TRY(append(batch, &more));
@@ -216,6 +219,13 @@ done:
     return err;
 }
 
+void fv_trainer_fini(fv_trainer *t)
+{
+    fv_batch_fini(&t->batch);
+    fv_batch_fini(&t->begun);
+    t->refill = 0;
+}
+
 fv_err fv_step(fv_trainer *t, double rate, fv_batch *batch, fv_step_stats *stats)
 {
     fv_group_fate *fates = NULL;
@@ -224,16 +234,18 @@ fv_err fv_step(fv_trainer *t, double rate, fv_batch *batch, fv_step_stats *stats
     *batch = (fv_batch){0};
     *stats = (fv_step_stats){0};
     t->rollout->step = (uint32_t)t->step;
-    FV_TRY_DONE(fill(t, batch, &fates, stats));
-    FV_TRY_DONE(fv_comm_agree(t->collector->mesh->world, check_judged(t, batch)));
+    FV_TRY_DONE(fill(t, &fates, stats));
+    FV_TRY_DONE(fv_comm_agree(t->collector->mesh->world, check_judged(t, &t->batch)));
     double from = fv_clock_now();
-    FV_TRY_DONE(update(t, batch, fates, rate, stats));
+    FV_TRY_DONE(update(t, &t->batch, fates, rate, stats));
     stats->update_s = fv_clock_now() - from;
     stats->step_s = fv_clock_now() - start;
     t->step++;
+    *batch = t->batch;
+    t->batch = (fv_batch){0};
 done:
     free(fates);
-    if (err != FV_OK)
-        fv_batch_fini(batch);
+    if (err != FV_AGAIN)
+        fv_trainer_fini(t);
     return err;
 }

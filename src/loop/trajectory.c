@@ -29,6 +29,14 @@ fv_err fv_group_add_greedy(fv_group *group)
     return FV_OK;
 }
 
+int fv_group_open(const fv_group *group)
+{
+    int n = 0;
+    for (int i = 0; i < fv_group_size(group); i++)
+        n += !group->answers[i].is_done;
+    return n;
+}
+
 void fv_group_fini(fv_group *group)
 {
     for (int i = 0; i < fv_group_size(group); i++) {

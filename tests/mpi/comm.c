@@ -83,11 +83,12 @@ static void test_counter(void **state)
     fv_counter *counter;
     int64_t given[EACH + 8];
     assert_ok(fv_counter_create(world, &counter));
-    int n = EACH + world->rank % 8, total = 0;
+    int n = EACH + world->rank % 8, total = 0, is_closed;
     for (int i = 0; i < n; i++) {
         assert_ok(fv_counter_next(counter, &given[i]));
         assert_true(i == 0 || given[i] > given[i - 1]);
-        assert_ok(fv_counter_poll(counter));
+        assert_ok(fv_counter_poll(counter, &is_closed));
+        assert_false(is_closed);
     }
     for (int rank = 0; rank < world->size; rank++)
         total += EACH + rank % 8;
@@ -101,6 +102,23 @@ static void test_counter(void **state)
     fv_counter_destroy(counter);
 }
 
+/* Every rank learns of it, whoever closes, several of them too, and a rank that never polls disturbs nothing.
+ */
+static void test_counter_closes(void **state)
+{
+    (void)state;
+    for (int closer = 0; closer < world->size; closer++) {
+        fv_counter *counter;
+        int is_closed = 0;
+        assert_ok(fv_counter_create(world, &counter));
+        if (world->rank == closer || world->rank == 0)
+            assert_ok(fv_counter_close(counter));
+        while (!is_closed && world->rank != world->size - 1)
+            assert_ok(fv_counter_poll(counter, &is_closed));
+        fv_counter_destroy(counter);
+    }
+}
+
 int main(void)
 {
     if (fv_comm_world(&world) != FV_OK)
@@ -110,6 +128,7 @@ int main(void)
         cmocka_unit_test(test_gather_and_broadcast),
         cmocka_unit_test(test_split_orders_by_key),
         cmocka_unit_test(test_counter),
+        cmocka_unit_test(test_counter_closes),
         cmocka_unit_test(test_agreement_carries_the_sentence),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

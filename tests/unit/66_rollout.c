@@ -1,5 +1,6 @@
 /* Rollout: answers do not depend on batching, chunks, memory or evictions; their log-probs are the bits of
- * one whole pass over prompt, answer, tool turns and both views; nothing excluded is drawn. */
+ * one whole pass over prompt, answer, tool turns and both views; a rollout that was ended is taken up to the
+ * same bits; nothing excluded is drawn. */
 #include "rollout_case.h"
 
 /* One whole pass over prompt and answer gives the same bits as the rollout. */
@@ -103,6 +104,48 @@ static void test_dialogues(void **state)
     forget();
 }
 
+/* Ended again and again and taken up again, in another batching each time: the same answers. */
+static void check_taken_up(int is_scripted)
+{
+    static const int ways[][3] = {{12, 2048, 200}, {4, 8, 200}, {4, 64, 14}, {12, 40, 16}};
+    fv_group whole[GROUPS];
+    int n_ended = 0;
+    w.is_scripted = is_scripted;
+    assert_ok(roll(settings_of(12, 2048, 200), NULL));
+    memcpy(whole, w.groups, sizeof whole);
+    memset(w.groups, 0, sizeof w.groups);
+    assert_ok(roll(settings_of(12, 2048, 200), NULL)); /* all groups are given */
+    for (int g = 0; g < GROUPS; g++)
+        for (int i = 0; i < ANSWERS; i++) {
+            fv_answer *a = &w.groups[g].answers[i];
+            fv_tokens_fini(&a->ids);
+            free(a->logprobs);
+            free(a->is_drawn);
+            *a = (fv_answer){.sample = i, .n_rounds = 1};
+        }
+    w.is_left = 1;
+    do {
+        const int *way = ways[n_ended++ % 4];
+        w.passes_left = 5 + 3 * (n_ended % 5);
+        assert_ok(roll(settings_of(way[0], way[1], way[2]), NULL));
+    } while (w.n_done < GROUPS);
+    w.is_left = 0;
+    w.passes_left = -1;
+    assert_true(n_ended > 5);
+    check_same(whole);
+    check_all();
+    forget();
+    for (int g = 0; g < GROUPS; g++)
+        fv_group_fini(&whole[g]);
+}
+
+static void test_ended_and_taken_up(void **state)
+{
+    (void)state;
+    check_taken_up(0);
+    check_taken_up(1);
+}
+
 /* An excluded token is never drawn, however likely; a step or a seed gives other draws. */
 static void test_draws(void **state)
 {
@@ -183,7 +226,8 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_drawn_answers),  cmocka_unit_test(test_dialogues), cmocka_unit_test(test_draws),
+        cmocka_unit_test(test_drawn_answers),  cmocka_unit_test(test_dialogues),
+        cmocka_unit_test(test_draws),          cmocka_unit_test(test_ended_and_taken_up),
         cmocka_unit_test(test_greedy_answers), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, rollout_setup, rollout_teardown);

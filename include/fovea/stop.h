@@ -1,0 +1,16 @@
+/* The wish that a run should stop: finish the phase it is in, save, and end so that it can go on later. Who
+ * wishes (a signal, the end of an allocation) and who obeys (the loops of training) meet here only. Local. */
+#ifndef FOVEA_STOP_H
+#define FOVEA_STOP_H
+
+#include "fovea/error.h"
+
+/* From now on every fv_stop_requested of this process is 1. Safe in signal handlers and in any thread. */
+void fv_stop_request(void);
+int fv_stop_requested(void);
+
+/* SIGTERM, SIGINT and SIGUSR1 request a stop. Once a stop is requested another SIGINT ends the process, as it
+ * does a program that asked for nothing. */
+fv_err fv_stop_on_signals(void);
+
+#endif
