@@ -7,10 +7,11 @@
  * A case is tried up to `tries` times: a reply without a verdict is asked for again, with a temperature that
  * rises by temperature_step, and a time-out or an error of the server after a pause drawn between 0 and a
  * bound that doubles (full jitter). A server that says it is busy is asked again after the time it names;
- * that is not a try. After several failures in a row no more is sent for a while, and then one request, until
- * one is answered; failures in that time are no tries either. budget_s after its first request, or after the
- * server was last there, a case has no verdict. A wrong key, an unknown model, a redirect or a bad
- * certificate will not heal: they are failures. */
+ * that is not a try. After several failures in a row no more is sent for a while, and then one request at a
+ * time, rather of a case that has not failed yet, until one is answered; connections that fail in that time
+ * are no tries either. budget_s after its first request, or after the server was last there, a case has no
+ * verdict. A wrong key, an unknown model, a redirect or a bad certificate will not heal: they are failures.
+ */
 #ifndef FOVEA_JUDGE_API_H
 #define FOVEA_JUDGE_API_H
 

@@ -34,7 +34,9 @@ void fv_verdict_log_close(fv_verdict_log *log); /* NULL is fine. Local */
 /* 1 and *score if there is a verdict. Local. */
 int fv_verdict_log_find(const fv_verdict_log *log, fv_verdict_key key, double *score);
 
-/* Local. The verdict outlives a kill of this process (a crash of the machine: what fold has written). */
+/* Local. The verdict outlives a kill of this process (a crash of the machine: what fold has written). The
+ * first one waits some seconds for a process that holds the journal, as one that has been killed does for a
+ * moment; FV_ERR_ARGUMENT if it goes on. */
 fv_err fv_verdict_log_add(fv_verdict_log *log, fv_verdict_key key, double score);
 
 /* Every rank learns what the others have added, and verdicts.h5 is written if it is time. Collective over

@@ -132,6 +132,12 @@ static void watch(api *a, const errand *e, const fv_api_reading *reading, double
         FV_LOG_RANK(INFO, "the judge at %s is back", a->access.url.data);
 }
 
+/* What a server says of its own state, or does not say because it is away, is not the case's failure. */
+static int is_try(const api *a, const fv_api_reading *reading)
+{
+    return reading->verdict.why != FV_UNJUDGED_BUSY && (reading->is_reply || !a->breaker.is_open);
+}
+
 static fv_err consider(api *a, errand *e, const fv_api_reading *reading)
 {
     double now = fv_clock_now();
@@ -140,7 +146,7 @@ static fv_err consider(api *a, errand *e, const fv_api_reading *reading)
     watch(a, e, reading, now);
     if (reading->act == FV_API_DONE)
         return conclude(e, reading->verdict);
-    e->n_tries += reading->verdict.why != FV_UNJUDGED_BUSY && !a->breaker.is_open;
+    e->n_tries += is_try(a, reading);
     if (reading->act == FV_API_AGAIN)
         return try_again(a, e, now);
     return try_again(a, e, now + fmax(reading->pause_s, fmin(draw_pause(a, e->n_tries), longest_pause_s)));
@@ -192,16 +198,28 @@ static errand *take_fresh(api *a)
     return e;
 }
 
-/* One that may be sent now: those that have waited first. */
+/* Of those that have waited long enough the one that has waited longest. */
+static errand *take_rested(api *a, double now)
+{
+    errand **first = NULL;
+    for (errand **at = &a->resting; *at; at = &(*at)->next)
+        if ((*at)->due_s <= now && (!first || (*at)->due_s < (*first)->due_s))
+            first = at;
+    if (!first)
+        return NULL;
+    errand *e = *first;
+    *first = e->next;
+    return e;
+}
+
+/* A server that seems away is probed with what it has not failed at, so that cases that always fail do not
+ * keep it away from the others. */
 static errand *take_due(api *a, double now)
 {
-    for (errand **at = &a->resting; *at; at = &(*at)->next)
-        if ((*at)->due_s <= now) {
-            errand *e = *at;
-            *at = e->next;
-            return e;
-        }
-    return take_fresh(a);
+    errand *e = a->breaker.is_open ? take_fresh(a) : take_rested(a, now);
+    if (e)
+        return e;
+    return a->breaker.is_open ? take_rested(a, now) : take_fresh(a);
 }
 
 static fv_err send_all(api *a)

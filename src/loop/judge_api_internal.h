@@ -24,7 +24,8 @@ typedef enum fv_api_act {
 typedef struct fv_api_reading {
     fv_api_act act;
     fv_verdict verdict;
-    double pause_s; /* the server wants at least; 0: it did not say */
+    int is_reply;   /* the server has dealt with this case, well or badly */
+    double pause_s; /* it wants at least; 0: it did not say */
 } fv_api_reading;
 
 typedef struct fv_api_reader {

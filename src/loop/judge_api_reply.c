@@ -82,6 +82,7 @@ static fv_err read_status(const fv_api_reader *reader, const fv_http_response *r
         *out = none(FV_API_LATER, FV_UNJUDGED_LATE);
     else
         *out = status >= 500 ? none(FV_API_LATER, FV_UNJUDGED_UNREACHABLE) : read_rejection(response);
+    out->is_reply = status < 502 || status > 504; /* those are said by what stands before a server */
     out->pause_s = response->retry_after_s;
     return FV_OK;
 }

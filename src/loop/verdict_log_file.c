@@ -1,6 +1,8 @@
 /* The files of the verdict log. */
+#include "fovea/clock.h"
 #include "fovea/file.h"
 #include "fovea/hdf5.h"
+#include "fovea/log.h"
 #include "loop/verdict_log_internal.h"
 
 #include <dirent.h>
@@ -10,10 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <time.h>
 #include <unistd.h>
 #include <xxhash.h>
 
 static const char file_name[] = "verdicts.h5";
+static const double patience_s = 5;
 
 /* verdicts.h5. */
 
@@ -151,6 +155,27 @@ fv_err fv_verdict_log_read(fv_verdict_log *log)
     return read_journals(log);
 }
 
+/* One that is killed holds its journal until the system has cleared it away: whoever starts the run again at
+ * once waits for that. */
+static fv_err lock_journal(const fv_verdict_log *log, const char *path)
+{
+    const struct timespec pause = {0, 20000000};
+    double from = fv_clock_now(), told_s = 1;
+    while (flock(log->journal, LOCK_EX | LOCK_NB) != 0) {
+        double waited_s = fv_clock_now() - from;
+        FV_CHECK(errno == EWOULDBLOCK || errno == EINTR, FV_ERR_IO, "cannot lock %s: %s", path,
+                 strerror(errno));
+        FV_CHECK(waited_s < patience_s, FV_ERR_ARGUMENT,
+                 "%s is in use by another run: give this one a judge.log of its own", path);
+        if (waited_s > told_s) {
+            FV_LOG_RANK(INFO, "%s is in use: waiting up to %g s for it", path, patience_s);
+            told_s = patience_s;
+        }
+        nanosleep(&pause, NULL);
+    }
+    return FV_OK;
+}
+
 /* Behind its last whole record. */
 static fv_err open_journal(fv_verdict_log *log)
 {
@@ -161,8 +186,7 @@ static fv_err open_journal(fv_verdict_log *log)
     FV_TRY(fv_file_path(path, sizeof path, log->folder, name));
     log->journal = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     FV_CHECK(log->journal >= 0, FV_ERR_IO, "cannot open %s: %s", path, strerror(errno));
-    FV_CHECK(flock(log->journal, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK, FV_ERR_ARGUMENT,
-             "%s is in use by another run: give this one a judge.log of its own", path);
+    FV_TRY(lock_journal(log, path));
     while (read_record(log->journal, &verdict))
         whole += (off_t)sizeof(fv_logged_record);
     FV_CHECK(ftruncate(log->journal, whole) == 0 && lseek(log->journal, whole, SEEK_SET) == whole, FV_ERR_IO,

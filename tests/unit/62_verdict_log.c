@@ -7,6 +7,8 @@
 #include "fovea/judge_recall.h"
 
 #include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
 
 static fv_verdict_key key_of(int i)
 {
@@ -91,6 +93,32 @@ static void test_one_writer(void **state)
     assert_fails(fv_verdict_log_add(other, key_of(1), 1), FV_ERR_ARGUMENT, "in use by another run");
     fv_verdict_log_close(one);
     fv_verdict_log_close(other);
+}
+
+/* A killed run holds its journal for a moment longer: the next one waits for it. */
+static void test_a_writer_that_goes(void **state)
+{
+    (void)state;
+    int ends[2], status;
+    char byte;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        add(open_log("gone", 0, 1000), 0, 1);
+        if (write(ends[1], "", 1) == 1)
+            nanosleep(&(struct timespec){0, 300000000}, NULL);
+        _exit(0);
+    }
+    assert_int_equal(read(ends[0], &byte, 1), 1);
+    fv_verdict_log *log = open_log("gone", 0, 1000);
+    add(log, 1, 2);
+    fv_verdict_log_close(log);
+    log = open_log("gone", 0, 1000);
+    assert_int_equal(count_known(log, 0, 2), 2);
+    fv_verdict_log_close(log);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    close(ends[0]);
+    close(ends[1]);
 }
 
 static void test_torn_ends(void **state)
@@ -224,12 +252,10 @@ static void test_nobody_is_asked_twice(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_keys),
-                                       cmocka_unit_test(test_restart_and_fold),
-                                       cmocka_unit_test(test_one_writer),
-                                       cmocka_unit_test(test_torn_ends),
-                                       cmocka_unit_test(test_kills),
-                                       cmocka_unit_test(test_bound),
-                                       cmocka_unit_test(test_nobody_is_asked_twice)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_keys),       cmocka_unit_test(test_restart_and_fold),
+        cmocka_unit_test(test_one_writer), cmocka_unit_test(test_a_writer_that_goes),
+        cmocka_unit_test(test_torn_ends),  cmocka_unit_test(test_kills),
+        cmocka_unit_test(test_bound),      cmocka_unit_test(test_nobody_is_asked_twice)};
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }

@@ -105,7 +105,8 @@ static void test_scripted_faults(void **state)
     fv_judge *judge;
     fv_judge_counts counts;
     server_start(&server, "scripted", "good", arguments);
-    const fv_judge_api_settings settings = settings_of(&server);
+    fv_judge_api_settings settings = settings_of(&server);
+    settings.deadline_s = 3; /* only what stalls is late, on a busy machine too */
     assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
     judge_scripted(judge, N);
     fv_judge_take_counts(judge, &counts);
@@ -193,6 +194,33 @@ static void test_a_server_that_stays_away(void **state)
     fv_judge_take_counts(judge, &counts);
     assert_in_range(counts.n_tries, 1, N + 10); /* it was left in peace */
     fv_judge_destroy(judge);
+}
+
+/* Cases that make the server fail do not keep it from the others. */
+static void test_cases_that_always_fail(void **state)
+{
+    (void)state;
+    enum { N = 40, N_BAD = 6 };
+    static judged j[N];
+    judge_server server;
+    fv_judge *judge;
+    char answers[N][32];
+    server_start(&server, "poison", NULL, NULL);
+    fv_judge_api_settings settings = settings_of(&server);
+    settings.budget_s = 8;
+    settings.tries = 2;
+    assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
+    for (int i = 0; i < N; i++) {
+        snprintf(answers[i], sizeof answers[i], "%d say-right %s", i, i < N_BAD ? "always-500" : "");
+        judged_ask(judge, &j[i], answers[i], "7");
+        while (i + 1 == N_BAD && server_requests(&server, NULL) < N_BAD)
+            assert_ok(fv_judge_poll(judge, 0.1));
+    }
+    assert_ok(fv_judge_collect(judge));
+    for (int i = 0; i < N; i++)
+        assert_string_equal(judged_outcome(&j[i]), i < N_BAD ? "unreachable" : "right");
+    fv_judge_destroy(judge);
+    server_stop(&server);
 }
 
 /* What will not heal ends with a sentence, which holds no key. */
@@ -299,6 +327,7 @@ int main(void)
                                        cmocka_unit_test(test_tries),
                                        cmocka_unit_test(test_a_server_that_goes_away),
                                        cmocka_unit_test(test_a_server_that_stays_away),
+                                       cmocka_unit_test(test_cases_that_always_fail),
                                        cmocka_unit_test(test_what_will_not_heal),
                                        cmocka_unit_test(test_keys),
                                        cmocka_unit_test(test_azure)};
