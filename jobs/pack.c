@@ -1,5 +1,6 @@
-/* fovea pack: a data set in one file, from rows of JSON or from a synthetic set. */
+/* fovea pack: a data set in one file, from rows of JSON, a synthetic set, or the best rows of another. */
 #include "jobs.h"
+#include "pack_select.h"
 #include "runtime.h"
 
 #include "fovea/dataset.h"
@@ -23,8 +24,9 @@ static const synthetic_set synthetic_sets[] = {{"glance", fv_glance_row}, {"prin
 typedef struct pack_options {
     const char *jsonl, *out;
     const synthetic_set *synthetic;
+    fv_pack_select_options select; /* config NULL: no selection */
     fv_row_fields fields;
-    int skip_bad, has_json_option, has_synthetic_option;
+    int skip_bad, has_json_option, has_synthetic_option, has_select_option;
     long rows, seed;
 } pack_options;
 
@@ -40,6 +42,8 @@ enum {
     KEY_SYNTHETIC, /* its options follow */
     KEY_ROWS,
     KEY_SEED,
+    KEY_SELECT, /* its options follow */
+    KEY_GAIN,
     KEY_END
 };
 
@@ -62,16 +66,28 @@ static const struct argp_option options[] = {
      3},
     {"rows", KEY_ROWS, "N", 0, "how many", 3},
     {"seed", KEY_SEED, "N", 0, "other seeds give other rows; default: 0", 3},
+    {0, 0, 0, 0, "Rows worth training on:", 4},
+    {"select", KEY_SELECT, "CONFIG", 0,
+     "answer the rows of data.train rollout.answers times from either view, as this configuration of "
+     "training "
+     "says, and keep those that the small view is always enough for and those that need the large one",
+     4},
+    {"gain", KEY_GAIN, "N", 0, "right answers that the large view must add; default: 6", 4},
     {0}};
 
 static error_t check_options(struct argp_state *state, const pack_options *o)
 {
+    const fv_pack_select_options *select = &o->select;
     if (!o->out)
         argp_error(state, "--out PACK.h5 is required");
-    if (!o->jsonl == !o->synthetic)
-        argp_error(state, "give --jsonl FILE or --synthetic NAME");
-    if ((o->synthetic && o->has_json_option) || (o->jsonl && o->has_synthetic_option))
-        argp_error(state, "--rows and --seed go with --synthetic, all but --out with --jsonl");
+    if ((o->jsonl != NULL) + (o->synthetic != NULL) + (select->config != NULL) != 1)
+        argp_error(state, "give --jsonl FILE, --synthetic NAME or --select CONFIG");
+    if ((!o->jsonl && o->has_json_option) || (!o->synthetic && o->has_synthetic_option) ||
+        (!select->config && o->has_select_option))
+        argp_error(state,
+                   "--rows and --seed go with --synthetic, --gain with --select, all but --out with --jsonl");
+    if (!select->config && select->n_overrides)
+        argp_error(state, "unexpected argument \"%s\"", select->overrides[0]);
     if (o->synthetic && o->rows == 0)
         argp_error(state, "--synthetic needs --rows N");
     if (o->fields.question && o->fields.question_name)
@@ -92,7 +108,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
 {
     pack_options *o = state->input;
     o->has_json_option |= key > KEY_JSONL && key < KEY_SYNTHETIC;
-    o->has_synthetic_option |= key > KEY_SYNTHETIC && key < KEY_END;
+    o->has_synthetic_option |= key > KEY_SYNTHETIC && key < KEY_SELECT;
+    o->has_select_option |= key > KEY_SELECT && key < KEY_END;
     switch (key) {
     case KEY_JSONL:
         return o->jsonl = fv_parse_path(state, "--jsonl", text), 0;
@@ -116,6 +133,14 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return o->rows = fv_parse_integer(state, "--rows", text, 1, LONG_MAX), 0;
     case KEY_SEED:
         return o->seed = fv_parse_integer(state, "--seed", text, 0, LONG_MAX), 0;
+    case KEY_SELECT:
+        return o->select.config = fv_parse_path(state, "--select", text), 0;
+    case KEY_GAIN:
+        return o->select.gain = (int)fv_parse_integer(state, "--gain", text, 1, INT_MAX), 0;
+    case ARGP_KEY_ARGS:
+        o->select.overrides = (const char **)state->argv + state->next;
+        o->select.n_overrides = state->argc - state->next;
+        return 0;
     case ARGP_KEY_END:
         return check_options(state, o);
     default:
@@ -306,18 +331,24 @@ done:
 
 int fv_job_pack(int argc, char **argv)
 {
-    pack_options o = {.fields.folder = "."};
+    pack_options o = {.fields.folder = ".", .select.gain = 6};
     const struct argp argp = {
         .options = options,
         .parser = parse,
+        .args_doc = "\n--select CONFIG [KEY=VALUE...]",
         .doc =
             "Check rows of questions, answers and images, and write them into one HDF5 file. Every image is "
-            "decoded first; a bad row is named with its line and the reason.\v"
+            "decoded first; a bad row is named with its line and the reason. Or pick from such a file the "
+            "rows that are worth training on; mpirun shares the work out.\v"
             "A row is a JSON object: \"problem\" (each \"<image>\" in it is taken out), \"images\" (paths, "
             "or "
             "{\"base64\": ...}), \"original_answer\"; optional: \"data_source\", and \"info\" with tgt_width "
             "and tgt_height, the size of the small view. All other fields are kept. "
-            "jobs/rows_from_parquet.py prints such rows from Parquet and Arrow files."};
+            "jobs/rows_from_parquet.py prints such rows from Parquet and Arrow files. Rows that are picked "
+            "get the fields \"selected\" (low or full), \"answers\", \"low_right\" and \"full_right\"."};
     argp_parse(&argp, argc, argv, 0, NULL, &o);
+    o.select.out = o.out;
+    if (o.select.config)
+        return fv_pack_select(&o.select);
     return fv_job_finish(pack(&o));
 }

@@ -145,23 +145,12 @@ static fv_err open_judge(fv_training *t)
     return fv_judges_create(&t->config, mesh->data->rank, mesh->data->size, &t->judge);
 }
 
-static fv_err open_policy(fv_training *t)
-{
-    const fv_policy_settings settings = {.temperature = t->config.rollout.temperature,
-                                         .excluded = t->vision_ids,
-                                         .n_excluded = t->n_vision_ids};
-    FV_TRY(fv_policy_create(t->runtime.model, &settings, &t->policy));
-    return fv_optimizer_init(&t->optimizer, t->runtime.model, t->runtime.mesh.data,
-                             &t->config.optimizer.adamw);
-}
-
 static fv_err build(fv_training *t)
 {
     FV_TRY(open_texts(t));
     FV_TRY(set_stages(t));
     set_rollout(t);
-    FV_TRY(open_judge(t));
-    return open_policy(t);
+    return open_judge(t);
 }
 
 fv_err fv_training_open(fv_training *t, const fv_training_options *options)
@@ -177,6 +166,18 @@ fv_err fv_training_open(fv_training *t, const fv_training_options *options)
     return fv_comm_agree(t->runtime.world, build(t));
 }
 
+static fv_err open_updater(fv_training *t)
+{
+    const fv_policy_settings settings = {.temperature = t->config.rollout.temperature,
+                                         .excluded = t->vision_ids,
+                                         .n_excluded = t->n_vision_ids};
+    FV_TRY(fv_policy_create(t->runtime.model, &settings, &t->policy));
+    FV_TRY(
+        fv_optimizer_init(&t->optimizer, t->runtime.model, t->runtime.mesh.data, &t->config.optimizer.adamw));
+    t->updater.policy = t->policy;
+    return fv_updater_init(&t->updater);
+}
+
 fv_err fv_training_prepare_updates(fv_training *t, const fv_loss_settings *loss, int is_supervised,
                                    fv_weights *reference)
 {
@@ -185,12 +186,11 @@ fv_err fv_training_prepare_updates(fv_training *t, const fv_loss_settings *loss,
                                            .micro_tokens = update->micro_tokens,
                                            .save = update->recompute ? FV_SAVE_INPUTS : FV_SAVE_ALL,
                                            .is_supervised = is_supervised},
-                              .policy = t->policy,
                               .optimizer = &t->optimizer,
                               .reference = reference,
                               .view = fv_source_view,
                               .view_context = &t->source};
-    return fv_comm_agree(t->runtime.world, fv_updater_init(&t->updater));
+    return fv_comm_agree(t->runtime.world, open_updater(t));
 }
 
 static fv_err open_journal(fv_training *t)

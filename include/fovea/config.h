@@ -158,6 +158,8 @@ extern const fv_settings fv_train_settings;
 fv_err fv_train_config_check(const fv_train_config *config, int n_ranks);
 /* The same for supervised training. */
 fv_err fv_sft_config_check(const fv_train_config *config, int n_ranks);
+/* The same for the selection of rows (select.h), which has the rollout and the reward of training. */
+fv_err fv_select_config_check(const fv_train_config *config, int n_ranks);
 
 /* The learning rate of a step, 1 to steps. It rises over warmup_steps to rate, rate / warmup_steps a step,
  * and then is constant, or falls as a line or half a cosine towards final_share x rate, which the step after

@@ -95,6 +95,14 @@ static fv_err check_judge(const fv_train_config *config, int n_ranks)
     return FV_OK;
 }
 
+static fv_err check_running(const fv_rollout_config *r, int greedy)
+{
+    FV_CHECK(r->max_running >= r->answers + greedy, FV_ERR_ARGUMENT,
+             "rollout.max_running is %d, expected at least rollout.answers%s, %d", r->max_running,
+             greedy ? " and a greedy one" : "", r->answers + greedy);
+    return FV_OK;
+}
+
 static fv_err check_answers(const fv_estimator *estimator, const fv_rollout_config *r)
 {
     const char *name = fv_estimator_name(estimator);
@@ -107,10 +115,7 @@ static fv_err check_answers(const fv_estimator *estimator, const fv_rollout_conf
              "rollout.prompts and rollout.answers are both 1, but advantage.estimator %s compares the "
              "answers of a step",
              name);
-    FV_CHECK(r->max_running >= r->answers + greedy, FV_ERR_ARGUMENT,
-             "rollout.max_running is %d, expected at least rollout.answers%s, %d", r->max_running,
-             greedy ? " and a greedy one" : "", r->answers + greedy);
-    return FV_OK;
+    return check_running(r, greedy);
 }
 
 static fv_err check_estimates(const fv_train_config *config)
@@ -151,6 +156,16 @@ fv_err fv_train_config_check(const fv_train_config *config, int n_ranks)
     FV_TRY(check_judge(config, n_ranks));
     FV_TRY(check_estimates(config));
     return check_update(&config->update, &config->rollout);
+}
+
+fv_err fv_select_config_check(const fv_train_config *config, int n_ranks)
+{
+    FV_TRY(check_layout(&config->layout, n_ranks));
+    FV_TRY(check_views(&config->views, &config->rollout));
+    FV_TRY(check_rollout(&config->rollout));
+    FV_TRY(check_running(&config->rollout, 0));
+    FV_TRY(check_reward(&config->reward, &config->rollout));
+    return check_judge(config, n_ranks);
 }
 
 double fv_rate_at(const fv_optimizer_config *config, int64_t step, int64_t steps)

@@ -103,8 +103,8 @@ else
 fi
 
 refused 2 "--out PACK.h5 is required" --jsonl -
-refused 2 "give --jsonl FILE or --synthetic NAME" --out "$out"
-refused 2 "give --jsonl FILE or --synthetic NAME" --out "$out" --jsonl - --synthetic glance --rows 1
+refused 2 "give --jsonl FILE, --synthetic NAME or --select CONFIG" --out "$out"
+refused 2 "give --jsonl FILE, --synthetic NAME or --select CONFIG" --out "$out" --jsonl - --synthetic glance --rows 1
 refused 2 'there is no synthetic set "prunt"' --out "$out" --synthetic prunt --rows 1
 refused 2 "go with --synthetic" --out "$out" --synthetic glance --rows 1 --skip-bad
 refused 2 "go with --synthetic" --out "$out" --jsonl - --seed 1

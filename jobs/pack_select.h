@@ -1,0 +1,16 @@
+/* fovea pack --select: the rows of a data set that a model shows to be worth training on. */
+#ifndef FOVEA_JOBS_PACK_SELECT_H
+#define FOVEA_JOBS_PACK_SELECT_H
+
+typedef struct fv_pack_select_options {
+    const char *config;     /* of training: model, prompts, data.train, layout, rollout, reward */
+    const char **overrides; /* KEY=VALUE, (n_overrides); borrowed */
+    int n_overrides;
+    const char *out; /* the pack to write */
+    int gain;        /* right answers that the large view must add */
+} fv_pack_select_options;
+
+/* Returns the exit status. */
+int fv_pack_select(const fv_pack_select_options *options);
+
+#endif
