@@ -284,6 +284,8 @@ fv_err fv_comm_world(fv_comm **out)
     if (!started_by_a_launcher())
         return fv_comm_self(out);
     int provided;
+    /* Debian's Open MPI leaves out the one component that has one-sided operations over TCP. */
+    setenv("OMPI_MCA_osc", "^ucx", 0);
     TRY_MPI(MPI_Init_thread, NULL, NULL, MPI_THREAD_FUNNELED, &provided);
     FV_CHECK(provided >= MPI_THREAD_FUNNELED, FV_ERR_COMM,
              "this MPI library cannot be used by a program with threads");

@@ -1,0 +1,29 @@
+#!/usr/bin/env bash
+# The batch scripts: a run over two nodes, by srun and by mpirun; a pipeline whose evaluation in three tasks gives
+# what one gives.
+. "$(dirname "$0")/common"
+make_run
+
+submit run -N2 --ntasks-per-node=2 slurm/train.sbatch $work/config.yaml
+ends "$job" COMPLETED 60 $work/run.log
+[ "$(wc -l <$work/run/metrics.jsonl)" = 3 ] || fail "not three steps"
+
+echo "FOVEA_LAUNCHER=mpirun" >$work/site.env
+FOVEA_SITE=$work/site.env submit mpirun -N2 --ntasks-per-node=2 slurm/train.sbatch $work/config.yaml out=$work/mpirun
+ends "$job" COMPLETED 60 $work/mpirun.log
+cmp $work/run/trajectories.jsonl $work/mpirun/trajectories.jsonl || fail "mpirun: other answers than with srun"
+
+options=(--mode policy --rule containment --prompts configs/prompts/glance.yaml --max-turn-tokens 120
+    --max-tokens 320 --min-pixels 784 --max-pixels 3136)
+export SBATCH_OUTPUT=$work/%x-%j.log
+read -r train eval merge < <(FOVEA_TRAIN="-N2" bash slurm/pipeline.sh $work/piped 3 $work/data.h5 -- \
+    $work/config.yaml steps=2 -- "${options[@]}")
+ends "$train" COMPLETED 60 $work/fovea-train-"$train".log
+ends "$eval" COMPLETED 60 $work/fovea-eval-"$eval".log
+ends "$merge" COMPLETED 30 $work/fovea-merge-"$merge".log
+"$FOVEA" eval --model $work/piped/model --data $work/data.h5 "${options[@]}" --out $work/whole >$work/whole.log
+for name in samples.jsonl samples.h5; do
+    cmp $work/whole/$name $work/piped/eval/data/merged/$name || fail "three tasks give another $name"
+done
+grep -q '^all  *64 ' $work/fovea-merge-"$merge".log || fail "no table: $(cat $work/fovea-merge-"$merge".log)"
+echo "batch: well"
