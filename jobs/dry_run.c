@@ -65,14 +65,15 @@ static fv_err rollout_bytes(const fv_training *t, double *bytes)
     return FV_OK;
 }
 
-enum { WEIGHTS, GRADIENTS, MOMENTS, REFERENCE, CACHE, ROLLOUT, UPDATE, N_MEMORIES };
+enum { WEIGHTS, GRADIENTS, MOMENTS, REFERENCE, HOST_REFERENCE, CACHE, ROLLOUT, UPDATE, N_MEMORIES };
 
 static fv_err measure(const fv_training *t, const fv_group *first, double bytes[N_MEMORIES])
 {
     double weights = 4 * (double)fv_model_layout(t->runtime.model)->n_elements;
     bytes[WEIGHTS] = bytes[GRADIENTS] = weights;
     bytes[MOMENTS] = 2 * 4 * (double)t->optimizer.n;
-    bytes[REFERENCE] = t->updater.reference ? weights : 0;
+    bytes[REFERENCE] = t->updater.reference && !t->updater.reference->host ? weights : 0;
+    bytes[HOST_REFERENCE] = t->updater.reference && t->updater.reference->host ? weights : 0;
     bytes[CACHE] =
         has_rollout(t) ? (double)t->rollout.cache_pages * (double)fv_cache_page_bytes(t->runtime.model) : 0;
     FV_TRY(rollout_bytes(t, &bytes[ROLLOUT]));
@@ -85,6 +86,7 @@ static void print_memory(const double bytes[N_MEMORIES])
                                         "gradients",
                                         "moments of AdamW",
                                         "reference policy",
+                                        "reference policy, on the host",
                                         "key-value cache",
                                         "largest pass of the rollout",
                                         "largest micro-batch of the update"};

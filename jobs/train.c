@@ -15,8 +15,8 @@ typedef struct train {
     fv_collector collector;
     fv_trainer trainer;
     fv_validation validation;
-    fv_weights reference; /* where the loss needs it */
-    int n_skipped;        /* updates in a row that were not finite */
+    fv_reference reference; /* where the loss needs it */
+    int n_skipped;          /* updates in a row that were not finite */
 } train;
 
 static fv_err set_trainer(train *t)
@@ -50,12 +50,10 @@ static fv_err set_trainer(train *t)
 /* The reference policy is the policy that the run starts from. */
 static fv_err keep_reference(train *t)
 {
-    fv_model *model = t->training.runtime.model;
-    const fv_loss_settings *loss = &t->training.config.loss;
-    if (!fv_loss_needs_reference(loss) && !fv_loss_charges_kl(loss))
+    const fv_train_config *c = &t->training.config;
+    if (!fv_loss_needs_reference(&c->loss) && !fv_loss_charges_kl(&c->loss))
         return FV_OK;
-    FV_TRY(fv_model_alloc_weights(model, &t->reference));
-    return fv_model_copy_weights(model, &t->reference);
+    return fv_reference_init(&t->reference, t->training.runtime.model, c->update.reference_on_host);
 }
 
 static fv_err prepare(train *t)
@@ -149,7 +147,7 @@ static fv_err run(train *t, const fv_training_options *options)
     FV_TRY(fv_training_open(training, options));
     FV_TRY(fv_comm_agree(training->runtime.world, prepare(t)));
     FV_TRY(fv_training_prepare_updates(training, &training->config.loss, 0,
-                                       t->reference.flat.data ? &t->reference : NULL));
+                                       t->reference.model ? &t->reference : NULL));
     if (options->dry_run)
         return dry_run(t);
     FV_TRY(fv_training_open_journal(training));
@@ -163,8 +161,7 @@ static fv_err run(train *t, const fv_training_options *options)
 
 static int finish(train *t, fv_err err)
 {
-    if (t->reference.flat.data)
-        fv_model_free_weights(t->training.runtime.model, &t->reference);
+    fv_reference_fini(&t->reference);
     fv_validation_close(&t->validation);
     return fv_training_finish(&t->training, err);
 }

@@ -179,7 +179,7 @@ static fv_err open_updater(fv_training *t)
 }
 
 fv_err fv_training_prepare_updates(fv_training *t, const fv_loss_settings *loss, int is_supervised,
-                                   fv_weights *reference)
+                                   fv_reference *reference)
 {
     const fv_update_config *update = &t->config.update;
     t->updater = (fv_updater){.settings = {.loss = *loss,

@@ -47,7 +47,7 @@ fv_err fv_training_open(fv_training *training, const fv_training_options *option
 
 /* Make the updater. reference: as in fv_updater. */
 fv_err fv_training_prepare_updates(fv_training *training, const fv_loss_settings *loss, int is_supervised,
-                                   fv_weights *reference);
+                                   fv_reference *reference);
 
 /* Make the run folder and its journal. */
 fv_err fv_training_open_journal(fv_training *training);

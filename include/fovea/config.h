@@ -93,10 +93,11 @@ typedef struct fv_advantage_config {
 } fv_advantage_config;
 
 typedef struct fv_update_config {
-    int groups;           /* of a mini-batch: one step of the optimizer */
-    int64_t micro_tokens; /* of a micro-batch */
-    int recompute;        /* activations are computed again in the backward pass, not kept */
-    int skip_limit;       /* updates in a row that may be skipped for numbers that are not finite */
+    int groups;            /* of a mini-batch: one step of the optimizer */
+    int64_t micro_tokens;  /* of a micro-batch */
+    int recompute;         /* activations are computed again in the backward pass, not kept */
+    int reference_on_host; /* fv_reference_init */
+    int skip_limit;        /* updates in a row that may be skipped for numbers that are not finite */
 } fv_update_config;
 
 /* Lessons of supervised training (lesson.h). */

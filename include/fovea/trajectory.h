@@ -24,6 +24,7 @@ typedef struct fv_answer {
     fv_tokens ids;     /* owned: everything after the prompt: turns, and what the tool said and showed */
     float *logprobs;   /* owned, (ids.n): of drawn tokens, under the distribution drawn from; else 0 */
     uint8_t *is_drawn; /* owned, (ids.n): 1 for the tokens that are trained on */
+    float *reference;  /* owned, (ids.n): logprobs under the reference policy; NULL until it is asked */
     fv_round rounds[FV_MAX_ROUNDS];
     int n_rounds;
     int n_shown; /* times that the large view was shown */

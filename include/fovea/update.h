@@ -11,6 +11,7 @@
 #include "fovea/loss.h"
 #include "fovea/optimizer.h"
 #include "fovea/policy.h"
+#include "fovea/reference.h"
 
 typedef struct fv_update_settings {
     fv_loss_settings loss;
@@ -23,7 +24,7 @@ typedef struct fv_updater {
     fv_update_settings settings;
     fv_policy *policy;       /* borrowed, as are the next four */
     fv_optimizer *optimizer; /* its model is the policy's */
-    fv_weights *reference;   /* of the reference policy; NULL if neither loss nor reward needs one */
+    fv_reference *reference; /* NULL if neither loss nor reward needs one */
     fv_view_of view;
     void *view_context;
     fv_weights grads; /* owned */
@@ -52,12 +53,17 @@ void fv_updater_fini(fv_updater *updater); /* Local */
                         .kl_place = FV_KL_IN_LOSS, \
                         .mean = FV_MEAN_TOKEN})
 
-/* Answers are those of groups [0, n), each with its advantage. rate: of the optimizer's step. */
+/* Answers are those of groups [0, n), each with its advantage and, with the KL in the loss, what
+ * fv_update_ask_reference sets. rate: of the optimizer's step. */
 fv_err fv_update(fv_updater *updater, const fv_group *groups, int n, double rate, fv_update_stats *stats);
 
-/* With the KL in the reward: set reward.kl of every answer to what its distance from the reference policy
- * costs. A greedy answer stays at 0. */
-fv_err fv_update_charge_kl(fv_updater *updater, fv_group *groups, int n);
+/* Set the log-probs of all answers under the reference policy, on every rank. It is brought in and put back
+ * once, so ask about many groups at a time. Greedy answers are not asked about. */
+fv_err fv_update_ask_reference(fv_updater *updater, const fv_group *groups, int n);
+
+/* With the KL in the reward: the same, and set reward.kl of every answer to what its distance from the
+ * reference policy costs. */
+fv_err fv_update_charge_kl(fv_updater *updater, const fv_group *groups, int n);
 
 /* The mini-batch's trees for one of n_ranks, in order (trees: room for all answers). Pure; for tests. */
 int fv_update_share(const fv_group *groups, int n, int64_t micro_tokens, int rank, int n_ranks,

@@ -79,6 +79,7 @@ static fv_err read_answer(reader *from, fv_answer *out)
     a.ids = (fv_tokens){0};
     a.logprobs = NULL;
     a.is_drawn = NULL;
+    a.reference = NULL; /* asked for after answers are shared */
     FV_CHECK(a.n_rounds >= 1 && a.n_rounds <= FV_MAX_ROUNDS, FV_ERR_FORMAT, "an answer of %d rounds",
              a.n_rounds);
     *out = a;

@@ -177,6 +177,8 @@ static const fv_setting update_fields[] = {
     {"groups", FV_SETTING_INTEGER, UPDATE(groups), "groups (rows, if supervised) of a mini-batch", FROM(1)},
     {"micro_tokens", FV_SETTING_INTEGER, UPDATE(micro_tokens), "tokens of a micro-batch", FROM(1)},
     {"recompute", FV_SETTING_SWITCH, UPDATE(recompute), "compute activations twice to save memory"},
+    {"reference_on_host", FV_SETTING_SWITCH, UPDATE(reference_on_host),
+     "the reference policy waits in host memory"},
     {"skip_limit", FV_SETTING_INTEGER, UPDATE(skip_limit), "updates in a row skipped as not finite, at most",
      FROM(0)},
     {0},

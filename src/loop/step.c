@@ -201,6 +201,16 @@ static int keep(const fv_trainer *t, const fv_batch *batch, const fv_group_fate 
     return n;
 }
 
+static fv_err ask_reference(fv_trainer *t, const fv_group *kept, fv_step_stats *stats)
+{
+    if (!fv_loss_needs_reference(&t->updater->settings.loss))
+        return FV_OK;
+    double from = fv_clock_now();
+    FV_TRY(fv_update_ask_reference(t->updater, kept, stats->n_groups));
+    stats->reference_s += fv_clock_now() - from;
+    return FV_OK;
+}
+
 static fv_err update(fv_trainer *t, const fv_batch *batch, const fv_group_fate *fates, double rate,
                      fv_step_stats *stats)
 {
@@ -208,6 +218,7 @@ static fv_err update(fv_trainer *t, const fv_batch *batch, const fv_group_fate *
     fv_err err = FV_OK;
     FV_CHECK_DONE(kept, FV_ERR_MEMORY, "cannot allocate a list of %d groups", batch->n);
     stats->n_groups = keep(t, batch, fates, kept, stats);
+    FV_TRY_DONE(ask_reference(t, kept, stats));
     for (int first = 0, n; first < stats->n_groups; first += n) {
         fv_update_stats part;
         n = stats->n_groups - first < t->settings.groups ? stats->n_groups - first : t->settings.groups;

@@ -43,6 +43,7 @@ void fv_group_fini(fv_group *group)
         fv_tokens_fini(&group->answers[i].ids);
         free(group->answers[i].logprobs);
         free(group->answers[i].is_drawn);
+        free(group->answers[i].reference);
     }
     free(group->answers);
     fv_tokens_fini(&group->prompt);

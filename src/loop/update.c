@@ -127,19 +127,12 @@ static void collect(micro *m)
             m->advantages[m->n_sequences] = answer->advantage;
             m->starts[m->n_sequences++] = at;
             for (size_t t = 0; t < answer->ids.n; t++)
-                if (answer->is_drawn[t])
+                if (answer->is_drawn[t]) {
+                    m->reference[at] = answer->reference ? answer->reference[t] : 0;
                     m->then[at++] = answer->logprobs[t];
+                }
         }
     m->starts[m->n_sequences] = at;
-}
-
-static fv_err ask_reference(fv_updater *u, micro *m)
-{
-    fv_model *model = u->optimizer->model;
-    fv_model_swap_weights(model, u->reference);
-    fv_err err = fv_policy_forward(u->policy, &m->packed, FV_SAVE_NONE, m->reference, NULL);
-    fv_model_swap_weights(model, u->reference);
-    return err;
 }
 
 /* What is done with each micro-batch. */
@@ -202,8 +195,6 @@ static fv_err compute(fv_updater *u, micro *m, void *context)
     const fv_loss_settings *loss = &u->settings.loss;
     int has_entropy = loss->entropy_weight > 0;
     fv_loss_sums sums;
-    if (fv_loss_needs_reference(loss))
-        FV_TRY(ask_reference(u, m));
     FV_TRY(fv_policy_forward(u->policy, &m->packed, u->settings.save, m->now, m->entropy));
     if (u->settings.is_supervised)
         memcpy(m->then, m->now, (size_t)m->packed.n_logprobs * sizeof *m->then);
@@ -225,6 +216,18 @@ static fv_err compute(fv_updater *u, micro *m, void *context)
     for (int i = 0; i < m->packed.n_views; i++)
         stats->vision_patches += fv_grid_patches(m->packed.grids[i]);
     return fv_policy_backward(u->policy, m->logprob_grad, args.entropy_grad, &u->grads);
+}
+
+static fv_err check_asked(const fv_updater *u, const fv_group *groups, int n)
+{
+    if (!fv_loss_needs_reference(&u->settings.loss))
+        return FV_OK;
+    for (int g = 0; g < n; g++)
+        for (int a = 0; a < groups[g].n_answers; a++)
+            FV_CHECK(groups[g].answers[a].reference, FV_ERR_INTERNAL,
+                     "answer %d of prompt %lld: the reference policy was not asked", a,
+                     (long long)groups[g].place);
+    return FV_OK;
 }
 
 static void count(const fv_group *groups, int n, fv_update_stats *stats)
@@ -272,62 +275,97 @@ static fv_err step(fv_updater *u, const fv_group *groups, int n, double rate, fv
 fv_err fv_update(fv_updater *u, const fv_group *groups, int n, double rate, fv_update_stats *stats)
 {
     *stats = (fv_update_stats){0};
+    FV_TRY(check_asked(u, groups, n));
     count(groups, n, stats);
     fv_err err = step(u, groups, n, rate, stats);
     stats->is_skipped = err == FV_ERR_NUMERIC;
     return stats->is_skipped ? FV_OK : err;
 }
 
-/* KL as a part of the reward. */
+/* The reference policy. */
 
-typedef struct charge {
-    const fv_group *groups;
-    int64_t *starts; /* owned, (n + 1): answers before each group */
-    double *kl;      /* owned, (starts[n]); 0 for answers of other ranks' shares */
-} charge;
-
-static fv_err charge_micro(fv_updater *u, micro *m, void *context)
+static fv_err ask_micro(fv_updater *u, micro *m, void *context)
 {
-    charge *c = context;
-    int64_t sequence = 0;
-    FV_TRY(ask_reference(u, m));
-    for (int i = 0; i < m->n_trees; i++) {
-        double *kl = c->kl + c->starts[m->trees[i].group - c->groups] + m->trees[i].first;
-        for (int a = 0; a < m->trees[i].n; a++, sequence++) {
-            int64_t at = m->starts[sequence];
-            kl[a] = fv_loss_kl_of_answer(&u->settings.loss, m->then + at, m->reference + at, m->mask + at,
-                                         m->starts[sequence + 1] - at);
+    int64_t at = 0;
+    (void)context;
+    FV_TRY(fv_policy_forward(u->policy, &m->packed, FV_SAVE_NONE, m->reference, NULL));
+    for (int i = 0; i < m->n_trees; i++)
+        for (int a = m->trees[i].first; a < m->trees[i].first + m->trees[i].n; a++) {
+            fv_answer *answer = &m->trees[i].group->answers[a];
+            for (size_t t = 0; t < answer->ids.n; t++)
+                if (answer->is_drawn[t])
+                    answer->reference[t] = m->reference[at++];
         }
-    }
     return FV_OK;
 }
 
-static fv_err charge_init(charge *c, const fv_group *groups, int n)
+/* Zeros for answers that other ranks ask about. */
+static fv_err make_room(const fv_group *groups, int n)
 {
-    *c = (charge){.groups = groups, .starts = malloc(((size_t)n + 1) * sizeof *c->starts)};
-    FV_CHECK(c->starts, FV_ERR_MEMORY, "cannot allocate a list of %d groups", n);
-    c->starts[0] = 0;
     for (int g = 0; g < n; g++)
-        c->starts[g + 1] = c->starts[g] + groups[g].n_answers;
-    c->kl = calloc((size_t)c->starts[n] + 1, sizeof *c->kl);
-    FV_CHECK(c->kl, FV_ERR_MEMORY, "cannot allocate the KL of %lld answers", (long long)c->starts[n]);
+        for (int a = 0; a < groups[g].n_answers; a++) {
+            fv_answer *answer = &groups[g].answers[a];
+            free(answer->reference);
+            answer->reference = calloc(answer->ids.n + 1, sizeof *answer->reference);
+            FV_CHECK(answer->reference, FV_ERR_MEMORY, "cannot allocate %zu log-probs", answer->ids.n);
+        }
     return FV_OK;
 }
 
-fv_err fv_update_charge_kl(fv_updater *u, fv_group *groups, int n)
+static fv_err ask(fv_updater *u, const fv_group *groups, int n)
+{
+    FV_TRY(make_room(groups, n));
+    FV_TRY(fv_reference_exchange(u->reference));
+    FV_TRY(run_share(u, groups, n, ask_micro, NULL));
+    return fv_reference_exchange(u->reference);
+}
+
+/* All answers' log-probs into all, or back; returns how many. all NULL: only that. */
+static size_t carry(const fv_group *groups, int n, float *all, int is_back)
+{
+    size_t at = 0;
+    for (int g = 0; g < n; g++)
+        for (int a = 0; a < groups[g].n_answers; a++) {
+            const fv_answer *answer = &groups[g].answers[a];
+            size_t bytes = answer->ids.n * sizeof *all;
+            if (all && is_back)
+                memcpy(answer->reference, all + at, bytes);
+            else if (all)
+                memcpy(all + at, answer->reference, bytes);
+            at += answer->ids.n;
+        }
+    return at;
+}
+
+static fv_err share_answers(fv_comm *data, const fv_group *groups, int n)
+{
+    size_t count = carry(groups, n, NULL, 0);
+    float *all = malloc(count * sizeof *all + 1);
+    fv_err err = all ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "cannot allocate %zu log-probs", count);
+    FV_TRY_DONE(fv_comm_agree(data, err));
+    carry(groups, n, all, 0);
+    FV_TRY_DONE(fv_comm_all_reduce_f32(data, all, count));
+    carry(groups, n, all, 1);
+done:
+    free(all);
+    return err;
+}
+
+fv_err fv_update_ask_reference(fv_updater *u, const fv_group *groups, int n)
 {
     fv_comm *data = u->optimizer->data;
-    charge c;
-    fv_err err = charge_init(&c, groups, n);
-    if (err == FV_OK)
-        err = run_share(u, groups, n, charge_micro, &c);
-    FV_TRY_DONE(fv_comm_agree(data, err));
-    FV_TRY_DONE(fv_comm_all_reduce_f64(data, c.kl, (size_t)c.starts[n]));
+    FV_TRY(fv_comm_agree(data, ask(u, groups, n)));
+    return data->size > 1 ? share_answers(data, groups, n) : FV_OK;
+}
+
+fv_err fv_update_charge_kl(fv_updater *u, const fv_group *groups, int n)
+{
+    FV_TRY(fv_update_ask_reference(u, groups, n));
     for (int g = 0; g < n; g++)
-        for (int a = 0; a < groups[g].n_answers; a++)
-            groups[g].answers[a].reward.kl = c.kl[c.starts[g] + a];
-done:
-    free(c.starts);
-    free(c.kl);
-    return err;
+        for (int a = 0; a < groups[g].n_answers; a++) {
+            fv_answer *answer = &groups[g].answers[a];
+            answer->reward.kl = fv_loss_kl_of_answer(&u->settings.loss, answer->logprobs, answer->reference,
+                                                     answer->is_drawn, (int64_t)answer->ids.n);
+        }
+    return FV_OK;
 }

@@ -70,7 +70,7 @@ train one 1
 train two 2 data.validate="$folder/validate.h5" validate.every=2 validate.before=false
 [ "$(ls "$folder/two/validation")" = "$(printf 'step_%06d\n' 2 3)" ] || fail "validations at other steps"
 train four 4
-train small 1 update.micro_tokens=200 update.recompute=true
+train small 1 update.micro_tokens=200 update.recompute=true update.reference_on_host=true
 train narrow 1 rollout.max_running=4 rollout.pass_tokens=16 rollout.cache_pages=12
 for name in two four small narrow; do
     cmp "$folder/one/trajectories.jsonl" "$folder/$name/trajectories.jsonl" || fail "$name: other answers"
@@ -111,5 +111,7 @@ for text in "4 ranks = 2 copies of the model x 2 ranks each" "copy 1: ranks 2 3"
 done
 "$FOVEA" sft "$folder/config.yaml" out="$folder/dry" lesson.call_share=1 --dry-run >"$folder/out"
 grep -qF "image at 56 x 56 pixels: 4 tokens]" "$folder/out" || fail "no lesson in: $(cat "$folder/out")"
+"$FOVEA" train "$folder/config.yaml" out="$folder/dry" update.reference_on_host=true --dry-run |
+    grep -Eq 'reference policy, on the host +[1-9]' || fail "no memory of the host"
 [ ! -e "$folder/dry" ] || fail "a dry run left a folder"
 echo "train: well"

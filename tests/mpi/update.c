@@ -35,19 +35,19 @@ typedef struct learner {
     fv_model *model;
     fv_policy *policy;
     fv_optimizer optimizer;
-    fv_weights reference;
+    fv_reference reference;
     fv_updater updater;
 } learner;
 
-static void learner_open(learner *l, fv_comm *ranks, int64_t micro_tokens, const fv_loss_settings *loss)
+static void learner_open(learner *l, fv_comm *ranks, int64_t micro_tokens, const fv_loss_settings *loss,
+                         int on_host)
 {
     const fv_policy_settings how = {.temperature = 0.9f, .excluded = excluded, .n_excluded = 5};
     const fv_optimizer_settings adamw = {0.9f, 0.999f, 1e-3f, 0.01f, 1.0f};
     assert_ok(fv_model_open(w.backend, case_self, temp_path("tiny-vl"), &l->model));
     assert_ok(fv_policy_create(l->model, &how, &l->policy));
     assert_ok(fv_optimizer_init(&l->optimizer, l->model, ranks, &adamw));
-    assert_ok(fv_model_alloc_weights(l->model, &l->reference));
-    assert_ok(fv_model_copy_weights(l->model, &l->reference));
+    assert_ok(fv_reference_init(&l->reference, l->model, on_host));
     l->updater =
         (fv_updater){.settings = {.loss = *loss, .micro_tokens = micro_tokens, .save = FV_SAVE_INPUTS},
                      .policy = l->policy,
@@ -60,7 +60,7 @@ static void learner_open(learner *l, fv_comm *ranks, int64_t micro_tokens, const
 static void learner_close(learner *l)
 {
     fv_updater_fini(&l->updater);
-    fv_model_free_weights(l->model, &l->reference);
+    fv_reference_fini(&l->reference);
     fv_optimizer_fini(&l->optimizer);
     fv_policy_destroy(l->policy);
     fv_model_destroy(l->model);
@@ -75,14 +75,15 @@ static outcome update(fv_comm *ranks, int64_t micro_tokens, double rate)
 {
     outcome out;
     learner l;
-    learner_open(&l, ranks, micro_tokens, &FV_LOSS_DEFAULT);
+    learner_open(&l, ranks, micro_tokens, &FV_LOSS_DEFAULT, micro_tokens == 300);
+    assert_ok(fv_update_ask_reference(&l.updater, w.groups, GROUPS));
     assert_ok(fv_update(&l.updater, w.groups, GROUPS, rate, &out.stats));
     size_t n = (size_t)fv_model_layout(l.model)->n_elements;
     out.weights = malloc(n * sizeof *out.weights);
     assert_ok(fv_download(w.backend, fv_model_weights(l.model)->flat, out.weights));
     if (!before) {
         before = malloc(n * sizeof *before);
-        assert_ok(fv_download(w.backend, l.reference.flat, before));
+        assert_ok(fv_download(w.backend, l.reference.weights.flat, before));
     }
     learner_close(&l);
     return out;
@@ -152,9 +153,9 @@ static double kl_by_hand(learner *l, const fv_group *group, int a)
     double sum = 0;
     assert_ok(fv_packed_init(&packed, fv_model_shape_of(l->model), &tree, 1, give_view, NULL));
     float *ref = malloc((size_t)packed.n_logprobs * sizeof *ref), *at = ref;
-    fv_model_swap_weights(l->model, &l->reference);
+    assert_ok(fv_reference_exchange(&l->reference));
     assert_ok(fv_policy_forward(l->policy, &packed, FV_SAVE_NONE, ref, NULL));
-    fv_model_swap_weights(l->model, &l->reference);
+    assert_ok(fv_reference_exchange(&l->reference));
     for (size_t t = 0; t < answer->ids.n; t++)
         if (answer->is_drawn[t])
             sum += 0.5 * ((double)answer->logprobs[t] - *at++);
@@ -164,16 +165,15 @@ static double kl_by_hand(learner *l, const fv_group *group, int a)
 }
 
 /* No distance from oneself; from a reference that has moved on, the sum over an answer's tokens. */
-static void test_kl_in_the_reward(void **state)
+static void check_kl_in_the_reward(int on_host)
 {
-    (void)state;
     learner l;
     fv_update_stats stats;
     fv_loss_settings loss = FV_LOSS_DEFAULT;
     loss.kl = FV_KL_PLAIN;
     loss.kl_place = FV_KL_IN_REWARD;
     loss.kl_weight = 0.5;
-    learner_open(&l, data, 300, &loss);
+    learner_open(&l, data, 300, &loss, on_host);
     w.groups[1].answers[1].reward.kl = 7;
     assert_ok(fv_update_charge_kl(&l.updater, w.groups, GROUPS));
     for (int g = 0; g < GROUPS; g++)
@@ -181,13 +181,33 @@ static void test_kl_in_the_reward(void **state)
             assert_true(w.groups[g].answers[a].reward.kl == 0);
     assert_ok(fv_update(&l.updater, w.groups, GROUPS, 1e-3, &stats));
     assert_true(stats.sums.kl == 0);
-    fv_model_swap_weights(l.model, &l.reference);
+    assert_ok(fv_reference_exchange(&l.reference)); /* the model is what the run started from */
     assert_ok(fv_update_charge_kl(&l.updater, w.groups, GROUPS));
     for (int g = 0; g < GROUPS; g++)
         for (int a = 0; a < ANSWERS; a++) {
             double kl = w.groups[g].answers[a].reward.kl, expected = kl_by_hand(&l, &w.groups[g], a);
             assert_true(fabs(expected) > 1e-4 && fabs(kl - expected) < 1e-12);
         }
+    learner_close(&l);
+}
+
+static void test_kl_in_the_reward(void **state)
+{
+    (void)state;
+    check_kl_in_the_reward(0);
+    check_kl_in_the_reward(1);
+}
+
+static void test_an_update_that_did_not_ask(void **state)
+{
+    (void)state;
+    learner l;
+    fv_update_stats stats;
+    learner_open(&l, data, 300, &FV_LOSS_DEFAULT, 0);
+    float *kept = w.groups[1].answers[0].reference;
+    w.groups[1].answers[0].reference = NULL;
+    assert_fails(fv_update(&l.updater, w.groups, GROUPS, 1e-3, &stats), FV_ERR_INTERNAL, "was not asked");
+    w.groups[1].answers[0].reference = kept;
     learner_close(&l);
 }
 
@@ -230,6 +250,7 @@ int main(void)
         cmocka_unit_test(test_a_rate_of_zero),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_kl_in_the_reward),
+        cmocka_unit_test(test_an_update_that_did_not_ask),
         cmocka_unit_test(test_sharing_out),
     };
     int failed = cmocka_run_group_tests(tests, setup, teardown);
