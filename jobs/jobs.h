@@ -27,8 +27,9 @@ typedef int (*fv_job)(int argc, char **argv);
 FV_JOB_LIST(X)
 #undef X
 
-/* Exit statuses: 0 fine; FV_EXIT_FAILED an error, printed; FV_EXIT_USAGE a wrong command line. */
-enum { FV_EXIT_FAILED = 1, FV_EXIT_USAGE = 2 };
+/* Exit statuses: 0 fine; FV_EXIT_FAILED an error, printed; FV_EXIT_USAGE a wrong command line; FV_EXIT_AGAIN
+ * stopped on request: started again in the same way it goes on. */
+enum { FV_EXIT_FAILED = 1, FV_EXIT_USAGE = 2, FV_EXIT_AGAIN = 75 };
 
 /* Print the recorded error as one sentence on standard error (with the call trace if FOVEA_TRACE is set) and
  * return FV_EXIT_FAILED; returns 0 for FV_OK. */

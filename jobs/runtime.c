@@ -73,6 +73,10 @@ static int report(const fv_runtime *runtime, fv_err err)
 {
     if (err == FV_OK)
         return 0;
+    if (err == FV_AGAIN) {
+        FV_LOG_ROOT(INFO, "%s", fv_error_text());
+        return FV_EXIT_AGAIN;
+    }
     fv_error_scope scope = fv_error_scope_get();
     if (scope != FV_ERROR_AGREED_OTHER)
         fv_job_finish(err);

@@ -35,7 +35,8 @@ fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *options);
 fv_err fv_runtime_load_processor(const fv_runtime *runtime, const char *model, const fv_chat *chat,
                                  fv_processor *out);
 
-/* End a program: report err, close the runtime, return the exit status. A failure that all ranks know is
+/* End a program: report err (FV_AGAIN, which all ranks have: that it was stopped), close the runtime, return
+ * the exit status. A failure that all ranks know is
  * printed by the rank where it happened; one that only this rank knows ends all processes, which wait for it
  * in a collective. */
 int fv_runtime_finish(fv_runtime *runtime, fv_err err);

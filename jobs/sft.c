@@ -122,21 +122,40 @@ static fv_err dry_run(sft *s)
     return err;
 }
 
+static void describe(void *context, fv_progress *out)
+{
+    const sft *s = context;
+    *out = (fv_progress){.is_supervised = 1,
+                         .step = (uint64_t)s->step,
+                         .place = (uint64_t)s->place,
+                         .validated_step = (uint64_t)s->validation.done};
+}
+
+static fv_err advance(void *context)
+{
+    sft *s = context;
+    FV_TRY(fv_validate(&s->validation, s->step));
+    if (s->step < s->training.config.run.steps)
+        FV_TRY(step(s));
+    return fv_validate(&s->validation, s->step);
+}
+
 static fv_err run(sft *s, const fv_training_options *options)
 {
     fv_training *t = &s->training;
+    fv_progress progress;
     FV_TRY(fv_training_open(t, options));
     FV_TRY(fv_comm_agree(t->runtime.world, prepare(s)));
     FV_TRY(fv_training_prepare_updates(t, &FV_LOSS_SUPERVISED, 1, NULL));
     if (options->dry_run)
         return dry_run(s);
-    FV_TRY(fv_training_open_journal(t));
-    FV_TRY(fv_validate(&s->validation, 0));
-    while (s->step < t->config.run.steps) {
-        FV_TRY(step(s));
-        FV_TRY(fv_validate(&s->validation, s->step));
-    }
-    return fv_training_save(t);
+    FV_TRY(fv_training_begin(t, 1, &progress));
+    s->step = (int64_t)progress.step;
+    s->place = (int64_t)progress.place;
+    s->validation.done = (int64_t)progress.validated_step;
+    fv_progress_fini(&progress);
+    const fv_training_work work = {s, &s->step, advance, describe};
+    return fv_training_go(t, &work);
 }
 
 int fv_job_sft(int argc, char **argv)

@@ -141,28 +141,63 @@ static fv_err dry_run(train *t)
     return err;
 }
 
+/* Where the run was. */
+static void restore(train *t, fv_progress *from)
+{
+    t->trainer.step = (int64_t)from->step;
+    t->trainer.place = (int64_t)from->place;
+    t->trainer.refill = (int)from->refill;
+    t->trainer.batch = from->batch;
+    t->trainer.begun = from->begun;
+    t->n_skipped = (int)from->skipped_updates;
+    t->validation.done = (int64_t)from->validated_step;
+    from->batch = from->begun = (fv_batch){0};
+    fv_progress_fini(from);
+}
+
+static void describe(void *context, fv_progress *out)
+{
+    train *t = context;
+    *out = (fv_progress){.step = (uint64_t)t->trainer.step,
+                         .place = (uint64_t)t->trainer.place,
+                         .refill = (uint64_t)t->trainer.refill,
+                         .batch = t->trainer.batch,
+                         .begun = t->trainer.begun,
+                         .skipped_updates = (uint64_t)t->n_skipped,
+                         .validated_step = (uint64_t)t->validation.done};
+    t->trainer.batch = t->trainer.begun = (fv_batch){0};
+}
+
+static fv_err advance(void *context)
+{
+    train *t = context;
+    FV_TRY(fv_validate(&t->validation, t->trainer.step));
+    if (t->trainer.step < t->training.config.run.steps)
+        FV_TRY(step(t));
+    return fv_validate(&t->validation, t->trainer.step);
+}
+
 static fv_err run(train *t, const fv_training_options *options)
 {
     fv_training *training = &t->training;
+    fv_progress progress;
     FV_TRY(fv_training_open(training, options));
     FV_TRY(fv_comm_agree(training->runtime.world, prepare(t)));
     FV_TRY(fv_training_prepare_updates(training, &training->config.loss, 0,
                                        t->reference.model ? &t->reference : NULL));
     if (options->dry_run)
         return dry_run(t);
-    FV_TRY(fv_training_open_journal(training));
-    FV_TRY(fv_validate(&t->validation, 0));
-    while (t->trainer.step < training->config.run.steps) {
-        FV_TRY(step(t));
-        FV_TRY(fv_validate(&t->validation, t->trainer.step));
-    }
-    return fv_training_save(training);
+    FV_TRY(fv_training_begin(training, 0, &progress));
+    restore(t, &progress);
+    const fv_training_work work = {t, &t->trainer.step, advance, describe};
+    return fv_training_go(training, &work);
 }
 
 static int finish(train *t, fv_err err)
 {
     fv_reference_fini(&t->reference);
     fv_validation_close(&t->validation);
+    fv_trainer_fini(&t->trainer);
     return fv_training_finish(&t->training, err);
 }
 

@@ -5,6 +5,7 @@
 #include "fovea/file.h"
 #include "fovea/judges.h"
 #include "fovea/order.h"
+#include "fovea/stop.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -155,7 +156,10 @@ static fv_err build(fv_training *t)
 
 fv_err fv_training_open(fv_training *t, const fv_training_options *options)
 {
+    t->claim.descriptor = -1;
+    t->saved_step = -1;
     FV_TRY(fv_comm_world(&t->runtime.world));
+    FV_TRY(fv_comm_agree(t->runtime.world, fv_stop_on_signals()));
     FV_TRY(fv_comm_agree(t->runtime.world, read_config(t, options)));
     const fv_run_config *run = &t->config.run;
     FV_TRY(
@@ -193,37 +197,11 @@ fv_err fv_training_prepare_updates(fv_training *t, const fv_loss_settings *loss,
     return fv_comm_agree(t->runtime.world, open_updater(t));
 }
 
-static fv_err open_journal(fv_training *t)
-{
-    fv_buffer text = {0};
-    fv_err err = fv_settings_print(&fv_train_settings, &t->config, 0, &text);
-    if (err == FV_OK)
-        err = fv_journal_open(&t->journal, t->config.run.out, &text);
-    fv_buffer_fini(&text);
-    return err;
-}
-
-fv_err fv_training_open_journal(fv_training *t)
-{
-    return fv_comm_agree(t->runtime.world, t->runtime.world->rank == 0 ? open_journal(t) : FV_OK);
-}
-
 uint64_t fv_training_row(const void *context, int64_t place)
 {
     const fv_training *t = context;
     uint64_t n = fv_dataset_rows(t->data), at = (uint64_t)place;
     return fv_order_row((uint64_t)t->config.run.seed, (uint32_t)(at / n), n, at % n);
-}
-
-fv_err fv_training_save(fv_training *t)
-{
-    char path[PATH_MAX];
-    const fv_run_config *run = &t->config.run;
-    FV_TRY(fv_file_path(path, sizeof path, run->out, "model"));
-    fv_err err = t->runtime.mesh.data->rank == 0
-                     ? fv_model_save(t->runtime.model, run->model, path, FV_STORE_F32)
-                     : FV_OK;
-    return fv_comm_agree(t->runtime.world, err);
 }
 
 static fv_err close_journal(fv_training *t, fv_err err)
@@ -234,7 +212,9 @@ static fv_err close_journal(fv_training *t, fv_err err)
 
 int fv_training_finish(fv_training *t, fv_err err)
 {
+    fv_saver_destroy(t->saver);
     err = close_journal(t, err);
+    fv_claim_release(&t->claim);
     if (t->updater.optimizer)
         fv_updater_fini(&t->updater);
     fv_optimizer_fini(&t->optimizer);

@@ -6,6 +6,7 @@
 
 #include "fovea/config.h"
 #include "fovea/journal.h"
+#include "fovea/saver.h"
 #include "fovea/step.h"
 
 typedef struct fv_training_options {
@@ -39,24 +40,42 @@ typedef struct fv_training {
     fv_policy *policy;
     fv_optimizer optimizer;
     fv_updater updater;
-    fv_journal journal; /* of rank 0 */
+    fv_claim claim; /* of rank 0 */
+    fv_saver *saver;
+    fv_journal journal;   /* of rank 0 */
+    uint64_t identity[3]; /* of data set, model and prompts */
+    int64_t saved_step;   /* of the last save that was begun; -1: none */
+    int is_save_due;      /* one has failed */
 } fv_training;
 
-/* Starts as {0}. Collective over all processes. */
+/* Starts as {0}. Signals request a stop from now on. Collective over all processes. */
 fv_err fv_training_open(fv_training *training, const fv_training_options *options);
 
 /* Make the updater. reference: as in fv_updater. */
 fv_err fv_training_prepare_updates(fv_training *training, const fv_loss_settings *loss, int is_supervised,
                                    fv_reference *reference);
 
-/* Make the run folder and its journal. */
-fv_err fv_training_open_journal(fv_training *training);
+/* Claim the run folder, go on from its newest checkpoint if there is one (progress; step 0 otherwise), and
+ * open the journal there. */
+fv_err fv_training_begin(fv_training *training, int is_supervised, fv_progress *progress);
+
+/* What a program does in a run. */
+typedef struct fv_training_work {
+    void *context;
+    const int64_t *step; /* steps done */
+    /* To the end of the next step, if there is one, and what is due there. FV_AGAIN: stopped on request. */
+    fv_err (*advance)(void *context);
+    /* Tell how far it is: what fv_training_go does not know (it fills in identities, configuration, optimizer
+     * and places in the journal). An unfinished step is given away. */
+    void (*describe)(void *context, fv_progress *progress);
+} fv_training_work;
+
+/* Advance to the last step and save whenever it is due; then write the model as out/model. Where a stop is
+ * requested: save, and FV_AGAIN. */
+fv_err fv_training_go(fv_training *training, const fv_training_work *work);
 
 /* The row at a place of the run: every epoch in an order of its own. context: the fv_training. */
 uint64_t fv_training_row(const void *context, int64_t place);
-
-/* Write the model as out/model. */
-fv_err fv_training_save(fv_training *training);
 
 /* Close everything and end the program as fv_runtime_finish does. */
 int fv_training_finish(fv_training *training, fv_err err);

@@ -120,12 +120,14 @@ static fv_err record(const fv_validation *v, int64_t step, fv_report *report)
 fv_err fv_validate(fv_validation *v, int64_t step)
 {
     fv_report report = {0};
-    if (!v->data || !is_due(&v->training->config, step))
+    if (!v->data || v->done == step + 1 || !is_due(&v->training->config, step))
         return FV_OK;
     fv_comm *world = v->training->runtime.world;
     fv_err err = fv_evaluate(&v->collector, &v->what, &report);
     if (err == FV_OK)
         err = fv_comm_agree(world, world->rank == 0 ? record(v, step, &report) : FV_OK);
     fv_report_fini(&report);
+    if (err == FV_OK)
+        v->done = step + 1;
     return err;
 }

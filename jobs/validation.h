@@ -13,15 +13,17 @@ typedef struct fv_validation {
     fv_source source;
     fv_collector collector;
     fv_evaluation what;
+    int64_t done; /* 1 + the step after which the last one was; 0: none */
 } fv_validation;
 
 /* After fv_training_open. Local. */
 fv_err fv_validation_open(fv_validation *validation, fv_training *training);
 void fv_validation_close(fv_validation *validation);
 
-/* If a validation is due after so many steps (0: before the first): answer the whole set in the way that is
- * trained (one turn or the tool, the small view or the large one), and report it in the log, the journal and
- * out/validation/step_NNNNNN, which is a folder as `fovea eval` writes it. Collective over all processes. */
+/* If a validation is due after so many steps (0: before the first) and not done: answer the whole set in the
+ * way that is trained (one turn or the tool, the small view or the large one), and report it in the log, the
+ * journal and out/validation/step_NNNNNN, which is a folder as `fovea eval` writes it. FV_AGAIN: a stop was
+ * requested before the end; it is due still. Collective over all processes. */
 fv_err fv_validate(fv_validation *validation, int64_t step);
 
 #endif

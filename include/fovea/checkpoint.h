@@ -77,6 +77,13 @@ fv_err fv_checkpoint_import(const char *model, const char *folder);
 /* 1 if folder has an index.h5: it is a checkpoint, whole or damaged, and no model folder. */
 int fv_checkpoint_is(const char *folder);
 
+/* The name of the checkpoint of a step in the folder of a run's checkpoints: "step_000120". */
+enum { FV_CHECKPOINT_NAME_BYTES = 32 };
+void fv_checkpoint_name(uint64_t step, char out[FV_CHECKPOINT_NAME_BYTES]);
+
+/* The steps that have a folder of such a name, whole or damaged, ascending; the caller frees them. */
+fv_err fv_checkpoint_list(const char *folder, uint64_t **steps, int *n);
+
 /* Compare files number part, part + n_parts, ... of the list of a checkpoint with their checksums, every byte
  * of them; every part also compares the list with the files that are there. FV_ERR_FORMAT names the damaged,
  * missing or extra file. */

@@ -10,6 +10,7 @@
 #include "fovea/control.h"
 #include "fovea/format.h"
 #include "fovea/judge_api.h"
+#include "fovea/keep.h"
 #include "fovea/loss.h"
 #include "fovea/optimizer.h"
 #include "fovea/reward.h"
@@ -24,6 +25,9 @@ typedef struct fv_run_config {
     int64_t steps;
     int threads;   /* of a rank; 0: as OpenMP says */
     char *kernels; /* fv_backend_cpu_create; "": the best of the processor */
+    /* From where to go on, if out has no checkpoints: "auto" begins anew, as does a path's absence there;
+     * another text is the path of a checkpoint. "none": out must not hold a run. */
+    char *resume;
 } fv_run_config;
 
 typedef struct fv_data_config {
@@ -125,7 +129,9 @@ typedef struct fv_validate_config {
 } fv_validate_config;
 
 typedef struct fv_save_config {
-    int64_t every; /* steps; 0: only at the end */
+    int64_t every; /* steps; 0: only at the end, or when the run is stopped */
+    fv_keep keep;  /* keys keep_last, keep_every, keep_best */
+    char *best_by; /* a figure of metrics.jsonl, with a minus in front if less is better */
 } fv_save_config;
 
 typedef struct fv_log_config {

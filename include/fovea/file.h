@@ -37,6 +37,7 @@ fv_err fv_file_copy(const char *from, const char *to);
 
 /* fsync of a file, or of a folder: the names in it. */
 fv_err fv_file_sync(const char *path);
+fv_err fv_file_sync_folder_of(const char *path); /* the folder that path is in */
 
 fv_err fv_file_size(const char *path, uint64_t *out); /* bytes */
 
@@ -45,6 +46,14 @@ int fv_file_exists(const char *path);
 
 /* Create a folder (its parent must exist). Not an error if it exists. */
 fv_err fv_file_make_folder(const char *path);
+
+/* Remove a folder with all that is in it, or a file. Not an error if there is nothing. */
+fv_err fv_file_remove_tree(const char *path);
+
+/* Give the folder made the name path, in place of what has that name: all of it at once where the file system
+ * can exchange two names, else with a moment in which there is nothing at path. What was there is then at
+ * made. Both are in one file system. The folders they are in are synced. */
+fv_err fv_file_replace_folder(const char *made, const char *path);
 
 /* folder + "/" + name into out. FV_ERR_ARGUMENT if it is longer than size. */
 fv_err fv_file_path(char *out, size_t size, const char *folder, const char *name);

@@ -69,4 +69,9 @@ void fv_settings_fini(const fv_settings *settings, void *values); /* all bytes b
  * with help behind every field (with_help: 1). values NULL: the defaults, a reference of all keys. */
 fv_err fv_settings_print(const fv_settings *settings, const void *values, int with_help, fv_buffer *out);
 
+/* Compare two texts that fv_settings_print made, without help: append "KEY is NOW, was BEFORE", with ", "
+ * between them, for every field that is in both with other values. free_keys, ended by NULL, are not
+ * compared: "section.key", or "section." for all of a section. */
+fv_err fv_settings_compare(const char *before, const char *now, const char *const *free_keys, fv_buffer *out);
+
 #endif

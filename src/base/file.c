@@ -52,7 +52,7 @@ fv_err fv_file_sync(const char *path)
     return FV_OK;
 }
 
-static fv_err sync_folder_of(const char *path)
+fv_err fv_file_sync_folder_of(const char *path)
 {
     char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
@@ -106,7 +106,7 @@ static fv_err publish(fv_file_writer *writer)
     FV_CHECK(fsync(writer->descriptor) == 0, FV_ERR_IO, "cannot write %s: %s", writer->path, strerror(errno));
     FV_CHECK(rename(writer->temporary, writer->path) == 0, FV_ERR_IO, "cannot rename %s to %s: %s",
              writer->temporary, writer->path, strerror(errno));
-    return sync_folder_of(writer->path);
+    return fv_file_sync_folder_of(writer->path);
 }
 
 fv_err fv_file_commit(fv_file_writer *writer)

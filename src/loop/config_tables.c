@@ -37,6 +37,7 @@ static const fv_setting run_fields[] = {
     {"steps", FV_SETTING_INTEGER, RUN(steps), "steps of training", FROM(1)},
     {"threads", FV_SETTING_INTEGER, RUN(threads), "of a rank; 0 = as OMP_NUM_THREADS says", FROM(0)},
     {"kernels", FV_SETTING_TEXT, RUN(kernels), "avx512, avx2 or portable; '' = the best", FROM(0)},
+    {"resume", FV_SETTING_TEXT, RUN(resume), "auto, none, or the checkpoint to go on from", FROM(1)},
     {0},
 };
 
@@ -209,6 +210,11 @@ static const fv_setting validate_fields[] = {
 #define SAVE(member) FV_SETTING_AT(fv_save_config, member)
 static const fv_setting save_fields[] = {
     {"every", FV_SETTING_INTEGER, SAVE(every), "steps; 0 = only at the end", FROM(0)},
+    {"keep_last", FV_SETTING_INTEGER, SAVE(keep.last), "checkpoints that are kept", FROM(1)},
+    {"keep_every", FV_SETTING_INTEGER, SAVE(keep.every), "and those of every so many steps; 0 = none",
+     FROM(0)},
+    {"keep_best", FV_SETTING_SWITCH, SAVE(keep.best), "and the best"},
+    {"best_by", FV_SETTING_TEXT, SAVE(best_by), "a figure of metrics.jsonl; -NAME: less is better", FROM(1)},
     {0},
 };
 
@@ -239,7 +245,7 @@ static const fv_setting log_fields[] = {
     }
 
 static const fv_train_config train_defaults = {
-    .run = {.seed = 1},
+    .run = {.seed = 1, .resume = "auto"},
     .layout = {.tensor = 1},
     .views = VIEWS_DEFAULT,
     .rollout = {.prompts = 512,
@@ -274,7 +280,7 @@ static const fv_train_config train_defaults = {
     .update = UPDATE_DEFAULT,
     .optimizer = OPTIMIZER_DEFAULT,
     .validate = {.every = 5, .before = 1},
-    .save = {.every = 5},
+    .save = {.every = 1, .keep = {.last = 2, .best = 1}, .best_by = "validate_score"},
     .log = {.trajectories = 8},
     .lesson = {.answer = "<think>I can read it.</think><answer>{answer}</answer>",
                .call =

@@ -1,37 +1,28 @@
-#include "fovea/journal.h"
+#include "loop/journal_internal.h"
 
 #include "fovea/file.h"
 
-#include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
-static fv_err open_lines(const char *folder, const char *name, FILE **out)
+static fv_err open_all(fv_journal *journal, const char *folder, const fv_buffer *config,
+                       const fv_journal_place *place)
 {
     char path[PATH_MAX];
-    FV_TRY(fv_file_path(path, sizeof path, folder, name));
-    *out = fopen(path, "we");
-    FV_CHECK(*out, FV_ERR_IO, "cannot create %s: %s", path, strerror(errno));
-    return FV_OK;
-}
-
-static fv_err open_all(fv_journal *journal, const char *folder, const fv_buffer *config)
-{
-    char path[PATH_MAX];
-    FV_TRY(fv_file_make_folder(folder));
-    FV_TRY(fv_file_path(path, sizeof path, folder, "metrics.jsonl"));
-    FV_CHECK(!fv_file_exists(path), FV_ERR_ARGUMENT,
-             "%s holds a run already: give another folder, or remove it", folder);
     FV_TRY(fv_file_path(path, sizeof path, folder, "config.yaml"));
     FV_TRY(fv_file_write(path, config->data, config->size));
-    FV_TRY(open_lines(folder, "metrics.jsonl", &journal->metrics));
-    return open_lines(folder, "trajectories.jsonl", &journal->trajectories);
+    FV_TRY(fv_file_path(path, sizeof path, folder, "metrics.jsonl"));
+    FV_TRY(fv_journal_file_open(&journal->metrics, path, place->metrics));
+    FV_TRY(fv_file_path(path, sizeof path, folder, "trajectories.jsonl"));
+    return fv_journal_file_open(&journal->trajectories, path, place->trajectories);
 }
 
-fv_err fv_journal_open(fv_journal *journal, const char *folder, const fv_buffer *config)
+fv_err fv_journal_open(fv_journal *journal, const char *folder, const fv_buffer *config,
+                       const fv_journal_place *place)
 {
-    *journal = (fv_journal){0};
-    fv_err err = open_all(journal, folder, config);
+    *journal = (fv_journal){.score = (double)NAN};
+    fv_err err = open_all(journal, folder, config, place);
     if (err != FV_OK)
         fv_journal_close(journal);
     return err;
@@ -39,28 +30,26 @@ fv_err fv_journal_open(fv_journal *journal, const char *folder, const fv_buffer 
 
 fv_err fv_journal_close(fv_journal *journal)
 {
-    int failed = 0;
-    if (journal->metrics)
-        failed |= fclose(journal->metrics);
-    if (journal->trajectories)
-        failed |= fclose(journal->trajectories);
+    fv_err metrics = fv_journal_file_close(&journal->metrics);
+    fv_err trajectories = fv_journal_file_close(&journal->trajectories);
     *journal = (fv_journal){0};
-    FV_CHECK(!failed, FV_ERR_IO, "cannot finish the journal of the run: %s", strerror(errno));
-    return FV_OK;
+    return metrics != FV_OK ? metrics : trajectories;
 }
 
-/* Write object as a line; it is taken. */
-static fv_err write_line(FILE *file, fv_json *object)
+fv_journal_place fv_journal_place_of(const fv_journal *journal)
 {
-    fv_buffer line = {0};
-    fv_err err = object ? fv_json_print(object, 0, &line) : FV_FAIL(FV_ERR_MEMORY, "no memory for a line");
-    if (err == FV_OK)
-        err = fv_buffer_append(&line, "\n", 1);
-    if (err == FV_OK && (fwrite(line.data, 1, line.size, file) != line.size || fflush(file) != 0))
-        err = FV_FAIL(FV_ERR_IO, "cannot write to the journal of the run: %s", strerror(errno));
-    fv_buffer_fini(&line);
-    fv_json_destroy(object);
-    return err;
+    const fv_journal_file *m = &journal->metrics, *t = &journal->trajectories;
+    return (fv_journal_place){m->written + m->pending.size, t->written + t->pending.size};
+}
+
+/* The figure that is watched, if it is among these. */
+static void watch(fv_journal *journal, const fv_json *figures)
+{
+    double value;
+    int is_less = journal->watched && journal->watched[0] == '-';
+    const char *name = journal->watched ? journal->watched + is_less : "";
+    if (fv_json_get(figures, name) && fv_json_get_real(figures, name, &value) == FV_OK)
+        journal->score = is_less ? -value : value;
 }
 
 fv_err fv_journal_metrics(fv_journal *journal, int64_t step, fv_json *figures)
@@ -70,7 +59,8 @@ fv_err fv_journal_metrics(fv_journal *journal, int64_t step, fv_json *figures)
         fv_json_destroy(figures);
         return err;
     }
-    return write_line(journal->metrics, figures);
+    watch(journal, figures);
+    return fv_journal_file_add(&journal->metrics, figures);
 }
 
 static fv_err set_turns(const fv_dialogue *dialogue, const fv_answer *answer, fv_json *object)
@@ -121,7 +111,7 @@ fv_err fv_journal_trajectories(fv_journal *journal, int64_t step, const fv_dialo
             fv_json_destroy(object);
             return err;
         }
-        FV_TRY(write_line(journal->trajectories, object));
+        FV_TRY(fv_journal_file_add(&journal->trajectories, object));
     }
     return FV_OK;
 }

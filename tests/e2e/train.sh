@@ -92,7 +92,7 @@ train still 2 optimizer.rate=0 steps=4
 cmp "$folder/still/model/model.safetensors" "$folder/model/model.safetensors" || fail "a rate of 0 moved weights"
 [ "$(wc -l <"$folder/one/metrics.jsonl")" = 3 ] || fail "not a line of metrics a step"
 
-refused 1 "holds a run already" "$FOVEA" train "$folder/config.yaml" out="$folder/one"
+refused 1 "holds a run already" "$FOVEA" train "$folder/config.yaml" out="$folder/one" resume=none
 refused 1 "unknown key \"rollout.answrs\", did you mean \"rollout.answers\"?" \
     "$FOVEA" train "$folder/config.yaml" rollout.answrs=2
 refused 1 "advantage.estimator grpo compares" "$FOVEA" train "$folder/config.yaml" rollout.answers=1

@@ -1,4 +1,5 @@
-/* Groups as bytes: there and back, and every cut refused. */
+/* Groups as bytes and as columns of a file: there and back; every cut, and every lying column, refused. */
+#include "temp_folder.h"
 #include "test.h"
 
 #include "fovea/batch.h"
@@ -95,9 +96,88 @@ static void test_a_batch_is_ordered_by_place(void **state)
     fv_comm_destroy(self);
 }
 
+/* Groups of different sizes, one of them just begun. */
+static void fill_batch(fv_batch *batch)
+{
+    for (int i = 0; i < 4; i++) {
+        fv_group group;
+        fill(&group, i, 1 + i);
+        if (i == 2)
+            assert_ok(fv_group_add_greedy(&group));
+        group.answers[i].n_rounds = 1 + i;
+        group.answers[i].rounds[i].first = 3;
+        group.answers[i].reward.has_verdict = i % 2;
+        assert_ok(fv_batch_add(batch, &group));
+    }
+}
+
+static void test_columns(void **state)
+{
+    (void)state;
+    fv_hdf5 *file;
+    fv_batch batch = {0}, back, empty = {0};
+    fill_batch(&batch);
+    assert_ok(fv_hdf5_create(temp_path("b.h5"), &file));
+    assert_ok(fv_batch_write(&batch, file, "state/batch"));
+    assert_ok(fv_batch_write(&empty, file, "empty"));
+    assert_ok(fv_hdf5_close(file));
+    assert_ok(fv_hdf5_open(temp_path("b.h5"), &file));
+    assert_ok(fv_batch_read(file, "empty", &back));
+    assert_int_equal(back.n, 0);
+    fv_batch_fini(&back);
+    assert_ok(fv_batch_read(file, "state/batch", &back));
+    assert_int_equal(back.n, 4);
+    for (int i = 0; i < 4; i++) {
+        const fv_answer *a = &batch.groups[i].answers[i], *b = &back.groups[i].answers[i];
+        check_equal(&batch.groups[i], &back.groups[i]);
+        assert_true(a->n_rounds == b->n_rounds && b->rounds[i].first == 3);
+        assert_int_equal(b->reward.has_verdict, i % 2);
+    }
+    assert_fails(fv_batch_read(file, "other", &back), FV_ERR_FORMAT, "other/group_place");
+    assert_ok(fv_hdf5_close(file));
+    fv_batch_fini(&back);
+    fv_batch_fini(&batch);
+}
+
+/* A batch whose groups say that they have more than there is. */
+static void test_lying_columns(void **state)
+{
+    (void)state;
+    fv_hdf5 *file;
+    fv_batch batch = {0}, back;
+    fill_batch(&batch);
+    for (int lie = 0; lie < 3; lie++) {
+        fv_group *group = &batch.groups[1];
+        size_t n_ids = group->answers[1].ids.n;
+        int n_rounds = group->answers[0].n_rounds;
+        uint8_t why = (uint8_t)group->answers[0].reward.why;
+        group->answers[1].ids.n = lie == 0 ? 0 : n_ids; /* read again with what was written of it */
+        group->answers[0].n_rounds = lie == 1 ? 0 : n_rounds;
+        group->answers[0].reward.why = lie == 2 ? FV_N_UNJUDGED : why;
+        assert_ok(fv_hdf5_create(temp_path("lie.h5"), &file));
+        assert_ok(fv_batch_write(&batch, file, "b"));
+        assert_ok(fv_hdf5_close(file));
+        group->answers[1].ids.n = n_ids;
+        group->answers[0].n_rounds = n_rounds;
+        group->answers[0].reward.why = why;
+        assert_ok(fv_hdf5_open(temp_path("lie.h5"), &file));
+        if (lie == 0) { /* fewer ids, but all of it fits together */
+            assert_ok(fv_batch_read(file, "b", &back));
+            assert_int_equal(back.groups[1].answers[1].ids.n, 0);
+            fv_batch_fini(&back);
+        } else {
+            assert_fails(fv_batch_read(file, "b", &back), FV_ERR_FORMAT, "an answer of");
+            assert_int_equal(back.n, 0);
+        }
+        assert_ok(fv_hdf5_close(file));
+    }
+    fv_batch_fini(&batch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_there_and_back),
-                                       cmocka_unit_test(test_a_batch_is_ordered_by_place)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+                                       cmocka_unit_test(test_a_batch_is_ordered_by_place),
+                                       cmocka_unit_test(test_columns), cmocka_unit_test(test_lying_columns)};
+    return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }

@@ -317,9 +317,27 @@ static void test_reference(void **state)
     fv_buffer_fini(&expected);
 }
 
+static void test_compare(void **state)
+{
+    (void)state;
+    static const char before[] =
+        "model: 'a'\nsteps: 3\nrollout:\n  answers: 4\n  gone: 1\nsave:\n  every: 1\n";
+    static const char now[] =
+        "model: 'a: b'\nsteps: 9\nrollout:\n  answers: 8\n  come: 2\nsave:\n  every: 2\n";
+    static const char *const free_keys[] = {"steps", "save.", NULL}, *const none[] = {NULL};
+    fv_buffer out = {0};
+    assert_ok(fv_settings_compare(before, now, free_keys, &out));
+    assert_string_equal(out.data, "model is 'a: b', was 'a', rollout.answers is 8, was 4");
+    out.size = 0;
+    assert_ok(fv_settings_compare(now, now, none, &out));
+    assert_int_equal(out.size, 0);
+    fv_buffer_fini(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_compare),
         cmocka_unit_test(test_defaults_stay),
         cmocka_unit_test(test_file_is_read),
         cmocka_unit_test(test_refusals),

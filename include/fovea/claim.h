@@ -1,0 +1,38 @@
+/* The claim of one running program to a run's folder, so that two of them never write it. Local.
+ *
+ *     RUN/lock                   who has it: host, process, job, time and epoch, and a lock of the kernel
+ *     RUN/checkpoints/.epoch_N   where claim number N, its epoch, makes what it is going to commit
+ *
+ * The lock goes when its process ends, however it ends: a stale one is not met. What it cannot tell is a copy
+ * of a job that lives on behind a broken network: a requeued job therefore takes the folder from an earlier
+ * start of the same job, lock or not. What makes that safe, also where a file system has no locks, is the
+ * epoch: a new claim removes the folders of all earlier epochs, and everything is committed by renaming it
+ * out of the folder of its epoch, which fails if that is gone. */
+#ifndef FOVEA_CLAIM_H
+#define FOVEA_CLAIM_H
+
+#include "fovea/error.h"
+
+#include <limits.h>
+#include <stdint.h>
+
+typedef struct fv_claim {
+    char checkpoints[PATH_MAX]; /* RUN/checkpoints */
+    char own[PATH_MAX];         /* RUN/checkpoints/.epoch_N */
+    char lock[PATH_MAX];        /* RUN/lock */
+    uint64_t epoch;
+    int descriptor; /* of the lock; -1 without one */
+} fv_claim;
+
+/* Claim the folder run, which is made if need be (its parent must exist). While another program has it this
+ * waits a few seconds, then FV_ERR_ARGUMENT says which. The job is that of SLURM_JOB_ID and
+ * SLURM_RESTART_COUNT. */
+fv_err fv_claim_take(const char *run, fv_claim *out);
+
+/* FV_ERR_ARGUMENT, naming who has it now, if another program has taken the folder. */
+fv_err fv_claim_check(const fv_claim *claim);
+
+/* Remove what this epoch has left, and let the folder go. */
+void fv_claim_release(fv_claim *claim);
+
+#endif

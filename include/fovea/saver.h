@@ -1,0 +1,48 @@
+/* Saving a run in training, beside its training. Collective over the world unless marked Local.
+ *
+ * To begin a save, every rank copies its share of weights and moments into memory of its own and goes on; a
+ * thread writes the copy as this rank's shard. The thread of rank 0 waits for the shards of all ranks, makes
+ * the checkpoint of them, commits it and removes those that are not to be kept. There is one copy: another
+ * save begins when the one before has ended. A save that fails, because a disk is full, say, changes nothing
+ * that is committed; the run goes on. */
+#ifndef FOVEA_SAVER_H
+#define FOVEA_SAVER_H
+
+#include "fovea/claim.h"
+#include "fovea/keep.h"
+#include "fovea/mesh.h"
+#include "fovea/optimizer.h"
+#include "fovea/progress.h"
+
+typedef struct fv_saver_args {
+    const fv_claim *claim; /* borrowed, as are the next three; looked at on rank 0 */
+    const fv_mesh *mesh;
+    fv_optimizer *optimizer; /* and its model */
+    const char *model;       /* folder: where the small files of a checkpoint come from */
+    fv_keep keep;
+} fv_saver_args;
+
+typedef struct fv_saver fv_saver;
+
+fv_err fv_saver_create(const fv_saver_args *args, fv_saver **out);
+
+/* Ends a save under way without a commit. Local. NULL is fine. */
+void fv_saver_destroy(fv_saver *saver);
+
+/* Wait for the save before, then begin one of weights and moments as they are. progress is taken; rank 0's
+ * counts. *is_begun 0: it could not be begun, of which rank 0 has warned. Fails only as fv_saver_wait
+ * does. */
+fv_err fv_saver_begin(fv_saver *saver, fv_progress *progress, int *is_begun);
+
+/* Wait for the save under way; *is_well 0: it failed, of which rank 0 has warned (1 if there was none). Fails
+ * if the folder of the run was claimed by another program. */
+fv_err fv_saver_wait(fv_saver *saver, int *is_well);
+
+/* Whether the save under way has failed by now, on any rank; if so, all that fv_saver_wait does is done. Does
+ * not wait for one that goes on. Fails as fv_saver_wait does. */
+fv_err fv_saver_poll(fv_saver *saver, int *has_failed);
+
+/* Seconds from the beginning to the end of the last save that went well; 0 before. Rank 0 knows. Local. */
+double fv_saver_seconds(const fv_saver *saver);
+
+#endif

@@ -1,0 +1,238 @@
+/* A run and its folder: claimed, gone on with, saved. */
+#include "training.h"
+
+#include "fovea/clock.h"
+#include "fovea/file.h"
+#include "fovea/identity.h"
+#include "fovea/log.h"
+#include "fovea/resume.h"
+#include "fovea/stop.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DATA, MODEL, PROMPTS };
+
+static fv_err identify(fv_training *t)
+{
+    const fv_run_config *run = &t->config.run;
+    t->identity[DATA] = fv_dataset_hash(t->data);
+    FV_TRY(fv_identity_of_folder(run->model, &t->identity[MODEL]));
+    return fv_identity_of_file(run->prompts, &t->identity[PROMPTS]);
+}
+
+/* What of a progress is the same at every step. */
+static fv_err describe(const fv_training *t, fv_progress *out)
+{
+    fv_buffer text = {0};
+    out->seed = (uint64_t)t->config.run.seed;
+    out->data_identity = t->identity[DATA];
+    out->model_identity = t->identity[MODEL];
+    out->prompts_identity = t->identity[PROMPTS];
+    fv_err err = fv_settings_print(&fv_train_settings, &t->config, 0, &text);
+    out->config = text.data;
+    return err;
+}
+
+static int is_word(const char *resume)
+{
+    return strcmp(resume, "auto") == 0 || strcmp(resume, "none") == 0;
+}
+
+/* On rank 0. */
+static fv_err claim(fv_training *t)
+{
+    char path[PATH_MAX];
+    const fv_run_config *run = &t->config.run;
+    FV_TRY(fv_file_path(path, sizeof path, run->out, "metrics.jsonl"));
+    FV_CHECK(strcmp(run->resume, "none") != 0 || !fv_file_exists(path), FV_ERR_ARGUMENT,
+             "%s holds a run already: give another folder, remove it, or go on with it (resume: auto)",
+             run->out);
+    FV_TRY(fv_claim_take(run->out, &t->claim));
+    return identify(t);
+}
+
+/* The checkpoint to go on from; "" if there is none. Those of the folder itself come first: the run that is
+ * begun from another one's checkpoint may have been stopped since. */
+static fv_err find(fv_training *t, char path[PATH_MAX], int *is_verified)
+{
+    const char *resume = t->config.run.resume;
+    FV_TRY(fv_resume_find(t->claim.checkpoints, t->runtime.world, path));
+    *is_verified = path[0] != '\0';
+    if (path[0] || is_word(resume))
+        return FV_OK;
+    FV_CHECK(strlen(resume) < PATH_MAX, FV_ERR_ARGUMENT, "resume is too long a path");
+    strcpy(path, resume);
+    return FV_OK;
+}
+
+static fv_err load(fv_training *t, const char *path, int is_verified, fv_progress *now, fv_progress *progress)
+{
+    double from = fv_clock_now();
+    FV_TRY(fv_comm_agree(t->runtime.world, describe(t, now)));
+    const fv_resume_args args = {.path = path,
+                                 .is_verified = is_verified,
+                                 .mesh = &t->runtime.mesh,
+                                 .optimizer = &t->optimizer,
+                                 .now = now};
+    FV_TRY(fv_resume_load(&args, progress));
+    t->saved_step = is_verified ? (int64_t)progress->step : -1;
+    FV_LOG_ROOT(INFO, "going on from %s, step %llu, after %.1f s", path, (unsigned long long)progress->step,
+                fv_clock_now() - from);
+    return FV_OK;
+}
+
+/* A checkpoint of another folder has nothing to say about this one's journal. */
+static fv_err open_journal(fv_training *t, const fv_progress *progress, int is_own)
+{
+    fv_progress now = {0};
+    fv_journal_place place = {0};
+    if (is_own)
+        place = (fv_journal_place){progress->metrics_bytes, progress->trajectories_bytes};
+    fv_err err = describe(t, &now);
+    if (err == FV_OK) {
+        const fv_buffer config = {.data = now.config, .size = strlen(now.config)};
+        err = fv_journal_open(&t->journal, t->config.run.out, &config, &place);
+    }
+    t->journal.watched = t->config.save.best_by;
+    fv_progress_fini(&now);
+    return err;
+}
+
+static fv_err open_saver(fv_training *t)
+{
+    const fv_saver_args args = {.claim = &t->claim,
+                                .mesh = &t->runtime.mesh,
+                                .optimizer = &t->optimizer,
+                                .model = t->config.run.model,
+                                .keep = t->config.save.keep};
+    return fv_saver_create(&args, &t->saver);
+}
+
+static fv_err begin(fv_training *t, fv_progress *now, fv_progress *progress)
+{
+    fv_comm *world = t->runtime.world;
+    char path[PATH_MAX];
+    int is_own;
+    FV_TRY(fv_comm_agree(world, world->rank == 0 ? claim(t) : FV_OK));
+    FV_TRY(fv_comm_broadcast(world, t->claim.checkpoints, sizeof t->claim.checkpoints, 0));
+    FV_TRY(fv_comm_broadcast(world, t->claim.own, sizeof t->claim.own, 0));
+    FV_TRY(fv_comm_broadcast(world, t->identity, sizeof t->identity, 0));
+    FV_TRY(find(t, path, &is_own));
+    if (path[0])
+        FV_TRY(load(t, path, is_own, now, progress));
+    FV_TRY(fv_comm_agree(world, world->rank == 0 ? open_journal(t, progress, is_own) : FV_OK));
+    return open_saver(t);
+}
+
+fv_err fv_training_begin(fv_training *t, int is_supervised, fv_progress *progress)
+{
+    fv_progress now = {.is_supervised = (uint64_t)is_supervised};
+    *progress = (fv_progress){0};
+    fv_err err = begin(t, &now, progress);
+    fv_progress_fini(&now);
+    if (err != FV_OK)
+        fv_progress_fini(progress);
+    return err;
+}
+
+/* Saving. */
+
+static int is_due(const fv_training *t, const fv_progress *progress, int is_ending)
+{
+    int64_t step = (int64_t)progress->step, every = t->config.save.every;
+    if (step == t->saved_step && progress->batch.n == 0 && progress->begun.n == 0)
+        return t->is_save_due;
+    return is_ending || t->is_save_due || (every > 0 && step % every == 0);
+}
+
+static fv_err complete(fv_training *t, fv_progress *progress)
+{
+    fv_journal_place place = fv_journal_place_of(&t->journal);
+    progress->metrics_bytes = place.metrics;
+    progress->trajectories_bytes = place.trajectories;
+    progress->optimizer_step = (uint64_t)t->optimizer.step;
+    progress->score = t->runtime.world->rank == 0 ? t->journal.score : (double)NAN;
+    t->journal.score = (double)NAN;
+    return describe(t, progress);
+}
+
+static fv_err begin_save(fv_training *t, fv_progress *progress)
+{
+    int is_begun;
+    int64_t step = (int64_t)progress->step;
+    FV_TRY(fv_comm_agree(t->runtime.world, complete(t, progress)));
+    FV_TRY(fv_saver_begin(t->saver, progress, &is_begun));
+    t->saved_step = step;
+    t->is_save_due = !is_begun;
+    return FV_OK;
+}
+
+static fv_err end_save(fv_training *t)
+{
+    int is_well;
+    FV_TRY(fv_saver_wait(t->saver, &is_well));
+    FV_CHECK(is_well && !t->is_save_due, FV_ERR_IO,
+             "the last checkpoint of %s could not be saved: what came after the one before is lost",
+             t->config.run.out);
+    return FV_OK;
+}
+
+static fv_err save(fv_training *t, fv_progress *progress, int is_ending)
+{
+    int has_failed;
+    FV_TRY(fv_saver_poll(t->saver, &has_failed));
+    t->is_save_due |= has_failed;
+    if (is_due(t, progress, is_ending))
+        FV_TRY(begin_save(t, progress));
+    return is_ending ? end_save(t) : FV_OK;
+}
+
+/* The model as a folder, in place of the one that an earlier end of this run has left. */
+static fv_err save_model(fv_training *t)
+{
+    char made[PATH_MAX], path[PATH_MAX];
+    const fv_run_config *run = &t->config.run;
+    FV_TRY(fv_file_path(made, sizeof made, t->claim.own, "model"));
+    FV_TRY(fv_file_path(path, sizeof path, run->out, "model"));
+    if (t->runtime.mesh.data->rank == 0)
+        FV_TRY(fv_model_save(t->runtime.model, run->model, made, FV_STORE_F32));
+    return t->runtime.world->rank == 0 ? fv_file_replace_folder(made, path) : FV_OK;
+}
+
+/* Going. */
+
+static fv_err agree_stop(const fv_training *t, int *is_stopping)
+{
+    double is_requested = fv_stop_requested();
+    FV_TRY(fv_comm_all_reduce_max(t->runtime.world, &is_requested));
+    *is_stopping = is_requested > 0;
+    return FV_OK;
+}
+
+static fv_err save_now(fv_training *t, const fv_training_work *work, int is_ending)
+{
+    fv_progress progress = {0};
+    work->describe(work->context, &progress);
+    fv_err err = save(t, &progress, is_ending);
+    fv_progress_fini(&progress);
+    return err;
+}
+
+fv_err fv_training_go(fv_training *t, const fv_training_work *work)
+{
+    int64_t steps = t->config.run.steps;
+    for (int is_stopping = 0, is_done = 0; !is_done;) {
+        fv_err err = work->advance(work->context);
+        if (err != FV_AGAIN)
+            FV_TRY(err);
+        FV_TRY(agree_stop(t, &is_stopping));
+        is_done = err == FV_OK && *work->step >= steps;
+        FV_TRY(save_now(t, work, is_stopping || is_done));
+        if (is_stopping && !is_done)
+            return FV_FAIL(FV_AGAIN, "stopped after step %lld of %lld; started again, the run goes on",
+                           (long long)*work->step, (long long)steps);
+    }
+    return fv_comm_agree(t->runtime.world, save_model(t));
+}

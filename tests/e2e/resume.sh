@@ -1,0 +1,176 @@
+#!/usr/bin/env bash
+# A run that is cut, wherever, and started again is the run that was not: the same tokens, weights and moments. Any
+# layout goes on from any other's checkpoint; what does not fit is refused; two programs never write one run.
+set -eu
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+root=$TEST_DATA/../..
+export OMP_NUM_THREADS=1
+unset SLURM_JOB_ID SLURM_RESTART_COUNT
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+field() { sed -n "s/.*\"$2\": \([^,}]*\).*/\1/p" "$folder/$1/metrics.jsonl"; }
+
+"$FOVEA" init --shape "$root/configs/model/glance-vl.yaml" --out "$folder/base" --seed 1 --dtype fp32
+"$FOVEA" pack --synthetic glance --rows 64 --seed 1 --out "$folder/data.h5"
+"$FOVEA" pack --synthetic glance --rows 6 --seed 2 --out "$folder/validate.h5"
+cat >"$folder/config.yaml" <<END
+model: $folder/model
+out: $folder/none
+prompts: $root/configs/prompts/glance.yaml
+steps: 4
+data: {train: $folder/data.h5}
+views: {min_pixels: 784, max_pixels: 3136}
+rollout:
+  prompts: 12
+  answers: 4
+  max_turn_tokens: 120
+  max_tokens: 320
+  max_running: 12
+  pass_tokens: 256
+  cache_pages: 64
+  refills: 1
+reward: {rule: containment}
+update: {groups: 6, micro_tokens: 4096, recompute: false}
+optimizer: {rate: 1e-4}
+END
+
+# run JOB NAME RANKS [KEY=VALUE...]: its status; the log is NAME.log.
+run() {
+    local job=$1 name=$2 ranks=$3 status=0
+    shift 3
+    mpiexec -n "$ranks" "$FOVEA" "$job" "$folder/config.yaml" out="$folder/$name" "$@" 2>"$folder/$name.log" || status=$?
+    return $status
+}
+well() { run "$@" || fail "$2: $(cat "$folder/$2.log")"; }
+refused() { # TEXT, and what run takes
+    local text=$1
+    shift
+    run "$@" && fail "$2 was not refused"
+    grep -qF -- "$text" "$folder/$2.log" || fail "no \"$text\" in: $(cat "$folder/$2.log")"
+    [ "$(grep -c '^fovea: ' "$folder/$2.log")" = 1 ] || fail "not one sentence: $(cat "$folder/$2.log")"
+}
+# stopped JOB NAME RANKS [KEY=VALUE...]: sent SIGUSR1 at a random moment after it has claimed the folder.
+stopped() {
+    local job=$1 name=$2 ranks=$3 before status=0
+    shift 3
+    before=$(cat "$folder/$name/lock" 2>/dev/null || true)
+    mpiexec -n "$ranks" "$FOVEA" "$job" "$folder/config.yaml" out="$folder/$name" "$@" 2>"$folder/$name.log" &
+    for _ in $(seq 500); do
+        [ "$(cat "$folder/$name/lock" 2>/dev/null)" != "$before" ] && break
+        sleep 0.02
+    done
+    sleep 0.$((RANDOM % 10))
+    kill -USR1 $! 2>/dev/null || true
+    wait $! || status=$?
+    [ $status = 75 ] || [ $status = 0 ] || fail "$name ended with $status: $(cat "$folder/$name.log")"
+    return $status
+}
+latest() { echo "$folder/$1/checkpoints/$(cat "$folder/$1/checkpoints/latest")"; }
+same() { # NAME NAME: as the first run
+    cmp "$folder/$1/trajectories.jsonl" "$folder/$2/trajectories.jsonl" || fail "$2: other answers than $1"
+    "$FOVEA" ckpt diff "$(latest "$1")" "$(latest "$2")" >"$folder/diff" || fail "$2 is not $1: $(head -3 "$folder/diff")"
+    [ "$(wc -l <"$folder/$1/metrics.jsonl")" = "$(wc -l <"$folder/$2/metrics.jsonl")" ] || fail "$2: other metrics"
+    paste <(field "$1" loss) <(field "$2" loss) | awk '$1 != $2 { exit 1 }' || fail "$2: other losses than $1"
+}
+
+# Lessons.
+well sft lessons 2 model="$folder/base" steps=6 update.groups=8 optimizer.rate=2e-3 lesson.call_share=0.5
+well sft halves 2 model="$folder/base" steps=3 update.groups=8 optimizer.rate=2e-3 lesson.call_share=0.5
+well sft halves 2 model="$folder/base" steps=6 update.groups=8 optimizer.rate=2e-3 lesson.call_share=0.5
+same lessons halves
+cmp "$folder/lessons/model/model.safetensors" "$folder/halves/model/model.safetensors" || fail "another model"
+well sft taught 2 model="$folder/base" steps=60 save.every=0 update.groups=16 optimizer.rate=2e-3 lesson.call_share=0.5
+mv "$folder/taught/model" "$folder/model"
+
+# Reinforcement learning, with validation: whole; in halves; through save, load and save again.
+well train whole 2 data.validate="$folder/validate.h5" validate.every=1
+[ "$(field whole call_rate | sort -rn | head -1)" != 0.0 ] || fail "no turns of the tool"
+[ "$(ls "$folder/whole/checkpoints")" = "$(printf 'latest\nstep_000003\nstep_000004')" ] ||
+    [ "$(ls "$folder/whole/checkpoints" | wc -l)" = 4 ] || fail "kept: $(ls "$folder/whole/checkpoints")"
+for steps in 1 2 3 4; do
+    well train quarters 2 data.validate="$folder/validate.h5" validate.every=1 steps=$steps
+done
+same whole quarters
+well train quarters 1 data.validate="$folder/validate.h5" validate.every=1 # is done
+same whole quarters
+well train early 2 steps=2
+well train late 2 steps=4 resume="$(latest early)"
+cmp <(tail -n 16 "$folder/whole/trajectories.jsonl") "$folder/late/trajectories.jsonl" || fail "late: other answers"
+"$FOVEA" ckpt diff "$(latest whole)" "$(latest late)" >/dev/null || fail "late: other weights"
+
+# Cut inside rollouts, by other numbers of ranks each time until there was an update.
+n_cuts=0
+for ranks in 2 1 4 2 2 2 2 2 2 2 2 2; do
+    [ ! -d "$folder/cut/checkpoints/step_000001" ] || ranks=2
+    stopped train cut $ranks && break
+    [ $n_cuts -gt 0 ] && { grep -q "going on from" "$folder/cut.log" || fail "cut: $(cat "$folder/cut.log")"; }
+    n_cuts=$((n_cuts + 1))
+done
+[ $n_cuts -gt 0 ] || fail "no run was cut"
+well train cut 2
+well train plain 2
+same plain cut
+[ "$(field cut logprob_max_diff | sort -u)" = 0.0 ] || fail "log-probs differ from the rollout's"
+
+# Any layout from any other: weights bit for bit, the same tokens, losses close.
+well train spread 4 steps=1
+well train spread 2 steps=2 layout.tensor=2
+well train spread 1 steps=3
+well train spread 4 steps=4 layout.tensor=2
+[ "$(field spread logprob_max_diff | sort -u)" = 0.0 ] || fail "log-probs differ from the rollout's"
+paste <(field plain loss) <(field spread loss) |
+    awk '{ d = $1 - $2; if (d < -1e-6 || d > 1e-6) exit 1 }' || fail "spread: other losses: $(paste <(field plain loss) <(field spread loss))"
+for ranks in 1 2 4; do
+    well train load$ranks $ranks steps=3 optimizer.rate=1e-4 resume="$(latest plain)" layout.tensor=$((ranks > 1 ? 2 : 1))
+    "$FOVEA" ckpt diff "$(latest plain)" "$folder/load$ranks/model" >/dev/null || fail "load$ranks: other weights"
+done
+
+# What does not fit is refused, with the difference.
+refused "rollout.answers is 8, was 4" train plain 2 rollout.answers=8
+refused "this checkpoint is of \`fovea train\`" sft plain 2
+refused "data.train is another data set" train plain 2 data.train="$folder/validate.h5"
+refused "model is another one" train plain 2 model="$folder/base"
+refused "holds a run already" train plain 2 resume=none
+refused "/nowhere" train new 2 resume=/nowhere
+
+# A damaged newest checkpoint is told of, and the one before is used.
+flip() { printf '\x55' | dd of="$1" bs=1 seek=9000 conv=notrunc status=none; }
+cp -r "$folder/plain" "$folder/hurt"
+flip "$folder/hurt/checkpoints/step_000004/shard_00001.h5"
+refused "shard_00001.h5 is damaged" train named 2 resume="$folder/hurt/checkpoints/step_000004"
+well train hurt 2
+grep -q "step_000004 cannot be used: .*shard_00001.h5 is damaged" "$folder/hurt.log" || fail "$(cat "$folder/hurt.log")"
+same plain hurt
+[ -d "$folder/hurt/checkpoints/damaged_step_000004" ] || fail "the damaged checkpoint is gone"
+flip "$folder/hurt/checkpoints/step_000004/shard_00000.h5"
+flip "$folder/hurt/checkpoints/step_000003/shard_00000.h5"
+refused "none of the 2 checkpoints" train hurt 2
+
+# Two copies: another run is refused; a requeued job takes the folder, and what it was taken from commits nothing more.
+mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" out="$folder/twice" steps=1000 2>"$folder/older.log" &
+older=$!
+for _ in $(seq 1000); do
+    [ -e "$folder/twice/checkpoints/latest" ] && break
+    sleep 0.02
+done
+refused "has been writing this run since" train twice 1 steps=1000
+kill -9 $older 2>/dev/null || true
+wait $older 2>/dev/null || true
+export SLURM_JOB_ID=77
+well train twice 2 steps=3 # waits for what was killed to go
+rm -rf "$folder/twice"
+SLURM_RESTART_COUNT=0 mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" out="$folder/twice" steps=1000 2>"$folder/older.log" &
+older=$!
+for _ in $(seq 1000); do
+    [ -e "$folder/twice/checkpoints/latest" ] && break
+    sleep 0.02
+done
+SLURM_RESTART_COUNT=1 well train twice 2 steps=4
+status=0
+wait $older || status=$?
+[ $status = 1 ] || fail "the older copy ended with $status"
+grep -q "^fovea: .* was taken over by process .* (job 77, restart 1)" "$folder/older.log" || fail "older: $(cat "$folder/older.log")"
+same plain twice
+[ "$(cat "$folder/twice/checkpoints/latest")" = step_000004 ] || fail "the older copy has the last word"
+echo "resume: well"

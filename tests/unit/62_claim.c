@@ -1,0 +1,101 @@
+/* Claims to a run's folder: one at a time, stale ones do not matter, a requeued job takes over, and who was
+ * taken over from can commit nothing. Which checkpoints are kept. */
+#include "temp_folder.h"
+
+#include "fovea/claim.h"
+#include "fovea/keep.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+
+static void be_job(const char *job, const char *restart)
+{
+    setenv("SLURM_JOB_ID", job, 1);
+    setenv("SLURM_RESTART_COUNT", restart, 1);
+}
+
+static void test_one_at_a_time(void **state)
+{
+    (void)state;
+    fv_claim first, second;
+    be_job("7", "0");
+    assert_ok(fv_claim_take(temp_path("run"), &first));
+    assert_int_equal(first.epoch, 1);
+    assert_true(fv_file_exists(first.own));
+    assert_ok(fv_claim_check(&first));
+    be_job("8", "3");
+    assert_fails(fv_claim_take(temp_path("run"), &second), FV_ERR_ARGUMENT,
+                 "(job 7) has been writing this run");
+    assert_ok(fv_claim_check(&first));
+    fv_claim_release(&first);
+    assert_ok(fv_claim_take(temp_path("run"), &second));
+    assert_int_equal(second.epoch, 2);
+    fv_claim_release(&second);
+    assert_false(fv_file_exists(temp_path("run/checkpoints/.epoch_2")));
+}
+
+/* A process that was killed with its claim. */
+static void test_stale(void **state)
+{
+    (void)state;
+    fv_claim claim;
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        if (fv_claim_take(temp_path("killed"), &claim) == FV_OK)
+            raise(SIGKILL);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_ok(fv_claim_take(temp_path("killed"), &claim));
+    assert_int_equal(claim.epoch, 2);
+    assert_false(fv_file_exists(temp_path("killed/checkpoints/.epoch_1")));
+    fv_claim_release(&claim);
+}
+
+static void test_successor_takes_over(void **state)
+{
+    (void)state;
+    fv_claim old, young;
+    char made[PATH_MAX];
+    be_job("9", "0");
+    assert_ok(fv_claim_take(temp_path("cut"), &old));
+    assert_ok(fv_file_path(made, sizeof made, old.own, "step_000001"));
+    assert_ok(fv_file_make_folder(made));
+    be_job("9", "1");
+    assert_ok(fv_claim_take(temp_path("cut"), &young));
+    assert_int_equal(young.epoch, 2);
+    assert_int_not_equal(rename(made, temp_path("cut/checkpoints/step_000001")), 0);
+    assert_fails(fv_claim_check(&old), FV_ERR_ARGUMENT, "was taken over by process");
+    assert_fails(fv_claim_check(&old), FV_ERR_ARGUMENT, "(job 9, restart 1)");
+    fv_claim_release(&old); /* takes nothing from the other */
+    assert_ok(fv_claim_check(&young));
+    fv_claim_release(&young);
+}
+
+static void check_kept(fv_keep keep, int best, const char *expected)
+{
+    const uint64_t steps[] = {1, 2, 3, 4, 5, 6, 7};
+    char kept[8] = "";
+    for (int i = 0; i < 7; i++)
+        kept[i] = fv_keep_wants(&keep, steps, 7, i, best) ? '1' : '0';
+    assert_string_equal(kept, expected);
+}
+
+static void test_what_is_kept(void **state)
+{
+    (void)state;
+    check_kept((fv_keep){.last = 1}, -1, "0000001");
+    check_kept((fv_keep){.last = 3}, 0, "1000111");
+    check_kept((fv_keep){.last = 1, .every = 3}, -1, "0010011");
+    check_kept((fv_keep){.last = 9}, -1, "1111111");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_at_a_time), cmocka_unit_test(test_stale),
+                                       cmocka_unit_test(test_successor_takes_over),
+                                       cmocka_unit_test(test_what_is_kept)};
+    return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
+}
