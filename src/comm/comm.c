@@ -1,11 +1,30 @@
 #include "fovea/comm.h"
 
+#include "fovea/phase.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* Below this an all-reduce is one all-gather; above it every rank sums its own share. */
 enum { SMALL_ELEMENTS = 4096, BLOCK_ELEMENTS = 1 << 24 };
+
+/* What the watch sees of a collective (phase.h). */
+#define INSIDE(name, call)   \
+    fv_phase_enter(name);    \
+    fv_err inside_ = (call); \
+    fv_phase_leave();        \
+    return inside_
+
+static fv_err all_gather(fv_comm *comm, const void *in, size_t bytes, void *out)
+{
+    INSIDE("all_gather", comm->table->all_gather(comm, in, bytes, out));
+}
+
+static fv_err all_to_all(fv_comm *comm, const void *in, size_t bytes, void *out)
+{
+    INSIDE("all_to_all", comm->table->all_to_all(comm, in, bytes, out));
+}
 
 fv_err fv_comm_split(fv_comm *comm, int color, int key, fv_comm **out)
 {
@@ -23,17 +42,17 @@ void fv_comm_destroy(fv_comm *comm)
 
 fv_err fv_comm_barrier(fv_comm *comm)
 {
-    return comm->table->barrier(comm);
+    INSIDE("barrier", comm->table->barrier(comm));
 }
 
 fv_err fv_comm_all_gather(fv_comm *comm, const void *in, size_t bytes, void *out)
 {
-    return comm->table->all_gather(comm, in, bytes, out);
+    return all_gather(comm, in, bytes, out);
 }
 
 fv_err fv_comm_broadcast(fv_comm *comm, void *data, size_t bytes, int root)
 {
-    return comm->table->broadcast(comm, data, bytes, root);
+    INSIDE("broadcast", comm->table->broadcast(comm, data, bytes, root));
 }
 
 static fv_err stage(fv_comm *comm, size_t bytes)
@@ -58,7 +77,7 @@ static void sum_in_rank_order(float *out, const float *parts, size_t n, int n_pa
 static fv_err reduce_small(fv_comm *comm, float *data, size_t n)
 {
     FV_TRY(stage(comm, ((size_t)comm->size * n + 1) * sizeof *data));
-    FV_TRY(comm->table->all_gather(comm, data, n * sizeof *data, comm->staging));
+    FV_TRY(all_gather(comm, data, n * sizeof *data, comm->staging));
     sum_in_rank_order(data, comm->staging, n, comm->size);
     return FV_OK;
 }
@@ -72,9 +91,9 @@ static fv_err reduce_block(fv_comm *comm, float *data, size_t n)
     float *out = comm->staging, *in = out + padded, *sum = in + padded;
     memcpy(out, data, n * sizeof *data);
     memset(out + n, 0, (padded - n) * sizeof *data);
-    FV_TRY(comm->table->all_to_all(comm, out, share * sizeof *data, in));
+    FV_TRY(all_to_all(comm, out, share * sizeof *data, in));
     sum_in_rank_order(sum, in, share, comm->size);
-    FV_TRY(comm->table->all_gather(comm, sum, share * sizeof *data, out));
+    FV_TRY(all_gather(comm, sum, share * sizeof *data, out));
     memcpy(data, out, n * sizeof *data);
     return FV_OK;
 }
@@ -96,7 +115,7 @@ fv_err fv_comm_all_reduce_f64(fv_comm *comm, double *data, size_t n)
         return FV_OK;
     FV_TRY(stage(comm, (size_t)comm->size * n * sizeof *data));
     double *parts = comm->staging;
-    FV_TRY(comm->table->all_gather(comm, data, n * sizeof *data, parts));
+    FV_TRY(all_gather(comm, data, n * sizeof *data, parts));
     memcpy(data, parts, n * sizeof *data);
     for (int p = 1; p < comm->size; p++)
         for (size_t i = 0; i < n; i++)
@@ -108,7 +127,7 @@ fv_err fv_comm_all_reduce_max(fv_comm *comm, double *value)
 {
     FV_TRY(stage(comm, (size_t)comm->size * sizeof *value));
     double *all = comm->staging;
-    FV_TRY(comm->table->all_gather(comm, value, sizeof *value, all));
+    FV_TRY(all_gather(comm, value, sizeof *value, all));
     for (int rank = 0; rank < comm->size; rank++)
         *value = all[rank] > *value ? all[rank] : *value;
     return FV_OK;
@@ -133,7 +152,7 @@ fv_err fv_comm_agree(fv_comm *comm, fv_err err)
     int32_t mine = err, *codes = malloc((size_t)comm->size * sizeof *codes);
     if (!codes)
         fv_comm_abort(comm, 1); /* the others are in the collective already */
-    fv_err gathered = comm->table->all_gather(comm, &mine, sizeof mine, codes);
+    fv_err gathered = all_gather(comm, &mine, sizeof mine, codes);
     int worst = gathered == FV_OK ? worst_of(codes, comm->size) : 0;
     fv_err outcome = gathered == FV_OK ? (fv_err)codes[worst] : gathered;
     free(codes);
@@ -142,7 +161,7 @@ fv_err fv_comm_agree(fv_comm *comm, fv_err err)
     char sentence[1024] = "";
     if (comm->rank == worst)
         snprintf(sentence, sizeof sentence, "%s", fv_error_text());
-    FV_TRY(comm->table->broadcast(comm, sentence, sizeof sentence, worst));
+    FV_TRY(fv_comm_broadcast(comm, sentence, sizeof sentence, worst));
     if (comm->rank != worst)
         fv_error_set(__func__, "rank %d: %s", worst, sentence);
     fv_error_scope_set(comm->rank == worst ? FV_ERROR_AGREED : FV_ERROR_AGREED_OTHER);

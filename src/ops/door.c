@@ -1,5 +1,7 @@
 #include "door.h"
 
+#include "fovea/phase.h"
+
 #include <stdio.h>
 #include <time.h>
 
@@ -18,6 +20,7 @@ static int64_t now_ns(void)
         if (empty)                                                  \
             return FV_OK;                                           \
         int64_t start = now_ns();                                   \
+        fv_phase_move();                                            \
         fv_err err = backend->table->op(backend, args);             \
         backend->timer[FV_OP_##op].n_calls++;                       \
         backend->timer[FV_OP_##op].ns += now_ns() - start;          \

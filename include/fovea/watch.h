@@ -1,0 +1,32 @@
+/* The watch: a thread beside each rank that knows whether the others are well and how much time is left.
+ *
+ * The threads talk over connections of their own to rank 0's, so they see what the main threads, which wait
+ * in collectives, cannot: a rank that has ended without a word; one that is silent, because it is stopped, or
+ * its node or network is away; and ranks that all stand still (phase.h). Then the rank at fault is named with
+ * its phase, every rank prints its own and its stack, and all end the process with one status. On rank 0 the
+ * thread also reads the time left, and requests a stop (stop.h) while there is time for what is under way and
+ * a save. SIGUSR2 is used for the stacks. */
+#ifndef FOVEA_WATCH_H
+#define FOVEA_WATCH_H
+
+#include "fovea/comm.h"
+
+typedef struct fv_watch_settings {
+    double silence_s; /* of a rank, or without a move of any, that ends the run; 0: none does, and ranks are
+                         not connected */
+    double margin_s;  /* kept free before the end of the allocation, for what was not measured */
+} fv_watch_settings;
+
+typedef struct fv_watch fv_watch;
+
+/* status: of a process that the watch ends. From the main threads of all ranks. Collective. FV_ERR_ARGUMENT:
+ * so little time is left that the run would have to stop at once. */
+fv_err fv_watch_start(fv_comm *world, const fv_watch_settings *settings, int status, fv_watch **out);
+
+/* From now on this rank may end without the others. NULL is fine. Local. */
+void fv_watch_stop(fv_watch *watch);
+
+/* A save has taken so long; NULL is fine. Local. */
+void fv_watch_saved(fv_watch *watch, double seconds);
+
+#endif
