@@ -14,7 +14,7 @@ typedef struct export_options {
 enum { KEY_MODEL = 256, KEY_OUT, KEY_DTYPE, KEY_SHARD, KEY_STYLE };
 
 static const struct argp_option options[] = {
-    {"model", KEY_MODEL, "DIR", 0, "the folder or checkpoint to read (required)", 0},
+    {"model", KEY_MODEL, "DIR", 0, "the folder or checkpoint to read (required; DIR alone will do)", 0},
     {"out", KEY_OUT, "DIR", 0, "the folder to write: new, or empty (required)", 0},
     {"dtype", KEY_DTYPE, "TYPE", 0, "fp32, fp16 or bf16; default: that of the folder's embedding", 0},
     {"shard-bytes", KEY_SHARD, "N", 0, "cut files of more than N bytes; default: 5000000000", 0},
@@ -87,9 +87,9 @@ int fv_job_export(int argc, char **argv)
         .parser = parse,
         .args_doc = "[DIR]",
         .doc = "Write a model folder again, or a checkpoint's weights as a model folder: in another number "
-               "format, with the names and the configuration of "
-               "another version of the transformers library, in one file or several. Numbers are rounded to "
-               "nearest; a number that fp16 cannot hold is an error."};
+               "format, with the names and the configuration of another version of the transformers library, "
+               "in one file or several. Numbers are rounded to nearest; a number that fp16 cannot hold is an "
+               "error."};
     argp_parse(&argp, argc, argv, 0, NULL, &with);
     return fv_job_finish(export_folder(&with));
 }

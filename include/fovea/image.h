@@ -40,9 +40,11 @@ fv_err fv_image_encode_png(const fv_image *image, fv_buffer *out);
 /* Values: Pillow's numbers for the filters, as resample in preprocessor_config.json. */
 typedef enum fv_filter { FV_FILTER_LANCZOS = 1, FV_FILTER_BICUBIC = 3 } fv_filter;
 
-/* out becomes a new image of width x height: bit for bit Pillow's Image.resize. The filter is stretched when
- * it reduces; columns first, then rows, 22-bit weights, an 8-bit image in between; a direction that keeps its
- * size is skipped. out must not be in. The same bits for any number of threads and any processor. */
+/* out becomes a new image of width x height: bit for bit Image.resize of Pillow up to 12. The filter is
+ * stretched when it reduces; columns first, then rows, 22-bit weights, an 8-bit image in between; a direction
+ * that keeps its size is skipped. (Pillow 13 takes rows first if the height loses more than twice as many
+ * pixels as the width, and then differs by roundings.) out must not be in. The same bits for any number of
+ * threads and any processor. */
 fv_err fv_image_resize(const fv_image *in, int width, int height, fv_filter filter, fv_image *out);
 
 /* The same a few rows at a time, for who does not need the whole. width and height are at least 1. A resizer

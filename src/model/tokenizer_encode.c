@@ -10,22 +10,44 @@ typedef struct encoder {
     fv_buffer scratch; /* a text made valid or normalized */
 } encoder;
 
+/* A piece, and its key if it may be a word. */
+typedef struct piece {
+    const char *text;
+    size_t size;
+    fv_word word;
+} piece;
+
 /* FV_WORD_BYTES can be read at text. */
-static fv_err encode_piece(const fv_tokenizer *t, const char *text, size_t size, fv_tokens *out)
+static piece make_piece(const fv_tokenizer *t, const char *text, size_t size)
 {
-    if (size > FV_WORD_BYTES)
-        return fv_bpe_append(t, text, size, out);
-    fv_word word = fv_word_key(text, size);
-    const fv_word *known = fv_tokenizer_word_slot(t, &word);
-    return known->size ? fv_tokens_push(out, known->id) : fv_bpe_append(t, text, size, out);
+    piece p = {text, size, {{0}}};
+    if (size <= FV_WORD_BYTES) {
+        p.word = fv_word_key(text, size);
+        fv_tokenizer_word_prefetch(t, &p.word);
+    }
+    return p;
 }
 
-/* text is normalized, and FV_WORD_BYTES after it can be read. */
+static fv_err encode_piece(const fv_tokenizer *t, const piece *p, fv_tokens *out)
+{
+    const fv_word *known = p->word.size ? fv_tokenizer_word_slot(t, &p->word) : NULL;
+    return known && known->size ? fv_tokens_push(out, known->id) : fv_bpe_append(t, p->text, p->size, out);
+}
+
+/* text is normalized, and FV_WORD_BYTES after it can be read. Pieces are cut a few ahead, so that the table's
+ * memory, which is larger than a cache, is on its way when a word is looked up. */
 static fv_err encode_pieces(encoder *e, const char *text, size_t size)
 {
-    for (size_t at = 0, end; at < size; at = end) {
-        end = fv_split_end(text, size, at);
-        FV_TRY(encode_piece(e->t, text + at, end - at, e->out));
+    enum { AHEAD = 16 };
+    piece pieces[AHEAD];
+    for (size_t at = 0, end; at < size;) {
+        int n = 0;
+        for (; n < AHEAD && at < size; n++, at = end) {
+            end = fv_split_end(text, size, at);
+            pieces[n] = make_piece(e->t, text + at, end - at);
+        }
+        for (int i = 0; i < n; i++)
+            FV_TRY(encode_piece(e->t, &pieces[i], e->out));
     }
     return FV_OK;
 }

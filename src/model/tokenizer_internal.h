@@ -111,12 +111,24 @@ static inline fv_word fv_word_key(const char *text, size_t size)
     return word;
 }
 
+/* Where a word is looked for first. */
+static inline size_t fv_tokenizer_word_start(const fv_tokenizer *t, const fv_word *word)
+{
+    uint64_t hash = (word->key[0] ^ word->key[1] * 0xA24BAED4963EE407u) * 0x9E3779B97F4A7C15u;
+    return (size_t)(hash >> t->word_shift);
+}
+
+/* Have that place brought near: a hint. */
+static inline void fv_tokenizer_word_prefetch(const fv_tokenizer *t, const fv_word *word)
+{
+    __builtin_prefetch(&t->words[fv_tokenizer_word_start(t, word)]);
+}
+
 /* The slot of a word, or the empty one where it belongs. */
 static inline fv_word *fv_tokenizer_word_slot(const fv_tokenizer *t, const fv_word *word)
 {
-    uint64_t hash = (word->key[0] ^ word->key[1] * 0xA24BAED4963EE407u) * 0x9E3779B97F4A7C15u;
-    size_t mask = SIZE_MAX >> t->word_shift, i = (size_t)(hash >> t->word_shift);
-    for (;; i = (i + 1) & mask) {
+    size_t mask = SIZE_MAX >> t->word_shift;
+    for (size_t i = fv_tokenizer_word_start(t, word);; i = (i + 1) & mask) {
         fv_word *slot = &t->words[i];
         if (!slot->size ||
             (slot->key[0] == word->key[0] && slot->key[1] == word->key[1] && slot->size == word->size))
