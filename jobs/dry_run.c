@@ -17,6 +17,8 @@ static void print_layout(const fv_training *t)
             printf(" %d", copy * tensor + part);
         printf("\n");
     }
+    for (int judge = 0; judge < t->config.layout.judge_ranks; judge++)
+        printf("  judge %d: rank %d\n", judge, copies * tensor + judge);
 }
 
 /* Memory. */

@@ -40,11 +40,27 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 
 const struct argp fv_runtime_argp = {.options = options, .parser = parse};
 
+fv_err fv_runtime_part_judges(fv_runtime *runtime, int n_judges)
+{
+    fv_comm *all = runtime->world;
+    if (n_judges == 0)
+        return FV_OK;
+    runtime->all = all;
+    runtime->is_judge = all->rank >= all->size - n_judges;
+    runtime->world = NULL;
+    return fv_comm_split(all, runtime->is_judge, all->rank, &runtime->world);
+}
+
+static fv_comm *all_of(const fv_runtime *runtime)
+{
+    return runtime->all ? runtime->all : runtime->world;
+}
+
 fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *chosen)
 {
     if (!runtime->world)
         FV_TRY(fv_comm_world(&runtime->world));
-    fv_log_init(runtime->world->rank, FV_LOG_INFO);
+    fv_log_init(all_of(runtime)->rank, FV_LOG_INFO);
     FV_TRY(fv_comm_agree(runtime->world,
                          fv_backend_cpu_create(chosen->kernels, chosen->threads, &runtime->backend)));
     int tensor = chosen->tensor ? chosen->tensor : runtime->world->size;
@@ -80,8 +96,9 @@ static int report(const fv_runtime *runtime, fv_err err)
     fv_error_scope scope = fv_error_scope_get();
     if (scope != FV_ERROR_AGREED_OTHER)
         fv_job_finish(err);
-    if (scope == FV_ERROR_OWN && runtime->world && runtime->world->size > 1)
-        fv_comm_abort(runtime->world, FV_EXIT_FAILED);
+    int is_alone = scope == FV_ERROR_OWN || err == FV_ERR_COMM; /* a lost rank is waited for in vain */
+    if (is_alone && all_of(runtime) && all_of(runtime)->size > 1)
+        fv_comm_abort(all_of(runtime), FV_EXIT_FAILED);
     return FV_EXIT_FAILED;
 }
 
@@ -92,6 +109,7 @@ int fv_runtime_finish(fv_runtime *runtime, fv_err err)
     fv_backend_destroy(runtime->backend);
     fv_mesh_fini(&runtime->mesh);
     fv_comm_destroy(runtime->world);
+    fv_comm_destroy(runtime->all);
     *runtime = (fv_runtime){0};
     return status;
 }

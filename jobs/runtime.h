@@ -21,13 +21,19 @@ typedef struct fv_runtime_options {
 extern const struct argp fv_runtime_argp;
 
 typedef struct fv_runtime {
-    fv_comm *world;
-    fv_mesh mesh; /* the model is opened on its tensor group */
+    fv_comm *all;   /* every process, if some of them judge; else NULL */
+    int is_judge;   /* this one does */
+    fv_comm *world; /* the processes that do the same as this one */
+    fv_mesh mesh;   /* the model is opened on its tensor group */
     fv_backend *backend;
     fv_model *model;
 } fv_runtime;
 
-/* Starts as {0}, or with its world. Collective over all processes. */
+/* The last n_judges processes are parted from the others: from now on world is those of one kind. Collective
+ * over all processes, whose world is there. */
+fv_err fv_runtime_part_judges(fv_runtime *runtime, int n_judges);
+
+/* Starts as {0}, or with its world. Collective over the processes of world. */
 fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *options);
 
 /* The image processor of the model's folder, whose sizes and tokens are checked against the model. A model
@@ -36,9 +42,8 @@ fv_err fv_runtime_load_processor(const fv_runtime *runtime, const char *model, c
                                  fv_processor *out);
 
 /* End a program: report err (FV_AGAIN, which all ranks have: that it was stopped), close the runtime, return
- * the exit status. A failure that all ranks know is
- * printed by the rank where it happened; one that only this rank knows ends all processes, which wait for it
- * in a collective. */
+ * the exit status. A failure that all ranks know is printed by the rank where it happened; one that only this
+ * rank knows, or of communication, ends all processes, which may wait in a collective. */
 int fv_runtime_finish(fv_runtime *runtime, fv_err err);
 
 /* The text itself; argp_error if it is empty, as an unset variable of a script is. */

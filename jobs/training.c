@@ -3,7 +3,9 @@
 #include "jobs.h"
 
 #include "fovea/file.h"
+#include "fovea/judge_ranks.h"
 #include "fovea/judges.h"
+#include "fovea/log.h"
 #include "fovea/order.h"
 #include "fovea/stop.h"
 
@@ -143,7 +145,9 @@ static fv_err open_judge(fv_training *t)
         .format = c->format, .extraction = c->extraction, .control = c->control, .overlong = c->overlong};
     if (mesh->tensor->rank > 0)
         return FV_OK; /* the first rank of a tensor group judges for all of it */
-    return fv_judges_create(&t->config, mesh->data->rank, mesh->data->size, &t->judge);
+    const fv_judge_asker asker = {
+        .rank = mesh->data->rank, .n = mesh->data->size, .backend = t->runtime.backend, .mail = t->mail};
+    return fv_judges_create(&t->config, &asker, &t->judge);
 }
 
 static fv_err build(fv_training *t)
@@ -154,6 +158,37 @@ static fv_err build(fv_training *t)
     return open_judge(t);
 }
 
+static const char *kernels_of(const fv_run_config *run)
+{
+    return run->kernels[0] ? run->kernels : NULL;
+}
+
+static fv_err open_trainer(fv_training *t)
+{
+    const fv_run_config *run = &t->config.run;
+    FV_TRY(fv_runtime_open(&t->runtime, &(fv_runtime_options){.model = run->model,
+                                                              .kernels = kernels_of(run),
+                                                              .threads = run->threads,
+                                                              .tensor = t->config.layout.tensor}));
+    return fv_comm_agree(t->runtime.world, build(t));
+}
+
+static fv_err open_judging(fv_training *t)
+{
+    const fv_run_config *run = &t->config.run;
+    fv_log_init(t->runtime.all->rank, FV_LOG_INFO);
+    FV_TRY(fv_backend_cpu_create(kernels_of(run), run->threads, &t->runtime.backend));
+    return fv_judges_create_served(&t->config, t->runtime.world->rank, t->runtime.backend, &t->judge);
+}
+
+/* Ranks that judge start beside those that train. */
+static fv_err open_both(fv_training *t)
+{
+    FV_TRY(fv_mail_create(t->runtime.world, &t->mail));
+    FV_TRY(fv_runtime_part_judges(&t->runtime, t->config.layout.judge_ranks));
+    return fv_comm_agree(t->runtime.all, t->runtime.is_judge ? open_judging(t) : open_trainer(t));
+}
+
 fv_err fv_training_open(fv_training *t, const fv_training_options *options)
 {
     t->claim.descriptor = -1;
@@ -161,13 +196,14 @@ fv_err fv_training_open(fv_training *t, const fv_training_options *options)
     FV_TRY(fv_comm_world(&t->runtime.world));
     FV_TRY(fv_comm_agree(t->runtime.world, fv_stop_on_signals()));
     FV_TRY(fv_comm_agree(t->runtime.world, read_config(t, options)));
-    const fv_run_config *run = &t->config.run;
-    FV_TRY(
-        fv_runtime_open(&t->runtime, &(fv_runtime_options){.model = run->model,
-                                                           .kernels = run->kernels[0] ? run->kernels : NULL,
-                                                           .threads = run->threads,
-                                                           .tensor = t->config.layout.tensor}));
-    return fv_comm_agree(t->runtime.world, build(t));
+    return t->config.layout.judge_ranks > 0 ? open_both(t) : open_trainer(t);
+}
+
+fv_err fv_training_judge(fv_training *t)
+{
+    const fv_layout_config *layout = &t->config.layout;
+    int n_trainers = t->runtime.all->size - layout->judge_ranks;
+    return fv_judge_serve(t->judge, t->mail, n_trainers / layout->tensor);
 }
 
 static fv_err open_updater(fv_training *t)
@@ -220,6 +256,7 @@ int fv_training_finish(fv_training *t, fv_err err)
     fv_optimizer_fini(&t->optimizer);
     fv_policy_destroy(t->policy);
     fv_judge_destroy(t->judge);
+    fv_mail_destroy(t->mail);
     fv_dataset_close(t->data);
     fv_prompts_destroy(t->prompts);
     fv_tokenizer_destroy(t->tokenizer);

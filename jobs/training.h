@@ -35,6 +35,7 @@ typedef struct fv_training {
     int n_vision_ids;
     fv_dialogue dialogue;
     fv_rollout_settings rollout;
+    fv_mail *mail; /* to the ranks that judge; NULL: there are none */
     fv_judge *judge;
     fv_score_settings score;
     fv_policy *policy;
@@ -48,8 +49,12 @@ typedef struct fv_training {
     int is_save_due;      /* one has failed */
 } fv_training;
 
-/* Starts as {0}. Signals request a stop from now on. Collective over all processes. */
+/* Starts as {0}. Signals request a stop from now on. Collective over all processes. A process that judges
+ * (runtime.is_judge) has its judge and nothing else. */
 fv_err fv_training_open(fv_training *training, const fv_training_options *options);
+
+/* Judge until those that train have come to their end. Of a process that judges. */
+fv_err fv_training_judge(fv_training *training);
 
 /* Make the updater. reference: as in fv_updater. */
 fv_err fv_training_prepare_updates(fv_training *training, const fv_loss_settings *loss, int is_supervised,

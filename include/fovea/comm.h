@@ -14,6 +14,8 @@
 
 typedef struct fv_comm fv_comm;
 typedef struct fv_counter fv_counter;
+typedef struct fv_mail fv_mail; /* mail.h */
+struct fv_buffer;
 
 typedef struct fv_comm_table {
     const char *name;
@@ -29,7 +31,11 @@ typedef struct fv_comm_table {
     fv_err (*counter_close)(fv_counter *);                /* Local */
     fv_err (*counter_poll)(fv_counter *, int *is_closed); /* Local */
     void (*counter_destroy)(fv_counter *);
-    void (*abort)(fv_comm *, int status); /* Local; does not return */
+    fv_err (*mail_create)(fv_comm *, fv_mail *);
+    fv_err (*mail_send)(fv_mail *, int to, const void *data, size_t bytes); /* Local */
+    fv_err (*mail_receive)(fv_mail *, int *from, struct fv_buffer *letter); /* Local; does not wait */
+    void (*mail_destroy)(fv_mail *);                                        /* Local */
+    void (*abort)(fv_comm *, int status);                                   /* Local; does not return */
     void (*destroy)(fv_comm *);
 } fv_comm_table;
 
@@ -86,6 +92,12 @@ fv_err fv_counter_close(fv_counter *counter);
 /* Local: a rank that computes for long calls this now and then, so that others need not wait for its
  * attention. *is_closed: some rank has called fv_counter_close. */
 fv_err fv_counter_poll(fv_counter *counter, int *is_closed);
+
+/* Letters between ranks: mail.h. */
+struct fv_mail {
+    fv_comm *comm; /* borrowed */
+    void *state;   /* owned by the implementation */
+};
 
 /* Local, also before any group exists: the MPI library and the standard it follows, as text cut at size. */
 void fv_comm_version(char *out, size_t size);

@@ -10,6 +10,7 @@
 #include "fovea/control.h"
 #include "fovea/format.h"
 #include "fovea/judge_api.h"
+#include "fovea/judge_local.h"
 #include "fovea/keep.h"
 #include "fovea/loss.h"
 #include "fovea/optimizer.h"
@@ -60,11 +61,12 @@ typedef struct fv_rollout_config {
     int refills; /* times a step may draw further prompts in place of dropped groups; 0: never */
 } fv_rollout_config;
 
-/* Who says whether an answer is right: reward.rule alone, a model behind an API, an external program, or the
- * log of what one of the two has said before. */
+/* Who says whether an answer is right: reward.rule alone, a model behind an API, a model in the run's own
+ * processes, an external program, or the log of what one of the three has said before. */
 typedef enum fv_judge_choice {
     FV_JUDGE_RULE,
     FV_JUDGE_API,
+    FV_JUDGE_LOCAL,
     FV_JUDGE_PROGRAM,
     FV_JUDGE_REPLAY
 } fv_judge_choice;
@@ -82,13 +84,14 @@ typedef struct fv_reward_config {
 
 /* Judges other than a rule. */
 typedef struct fv_judge_config {
-    char *prompt;              /* YAML file (judge_prompt.h) */
-    fv_judge_api_settings api; /* keys service to reply_tokens; in_flight is of the whole run */
-    char *program;             /* fv_judge_program_settings */
-    int rule_first;            /* what reward.rule gives 1 is right without more; and */
-    double audit;              /* fv_judge_screen_create */
-    char *log;                 /* folder (verdict_log.h); "": verdicts in the folder of the run */
-    int64_t log_verdicts;      /* kept at most */
+    char *prompt;                  /* YAML file (judge_prompt.h) */
+    fv_judge_api_settings api;     /* keys service to reply_tokens; in_flight is of the whole run */
+    fv_judge_local_settings local; /* keys method, pass_tokens, cache_pages; its folder is model */
+    char *program;                 /* fv_judge_program_settings */
+    int rule_first;                /* what reward.rule gives 1 is right without more; and */
+    double audit;                  /* fv_judge_screen_create */
+    char *log;                     /* folder (verdict_log.h); "": verdicts in the folder of the run */
+    int64_t log_verdicts;          /* kept at most */
 } fv_judge_config;
 
 typedef struct fv_advantage_config {
@@ -167,6 +170,10 @@ fv_err fv_train_config_check(const fv_train_config *config, int n_ranks);
 fv_err fv_sft_config_check(const fv_train_config *config, int n_ranks);
 /* The same for the selection of rows (select.h), which has the rollout and the reward of training. */
 fv_err fv_select_config_check(const fv_train_config *config, int n_ranks);
+
+/* Whose verdicts they are: reward.judge, but of a replay the program if one is given, else the local model if
+ * judge.model is a folder, else the API. */
+fv_judge_choice fv_judge_of(const fv_train_config *config);
 
 /* The learning rate of a step, 1 to steps. It rises over warmup_steps to rate, rate / warmup_steps a step,
  * and then is constant, or falls as a line or half a cosine towards final_share x rate, which the step after

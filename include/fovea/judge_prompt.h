@@ -26,4 +26,10 @@ fv_slice fv_judge_prompt_system(const fv_judge_prompt *prompt); /* borrowed */
 /* Append the text of the user's message. Invalid UTF-8 becomes U+FFFD. */
 fv_err fv_judge_prompt_user(const fv_judge_prompt *prompt, const fv_case *asked, fv_buffer *out);
 
+/* The same in parts: fixed 0, data 0, fixed 1, data 1, fixed 2, data 2, fixed 3. The quotes belong to the
+ * fixed texts, which are the same for every case. */
+enum { FV_JUDGE_PLACES = 3 };
+fv_err fv_judge_prompt_fixed(const fv_judge_prompt *prompt, int place, fv_buffer *out);
+fv_err fv_judge_prompt_data(const fv_judge_prompt *prompt, const fv_case *asked, int place, fv_buffer *out);
+
 #endif

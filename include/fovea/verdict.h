@@ -21,6 +21,7 @@
     X(FV_UNJUDGED_LATE, "late")               /* no reply in time */                                      \
     X(FV_UNJUDGED_REJECTED, "rejected")       /* the server does not take this request */                 \
     X(FV_UNJUDGED_GARBLED, "garbled")         /* not a response of such a server */                       \
+    X(FV_UNJUDGED_TOO_LONG, "too_long")       /* more than a local judge can read */                      \
     X(FV_UNJUDGED_REFUSED, "refused")         /* the model, or a filter around it, declined */            \
     X(FV_UNJUDGED_CUT, "cut")                 /* the reply is not finished */                             \
     X(FV_UNJUDGED_UNCLEAR, "unclear")         /* the reply is outside the grammar */                      \

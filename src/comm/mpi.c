@@ -1,5 +1,5 @@
 /* Process groups over MPI. Messages longer than PIECE bytes go in pieces: MPI counts are ints. */
-#include "fovea/comm.h"
+#include "comm/mpi_internal.h"
 
 #include <mpi.h>
 #include <stdlib.h>
@@ -7,7 +7,7 @@
 
 enum { PIECE = 1 << 28 };
 
-static fv_err check_mpi(int code, const char *call)
+fv_err fv_mpi_check(int code, const char *call)
 {
     if (code == MPI_SUCCESS)
         return FV_OK;
@@ -17,8 +17,6 @@ static fv_err check_mpi(int code, const char *call)
         length = 0;
     return FV_FAIL(FV_ERR_COMM, "%s failed: %.*s", call, length, reason);
 }
-
-#define TRY_MPI(function, ...) FV_TRY(check_mpi(function(__VA_ARGS__), #function))
 
 static MPI_Comm group_of(const fv_comm *comm)
 {
@@ -48,7 +46,7 @@ static fv_err gather_piece(fv_comm *comm, const char *in, int bytes, char *out, 
     TRY_MPI(MPI_Type_create_resized, piece, 0, (MPI_Aint)whole, &spaced);
     TRY_MPI(MPI_Type_commit, &spaced);
     fv_err err =
-        check_mpi(MPI_Allgather(in, bytes, MPI_BYTE, out, 1, spaced, group_of(comm)), "MPI_Allgather");
+        fv_mpi_check(MPI_Allgather(in, bytes, MPI_BYTE, out, 1, spaced, group_of(comm)), "MPI_Allgather");
     MPI_Type_free(&spaced);
     MPI_Type_free(&piece);
     return err;
@@ -138,7 +136,7 @@ static fv_err mpi_counter_create(fv_comm *comm, fv_counter *counter)
     fv_err err = state ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "cannot allocate a counter");
     err = fv_comm_agree(comm, err);
     if (err == FV_OK)
-        err = check_mpi(MPI_Comm_dup(group_of(comm), &state->group), "MPI_Comm_dup");
+        err = fv_mpi_check(MPI_Comm_dup(group_of(comm), &state->group), "MPI_Comm_dup");
     if (err == FV_OK)
         err = open_window(state, comm->rank);
     if (err != FV_OK)
@@ -246,6 +244,10 @@ static const fv_comm_table mpi_table = {.name = "mpi",
                                         .counter_close = mpi_counter_close,
                                         .counter_poll = mpi_counter_poll,
                                         .counter_destroy = mpi_counter_destroy,
+                                        .mail_create = fv_mpi_mail_create,
+                                        .mail_send = fv_mpi_mail_send,
+                                        .mail_receive = fv_mpi_mail_receive,
+                                        .mail_destroy = fv_mpi_mail_destroy,
                                         .abort = mpi_abort,
                                         .destroy = mpi_destroy};
 

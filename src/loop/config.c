@@ -1,9 +1,11 @@
 #include "fovea/config.h"
 
 #include "fovea/advantage.h"
+#include "fovea/file.h"
 #include "fovea/pages.h"
 #include "fovea/rules.h"
 
+#include <limits.h>
 #include <math.h>
 
 static fv_err check_layout(const fv_layout_config *layout, int n_ranks)
@@ -77,22 +79,45 @@ static fv_err check_reward(const fv_reward_config *reward, const fv_rollout_conf
     return FV_OK;
 }
 
+fv_judge_choice fv_judge_of(const fv_train_config *config)
+{
+    char path[PATH_MAX];
+    if (config->reward.judge != FV_JUDGE_REPLAY)
+        return config->reward.judge;
+    if (config->judge.program[0])
+        return FV_JUDGE_PROGRAM;
+    int is_folder = fv_file_path(path, sizeof path, config->judge.api.model, "config.json") == FV_OK &&
+                    fv_file_exists(path);
+    return is_folder ? FV_JUDGE_LOCAL : FV_JUDGE_API;
+}
+
+static fv_err check_local(const fv_train_config *config)
+{
+    const fv_judge_config *judge = &config->judge;
+    FV_CHECK(judge->local.method == FV_JUDGE_COMPARE || judge->api.reply_tokens > 0, FV_ERR_ARGUMENT,
+             "judge.reply_tokens is 0, but a local judge that thinks needs a bound");
+    return FV_OK;
+}
+
 static fv_err check_judge(const fv_train_config *config, int n_ranks)
 {
     const fv_judge_config *judge = &config->judge;
-    fv_judge_choice choice = config->reward.judge;
-    int n_askers = (n_ranks - config->layout.judge_ranks) / config->layout.tensor;
+    fv_judge_choice choice = fv_judge_of(config);
+    int n_judges = config->layout.judge_ranks, n_askers = (n_ranks - n_judges) / config->layout.tensor;
+    FV_CHECK(n_judges == 0 || config->reward.judge == FV_JUDGE_LOCAL, FV_ERR_ARGUMENT,
+             "layout.judge_ranks is %d, but only with reward.judge local do ranks judge", n_judges);
     if (choice == FV_JUDGE_RULE)
         return FV_OK;
     FV_CHECK(choice != FV_JUDGE_PROGRAM || judge->program[0], FV_ERR_ARGUMENT,
              "reward.judge is program, but judge.program is empty");
-    int is_api = choice == FV_JUDGE_API || (choice == FV_JUDGE_REPLAY && !judge->program[0]);
-    FV_CHECK(!is_api || (judge->prompt[0] && judge->api.model[0]), FV_ERR_ARGUMENT,
-             "a judge behind an API needs judge.model and judge.prompt");
+    FV_CHECK(choice == FV_JUDGE_PROGRAM || (judge->prompt[0] && judge->api.model[0]), FV_ERR_ARGUMENT,
+             "a language model as a judge needs judge.model and judge.prompt");
+    if (n_judges > 0)
+        n_askers = n_judges;
     FV_CHECK(judge->api.in_flight >= n_askers, FV_ERR_ARGUMENT,
-             "judge.in_flight is %d, but %d groups of ranks ask: expected at least one each",
+             "judge.in_flight is %d, but %d groups of ranks share it: expected at least one each",
              judge->api.in_flight, n_askers);
-    return FV_OK;
+    return choice == FV_JUDGE_LOCAL ? check_local(config) : FV_OK;
 }
 
 static fv_err check_running(const fv_rollout_config *r, int greedy)
@@ -143,6 +168,8 @@ fv_err fv_sft_config_check(const fv_train_config *config, int n_ranks)
     FV_TRY(check_common(config, n_ranks));
     if (config->data.validate[0])
         FV_TRY(check_rollout(&config->rollout));
+    FV_CHECK(config->layout.judge_ranks == 0, FV_ERR_ARGUMENT,
+             "layout.judge_ranks is %d, but lessons are judged by nobody", config->layout.judge_ranks);
     FV_CHECK(lesson->plain_share == 0 || lesson->plain_prompts[0], FV_ERR_ARGUMENT,
              "lesson.plain_share is %g, but lesson.plain_prompts names no wording", lesson->plain_share);
     return FV_OK;

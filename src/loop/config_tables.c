@@ -15,7 +15,8 @@
     }
 
 static const char *const view_names[] = {"small", "large", NULL};
-static const char *const judge_names[] = {"rule", "api", "program", "replay", NULL};
+static const char *const judge_names[] = {"rule", "api", "local", "program", "replay", NULL};
+static const char *const method_names[] = {"compare", "think", NULL};
 static const char *const service_names[] = {"openai", "azure", NULL};
 static const char *const extraction_names[] = {"split", "strict", NULL};
 static const char *const product_names[] = {"general", "efficient", NULL};
@@ -132,7 +133,8 @@ static const fv_setting judge_fields[] = {
     {"prompt", FV_SETTING_PATH, JUDGE(prompt), "the file with the wording for a model", FROM(0)},
     {"service", FV_SETTING_CHOICE, JUDGE(api.service), "the form of the API", .names = service_names},
     {"url", FV_SETTING_TEXT, JUDGE(api.url), "of the API; '' = OpenAI, or AZURE_ENDPOINT", FROM(0)},
-    {"model", FV_SETTING_TEXT, JUDGE(api.model), "its name at the API", FROM(0)},
+    {"model", FV_SETTING_TEXT, JUDGE(api.model), "its name at the API, or the folder of a local one",
+     FROM(0)},
     {"key_file", FV_SETTING_PATH, JUDGE(api.key_file), "'' = OPENAI_API_KEY or AZURE_API_KEY", FROM(0)},
     {"ca_file", FV_SETTING_PATH, JUDGE(api.ca_file), "certificates to trust; '' = the system's", FROM(0)},
     {"in_flight", FV_SETTING_INTEGER, JUDGE(api.in_flight), "cases asked at once, of all ranks", FROM(1)},
@@ -141,8 +143,12 @@ static const fv_setting judge_fields[] = {
     {"budget_s", FV_SETTING_REAL, JUDGE(api.budget_s), "seconds for one verdict", ABOVE(0)},
     {"temperature", FV_SETTING_REAL, JUDGE(api.temperature), "of the first try", FROM(0)},
     {"temperature_step", FV_SETTING_REAL, JUDGE(api.temperature_step), "added for each further try", FROM(0)},
-    {"reply_tokens", FV_SETTING_INTEGER, JUDGE(api.reply_tokens), "of a reply, at most; 0 = no bound",
+    {"reply_tokens", FV_SETTING_INTEGER, JUDGE(api.reply_tokens), "of a reply, at most; 0 = the API's bound",
      FROM(0)},
+    {"method", FV_SETTING_CHOICE, JUDGE(local.method), "of a local model: to compare words, or to think",
+     .names = method_names},
+    {"pass_tokens", FV_SETTING_INTEGER, JUDGE(local.pass_tokens), "tokens of a pass of it, at most", FROM(1)},
+    {"cache_pages", FV_SETTING_INTEGER, JUDGE(local.cache_pages), "pages of 64 tokens of its cache", FROM(1)},
     {"program", FV_SETTING_TEXT, JUDGE(program), "command of a judge that talks JSON lines", FROM(0)},
     {"rule_first", FV_SETTING_SWITCH, JUDGE(rule_first), "what reward.rule finds right is right"},
     {"audit", FV_SETTING_REAL, JUDGE(audit), "share of that which is asked all the same", {0, 1}},
@@ -272,7 +278,8 @@ static const fv_train_config train_defaults = {
                       .tries = 3,
                       .budget_s = 600,
                       .temperature_step = 0.3,
-                      .reply_tokens = 512},
+                      .reply_tokens = 1024},
+              .local = {.pass_tokens = 4096, .cache_pages = 512},
               .rule_first = 1,
               .log_verdicts = 1000000},
     .advantage = {.estimator = "grpo", .eps = FV_ADVANTAGE_EPS},

@@ -7,15 +7,15 @@
 #include <string.h>
 #include <utf8proc.h>
 
-enum { N_PLACES = 3, MAX_KEYS = 3 };
+enum { MAX_KEYS = 3 };
 
-static const char *const placeholders[N_PLACES] = {"{question}", "{answer}", "{truth}"};
+static const char *const placeholders[FV_JUDGE_PLACES] = {"{question}", "{answer}", "{truth}"};
 
 struct fv_judge_prompt {
     fv_yaml *yaml;
     fv_slice system;
-    fv_slice texts[N_PLACES + 1]; /* between the placeholders of user */
-    int places[N_PLACES];         /* which one follows a text */
+    fv_slice texts[FV_JUDGE_PLACES + 1]; /* between the placeholders of user */
+    int places[FV_JUDGE_PLACES];         /* which one follows a text */
     fv_grammar grammar;
 };
 
@@ -67,27 +67,34 @@ static fv_err append_valid_data(fv_slice text, fv_buffer *out)
     return FV_OK;
 }
 
-static fv_err append_data(fv_slice text, fv_buffer *out)
+fv_err fv_judge_prompt_data(const fv_judge_prompt *prompt, const fv_case *asked, int place, fv_buffer *out)
 {
+    const fv_slice all[FV_JUDGE_PLACES] = {asked->question, asked->answer, asked->truth};
+    fv_slice text = all[prompt->places[place]];
     fv_buffer valid = {0};
     fv_err err = FV_OK;
     FV_TRY_DONE(fv_utf8_append_valid(&valid, text.data, text.size));
-    FV_TRY_DONE(fv_buffer_append(out, "\"", 1));
     FV_TRY_DONE(append_valid_data((fv_slice){valid.data, valid.size}, out));
-    FV_TRY_DONE(fv_buffer_append(out, "\"", 1));
 done:
     fv_buffer_fini(&valid);
     return err;
 }
 
+fv_err fv_judge_prompt_fixed(const fv_judge_prompt *prompt, int place, fv_buffer *out)
+{
+    const char *before = place > 0 ? "\"" : "", *after = place < FV_JUDGE_PLACES ? "\"" : "";
+    FV_TRY(fv_buffer_append(out, before, strlen(before)));
+    FV_TRY(fv_buffer_append(out, prompt->texts[place].data, prompt->texts[place].size));
+    return fv_buffer_append(out, after, strlen(after));
+}
+
 fv_err fv_judge_prompt_user(const fv_judge_prompt *prompt, const fv_case *asked, fv_buffer *out)
 {
-    const fv_slice data[N_PLACES] = {asked->question, asked->answer, asked->truth};
-    for (int i = 0; i < N_PLACES; i++) {
-        FV_TRY(fv_buffer_append(out, prompt->texts[i].data, prompt->texts[i].size));
-        FV_TRY(append_data(data[prompt->places[i]], out));
+    for (int place = 0; place < FV_JUDGE_PLACES; place++) {
+        FV_TRY(fv_judge_prompt_fixed(prompt, place, out));
+        FV_TRY(fv_judge_prompt_data(prompt, asked, place, out));
     }
-    return fv_buffer_append(out, prompt->texts[N_PLACES].data, prompt->texts[N_PLACES].size);
+    return fv_judge_prompt_fixed(prompt, FV_JUDGE_PLACES, out);
 }
 
 /* Reading. */
@@ -95,7 +102,7 @@ fv_err fv_judge_prompt_user(const fv_judge_prompt *prompt, const fv_case *asked,
 static size_t find_first(fv_slice text, int *place)
 {
     size_t first = FV_SLICE_NONE;
-    for (int i = 0; i < N_PLACES; i++) {
+    for (int i = 0; i < FV_JUDGE_PLACES; i++) {
         size_t at = fv_slice_find(text, fv_slice_of(placeholders[i]));
         if (at < first) {
             first = at;
@@ -107,7 +114,7 @@ static size_t find_first(fv_slice text, int *place)
 
 static fv_err cut_user(fv_slice text, fv_judge_prompt *out)
 {
-    int is_there[N_PLACES] = {0}, place = 0;
+    int is_there[FV_JUDGE_PLACES] = {0}, place = 0;
     for (int n = 0;; n++) {
         size_t at = find_first(text, &place);
         if (at == FV_SLICE_NONE)
@@ -117,9 +124,9 @@ static fv_err cut_user(fv_slice text, fv_judge_prompt *out)
         out->places[n] = place;
         text = fv_slice_cut(text, at + strlen(placeholders[place]), text.size);
     }
-    for (int i = 0; i < N_PLACES; i++)
+    for (int i = 0; i < FV_JUDGE_PLACES; i++)
         FV_CHECK(is_there[i], FV_ERR_FORMAT, "there is no %s in it", placeholders[i]);
-    out->texts[N_PLACES] = text;
+    out->texts[FV_JUDGE_PLACES] = text;
     return FV_OK;
 }
 

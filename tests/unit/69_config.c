@@ -157,6 +157,7 @@ static void test_checks(void **state)
         {"layout.tensor=3", "layout.tensor is 3, but 4 ranks - layout.judge_ranks 0 = 4 = 1 x 3 + 1"},
         {"layout.tensor=8", "layout.tensor is 8, but 4 ranks - layout.judge_ranks 0 = 4 = 0 x 8 + 4"},
         {"layout.judge_ranks=4", "layout.judge_ranks is 4, but there are 4 ranks: none is left to train"},
+        {"layout.judge_ranks=3", "layout.judge_ranks is 3, but only with reward.judge local do ranks judge"},
         {"views.min_pixels=4194305", "views.min_pixels is 4194305, more than views.max_pixels, 4194304"},
         {"optimizer.warmup_steps=11", "optimizer.warmup_steps is 11, more than steps, 10"},
         {"reward.rule=guess", "reward: there is no rule \"guess\"; there are exact, number"},
@@ -211,8 +212,8 @@ static void test_edges_of_checks(void **state)
     (void)state;
     static const char *const cases[] = {"update.groups=512",        "rollout.max_running=16",
                                         "rollout.pass_tokens=128",  "rollout.cache_pages=513",
-                                        "layout.tensor=4",          "layout.judge_ranks=3",
-                                        "views.min_pixels=4194304", "optimizer.warmup_steps=10"};
+                                        "layout.tensor=4",          "views.min_pixels=4194304",
+                                        "optimizer.warmup_steps=10"};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         fv_train_config c;
         assert_ok(read_train(cases[i], &c));

@@ -1,0 +1,119 @@
+#!/usr/bin/env bash
+# fovea train with a judge of its own: the same verdicts in the ranks that train and in ranks that only judge; asked
+# nobody again after a kill; a judge that thinks; ranks that judge and die, hang or cannot start are named.
+set -eu
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+root=$TEST_DATA/../..
+export OMP_NUM_THREADS=1
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+total() { sed -n "s/.*\"$2\": \([^,}]*\).*/\1/p" "$folder/$1/metrics.jsonl" | awk '{ n += $1 } END { print n + 0 }'; }
+
+"$FOVEA" init --shape "$root/configs/model/glance-vl.yaml" --out "$folder/model" --seed 1 --dtype fp32
+"$FOVEA" init --shape "$root/configs/model/tiny-qwen3.yaml" --out "$folder/judge" --seed 4 --dtype fp32
+"$FOVEA" pack --synthetic glance --rows 64 --seed 1 --out "$folder/data.h5"
+cat >"$folder/judge.yaml" <<'END'
+system: Be fair.
+user: "Q {question} T {truth} A {answer}"
+verdict: score
+END
+cat >"$folder/config.yaml" <<END
+model: $folder/model
+out: $folder/none
+prompts: $root/configs/prompts/glance.yaml
+steps: 3
+data: {train: $folder/data.h5}
+views: {min_pixels: 784, max_pixels: 3136}
+rollout:
+  prompts: 6
+  answers: 4
+  max_turn_tokens: 24
+  max_tokens: 256
+  max_running: 12
+  pass_tokens: 256
+  cache_pages: 64
+  refills: 0
+reward: {judge: local, rule: exact, product: efficient}
+judge:
+  prompt: $folder/judge.yaml
+  model: $folder/judge
+  in_flight: 8
+  pass_tokens: 512
+  cache_pages: 64
+update: {groups: 3, micro_tokens: 4096, recompute: false}
+optimizer: {rate: 1e-4}
+validate: {before: false}
+END
+train() { # NAME RANKS [KEY=VALUE...]
+    mpiexec -n "$2" "$FOVEA" train "$folder/config.yaml" out="$folder/$1" "${@:3}" 2>"$folder/$1.log"
+}
+judged() { # NAME RANKS [KEY=VALUE...]
+    train "$@" || fail "$1: $(cat "$folder/$1.log")"
+    [ "$(total "$1" unjudged_share)" = 0 ] || fail "$1: answers without a verdict: $(cat "$folder/$1/metrics.jsonl")"
+    [ "$1" = first ] || cmp "$folder/first/trajectories.jsonl" "$folder/$1/trajectories.jsonl" ||
+        fail "$1: other answers or verdicts"
+}
+refused() { # NAME RANKS TEXT [KEY=VALUE...]
+    train "$1" "$2" "${@:4}" && fail "$1: not refused"
+    grep -q "$3" "$folder/$1.log" || fail "$1: $(cat "$folder/$1.log")"
+}
+
+# In the ranks that train, and in ranks of their own.
+judged first 2
+asked=$(total first judge_asked)
+[ "$asked" -gt 20 ] || fail "only $asked cases asked"
+sed -n 's/.*"accuracy": \([^,}]*\).*/\1/p' "$folder/first/metrics.jsonl" | awk '$1 > 0.1 && $1 < 0.9 { n++ } END { exit !(n > 0) }' ||
+    fail "one verdict on everything: $(cat "$folder/first/metrics.jsonl")"
+judged alone 1 judge.in_flight=1 judge.pass_tokens=100
+judged tensor 2 layout.tensor=2
+judged ranks 3 layout.judge_ranks=1
+judged more 5 layout.judge_ranks=3 layout.tensor=2
+[ "$(total ranks judge_asked)" = "$asked" ] || fail "ranks: $(total ranks judge_asked) cases asked, not $asked"
+
+# From the log: of a whole run, and of one that was killed.
+judged again 2 judge.log="$folder/first/verdicts"
+judged replay 1 reward.judge=replay judge.log="$folder/first/verdicts"
+[ "$(total again judge_asked)$(total replay judge_asked)" = 00 ] || fail "again: asked"
+mpiexec -n 3 "$FOVEA" train "$folder/config.yaml" out="$folder/dead" layout.judge_ranks=1 judge.log="$folder/log" \
+    2>/dev/null &
+for _ in $(seq 500); do
+    [ -s "$folder/dead/metrics.jsonl" ] && break
+    sleep 0.02
+done
+kill -9 $! 2>/dev/null || true
+wait $! 2>/dev/null || true
+judged resumed 3 layout.judge_ranks=1 judge.log="$folder/log"
+[ "$(total resumed judge_asked)" -lt "$asked" ] || fail "resumed: all is asked again"
+
+# A reply that has not come to its end is no verdict.
+refused thinking 3 "the judge gave no verdict on .* cut).*reward.max_unjudged_share" \
+    layout.judge_ranks=1 judge.method=think judge.reply_tokens=8
+
+# Ranks that judge and do not.
+start() { # NAME: runs for long; $judge becomes the process that judges
+    mpiexec -n 3 "$FOVEA" train "$folder/config.yaml" out="$folder/$1" layout.judge_ranks=1 judge.deadline_s=2 \
+        steps=100000 2>"$folder/$1.log" &
+    for _ in $(seq 500); do
+        [ -s "$folder/$1/metrics.jsonl" ] && break
+        sleep 0.02
+    done
+    judge=$(for child in $(pgrep -P $!); do
+        tr '\0' '\n' <"/proc/$child/environ" | grep -q '^OMPI_COMM_WORLD_RANK=2$' && echo "$child"
+    done)
+    [ -n "$judge" ] || fail "$1: no process judges: $(cat "$folder/$1.log")"
+}
+start stopped
+kill -STOP "$judge"
+wait $! && fail "stopped: the run went well"
+grep -q "rank 2 (process $judge on .*) has died or hangs while judging: it has said nothing" "$folder/stopped.log" ||
+    fail "stopped: $(cat "$folder/stopped.log")"
+start killed
+kill -KILL "$judge"
+wait $! && fail "killed: the run went well"
+grep -q "rank 2 .*signal 9" "$folder/killed.log" || fail "killed: $(cat "$folder/killed.log")"
+rm "$folder/judge/tokenizer.json"
+refused broken 3 "tokenizer.json" layout.judge_ranks=1
+[ "$(grep -c '^fovea: ' "$folder/broken.log")" = 1 ] || fail "not one sentence: $(cat "$folder/broken.log")"
+refused others 3 "only with reward.judge local do ranks judge" layout.judge_ranks=1 reward.judge=api
+echo "judge: well"
