@@ -5,6 +5,7 @@
 #include "fovea/evaluate.h"
 #include "fovea/file.h"
 #include "fovea/identity.h"
+#include "fovea/meter.h"
 #include "fovea/pages.h"
 
 #include <limits.h>
@@ -197,7 +198,10 @@ static fv_err run(eval *e)
     fv_comm *world = e->runtime.world;
     FV_TRY(fv_comm_agree(world, prepare(e)));
     FV_TRY(fv_comm_agree(world, world->rank == 0 ? begin(e) : FV_OK));
+    if (world->rank == 0)
+        fv_meter_start(NULL, 0, 0);
     FV_TRY(evaluate(e));
+    fv_meter_stop();
     return fv_comm_agree(world, world->rank == 0 ? write_results(&e->report, e->options->out) : FV_OK);
 }
 

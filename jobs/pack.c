@@ -6,13 +6,13 @@
 #include "fovea/dataset.h"
 #include "fovea/glance.h"
 #include "fovea/log.h"
+#include "fovea/meter.h"
 #include "fovea/print.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct synthetic_set {
     const char *name;
@@ -257,15 +257,11 @@ static void release_batch(packing *p)
     }
 }
 
-static void show_progress(const packing *p)
-{
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r%llu rows", (unsigned long long)p->n_stored);
-}
-
 static fv_err pack_rows(packing *p)
 {
     fv_err err = FV_OK;
+    fv_meter_start(NULL, 0, 0);
+    fv_meter_phase("rows", p->options->rows);
     while (!p->is_last && wants_more(p) && err == FV_OK) {
         FV_TRY(read_batch(p));
 #pragma omp parallel for schedule(dynamic)
@@ -273,10 +269,9 @@ static fv_err pack_rows(packing *p)
             make_row(p, &p->items[i]);
         err = store_batch(p);
         release_batch(p);
-        show_progress(p);
+        fv_meter_at((int64_t)p->n_stored, 0);
     }
-    if (isatty(STDERR_FILENO))
-        fprintf(stderr, "\r\033[K");
+    fv_meter_stop();
     FV_TRY(err);
     FV_CHECK(p->n_stored > 0, FV_ERR_FORMAT, "%s: no row to pack (%llu skipped); nothing was written",
              p->name, (unsigned long long)p->n_skipped);

@@ -4,6 +4,7 @@
 
 #include "fovea/file.h"
 #include "fovea/log.h"
+#include "fovea/meter.h"
 #include "fovea/select.h"
 
 #include <stdio.h>
@@ -49,10 +50,13 @@ static fv_err select_rows(job *j)
                                .score = &t->score,
                                .n_answers = t->config.rollout.answers};
     int64_t n_rows = (int64_t)fv_dataset_rows(t->data);
+    if (t->runtime.world->rank == 0)
+        fv_meter_start("row", 0, n_rows);
     for (int64_t first = 0; first < n_rows; first += FV_SELECT_MOST) {
         int64_t left = n_rows - first;
         int n = left < FV_SELECT_MOST ? (int)left : FV_SELECT_MOST;
         FV_TRY(fv_select(&with, &j->what, first, n, j->writer, &j->counts));
+        fv_meter_advance(j->counts.rows);
         FV_LOG_ROOT(INFO, "%lld of %lld rows: %lld kept for the small view, %lld for the large one",
                     (long long)j->counts.rows, (long long)n_rows, (long long)j->counts.low,
                     (long long)j->counts.full);

@@ -3,6 +3,7 @@
 #include "jobs.h"
 
 #include "fovea/log.h"
+#include "fovea/meter.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -93,6 +94,7 @@ static int report(const fv_runtime *runtime, fv_err err)
         FV_LOG_ROOT(INFO, "%s", fv_error_text());
         return FV_EXIT_AGAIN;
     }
+    fv_log_note(FV_LOG_ERROR, "%s", fv_error_text());
     fv_error_scope scope = fv_error_scope_get();
     if (scope != FV_ERROR_AGREED_OTHER)
         fv_job_finish(err);
@@ -104,6 +106,7 @@ static int report(const fv_runtime *runtime, fv_err err)
 
 int fv_runtime_finish(fv_runtime *runtime, fv_err err)
 {
+    fv_meter_stop();
     int status = report(runtime, err);
     fv_model_destroy(runtime->model);
     fv_backend_destroy(runtime->backend);

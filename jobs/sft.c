@@ -7,6 +7,7 @@
 #include "fovea/clock.h"
 #include "fovea/lesson.h"
 #include "fovea/log.h"
+#include "fovea/meter.h"
 #include "fovea/metrics.h"
 #include "fovea/rng.h"
 
@@ -90,7 +91,7 @@ static fv_err step(sft *s)
     FV_TRY(fv_comm_agree(world, write_lessons(s)));
     FV_TRY(fv_update(&s->training.updater, s->groups, s->n_groups, rate, &stats));
     forget(s);
-    s->step++;
+    fv_meter_advance(++s->step);
     return fv_comm_agree(world, tell(s, &stats, rate, fv_clock_now() - from));
 }
 

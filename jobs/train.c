@@ -5,6 +5,7 @@
 #include "validation.h"
 
 #include "fovea/log.h"
+#include "fovea/meter.h"
 #include "fovea/metrics.h"
 
 #include <stdlib.h>
@@ -121,6 +122,7 @@ static fv_err step(train *t)
     fv_step_stats stats;
     double rate = fv_rate_at(&c->optimizer, t->trainer.step + 1, c->run.steps);
     FV_TRY(fv_step(&t->trainer, rate, &batch, &stats));
+    fv_meter_advance(t->trainer.step);
     fv_err err = fv_comm_agree(world, record(t, &batch, &stats, rate));
     fv_batch_fini(&batch);
     FV_TRY(err);

@@ -5,6 +5,7 @@
 #include "fovea/file.h"
 #include "fovea/identity.h"
 #include "fovea/log.h"
+#include "fovea/meter.h"
 #include "fovea/resume.h"
 #include "fovea/stop.h"
 
@@ -50,6 +51,8 @@ static fv_err claim(fv_training *t)
              "%s holds a run already: give another folder, remove it, or go on with it (resume: auto)",
              run->out);
     FV_TRY(fv_claim_take(run->out, &t->claim));
+    FV_TRY(fv_file_path(path, sizeof path, run->out, "log"));
+    FV_TRY(fv_log_keep(path));
     return identify(t);
 }
 
@@ -134,6 +137,8 @@ fv_err fv_training_begin(fv_training *t, int is_supervised, fv_progress *progres
     fv_progress_fini(&now);
     if (err != FV_OK)
         fv_progress_fini(progress);
+    else if (t->runtime.world->rank == 0)
+        fv_meter_start("step", (int64_t)progress->step, t->config.run.steps);
     return err;
 }
 

@@ -154,9 +154,9 @@ static fv_err done(void *context, fv_group *group)
     return FV_OK;
 }
 
-static fv_err passed(void *context, int *is_over)
+static fv_err passed(void *context, const fv_rollout_stats *stats, int *is_over)
 {
-    (void)context;
+    (void)context, (void)stats;
     *is_over = w.passes_left == 0;
     w.passes_left -= w.passes_left > 0;
     return FV_OK;

@@ -25,6 +25,14 @@ typedef struct fv_rollout_settings {
     int cache_pages; /* of the key-value cache (cache.h); at least one prompt with one answer must fit */
 } fv_rollout_settings;
 
+typedef struct fv_rollout_stats {
+    int64_t n_passes, n_groups;
+    int64_t computed_tokens; /* through the decoder, those computed again included */
+    int64_t drawn_tokens;
+    int64_t vision_patches;
+    int64_t n_evictions; /* sequences that gave up their rows */
+} fv_rollout_stats;
+
 /* Where groups come from and go to. Every rank of the tensor group is given the same. */
 typedef struct fv_rollout_source {
     void *context;
@@ -34,19 +42,12 @@ typedef struct fv_rollout_source {
     fv_view_of view;
     /* All answers of the group are done. */
     fv_err (*done)(void *context, fv_group *group);
-    /* After every pass; NULL: nothing. For what goes on beside the rollout. *is_over (0 before), on every
-     * rank of the tensor group at the same pass: the rollout ends here, and groups keep the tokens they have.
+    /* After every pass, with the sums so far; NULL: nothing. For what goes on beside the rollout. *is_over (0
+     * before), on every rank of the tensor group at the same pass: the rollout ends here, and groups keep the
+     * tokens they have.
      */
-    fv_err (*passed)(void *context, int *is_over);
+    fv_err (*passed)(void *context, const fv_rollout_stats *stats, int *is_over);
 } fv_rollout_source;
-
-typedef struct fv_rollout_stats {
-    int64_t n_passes, n_groups;
-    int64_t computed_tokens; /* through the decoder, those computed again included */
-    int64_t drawn_tokens;
-    int64_t vision_patches;
-    int64_t n_evictions; /* sequences that gave up their rows */
-} fv_rollout_stats;
 
 /* Run until next gives no group and all are done, or until passed ends it. On failure groups that were taken
  * may be unfinished. FV_ERR_ARGUMENT names a setting that makes no sense, or the group that does not fit.

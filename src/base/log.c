@@ -1,10 +1,16 @@
 #include "fovea/log.h"
 
+#include "fovea/meter.h"
+
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
+#include <time.h>
 
 static int log_rank;
 static fv_log_level log_level = FV_LOG_INFO;
+static FILE *kept; /* NULL: no file */
 
 static const char *const level_name[] = {"error", "warning", "info", "debug"};
 
@@ -14,12 +20,47 @@ void fv_log_init(int rank, fv_log_level level)
     log_level = level;
 }
 
+fv_err fv_log_keep(const char *path)
+{
+    FILE *file = fopen(path, "ae");
+    FV_CHECK(file, FV_ERR_IO, "cannot open %s: %s", path, strerror(errno));
+    if (kept)
+        fclose(kept);
+    kept = file;
+    return FV_OK;
+}
+
+/* One call a line, so that lines of several threads or ranks do not mix. */
+static void note(fv_log_level level, const char *text)
+{
+    char date[32];
+    struct tm parts;
+    time_t now = time(NULL);
+    if (!kept)
+        return;
+    gmtime_r(&now, &parts);
+    strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &parts);
+    fprintf(kept, "%s %s: %s\n", date, level_name[level], text);
+    fflush(kept);
+}
+
 static void write_line(fv_log_level level, const char *format, va_list args)
 {
-    char line[2048];
-    int used = snprintf(line, sizeof line, "fovea[%d] %s: ", log_rank, level_name[level]);
-    vsnprintf(line + used, sizeof line - (size_t)used, format, args);
-    fprintf(stderr, "%s\n", line); /* one call, so that lines of several ranks do not mix */
+    char text[2048];
+    vsnprintf(text, sizeof text, format, args);
+    fv_meter_hide();
+    fprintf(stderr, "fovea[%d] %s: %s\n", log_rank, level_name[level], text);
+    note(level, text);
+}
+
+void fv_log_note(fv_log_level level, const char *format, ...)
+{
+    char text[2048];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    note(level, text);
 }
 
 void fv_log(fv_log_level level, const char *format, ...)

@@ -1,6 +1,7 @@
 #include "fovea/collect.h"
 
 #include "fovea/clock.h"
+#include "fovea/meter.h"
 #include "fovea/stop.h"
 
 #include <stdlib.h>
@@ -121,11 +122,19 @@ static fv_err done(void *context, fv_group *group)
     return fv_comm_agree(c->with->mesh->tensor, begin_scoring(c, group));
 }
 
+/* All tensor groups are about as fast. */
+static void measure(const collection *c, const fv_rollout_stats *stats)
+{
+    int64_t n_copies = c->with->mesh->data->size, n_done = stats->n_groups * n_copies;
+    fv_meter_at(n_done < c->n ? n_done : c->n, stats->drawn_tokens * n_copies);
+}
+
 /* What one rank hears of a stop reaches all; a tensor group follows its first rank. */
-static fv_err passed(void *context, int *is_over)
+static fv_err passed(void *context, const fv_rollout_stats *stats, int *is_over)
 {
     collection *c = context;
     fv_comm *tensor = c->with->mesh->tensor;
+    measure(c, stats);
     if (fv_stop_requested())
         FV_TRY(fv_counter_close(c->counter));
     FV_TRY(fv_counter_poll(c->counter, &c->is_over));
@@ -140,6 +149,7 @@ static fv_err passed(void *context, int *is_over)
 static fv_err roll_out(collection *c, fv_rollout_stats *stats)
 {
     const fv_rollout_source source = {c, next, view, done, passed};
+    fv_meter_phase("rollout", c->n);
     FV_TRY(fv_counter_create(c->with->mesh->world, &c->counter));
     fv_err err = fv_rollout_run(c->with->model, c->with->rollout, &source, stats);
     err = fv_comm_agree(c->with->mesh->world, err);
@@ -161,6 +171,7 @@ static fv_err share_verdicts(const collection *c)
 static fv_err judge(collection *c, fv_batch *batch, fv_judge_counts *counts)
 {
     fv_judge *of = c->with->judge;
+    fv_meter_phase("verdicts", 0);
     FV_TRY(fv_comm_agree(c->with->mesh->tensor, of ? fv_judge_collect(of) : FV_OK));
     FV_TRY(share_verdicts(c));
     if (of)

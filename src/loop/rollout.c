@@ -123,7 +123,7 @@ static fv_err run(fv_rollout *r)
         FV_TRY(hand_out(r));
         FV_TRY(retire(r));
         if (r->source->passed)
-            FV_TRY(r->source->passed(r->source->context, &is_over));
+            FV_TRY(r->source->passed(r->source->context, &r->stats, &is_over));
     }
     return FV_OK;
 }

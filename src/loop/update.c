@@ -1,5 +1,7 @@
 #include "fovea/update.h"
 
+#include "fovea/meter.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,20 +156,25 @@ done:
 
 static fv_err run_own(fv_updater *u, const fv_tree *trees, int n_trees, micro_work work, void *context)
 {
+    int64_t n_ranks = u->optimizer->data->size, all = 0;
     for (int first = 0, n; first < n_trees; first += n) {
         int64_t tokens = fv_tree_tokens(&trees[first]);
         for (n = 1; first + n < n_trees; n++) {
-            tokens += fv_tree_tokens(&trees[first + n]);
-            if (tokens > u->settings.micro_tokens)
+            int64_t more = fv_tree_tokens(&trees[first + n]);
+            if (tokens + more > u->settings.micro_tokens)
                 break;
+            tokens += more;
         }
         FV_TRY(run_micro(u, trees + first, n, work, context));
+        all += tokens;
+        fv_meter_at(first + n, all * n_ranks);
     }
     return FV_OK;
 }
 
-/* This rank's share of the groups' answers. */
-static fv_err run_share(fv_updater *u, const fv_group *groups, int n, micro_work work, void *context)
+/* This rank's share of the groups' answers. name: of the phase, for people. */
+static fv_err run_share(fv_updater *u, const fv_group *groups, int n, const char *name, micro_work work,
+                        void *context)
 {
     const fv_comm *data = u->optimizer->data;
     size_t answers = 0;
@@ -179,6 +186,7 @@ static fv_err run_share(fv_updater *u, const fv_group *groups, int n, micro_work
     FV_CHECK_DONE(trees && scratch, FV_ERR_MEMORY, "cannot allocate the sharing out of %zu answers", answers);
     int n_trees =
         fv_update_share(groups, n, u->settings.micro_tokens, data->rank, data->size, trees, scratch);
+    fv_meter_phase(name, n_trees);
     FV_TRY_DONE(run_own(u, trees, n_trees, work, context));
 done:
     free(trees);
@@ -266,7 +274,7 @@ static fv_err step(fv_updater *u, const fv_group *groups, int n, double rate, fv
 {
     fv_optimizer *optimizer = u->optimizer;
     FV_TRY(fv_fill(fv_model_backend(optimizer->model), &(fv_fill_args){.x = u->grads.flat}));
-    FV_TRY(fv_comm_agree(optimizer->data, run_share(u, groups, n, compute, stats)));
+    FV_TRY(fv_comm_agree(optimizer->data, run_share(u, groups, n, "update", compute, stats)));
     FV_TRY(join(optimizer->data, stats));
     stats->loss = fv_loss_value(&u->settings.loss, &stats->sums);
     return fv_optimizer_step(optimizer, &u->grads, (float)rate, &stats->norm);
@@ -316,7 +324,7 @@ static fv_err ask(fv_updater *u, const fv_group *groups, int n)
 {
     FV_TRY(make_room(groups, n));
     FV_TRY(fv_reference_exchange(u->reference));
-    FV_TRY(run_share(u, groups, n, ask_micro, NULL));
+    FV_TRY(run_share(u, groups, n, "reference", ask_micro, NULL));
     return fv_reference_exchange(u->reference);
 }
 
