@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Runs of training whose ranks are killed at random moments, while the disk fails now and then: every one is started
+# again until it ends, and is then, bit for bit, the run that was never disturbed. No committed checkpoint is lost.
+#
+# usage: bash tests/fault/kills.sh [KILLS]     30 by default; the environment is that of the tests (ctest); prints counts
+set -eu
+kills=${1:-30}
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+root=$TEST_DATA/../..
+export OMP_NUM_THREADS=1
+unset SLURM_JOB_ID SLURM_RESTART_COUNT
+
+fail() { echo "FAILED: $*" >&2; exit 1; }
+
+"$FOVEA" init --shape "$root/configs/model/glance-vl.yaml" --out "$folder/base" --seed 1 --dtype fp32
+"$FOVEA" pack --synthetic glance --rows 64 --seed 1 --out "$folder/data.h5"
+cat >"$folder/config.yaml" <<END
+model: $folder/model
+out: $folder/none
+prompts: $root/configs/prompts/glance.yaml
+steps: 8
+data: {train: $folder/data.h5}
+views: {min_pixels: 784, max_pixels: 3136}
+rollout:
+  prompts: 6
+  answers: 4
+  max_turn_tokens: 120
+  max_tokens: 320
+  max_running: 12
+  pass_tokens: 256
+  cache_pages: 64
+  refills: 1
+reward: {rule: containment}
+update: {groups: 3, micro_tokens: 4096, recompute: false}
+optimizer: {rate: 1e-4}
+END
+"$FOVEA" sft "$folder/config.yaml" out="$folder/taught" model="$folder/base" steps=60 save.every=0 update.groups=16 \
+    optimizer.rate=2e-3 2>/dev/null
+mv "$folder/taught/model" "$folder/model"
+mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" out="$folder/whole" 2>"$folder/whole.log" || fail "$(cat "$folder/whole.log")"
+
+# The newest checkpoint that is committed: its step, or -1.
+newest() { ls "$1/checkpoints" 2>/dev/null | sed -n 's/^step_0*\([0-9]\)/\1/p' | sort -n | tail -1 | grep . || echo -1; }
+# Processes of a run, its ranks and what started them.
+processes() { pgrep -f "out=$1( |\$)" || true; }
+
+n_kills=0 n_runs=0 n_starts=0 n_done_before=0
+while [ "$n_kills" -lt "$kills" ]; do
+    run=$folder/run$n_runs
+    n_runs=$((n_runs + 1))
+    committed=-1
+    for ((start = 0; ; start++)); do
+        [ $start -lt 200 ] || fail "a run does not come to its end"
+        share=$((RANDOM % 3)) # of a hundred calls
+        n_starts=$((n_starts + 1))
+        mpiexec -n 2 -x LD_PRELOAD="$FAULT_SHIM" -x FAULT_LOG="$folder/faults" -x FAULT_SHARE=0.0$share \
+            "$FOVEA" train "$folder/config.yaml" out="$run" 2>"$folder/log" &
+        launcher=$!
+        if [ "$n_kills" -lt "$kills" ]; then
+            sleep $((RANDOM % 2)).$((RANDOM % 1000))
+            victims=($(processes "$run"))
+            if [ ${#victims[@]} -gt 0 ]; then
+                kill -9 "${victims[RANDOM % ${#victims[@]}]}" 2>/dev/null && n_kills=$((n_kills + 1)) || true
+            fi
+        fi
+        status=0
+        wait $launcher || status=$?
+        for _ in $(seq 1000); do
+            [ -n "$(processes "$run")" ] || break
+            sleep 0.02
+        done
+        [ -z "$(processes "$run")" ] || fail "ranks live on after a kill"
+        now=$(newest "$run")
+        [ "$now" -ge "$committed" ] || fail "checkpoint $committed was committed, and now there is $now"
+        committed=$now
+        [ $status != 0 ] || break
+        # Whatever is there is whole.
+        for saved in "$run"/checkpoints/step_*; do
+            [ ! -d "$saved" ] || "$FOVEA" ckpt verify "$saved" >/dev/null || fail "$saved is not whole after a kill"
+        done
+    done
+    cmp "$folder/whole/trajectories.jsonl" "$run/trajectories.jsonl" || fail "other answers after kills"
+    "$FOVEA" ckpt diff "$folder/whole/checkpoints/step_000008" "$run/checkpoints/step_000008" >/dev/null ||
+        fail "other weights or moments after kills"
+    rm -rf "$run"
+done
+echo "$n_kills kills, $(wc -l <"$folder/faults") injected faults ($(cut -d' ' -f1 "$folder/faults" | sort | uniq -c | tr -s ' \n' ' '))," \
+    "$n_starts starts of $n_runs runs: all ended as the undisturbed one"

@@ -1,0 +1,122 @@
+/* Preloaded into a program: system calls that save checkpoints fail now and then.
+ *
+ * FAULT_SHARE of the calls (0 to 1) that write, sync or rename something below a folder "checkpoints" fail: a
+ * disk that is full (ENOSPC) or broken (EIO), a write that stops half-way, an fsync or a rename that fails.
+ * FAULT_LOG, if set, is a file that gets a line for each. */
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char mark[] = "/checkpoints/";
+
+static void *real(const char *name)
+{
+    void *found = dlsym(RTLD_NEXT, name);
+    if (!found)
+        abort();
+    return found;
+}
+#define REAL(name) ((__typeof__(&name))real(#name))
+
+/* From 0 to 1; other in every process and at every call. */
+static double draw(void)
+{
+    static atomic_ulong n;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    unsigned long x =
+        (unsigned long)now.tv_nsec * 2654435761u ^ (unsigned long)getpid() << 20 ^ ++n * 0x9e3779b97f4a7c15u;
+    x ^= x >> 31;
+    x *= 0xbf58476d1ce4e5b9u;
+    x ^= x >> 29;
+    return (double)(x >> 11) / 9007199254740992.0;
+}
+
+static void note(const char *call, const char *path)
+{
+    char line[PATH_MAX + 64];
+    const char *log = getenv("FAULT_LOG");
+    if (!log)
+        return;
+    int length = snprintf(line, sizeof line, "%s %s\n", call, path);
+    int descriptor = open(log, O_WRONLY | O_APPEND | O_CREAT, 0666);
+    if (descriptor >= 0 && REAL(write)(descriptor, line, (size_t)length) == length)
+        close(descriptor);
+}
+
+static int is_due(const char *call, const char *path)
+{
+    const char *share = getenv("FAULT_SHARE");
+    if (!share || !strstr(path, mark) || draw() >= atof(share))
+        return 0;
+    note(call, path);
+    return 1;
+}
+
+static int is_due_for(const char *call, int descriptor)
+{
+    char link[64], path[PATH_MAX];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    if (n < 0)
+        return 0;
+    path[n] = '\0';
+    return is_due(call, path);
+}
+
+/* The call fails: -1. Or it writes some of the bytes: how many it may. */
+static ssize_t spoil_write(size_t size)
+{
+    double kind = draw();
+    if (kind < 0.4 && size > 1)
+        return (ssize_t)(size / 2);
+    errno = kind < 0.7 ? ENOSPC : EIO;
+    return -1;
+}
+
+ssize_t write(int descriptor, const void *data, size_t size)
+{
+    ssize_t n = is_due_for("write", descriptor) ? spoil_write(size) : (ssize_t)size;
+    return n < 0 ? -1 : REAL(write)(descriptor, data, (size_t)n);
+}
+
+ssize_t pwrite(int descriptor, const void *data, size_t size, off_t place)
+{
+    ssize_t n = is_due_for("pwrite", descriptor) ? spoil_write(size) : (ssize_t)size;
+    return n < 0 ? -1 : REAL(pwrite)(descriptor, data, (size_t)n, place);
+}
+
+ssize_t pwrite64(int descriptor, const void *data, size_t size, off_t place)
+{
+    ssize_t n = is_due_for("pwrite", descriptor) ? spoil_write(size) : (ssize_t)size;
+    return n < 0 ? -1 : REAL(pwrite64)(descriptor, data, (size_t)n, place);
+}
+
+static int spoil(void)
+{
+    errno = draw() < 0.5 ? EIO : ENOSPC;
+    return -1;
+}
+
+int fsync(int descriptor)
+{
+    return is_due_for("fsync", descriptor) ? spoil() : REAL(fsync)(descriptor);
+}
+
+int rename(const char *from, const char *to)
+{
+    return is_due("rename", from) || is_due("rename", to) ? spoil() : REAL(rename)(from, to);
+}
+
+int renameat2(int from_folder, const char *from, int to_folder, const char *to, unsigned flags)
+{
+    return is_due("rename", from) ? spoil() : REAL(renameat2)(from_folder, from, to_folder, to, flags);
+}
