@@ -5,17 +5,10 @@
 #include "fovea/checkpoint.h"
 #include "fovea/file.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static int is_step(const struct dirent *entry)
-{
-    return strncmp(entry->d_name, "step_", 5) == 0;
-}
 
 /* The name in RUN/checkpoints/latest; "" if there is none. */
 static void read_latest(const char *folder, char *out, size_t size)
@@ -49,19 +42,18 @@ static fv_err list_one(const char *folder, const char *name, int is_latest)
 
 static fv_err list(char **paths)
 {
-    char folder[PATH_MAX], latest[NAME_MAX + 1];
-    struct dirent **entries;
+    char folder[PATH_MAX], latest[NAME_MAX + 1], name[FV_CHECKPOINT_NAME_BYTES];
+    uint64_t *steps;
+    int n;
     FV_TRY(fv_file_path(folder, sizeof folder, paths[0], "checkpoints"));
-    int n = scandir(folder, &entries, is_step, alphasort);
-    FV_CHECK(n >= 0, FV_ERR_IO, "cannot read folder %s: %s", folder, strerror(errno));
+    FV_TRY(fv_checkpoint_list(folder, &steps, &n));
     read_latest(folder, latest, sizeof latest);
     fv_err err = FV_OK;
-    for (int i = 0; i < n; i++) {
-        if (err == FV_OK)
-            err = list_one(folder, entries[i]->d_name, strcmp(entries[i]->d_name, latest) == 0);
-        free(entries[i]);
+    for (int i = 0; i < n && err == FV_OK; i++) {
+        fv_checkpoint_name(steps[i], name);
+        err = list_one(folder, name, strcmp(name, latest) == 0);
     }
-    free(entries);
+    free(steps);
     return err;
 }
 

@@ -3,11 +3,11 @@
 #include "runtime.h"
 
 #include "fovea/checkpoint.h"
+#include "fovea/claim.h"
 #include "fovea/file.h"
 
-#include <errno.h>
 #include <limits.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct import_options {
@@ -41,29 +41,37 @@ static error_t parse(int key, char *text, struct argp_state *state)
 }
 
 /* The name of a checkpoint appears when it is whole. */
-static fv_err publish(const char *made, const char *folder)
+static fv_err publish(const fv_claim *claim, const char *made)
 {
     static const char latest[] = "step_000000\n";
     char path[PATH_MAX];
-    FV_TRY(fv_file_path(path, sizeof path, folder, "step_000000"));
-    FV_CHECK(rename(made, path) == 0, FV_ERR_IO, "cannot rename %s to %s: %s", made, path, strerror(errno));
-    FV_TRY(fv_file_path(path, sizeof path, folder, "latest"));
-    return fv_file_write(path, latest, strlen(latest)); /* and the names in folder */
+    FV_TRY(fv_file_path(path, sizeof path, claim->checkpoints, "step_000000"));
+    FV_TRY(fv_file_replace_folder(made, path));
+    FV_TRY(fv_file_path(path, sizeof path, claim->checkpoints, "latest"));
+    return fv_file_write(path, latest, strlen(latest)); /* and the names in its folder */
+}
+
+static fv_err make(const import_options *with, const fv_claim *claim)
+{
+    char path[PATH_MAX];
+    uint64_t *steps;
+    int n;
+    FV_TRY(fv_checkpoint_list(claim->checkpoints, &steps, &n));
+    free(steps);
+    FV_CHECK(n == 0, FV_ERR_ARGUMENT, "%s has checkpoints already: give another run", with->out);
+    FV_TRY(fv_file_path(path, sizeof path, claim->own, "step_000000"));
+    FV_TRY(fv_file_make_folder(path));
+    FV_TRY(fv_checkpoint_import(with->model, path));
+    return publish(claim, path);
 }
 
 static fv_err import(const import_options *with)
 {
-    char folder[PATH_MAX], path[PATH_MAX];
-    FV_TRY(fv_file_path(folder, sizeof folder, with->out, "checkpoints"));
-    FV_TRY(fv_file_path(path, sizeof path, folder, "latest"));
-    FV_CHECK(!fv_file_exists(path), FV_ERR_ARGUMENT, "%s has checkpoints already: give another run",
-             with->out);
-    FV_TRY(fv_file_make_folder(with->out));
-    FV_TRY(fv_file_make_folder(folder));
-    FV_TRY(fv_file_path(path, sizeof path, folder, "tmp.step_000000.E0"));
-    FV_TRY(fv_file_make_folder(path));
-    FV_TRY(fv_checkpoint_import(with->model, path));
-    return publish(path, folder);
+    fv_claim claim;
+    FV_TRY(fv_claim_take(with->out, &claim));
+    fv_err err = make(with, &claim);
+    fv_claim_release(&claim);
+    return err;
 }
 
 int fv_job_import(int argc, char **argv)

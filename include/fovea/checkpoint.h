@@ -5,12 +5,11 @@
  *     shard_00000.h5 ...  one a rank: datasets "weights", "exp_avg", "exp_avg_sq", each fp32 (n): elements
  *                         [first, first + n) of the flat buffer (weights.h) of a rank of the tensor group;
  *                         attributes tensor_rank, tensor_ranks, first, n
- *     index.h5            attributes format_version, step, epoch, tensor_ranks; /shards: a column each for
- *                         the place and the checksum of every dataset above; /weights/NAME, /exp_avg/NAME,
- *                         /exp_avg_sq/NAME: virtual datasets that show every tensor whole, with the names of
- *                         param.h and the dimensions of the folder; /state: what the run added
- *     checksums           of every other file, as `xxh128sum -c` reads them. Written last: without it a
- *                         folder is not a checkpoint
+ *     index.h5            attributes format_version, step, epoch, tensor_ranks, data_ranks; /shards: a column
+ * each for the place and the checksum of every dataset above; /weights/NAME, /exp_avg/NAME, /exp_avg_sq/NAME:
+ * virtual datasets that show every tensor whole, with the names of param.h and the dimensions of the folder;
+ * /state: what the run added checksums           of every other file, as `xxh128sum -c` reads them. Written
+ * last: without it a folder is not a checkpoint
  *
  * Files whose names begin with a dot are no part of a checkpoint. */
 #ifndef FOVEA_CHECKPOINT_H

@@ -1,7 +1,7 @@
 /* What a run has to know to go on, beside weights and moments: /state of a checkpoint. Local.
  *
  *     state/<name>        one number each: the counts of FV_PROGRESS_COUNTS, U64, and score, F64
- *     state/config        the resolved configuration, a text
+ *     state/config        the resolved configuration, a text; its XXH3 hash is the attribute config_hash
  *     state/batch/...     the step under way: groups with their rewards (fv_batch_write),
  *     state/begun/...     and groups that were being drawn
  *

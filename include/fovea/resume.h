@@ -14,9 +14,9 @@
 fv_err fv_resume_find(const char *checkpoints, fv_comm *world, char path[PATH_MAX]);
 
 /* Weights and moments of the checkpoint at path, whatever layout wrote it, and its progress, compared with
- * now (fv_progress_check). Bytes are compared with their checksums if that was not done before.
- * FV_ERR_SHAPE, FV_ERR_FORMAT and FV_ERR_ARGUMENT name what does not fit; model and optimizer can then only
- * be destroyed. */
+ * now (fv_progress_check); that of an imported one is {0}. Bytes are compared with their checksums if that
+ * was not done before. FV_ERR_SHAPE, FV_ERR_FORMAT and FV_ERR_ARGUMENT name what does not fit; model and
+ * optimizer can then only be destroyed. */
 typedef struct fv_resume_args {
     const char *path;
     int is_verified;

@@ -6,7 +6,7 @@
 #ifndef FOVEA_SHAPE_H
 #define FOVEA_SHAPE_H
 
-#include "fovea/error.h"
+#include "fovea/buffer.h"
 
 #include <stdint.h>
 
@@ -81,5 +81,9 @@ fv_err fv_model_shape_load_yaml(const char *path, fv_model_shape *out);
 /* Refuse shapes that cannot exist: non-positive sizes, H not divisible by K, odd D, sections that do not sum
  * to D / 2, ids outside the vocabulary, sizes whose product overflows. Called by both loaders. */
 fv_err fv_model_shape_check(const fv_model_shape *shape);
+
+/* What differs in the sizes of two shapes, appended as "text.hidden is 128, expected 64", with ", " between:
+ * nothing if weights of the one fit the other. */
+fv_err fv_model_shape_compare(const fv_model_shape *shape, const fv_model_shape *expected, fv_buffer *out);
 
 #endif

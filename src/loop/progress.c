@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 typedef struct count {
     const char *name;
@@ -53,6 +54,7 @@ static const char *const free_settings[] = {"model",
 fv_err fv_progress_write(const fv_progress *p, fv_hdf5 *file)
 {
     const int64_t one = 1;
+    FV_TRY(fv_hdf5_write_attribute(file, "config_hash", XXH3_64bits(p->config, strlen(p->config))));
     for (int i = 0; i < N_COUNTS; i++)
         FV_TRY(fv_hdf5_write(file, counts[i].name, FV_HDF5_U64, 0, NULL, (const char *)p + counts[i].offset));
     FV_TRY(fv_hdf5_write(file, "state/score", FV_HDF5_F64, 0, NULL, &p->score));

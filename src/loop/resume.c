@@ -102,14 +102,35 @@ static fv_err read_set(const loader *l, fv_checkpoint_set set, int64_t first, fv
     return FV_OK;
 }
 
+static fv_err check_shape(const loader *l)
+{
+    fv_buffer differences = {0};
+    fv_err err = fv_model_shape_compare(fv_checkpoint_shape(l->from),
+                                        fv_model_shape_of(l->args->optimizer->model), &differences);
+    if (err == FV_OK && differences.size)
+        err = FV_FAIL(FV_ERR_SHAPE, "this checkpoint is of another model: %s", differences.data);
+    fv_buffer_fini(&differences);
+    return err;
+}
+
+/* An imported checkpoint has none: the run begins with its weights. */
+static fv_err read_progress(const loader *l, fv_progress *progress)
+{
+    const fv_hdf5 *state = fv_checkpoint_state(l->from);
+    if (fv_checkpoint_facts_of(l->from).step == 0 && !fv_hdf5_has(state, "state/step"))
+        return FV_OK;
+    FV_TRY(fv_progress_read(state, progress));
+    return fv_progress_check(progress, l->args->now);
+}
+
 static fv_err read_all(loader *l, fv_progress *progress)
 {
     fv_optimizer *o = l->args->optimizer;
     l->block = malloc(BLOCK * sizeof *l->block);
     FV_CHECK(l->block, FV_ERR_MEMORY, "no memory for %d numbers of a checkpoint", BLOCK);
     FV_TRY(fv_checkpoint_open(l->args->path, &l->from));
-    FV_TRY(fv_progress_read(fv_checkpoint_state(l->from), progress));
-    FV_TRY(fv_progress_check(progress, l->args->now));
+    FV_TRY(check_shape(l));
+    FV_TRY(read_progress(l, progress));
     FV_TRY(read_set(l, FV_CHECKPOINT_WEIGHTS, 0, fv_model_weights(o->model)->flat));
     FV_TRY(read_set(l, FV_CHECKPOINT_EXP_AVG, o->first, o->m));
     FV_TRY(read_set(l, FV_CHECKPOINT_EXP_AVG_SQ, o->first, o->v));

@@ -78,6 +78,7 @@ static fv_err write_sums(const fv_shard_table *table, fv_hdf5 *index, const char
 fv_err fv_shard_table_write(const fv_shard_table *table, fv_hdf5 *index)
 {
     FV_TRY(fv_hdf5_write_attribute(index, "tensor_ranks", (uint64_t)table->tensor_ranks));
+    FV_TRY(fv_hdf5_write_attribute(index, "data_ranks", (uint64_t)(table->n / table->tensor_ranks)));
     uint64_t *numbers = calloc((size_t)table->n, sizeof *numbers);
     const char **sums = calloc((size_t)table->n, sizeof *sums);
     fv_err err = numbers && sums ? write_numbers(table, index, numbers)

@@ -126,7 +126,15 @@ for ranks in 1 2 4; do
     "$FOVEA" ckpt diff "$(latest plain)" "$folder/load$ranks/model" >/dev/null || fail "load$ranks: other weights"
 done
 
+# An imported folder is where a run begins.
+"$FOVEA" import --model "$folder/model" --out "$folder/imported"
+well train imported 2 model="$folder/base" loss.kl_weight=0 steps=2
+well train direct 2 loss.kl_weight=0 steps=2
+same direct imported
+
 # What does not fit is refused, with the difference.
+"$FOVEA" init --shape "$root/configs/model/tiny-vl.yaml" --out "$folder/other" --seed 1
+refused "another model: text." train plain 2 model="$folder/other"
 refused "rollout.answers is 8, was 4" train plain 2 rollout.answers=8
 refused "this checkpoint is of \`fovea train\`" sft plain 2
 refused "data.train is another data set" train plain 2 data.train="$folder/validate.h5"

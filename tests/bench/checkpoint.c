@@ -1,0 +1,183 @@
+/* Saving and loading a checkpoint beside dd of as many bytes, in turn, in the same moments; and the memory
+ * that a save, a load and an export take beyond the weights.
+ *
+ * usage: bench_checkpoint [FOLDER]   (where to write about 1.5 GB; default /tmp) */
+#include "bench.h"
+#include "fovea/checkpoint.h"
+#include "fovea/file.h"
+#include "fovea/folder.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+enum { ROUNDS = 7 };
+
+static const fv_model_shape shape = {.family = FV_FAMILY_QWEN2,
+                                     .text = {.n_layers = 4,
+                                              .hidden = 1024,
+                                              .n_heads = 16,
+                                              .n_kv_heads = 2,
+                                              .head_dim = 64,
+                                              .intermediate = 2816,
+                                              .vocab = 16384,
+                                              .max_positions = 4096,
+                                              .mrope_section = {32, 0, 0},
+                                              .has_qkv_bias = 1,
+                                              .tied = 1,
+                                              .rope_theta = 1e6f,
+                                              .norm_eps = 1e-6f},
+                                     .pad_id = -1,
+                                     .bos_id = -1};
+
+typedef struct bench {
+    char model[512], saved[512], copy[512];
+    fv_layout layout;
+    float *sets; /* (3, n) */
+    double seconds[4][ROUNDS];
+    double megabytes[3]; /* taken by a save, a load and an export */
+} bench;
+
+enum { SAVE, DD_WRITE, LOAD, DD_READ };
+
+static fv_err fill_rows(void *list, int param, int64_t first, int64_t n, float *out)
+{
+    const fv_param *of = &((const fv_param_list *)list)->items[param];
+    for (int64_t i = 0; i < n * of->cols; i++)
+        out[i] = (float)((first * of->cols + i) * 2654435761 % 65521) / 65521;
+    return FV_OK;
+}
+
+static fv_err make_model(const char *path)
+{
+    fv_param_list list;
+    FV_TRY(fv_param_list_init(&list, &shape));
+    const fv_generation_defaults generation = {.temperature = 1};
+    fv_folder_write_args args = {.shape = &shape,
+                                 .generation = &generation,
+                                 .style = FV_FOLDER_V4,
+                                 .storage = FV_STORE_F32,
+                                 .max_shard_bytes = FV_FOLDER_SHARD_BYTES,
+                                 .writes = 1,
+                                 .rows = fill_rows,
+                                 .context = &list};
+    fv_err err = fv_folder_write(path, &args);
+    fv_param_list_fini(&list);
+    return err;
+}
+
+static double peak_megabytes(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (double)usage.ru_maxrss / 1024;
+}
+
+static fv_err save(bench *b)
+{
+    const fv_shard shard = {0, 1, 0, b->layout.n_elements};
+    const float *sets[FV_CHECKPOINT_N_SETS];
+    const fv_checkpoint_args args = {.shape = &shape, .n_shards = 1, .step = 1, .source = b->model};
+    for (int i = 0; i < FV_CHECKPOINT_N_SETS; i++)
+        sets[i] = b->sets + i * b->layout.n_elements;
+    FV_TRY(fv_file_remove_tree(b->saved));
+    FV_TRY(fv_file_make_folder(b->saved));
+    double from = bench_now(), before = peak_megabytes();
+    FV_TRY(fv_shard_write(b->saved, 0, &shard, sets));
+    FV_TRY(fv_checkpoint_finish(b->saved, &args));
+    b->megabytes[0] += peak_megabytes() - before;
+    b->seconds[SAVE][0] = bench_now() - from;
+    return FV_OK;
+}
+
+static fv_err load(bench *b)
+{
+    fv_checkpoint *from;
+    double start = bench_now(), before = peak_megabytes();
+    FV_TRY(fv_checkpoint_verify(b->saved, 0, 1));
+    FV_TRY(fv_checkpoint_open(b->saved, &from));
+    for (int i = 0; i < FV_CHECKPOINT_N_SETS; i++)
+        FV_TRY(fv_checkpoint_read(from, (fv_checkpoint_set)i, &b->layout, 0, b->layout.n_elements,
+                                  b->sets + i * b->layout.n_elements));
+    b->megabytes[1] += peak_megabytes() - before;
+    b->seconds[LOAD][0] = bench_now() - start;
+    fv_checkpoint_close(from);
+    return FV_OK;
+}
+
+static double timed(const char *format, const char *from, const char *to)
+{
+    char command[2048];
+    snprintf(command, sizeof command, format, from, to);
+    double start = bench_now();
+    return system(command) == 0 ? bench_now() - start : -1;
+}
+
+static fv_err round_of(bench *b, int i)
+{
+    FV_TRY(save(b));
+    b->seconds[SAVE][i] = b->seconds[SAVE][0];
+    b->seconds[DD_WRITE][i] =
+        timed("dd if='%s/shard_00000.h5' of='%s' bs=4M conv=fsync 2>/dev/null", b->saved, b->copy);
+    unlink(b->copy);
+    FV_TRY(load(b));
+    b->seconds[LOAD][i] = b->seconds[LOAD][0];
+    b->seconds[DD_READ][i] =
+        timed("dd if='%s/shard_00000.h5' of=%s bs=4M 2>/dev/null", b->saved, "/dev/null");
+    return FV_OK;
+}
+
+static fv_err measure(bench *b)
+{
+    size_t bytes = FV_CHECKPOINT_N_SETS * (size_t)b->layout.n_elements * sizeof *b->sets;
+    b->sets = malloc(bytes);
+    FV_CHECK(b->sets, FV_ERR_MEMORY, "no memory for %zu bytes", bytes);
+    for (size_t i = 0; i < bytes / sizeof *b->sets; i++)
+        b->sets[i] = (float)(i * 2654435761 % 65521);
+    for (int i = ROUNDS - 1; i >= 0; i--) /* number 0 also is where one is measured */
+        FV_TRY(round_of(b, i));
+    return FV_OK;
+}
+
+static void report(bench *b)
+{
+    static const char *const names[] = {"save, synced to the disk", "load, with checksums"};
+    double gigabytes = 1e-9 * FV_CHECKPOINT_N_SETS * (double)b->layout.n_elements * sizeof *b->sets;
+    printf("%-28s %10s %10s %10s %12s\n", "", "seconds", "GB/s", "dd, GB/s", "of dd");
+    for (int i = 0; i < 2; i++) {
+        double own = bench_median(b->seconds[2 * i], ROUNDS),
+               dd = bench_median(b->seconds[2 * i + 1], ROUNDS);
+        printf("%-28s %10.3f %10.2f %10.2f %10.0f %%\n", names[i], own, gigabytes / own, gigabytes / dd,
+               100 * dd / own);
+    }
+    printf("memory beyond the weights and moments, %.0f MB: %.0f MB in a save, %.0f MB (mapped files) in a "
+           "load\n",
+           1000 * gigabytes, b->megabytes[0], b->megabytes[1]);
+}
+
+static fv_err run(bench *b, const char *folder)
+{
+    snprintf(b->model, sizeof b->model, "%s/bench_checkpoint.%d.model", folder, (int)getpid());
+    snprintf(b->saved, sizeof b->saved, "%s/bench_checkpoint.%d", folder, (int)getpid());
+    snprintf(b->copy, sizeof b->copy, "%s/bench_checkpoint.%d.dd", folder, (int)getpid());
+    FV_TRY(make_model(b->model));
+    FV_TRY(fv_layout_init(&b->layout, &shape, 0, 1));
+    FV_TRY(measure(b));
+    report(b);
+    return FV_OK;
+}
+
+int main(int argc, char **argv)
+{
+    static bench b;
+    fv_err err = run(&b, argc > 1 ? argv[1] : "/tmp");
+    if (err != FV_OK)
+        fprintf(stderr, "%s\n", fv_error_text());
+    fv_file_remove_tree(b.model);
+    fv_file_remove_tree(b.saved);
+    fv_layout_fini(&b.layout);
+    free(b.sets);
+    return err != FV_OK;
+}
