@@ -11,7 +11,7 @@
 enum { MR = 14, NRV = 2, ROWS = 532 };
 #    define MM(operation) _mm512_##operation##_ps
 #elif defined(__AVX2__)
-enum { MR = 6, NRV = 2, ROWS = 264 };
+enum { MR = 6, NRV = 2, ROWS = 384 };
 #    define MM(operation) _mm256_##operation##_ps
 #else
 enum { MR = 4, NRV = 4, ROWS = 264 };
@@ -132,10 +132,11 @@ V_INLINE void tile_run(const tile *t, int m)
 
 /* Before steps [k, k + 4): fetches what is read of the columns FAR steps later, or of the next strip at its
  * beginning; a quarter of the columns each time, since four times use up a cache line of each. Rows so long
- * and so far apart are more than the processor's own prefetching can follow. */
+ * and so far apart are more than the processor's own prefetching can follow; fetched earlier, those that are
+ * a power of two apart would drive each other out of the first-level cache. */
 V_INLINE void strip_prefetch(const tile *t, int64_t k)
 {
-    enum { FAR = 128 };
+    enum { FAR = 8 * VN };
     operand x = t->columns;
     const float *ahead = x.at + (k + FAR < t->k ? k + FAR : k + FAR - t->k + VN * x.line);
     for (int i = 0; i < VN / 4; i++)

@@ -46,7 +46,7 @@ void cases_gemm(void)
     static const int sizes[][3] = {{0, 4, 3},  {3, 0, 4},   {1, 1, 1},    {1, 16, 4},  {2, 17, 3},
                                    {3, 33, 7}, {6, 16, 64}, {7, 31, 29},  {4, 64, 61}, {13, 70, 9},
                                    {15, 6, 0}, {17, 1, 31}, {29, 49, 65}, {9, 3, 270}, {1, 97, 90}};
-    static const int large[][3] = {{540, 5, 10}, {15, 5, 4870}, {8, 290, 33}};
+    static const int large[][3] = {{540, 5, 10}, {15, 5, 5470}, {8, 290, 33}};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int flags = 0; flags < ALL_FLAGS; flags++)
             case_gemm(sizes[s][0], sizes[s][1], sizes[s][2], flags, 0);

@@ -83,7 +83,7 @@ static void test_deep(void **state)
 {
     (void)state;
     for (int trans_b = 0; trans_b < 2; trans_b++)
-        check_problem((problem){15, 33, 4870, 0, trans_b, trans_b, 1, GAP});
+        check_problem((problem){15, 33, 5470, 0, trans_b, trans_b, 1, GAP});
 }
 
 static void test_every_small_size(void **state)
