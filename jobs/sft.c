@@ -57,7 +57,7 @@ static fv_err write_lessons(sft *s)
     return FV_OK;
 }
 
-static fv_err write_metrics(sft *s, const fv_update_stats *stats, double rate, double seconds)
+static fv_err write_metrics(sft *s, const fv_update_stats *stats, double rate, double seconds, double peak)
 {
     fv_json *figures;
     const fv_figure all[] = {{"loss", stats->loss},
@@ -66,12 +66,13 @@ static fv_err write_metrics(sft *s, const fv_update_stats *stats, double rate, d
                              {"tokens", (double)stats->n_tokens},
                              {"updates_skipped", stats->is_skipped},
                              {"seconds", seconds},
-                             {"tokens_per_s", (double)stats->computed_tokens / seconds}};
+                             {"tokens_per_s", (double)stats->computed_tokens / seconds},
+                             {"peak_megabytes", peak}};
     FV_TRY(fv_figures_to_json(all, sizeof all / sizeof *all, &figures));
     return fv_journal_metrics(&s->training.journal, s->step, figures);
 }
 
-static fv_err tell(sft *s, const fv_update_stats *stats, double rate, double seconds)
+static fv_err tell(sft *s, const fv_update_stats *stats, double rate, double seconds, double peak)
 {
     int64_t steps = s->training.config.run.steps, every = steps > 20 ? steps / 20 : 1;
     if (s->training.runtime.world->rank != 0)
@@ -79,7 +80,7 @@ static fv_err tell(sft *s, const fv_update_stats *stats, double rate, double sec
     if (s->step % every == 0 || s->step == steps)
         FV_LOG_ROOT(INFO, "step %lld of %lld: loss %.4f, %.0f tokens/s", (long long)s->step, (long long)steps,
                     stats->loss, (double)stats->computed_tokens / seconds);
-    return write_metrics(s, stats, rate, seconds);
+    return write_metrics(s, stats, rate, seconds, peak);
 }
 
 static fv_err step(sft *s)
@@ -92,7 +93,9 @@ static fv_err step(sft *s)
     FV_TRY(fv_update(&s->training.updater, s->groups, s->n_groups, rate, &stats));
     forget(s);
     fv_meter_advance(++s->step);
-    return fv_comm_agree(world, tell(s, &stats, rate, fv_clock_now() - from));
+    double seconds = fv_clock_now() - from, peak = fv_peak_megabytes();
+    FV_TRY(fv_comm_all_reduce_max(world, &peak));
+    return fv_comm_agree(world, tell(s, &stats, rate, seconds, peak));
 }
 
 static fv_err prepare(sft *s)

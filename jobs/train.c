@@ -82,7 +82,7 @@ static void tell(const train *t, const fv_json *figures)
         v[5]);
 }
 
-static fv_err record(train *t, const fv_batch *batch, const fv_step_stats *stats, double rate)
+static fv_err record(train *t, const fv_batch *batch, const fv_step_stats *stats, double rate, double peak)
 {
     fv_json *figures;
     const fv_train_config *c = &t->training.config;
@@ -91,7 +91,8 @@ static fv_err record(train *t, const fv_batch *batch, const fv_step_stats *stats
                                   .weights = &c->reward.weights,
                                   .shape = fv_model_shape_of(t->training.runtime.model),
                                   .rate = rate,
-                                  .peak_flops = c->log.peak_flops};
+                                  .peak_flops = c->log.peak_flops,
+                                  .peak_megabytes = peak};
     if (t->training.runtime.world->rank != 0)
         return FV_OK;
     FV_TRY(fv_metrics_of_step(&args, &figures));
@@ -120,10 +121,13 @@ static fv_err step(train *t)
     fv_comm *world = t->training.runtime.world;
     fv_batch batch;
     fv_step_stats stats;
-    double rate = fv_rate_at(&c->optimizer, t->trainer.step + 1, c->run.steps);
+    double peak, rate = fv_rate_at(&c->optimizer, t->trainer.step + 1, c->run.steps);
     FV_TRY(fv_step(&t->trainer, rate, &batch, &stats));
     fv_meter_advance(t->trainer.step);
-    fv_err err = fv_comm_agree(world, record(t, &batch, &stats, rate));
+    peak = fv_peak_megabytes();
+    fv_err err = fv_comm_all_reduce_max(world, &peak);
+    if (err == FV_OK)
+        err = fv_comm_agree(world, record(t, &batch, &stats, rate, peak));
     fv_batch_fini(&batch);
     FV_TRY(err);
     return check_skips(t, &stats);

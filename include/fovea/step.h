@@ -35,7 +35,8 @@ typedef struct fv_step_stats {
     int n_updates, n_skipped;      /* mini-batches; those with a number that was not finite */
     fv_update_stats first;         /* of the first update: the answers are fresh */
     fv_update_stats sum;           /* losses, norms and sums of all updates added up */
-    double reference_s;            /* of the reference policy's passes */
+    int64_t reference_tokens;      /* through the reference policy's decoder, on all ranks, */
+    double reference_s;            /* and the seconds of it */
     double update_s, step_s;       /* step_s: of all of it */
 } fv_step_stats;
 

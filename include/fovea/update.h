@@ -58,12 +58,13 @@ void fv_updater_fini(fv_updater *updater); /* Local */
 fv_err fv_update(fv_updater *updater, const fv_group *groups, int n, double rate, fv_update_stats *stats);
 
 /* Set the log-probs of all answers under the reference policy, on every rank. It is brought in and put back
- * once, so ask about many groups at a time. Greedy answers are not asked about. */
-fv_err fv_update_ask_reference(fv_updater *updater, const fv_group *groups, int n);
+ * once, so ask about many groups at a time. Greedy answers are not asked about. Added to *tokens: those that
+ * went through the decoder, on all ranks. */
+fv_err fv_update_ask_reference(fv_updater *updater, const fv_group *groups, int n, int64_t *tokens);
 
 /* With the KL in the reward: the same, and set reward.kl of every answer to what its distance from the
  * reference policy costs. */
-fv_err fv_update_charge_kl(fv_updater *updater, const fv_group *groups, int n);
+fv_err fv_update_charge_kl(fv_updater *updater, const fv_group *groups, int n, int64_t *tokens);
 
 /* The mini-batch's trees for one of n_ranks, in order (trees: room for all answers). Pure; for tests. */
 int fv_update_share(const fv_group *groups, int n, int64_t micro_tokens, int rank, int n_ranks,

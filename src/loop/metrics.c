@@ -9,6 +9,7 @@
 typedef struct sums {
     double reward, square, accuracy, format, control, overlong, kl, advantage;
     double drawn, longest, prompt;
+    double visual, full; /* tokens of the views shown, and of the large views alone */
     int64_t n, n_judged, n_called, n_right, n_right_called, n_wrong_called, n_cut, n_rounds;
     int64_t n_unjudged[FV_N_UNJUDGED];
     int64_t n_groups, n_judged_groups, n_solved_none, n_solved_all;
@@ -44,11 +45,24 @@ static void add_answer(sums *s, const fv_answer *answer, const fv_reward_weights
     s->n_wrong_called += r->accuracy < 0.5 && answer->is_called;
 }
 
-static void add_group(sums *s, const fv_group *group, const fv_reward_weights *weights)
+static void add_views(sums *s, const fv_group *group, int merge)
+{
+    if (!group->has_image)
+        return;
+    double small = (double)fv_grid_tokens(group->small, merge),
+           large = (double)fv_grid_tokens(group->large, merge);
+    for (int i = 0; i < group->n_answers; i++) {
+        s->visual += small + group->answers[i].n_shown * large;
+        s->full += large;
+    }
+}
+
+static void add_group(sums *s, const fv_group *group, const fv_reward_weights *weights, int merge)
 {
     int64_t right = s->n_right, judged = s->n_judged;
     for (int i = 0; i < group->n_answers; i++)
         add_answer(s, &group->answers[i], weights);
+    add_views(s, group, merge);
     s->prompt += (double)group->prompt.n;
     s->n_groups++;
     if (s->n_judged - judged < group->n_answers)
@@ -70,7 +84,7 @@ static double deviation(const sums *s)
     return n > 1 ? sqrt(fmax(0, (s->square - n * mean * mean) / (n - 1))) : 0;
 }
 
-static double peak_megabytes(void)
+double fv_peak_megabytes(void)
 {
     struct rusage usage;
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (double)usage.ru_maxrss / 1024 : 0;
@@ -102,6 +116,7 @@ static fv_err set_answers(fv_json *object, const sums *s)
         {"response_tokens", over(s->drawn, n)},
         {"response_tokens_most", s->longest},
         {"prompt_tokens", over(s->prompt, (double)s->n_groups)},
+        {"visual_share", over(s->visual, s->full)},
         {"rounds", over((double)s->n_rounds, n)},
         {"cut_share", over((double)s->n_cut, n)},
         {"call_rate", over(called, n)},
@@ -152,7 +167,7 @@ static fv_err set_updates(fv_json *object, const fv_step_stats *stats, double ra
     return SET_ALL(object, figures);
 }
 
-static fv_err set_phases(fv_json *object, const fv_step_stats *stats)
+static fv_err set_phases(fv_json *object, const fv_step_stats *stats, double peak_megabytes)
 {
     const fv_collect_stats *c = &stats->collect;
     const fv_figure figures[] = {
@@ -164,9 +179,10 @@ static fv_err set_phases(fv_json *object, const fv_step_stats *stats)
         {"drawn_tokens", (double)c->rollout.drawn_tokens},
         {"rollout_tokens_per_s", over((double)c->rollout.computed_tokens, c->rollout_s)},
         {"drawn_tokens_per_s", over((double)c->rollout.drawn_tokens, c->rollout_s)},
+        {"reference_tokens_per_s", over((double)stats->reference_tokens, stats->reference_s)},
         {"update_tokens_per_s", over((double)stats->sum.computed_tokens, stats->update_s)},
         {"evictions", (double)c->rollout.n_evictions},
-        {"peak_megabytes", peak_megabytes()}};
+        {"peak_megabytes", peak_megabytes}};
     return SET_ALL(object, figures);
 }
 
@@ -211,12 +227,12 @@ fv_err fv_metrics_of_step(const fv_metrics_args *args, fv_json **out)
     fv_json *object = fv_json_make_object();
     *out = NULL;
     for (int g = 0; g < args->batch->n; g++)
-        add_group(&s, &args->batch->groups[g], args->weights);
+        add_group(&s, &args->batch->groups[g], args->weights, args->shape->vision.merge);
     FV_CHECK_DONE(object, FV_ERR_MEMORY, "cannot allocate a step's metrics");
     FV_TRY_DONE(set_answers(object, &s));
     FV_TRY_DONE(set_judge(object, &s, &args->stats->collect.judge));
     FV_TRY_DONE(set_updates(object, args->stats, args->rate));
-    FV_TRY_DONE(set_phases(object, args->stats));
+    FV_TRY_DONE(set_phases(object, args->stats, args->peak_megabytes));
     FV_TRY_DONE(set_speed(object, args));
     *out = object;
     return FV_OK;

@@ -104,7 +104,7 @@ static fv_err charge_kl(fv_trainer *t, fv_group *groups, int n, fv_step_stats *s
     if (!fv_loss_charges_kl(&t->updater->settings.loss))
         return FV_OK;
     double from = fv_clock_now();
-    FV_TRY(fv_update_charge_kl(t->updater, groups, n));
+    FV_TRY(fv_update_charge_kl(t->updater, groups, n, &stats->reference_tokens));
     stats->reference_s += fv_clock_now() - from;
     return FV_OK;
 }
@@ -206,7 +206,7 @@ static fv_err ask_reference(fv_trainer *t, const fv_group *kept, fv_step_stats *
     if (!fv_loss_needs_reference(&t->updater->settings.loss))
         return FV_OK;
     double from = fv_clock_now();
-    FV_TRY(fv_update_ask_reference(t->updater, kept, stats->n_groups));
+    FV_TRY(fv_update_ask_reference(t->updater, kept, stats->n_groups, &stats->reference_tokens));
     stats->reference_s += fv_clock_now() - from;
     return FV_OK;
 }

@@ -294,9 +294,9 @@ fv_err fv_update(fv_updater *u, const fv_group *groups, int n, double rate, fv_u
 
 static fv_err ask_micro(fv_updater *u, micro *m, void *context)
 {
-    int64_t at = 0;
-    (void)context;
+    int64_t at = 0, *tokens = context;
     FV_TRY(fv_policy_forward(u->policy, &m->packed, FV_SAVE_NONE, m->reference, NULL));
+    *tokens += m->packed.run.n;
     for (int i = 0; i < m->n_trees; i++)
         for (int a = m->trees[i].first; a < m->trees[i].first + m->trees[i].n; a++) {
             fv_answer *answer = &m->trees[i].group->answers[a];
@@ -320,11 +320,11 @@ static fv_err make_room(const fv_group *groups, int n)
     return FV_OK;
 }
 
-static fv_err ask(fv_updater *u, const fv_group *groups, int n)
+static fv_err ask(fv_updater *u, const fv_group *groups, int n, int64_t *tokens)
 {
     FV_TRY(make_room(groups, n));
     FV_TRY(fv_reference_exchange(u->reference));
-    FV_TRY(run_share(u, groups, n, "reference", ask_micro, NULL));
+    FV_TRY(run_share(u, groups, n, "reference", ask_micro, tokens));
     return fv_reference_exchange(u->reference);
 }
 
@@ -359,16 +359,20 @@ done:
     return err;
 }
 
-fv_err fv_update_ask_reference(fv_updater *u, const fv_group *groups, int n)
+fv_err fv_update_ask_reference(fv_updater *u, const fv_group *groups, int n, int64_t *tokens)
 {
     fv_comm *data = u->optimizer->data;
-    FV_TRY(fv_comm_agree(data, ask(u, groups, n)));
+    int64_t own = 0;
+    FV_TRY(fv_comm_agree(data, ask(u, groups, n, &own)));
+    double all = (double)own;
+    FV_TRY(fv_comm_all_reduce_f64(data, &all, 1));
+    *tokens += (int64_t)all;
     return data->size > 1 ? share_answers(data, groups, n) : FV_OK;
 }
 
-fv_err fv_update_charge_kl(fv_updater *u, const fv_group *groups, int n)
+fv_err fv_update_charge_kl(fv_updater *u, const fv_group *groups, int n, int64_t *tokens)
 {
-    FV_TRY(fv_update_ask_reference(u, groups, n));
+    FV_TRY(fv_update_ask_reference(u, groups, n, tokens));
     for (int g = 0; g < n; g++)
         for (int a = 0; a < groups[g].n_answers; a++) {
             fv_answer *answer = &groups[g].answers[a];

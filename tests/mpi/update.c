@@ -75,9 +75,11 @@ static outcome update(fv_comm *ranks, int64_t micro_tokens, double rate)
 {
     outcome out;
     learner l;
+    int64_t tokens = 0;
     learner_open(&l, ranks, micro_tokens, &FV_LOSS_DEFAULT, micro_tokens == 300);
-    assert_ok(fv_update_ask_reference(&l.updater, w.groups, GROUPS));
+    assert_ok(fv_update_ask_reference(&l.updater, w.groups, GROUPS, &tokens));
     assert_ok(fv_update(&l.updater, w.groups, GROUPS, rate, &out.stats));
+    assert_true(out.stats.is_skipped || tokens == out.stats.computed_tokens);
     size_t n = (size_t)fv_model_layout(l.model)->n_elements;
     out.weights = malloc(n * sizeof *out.weights);
     assert_ok(fv_download(w.backend, fv_model_weights(l.model)->flat, out.weights));
@@ -169,20 +171,21 @@ static void check_kl_in_the_reward(int on_host)
 {
     learner l;
     fv_update_stats stats;
+    int64_t tokens = 0;
     fv_loss_settings loss = FV_LOSS_DEFAULT;
     loss.kl = FV_KL_PLAIN;
     loss.kl_place = FV_KL_IN_REWARD;
     loss.kl_weight = 0.5;
     learner_open(&l, data, 300, &loss, on_host);
     w.groups[1].answers[1].reward.kl = 7;
-    assert_ok(fv_update_charge_kl(&l.updater, w.groups, GROUPS));
+    assert_ok(fv_update_charge_kl(&l.updater, w.groups, GROUPS, &tokens));
     for (int g = 0; g < GROUPS; g++)
         for (int a = 0; a < ANSWERS; a++)
             assert_true(w.groups[g].answers[a].reward.kl == 0);
     assert_ok(fv_update(&l.updater, w.groups, GROUPS, 1e-3, &stats));
     assert_true(stats.sums.kl == 0);
     assert_ok(fv_reference_exchange(&l.reference)); /* the model is what the run started from */
-    assert_ok(fv_update_charge_kl(&l.updater, w.groups, GROUPS));
+    assert_ok(fv_update_charge_kl(&l.updater, w.groups, GROUPS, &tokens));
     for (int g = 0; g < GROUPS; g++)
         for (int a = 0; a < ANSWERS; a++) {
             double kl = w.groups[g].answers[a].reward.kl, expected = kl_by_hand(&l, &w.groups[g], a);
