@@ -35,6 +35,8 @@ needs_of_tests() {
     cat <<'END'
 hdf5-tools|command h5dump|hdf5
 openssl|command openssl|openssl
+python3|command python3|python
+python3-venv|venv|python
 slurmctld|command slurmctld|slurm
 slurmd|command slurmd|slurm
 slurm-client|command sbatch|slurm
@@ -62,6 +64,7 @@ is_there() {
     header) echo "#include <$2>" | gcc -E - ;;
     library) gcc -shared -o /dev/null -l:"$2" ;;
     module) pkg-config --exists "$2" ;;
+    venv) python3 -c 'import ensurepip, venv' ;;
     fuzzer) echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' |
         clang -fsanitize=fuzzer -x c - -o /dev/null ;;
     esac >/dev/null 2>&1
@@ -111,4 +114,15 @@ setup() {
         awk -F'|' '{ printf "  %-28s %s\n", $3, $1 }' <<<"$lines"
     fi
     [ -z "$(needs_of_build | missing)" ]
+}
+
+# Python with pyarrow in build/python, for the test of what reads Parquet files: Debian has no such package. Without a
+# network that test is skipped.
+setup_python() {
+    local python=build/python/bin/python
+    "$python" -c 'import pyarrow' 2>/dev/null && return
+    say "installing pyarrow from PyPI into build/python"
+    { python3 -m venv build/python &&
+        "$python" -m pip install --quiet --disable-pip-version-check --timeout 20 --retries 1 pyarrow; } ||
+        echo "pyarrow cannot be had: the test of Parquet files is skipped"
 }

@@ -83,6 +83,7 @@ stage() { # STAGE
 }
 
 timed "system packages" setup tests || exit 1
+timed "Python for the test of Parquet files" setup_python
 for name in "${stages[@]}"; do
     stage "$name" || broken+=("$name")
 done
