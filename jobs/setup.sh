@@ -55,6 +55,7 @@ needs_of_benchmarks() {
     cat <<'END'
 libopenblas0-openmp|library libopenblas.so.0|openblas
 libblis4-openmp|library libblis.so.4|blis
+python3-venv|venv|python 3
 END
 }
 

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Builds the benchmarks and prints their tables.
 #
-# usage: bash tests/bench/run.sh [NAME...]      names: files of tests/bench without .c (all of them by default)
+# usage: bash tests/bench/run.sh [NAME...]      names: files of tests/bench without .c or .sh (all by default)
 #
 # Missing system packages, the peers among them, are installed first with apt, as root or through sudo; nothing
-# is asked. A peer that is not there leaves its column empty.
+# is asked. PyTorch, for sft alone, comes from PyPI into build/torch (some 6 GB). A peer that is not there leaves its
+# column empty.
 set -u -o pipefail
 
 case ${1-} in
@@ -17,9 +18,9 @@ cd "$(dirname "$0")/../.." || exit 1
 . jobs/setup.sh
 
 names=("$@")
-[ $# -gt 0 ] || names=($(cd tests/bench && ls ./*.c | sed 's,^\./,,; s,\.c$,,'))
+[ $# -gt 0 ] || names=($(cd tests/bench && ls ./*.c ./*.sh | sed 's,^\./,,; s,\.c$,,; s,\.sh$,,' | grep -vx run))
 for name in "${names[@]}"; do
-    [ -f "tests/bench/$name.c" ] || {
+    [ "$name" != run ] && compgen -G "tests/bench/$name.[cs]*" >/dev/null || {
         echo "tests/bench/run.sh: there is no benchmark \"$name\"" >&2
         exit 2
     }
@@ -31,10 +32,24 @@ setup benchmarks || exit 1
     cat build/bench.log
     exit 1
 }
+
+install_torch() {
+    build/torch/bin/python -c 'import torch, transformers' 2>/dev/null && return
+    say "installing PyTorch into build/torch"
+    python3 -m venv build/torch && build/torch/bin/pip install -q torch numpy transformers || echo "there is no PyTorch"
+}
+
+# Threads that wait let others run: peers measured by turns would disturb each other.
+export FOVEA=$PWD/build/bench/fovea OMP_WAIT_POLICY=passive
 failed=()
 for name in "${names[@]}"; do
+    [ "$name" != sft ] || install_torch
     say "$name"
-    "build/bench/tests/bench_$name" || failed+=("$name")
+    if [ -f "tests/bench/$name.sh" ]; then
+        bash "tests/bench/$name.sh"
+    else
+        "build/bench/tests/bench_$name"
+    fi || failed+=("$name")
 done
 [ ${#failed[@]} -eq 0 ] || {
     echo "failed: ${failed[*]}"
