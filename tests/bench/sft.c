@@ -1,6 +1,6 @@
-/* Supervised training of a small Qwen2 model: tokens a second of forward pass, backward pass and AdamW in fp32,
- * beside PyTorch (tests/bench/sft.py) on the same folder, tokens and threads, by turns. The losses of both are
- * printed: the work is the same.
+/* Supervised training of a small Qwen2 model: tokens a second of forward pass, backward pass and AdamW in
+ * fp32, beside PyTorch (tests/bench/sft.py) on the same folder, tokens and threads, by turns. The losses of
+ * both are printed: the work is the same.
  *
  * usage: bench_sft [THREADS [ROUNDS]]      by default one thread and then all; 5 rounds */
 #include "bench.h"
