@@ -146,16 +146,32 @@ static fv_err print_prompt(const fv_training *t, const fv_group *group)
     return FV_OK;
 }
 
-fv_err fv_dry_run(const fv_training *t, const fv_group *first)
+static void print_batch(const fv_training *t, const fv_group *groups, int n)
+{
+    int merge = t->dialogue.merge;
+    printf("the first batch: %d prompts, %d answers to each\n", n, groups[0].n_answers);
+    for (int i = 0; i < n; i++) {
+        const fv_group *g = &groups[i];
+        printf("  row %-8lld prompt of %zu tokens", (long long)g->row, g->prompt.n);
+        if (g->has_image)
+            printf(", %lld of them an image that the tool shows in %lld",
+                   (long long)fv_grid_tokens(g->small, merge), (long long)fv_grid_tokens(g->large, merge));
+        printf("\n");
+    }
+}
+
+fv_err fv_dry_run(const fv_training *t, const fv_group *groups, int n)
 {
     fv_comm *world = t->runtime.world;
     double bytes[N_MEMORIES];
-    FV_TRY(fv_comm_agree(world, measure(t, first, bytes)));
+    FV_TRY(fv_comm_agree(world, measure(t, &groups[0], bytes)));
     for (int i = 0; i < N_MEMORIES; i++)
         FV_TRY(fv_comm_all_reduce_max(world, &bytes[i]));
     if (world->rank != 0)
         return FV_OK;
     print_layout(t);
     print_memory(bytes);
-    return print_prompt(t, first);
+    FV_TRY(print_prompt(t, &groups[0]));
+    print_batch(t, groups, n);
+    return FV_OK;
 }

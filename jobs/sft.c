@@ -119,11 +119,8 @@ static fv_err prepare(sft *s)
 
 static fv_err dry_run(sft *s)
 {
-    fv_group first;
-    FV_TRY(fv_comm_agree(s->training.runtime.world, write_lesson(s, 0, &first)));
-    fv_err err = fv_dry_run(&s->training, &first);
-    fv_group_fini(&first);
-    return err;
+    FV_TRY(fv_comm_agree(s->training.runtime.world, write_lessons(s)));
+    return fv_dry_run(&s->training, s->groups, s->n_groups);
 }
 
 static void describe(void *context, fv_progress *out)

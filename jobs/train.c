@@ -133,17 +133,28 @@ static fv_err step(train *t)
     return check_skips(t, &stats);
 }
 
+/* The prompts of the first step. */
+static fv_err first_batch(const fv_training *t, fv_batch *batch)
+{
+    for (int64_t place = 0; place < t->config.rollout.prompts; place++) {
+        fv_group group;
+        fv_row row;
+        FV_TRY(fv_source_group(&t->source, place, fv_training_row(t, place), t->config.rollout.answers,
+                               &group, &row));
+        fv_row_fini(&row);
+        FV_TRY(fv_batch_add(batch, &group));
+    }
+    return FV_OK;
+}
+
 static fv_err dry_run(train *t)
 {
     const fv_training *training = &t->training;
-    fv_group first;
-    fv_row row;
-    FV_TRY(fv_comm_agree(training->runtime.world,
-                         fv_source_group(&training->source, 0, fv_training_row(training, 0),
-                                         training->config.rollout.answers, &first, &row)));
-    fv_row_fini(&row);
-    fv_err err = fv_dry_run(training, &first);
-    fv_group_fini(&first);
+    fv_batch batch = {0};
+    fv_err err = fv_comm_agree(training->runtime.world, first_batch(training, &batch));
+    if (err == FV_OK)
+        err = fv_dry_run(training, batch.groups, batch.n);
+    fv_batch_fini(&batch);
     return err;
 }
 

@@ -21,7 +21,7 @@ enum { KEY_DRY_RUN = 0x201, KEY_KEYS };
 const char fv_training_args_doc[] = "CONFIG [KEY=VALUE...]";
 
 static const struct argp_option option_list[] = {
-    {"dry-run", KEY_DRY_RUN, NULL, 0, "build everything, tell layout, memory and the first prompt, and stop",
+    {"dry-run", KEY_DRY_RUN, NULL, 0, "build everything, tell layout, memory and the first batch, and stop",
      0},
     {"keys", KEY_KEYS, NULL, 0, "print every key with its default and what it is for", 0},
     {0}};
@@ -119,7 +119,9 @@ static fv_err set_stages(fv_training *t)
     FV_CHECK(c->rollout.max_tokens <= shape->text.max_positions, FV_ERR_ARGUMENT,
              "rollout.max_tokens is %lld, but %s has positions for %d tokens",
              (long long)c->rollout.max_tokens, c->run.model, shape->text.max_positions);
-    return fv_dialogue_check(&t->dialogue);
+    FV_TRY(fv_dialogue_check(&t->dialogue));
+    fv_err err = fv_source_check(&t->source, t->dialogue.max_tokens);
+    return err == FV_OK ? FV_OK : fv_error_prefix(err, "%s", c->data.train);
 }
 
 static void set_rollout(fv_training *t)

@@ -27,6 +27,9 @@ fv_err fv_validation_open(fv_validation *v, fv_training *t)
              "%s has images, but data.train, %s, has none", path, t->config.data.train);
     v->source = t->source;
     v->source.dataset = v->data;
+    fv_err err = fv_source_check(&v->source, t->dialogue.max_tokens);
+    if (err != FV_OK)
+        return fv_error_prefix(err, "%s", path);
     v->collector = (fv_collector){.mesh = &t->runtime.mesh,
                                   .model = t->runtime.model,
                                   .source = &v->source,

@@ -36,6 +36,10 @@ uint64_t fv_dataset_rows(const fv_dataset *dataset);
 uint64_t fv_dataset_images(const fv_dataset *dataset); /* distinct */
 uint64_t fv_dataset_hash(const fv_dataset *dataset);   /* index_hash: of everything in it */
 
+/* How many images a row has, and the sizes of the first (0 x 0: there is none) and of its target. From the
+ * index alone. */
+uint64_t fv_dataset_sizes(const fv_dataset *dataset, uint64_t row, fv_view_size *image, fv_view_size *target);
+
 /* Read a row, and nothing else from the file. FV_ERR_FORMAT or FV_ERR_IO names file and row: texts or an
  * image that do not match their hash. On failure *out is {0}. */
 fv_err fv_dataset_read(const fv_dataset *dataset, uint64_t row, fv_row *out);

@@ -197,13 +197,32 @@ static fv_err read_images(const fv_dataset *d, uint64_t row, fv_row *out)
     return FV_OK;
 }
 
+static fv_view_size target_of(const fv_dataset *d, uint64_t row)
+{
+    return (fv_view_size){fv_index_i32(&d->index, FV_COLUMN_TARGET_WIDTH)[row],
+                          fv_index_i32(&d->index, FV_COLUMN_TARGET_HEIGHT)[row]};
+}
+
+uint64_t fv_dataset_sizes(const fv_dataset *dataset, uint64_t row, fv_view_size *image, fv_view_size *target)
+{
+    const fv_dataset_index *index = &dataset->index;
+    const uint64_t *first = fv_index_u64(index, FV_COLUMN_ROW_IMAGE_FIRST) + row;
+    *target = target_of(dataset, row);
+    *image = (fv_view_size){0, 0};
+    if (first[1] > first[0]) {
+        uint64_t number = fv_index_u64(index, FV_COLUMN_ROW_IMAGE)[first[0]];
+        *image = (fv_view_size){fv_index_i32(index, FV_COLUMN_IMAGE_WIDTH)[number],
+                                fv_index_i32(index, FV_COLUMN_IMAGE_HEIGHT)[number]};
+    }
+    return first[1] - first[0];
+}
+
 fv_err fv_dataset_read(const fv_dataset *dataset, uint64_t row, fv_row *out)
 {
     *out = (fv_row){0};
     FV_CHECK(row < dataset->rows, FV_ERR_ARGUMENT, "%s has %llu rows, row %llu was wanted", dataset->path,
              (unsigned long long)dataset->rows, (unsigned long long)row);
-    out->target = (fv_view_size){fv_index_i32(&dataset->index, FV_COLUMN_TARGET_WIDTH)[row],
-                                 fv_index_i32(&dataset->index, FV_COLUMN_TARGET_HEIGHT)[row]};
+    out->target = target_of(dataset, row);
     fv_err err = read_texts(dataset, row, out);
     if (err == FV_OK)
         err = read_images(dataset, row, out);

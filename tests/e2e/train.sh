@@ -103,11 +103,13 @@ refused 1 "/nowhere.yaml" "$FOVEA" train /nowhere.yaml
 "$FOVEA" train --keys | grep -q "max_turn_tokens"
 mpiexec -n 4 "$FOVEA" train "$folder/config.yaml" out="$folder/dry" layout.tensor=2 --dry-run >"$folder/out"
 for text in "4 ranks = 2 copies of the model x 2 ranks each" "copy 1: ranks 2 3" "image at 28 x 28 pixels: 1 tokens]" \
-    "Answer or look closer" "together"; do
+    "Answer or look closer" "together" "the first batch: 6 prompts, 4 answers to each" \
+    "1 of them an image that the tool shows in 4"; do
     grep -qF "$text" "$folder/out" || fail "no \"$text\" in: $(cat "$folder/out")"
 done
 "$FOVEA" sft "$folder/config.yaml" out="$folder/dry" lesson.call_share=1 --dry-run >"$folder/out"
 grep -qF "image at 56 x 56 pixels: 4 tokens]" "$folder/out" || fail "no lesson in: $(cat "$folder/out")"
+[ "$(grep -c '^  row ' "$folder/out")" = 3 ] || fail "not the batch: $(cat "$folder/out")"
 "$FOVEA" train "$folder/config.yaml" out="$folder/dry" update.reference_on_host=true --dry-run |
     grep -Eq 'reference policy, on the host +[1-9]' || fail "no memory of the host"
 [ ! -e "$folder/dry" ] || fail "a dry run left a folder"
