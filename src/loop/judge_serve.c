@@ -1,6 +1,7 @@
 /* The side of the ranks that judge. */
 #include "fovea/clock.h"
 #include "fovea/judge_ranks.h"
+#include "fovea/phase.h"
 #include "loop/judge_letter.h"
 
 #include <stdlib.h>
@@ -149,6 +150,7 @@ static fv_err serve(server *s)
 {
     FV_TRY(tell_alive(s, 1));
     while (s->n_gone < s->n_askers) {
+        fv_phase_set(is_busy(s) ? "judging" : "waiting for cases");
         FV_TRY(take_letters(s));
         if (!is_busy(s))
             continue;

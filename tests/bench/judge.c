@@ -1,6 +1,7 @@
 /* The API judge over TLS against a server on this machine that takes 50 ms for a verdict: verdicts a second
  * beside the ideal of so many requests in flight, and what a step waits for the judge if it is polled beside
- * the rollout, or only after it. The memory is this process's.
+ * the rollout, or only after it. The memory is this process's. Then the same with faults: 5 % of the requests
+ * fail in one of six ways, and the server goes away for 20 s.
  *
  * usage: bench_judge */
 #include "bench.h"
@@ -15,22 +16,24 @@
 enum { N = 8192, IN_FLIGHT = 100, LATENCY_MS = 50, N_PASSES = 400, PASS_MS = 20, ROUNDS = 3 };
 
 static char folder[] = "/tmp/fovea_bench_XXXXXX", url[64], ca_file[64];
-static int64_t n_given, n_none;
+static int64_t n_given, n_none, n_false;
 
+/* context: NULL if the server is told to say that the answer is wrong. */
 static fv_err take(void *context, fv_verdict verdict)
 {
-    (void)context;
     n_given++;
     n_none += !verdict.has_verdict;
+    n_false += verdict.has_verdict && (verdict.score == 1) != (context != NULL);
     return FV_OK;
 }
 
 static fv_err ask(fv_judge *judge, int i, char (*answers)[32])
 {
-    snprintf(answers[i], sizeof answers[i], "It is %d.", i);
+    int is_right = i % 3 == 0;
+    snprintf(answers[i], sizeof answers[i], "It is %d: say-%s", i, is_right ? "right" : "wrong");
     const fv_case asked = {fv_slice_of("How many apples are in the basket?"), fv_slice_of(answers[i]),
                            fv_slice_of("1234")};
-    return fv_judge_ask(judge, &asked, (fv_waiter){take, NULL});
+    return fv_judge_ask(judge, &asked, (fv_waiter){take, is_right ? answers[i] : NULL});
 }
 
 static void pause_ms(int ms)
@@ -52,8 +55,9 @@ static fv_err step(fv_judge *judge, char (*answers)[32], int n_passes, int polls
     double from = bench_now();
     FV_TRY(fv_judge_collect(judge));
     *waited = bench_now() - from;
-    FV_CHECK(n_given == N && n_none == 0, FV_ERR_INTERNAL, "%lld of %d verdicts, %lld of them none",
-             (long long)n_given, N, (long long)n_none);
+    FV_CHECK(n_given == N && n_none == 0 && n_false == 0, FV_ERR_INTERNAL,
+             "%lld of %d verdicts, %lld of them none and %lld not what the server said", (long long)n_given,
+             N, (long long)n_none, (long long)n_false);
     return FV_OK;
 }
 
@@ -65,14 +69,14 @@ static fv_err measure(int n_passes, int polls, double *waited)
                                             .key_file = "",
                                             .ca_file = ca_file,
                                             .in_flight = IN_FLIGHT,
-                                            .deadline_s = 10,
-                                            .tries = 3,
+                                            .deadline_s = 2,
+                                            .tries = 10,
                                             .budget_s = 60};
     fv_judge_prompt *prompt;
     fv_judge *judge;
     char(*answers)[32] = malloc(N * sizeof *answers);
     FV_CHECK(answers, FV_ERR_MEMORY, "no memory for %d answers", N);
-    n_given = n_none = 0;
+    n_given = n_none = n_false = 0;
     fv_err err = fv_judge_prompt_load(BENCH_SOURCES "/configs/prompts/judge.yaml", &prompt);
     if (err == FV_OK)
         err = fv_judge_api_create(&settings, prompt, &judge);
@@ -111,18 +115,24 @@ static fv_err report(void)
     return FV_OK;
 }
 
-/* The server ends when its input does. */
-static FILE *start_server(void)
+static int make_certificates(void)
+{
+    char command[1024];
+    snprintf(command, sizeof command, "bash " BENCH_SOURCES "/tests/server/certificates.sh %s", folder);
+    snprintf(ca_file, sizeof ca_file, "%s/ca.pem", folder);
+    return system(command) == 0;
+}
+
+/* url becomes its own. It ends when its input does. */
+static FILE *start_server(const char *options)
 {
     char command[1024], path[64], port[16] = "";
-    snprintf(command, sizeof command, "bash " BENCH_SOURCES "/tests/server/certificates.sh %s", folder);
-    if (system(command) != 0)
-        return NULL;
-    snprintf(command, sizeof command,
-             "exec " BENCH_JUDGE_SERVER " %s --cert %s/good.pem --key %s/key.pem --latency %d", folder,
-             folder, folder, LATENCY_MS);
-    FILE *server = popen(command, "w");
     snprintf(path, sizeof path, "%s/port", folder);
+    unlink(path);
+    snprintf(command, sizeof command,
+             "exec " BENCH_JUDGE_SERVER " %s --cert %s/good.pem --key %s/key.pem --latency %d %s", folder,
+             folder, folder, LATENCY_MS, options);
+    FILE *server = popen(command, "w");
     for (int i = 0; server && i < 500 && !port[0]; i++, pause_ms(10)) {
         FILE *file = fopen(path, "r");
         if (file && !fgets(port, sizeof port, file))
@@ -132,8 +142,25 @@ static FILE *start_server(void)
     }
     port[strcspn(port, "\n")] = '\0';
     snprintf(url, sizeof url, "https://127.0.0.1:%s/v1", port);
-    snprintf(ca_file, sizeof ca_file, "%s/ca.pem", folder);
     return server;
+}
+
+static fv_err report_faults(void)
+{
+    double seconds;
+    FV_TRY(measure(1, 0, &seconds));
+    printf("with 5 %% faults, and the server away for 20 s: %.2f s, every verdict as the server says\n",
+           seconds);
+    return FV_OK;
+}
+
+static fv_err run(const char *options, fv_err (*of)(void))
+{
+    FILE *server = start_server(options);
+    FV_CHECK(server, FV_ERR_IO, "the server cannot be started");
+    fv_err err = of();
+    pclose(server);
+    return err;
 }
 
 int main(void)
@@ -141,10 +168,13 @@ int main(void)
     char command[64];
     setenv("OPENAI_API_KEY", "none", 1);
     setenv("no_proxy", "127.0.0.1", 1);
-    FILE *server = mkdtemp(folder) ? start_server() : NULL;
-    fv_err err = server ? report() : FV_FAIL(FV_ERR_IO, "the server cannot be started");
-    if (server)
-        pclose(server);
+    fv_err err = mkdtemp(folder) && make_certificates() ? FV_OK : FV_FAIL(FV_ERR_IO, "no certificates");
+    if (err == FV_OK)
+        err = run("", report);
+    if (err == FV_OK)
+        err = run("--plan busy:0.9,500:0.9,stall:0.8,half:0.8,garbage:0.8,html:0.8 --away-after 4000 "
+                  "--away-for 20000",
+                  report_faults);
     snprintf(command, sizeof command, "rm -rf '%s'", folder);
     if (system(command) != 0)
         fprintf(stderr, "cannot remove %s\n", folder);

@@ -204,7 +204,7 @@ static void test_cases_that_always_fail(void **state)
     static judged j[N];
     judge_server server;
     fv_judge *judge;
-    char answers[N][32];
+    char answers[N][40];
     server_start(&server, "poison", NULL, NULL);
     fv_judge_api_settings settings = settings_of(&server);
     settings.budget_s = 8;
