@@ -9,6 +9,7 @@
 #include "fovea/log.h"
 #include "fovea/meter.h"
 #include "fovea/metrics.h"
+#include "fovea/phase.h"
 #include "fovea/rng.h"
 
 #include <stdlib.h>
@@ -89,7 +90,9 @@ static fv_err step(sft *s)
     fv_comm *world = s->training.runtime.world;
     fv_update_stats stats;
     double from = fv_clock_now(), rate = fv_rate_at(&config->optimizer, s->step + 1, config->run.steps);
+    fv_phase_set("lessons");
     FV_TRY(fv_comm_agree(world, write_lessons(s)));
+    fv_phase_set("update");
     FV_TRY(fv_update(&s->training.updater, s->groups, s->n_groups, rate, &stats));
     forget(s);
     fv_meter_advance(++s->step);

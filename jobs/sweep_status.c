@@ -2,6 +2,7 @@
 #include "sweep.h"
 
 #include "fovea/file.h"
+#include "fovea/journal.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -41,36 +42,6 @@ fv_err fv_sweep_quote(const char *text, fv_buffer *out)
 
 /* Figures. */
 
-static fv_err merge_line(const char *line, size_t size, const char *path, fv_json *into)
-{
-    fv_json *object;
-    fv_err err = FV_OK;
-    FV_TRY(fv_json_parse(line, size, path, &object));
-    for (void *i = fv_json_first(object); i && err == FV_OK; i = fv_json_next(object, i))
-        err = fv_json_set(into, fv_json_key(i), fv_json_copy(fv_json_member(i)));
-    fv_json_destroy(object);
-    return err;
-}
-
-/* A line without its end is being written. */
-static fv_err merge_lines(const char *path, fv_json *into)
-{
-    fv_file_map map;
-    fv_err err = FV_OK;
-    if (!fv_file_exists(path))
-        return FV_OK;
-    FV_TRY(fv_file_open_map(path, &map));
-    for (const char *at = (const char *)map.data, *end = at + map.size; at < end && err == FV_OK;) {
-        const char *newline = memchr(at, '\n', (size_t)(end - at));
-        if (!newline)
-            break;
-        err = merge_line(at, (size_t)(newline - at), path, into);
-        at = newline + 1;
-    }
-    fv_file_close_map(&map);
-    return err;
-}
-
 static fv_err path_of(const fv_sweep *sweep, const fv_sweep_run *run, const char *name, char out[PATH_MAX])
 {
     char folder[PATH_MAX];
@@ -80,16 +51,12 @@ static fv_err path_of(const fv_sweep *sweep, const fv_sweep_run *run, const char
 
 fv_err fv_sweep_figures(const fv_sweep *sweep, const fv_sweep_run *run, fv_json **out)
 {
-    char path[PATH_MAX];
-    FV_TRY(path_of(sweep, run, "metrics.jsonl", path));
-    *out = fv_json_make_object();
-    FV_CHECK(*out, FV_ERR_MEMORY, "no memory for the figures of a run");
-    fv_err err = merge_lines(path, *out);
-    if (err == FV_OK)
-        return FV_OK;
-    fv_json_destroy(*out);
-    *out = NULL;
-    return err;
+    char folder[PATH_MAX];
+    fv_json *first;
+    FV_TRY(fv_file_path(folder, sizeof folder, sweep->out, run->name));
+    FV_TRY(fv_journal_figures(folder, &first, out));
+    fv_json_destroy(first);
+    return FV_OK;
 }
 
 /* The queue. A task of ours has the list of its submission as its comment, and its place there as its index.

@@ -250,6 +250,7 @@ static fv_err close_journal(fv_training *t, fv_err err)
 
 int fv_training_finish(fv_training *t, fv_err err)
 {
+    fv_watch_stop(t->watch);
     fv_saver_destroy(t->saver);
     err = close_journal(t, err);
     fv_claim_release(&t->claim);

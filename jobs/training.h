@@ -42,6 +42,7 @@ typedef struct fv_training {
     fv_optimizer optimizer;
     fv_updater updater;
     fv_claim claim; /* of rank 0 */
+    fv_watch *watch;
     fv_saver *saver;
     fv_journal journal;   /* of rank 0 */
     uint64_t identity[3]; /* of data set, model and prompts */
@@ -81,6 +82,9 @@ fv_err fv_training_go(fv_training *training, const fv_training_work *work);
 
 /* The row at a place of the run: every epoch in an order of its own. context: the fv_training. */
 uint64_t fv_training_row(const void *context, int64_t place);
+
+/* Print a table of the run's main figures, at its first step and at its last. Local. */
+fv_err fv_training_print_table(const fv_training *training);
 
 /* Close everything and end the program as fv_runtime_finish does. */
 int fv_training_finish(fv_training *training, fv_err err);

@@ -1,11 +1,14 @@
 /* A run and its folder: claimed, gone on with, saved. */
 #include "training.h"
 
+#include "jobs.h"
+
 #include "fovea/clock.h"
 #include "fovea/file.h"
 #include "fovea/identity.h"
 #include "fovea/log.h"
 #include "fovea/meter.h"
+#include "fovea/phase.h"
 #include "fovea/resume.h"
 #include "fovea/stop.h"
 
@@ -134,6 +137,8 @@ fv_err fv_training_begin(fv_training *t, int is_supervised, fv_progress *progres
     fv_progress now = {.is_supervised = (uint64_t)is_supervised};
     *progress = (fv_progress){0};
     fv_err err = begin(t, &now, progress);
+    if (err == FV_OK)
+        err = fv_watch_start(t->runtime.world, &t->config.watch, FV_EXIT_AGAIN, &t->watch);
     fv_progress_fini(&now);
     if (err != FV_OK)
         fv_progress_fini(progress);
@@ -184,12 +189,15 @@ static fv_err end_save(fv_training *t)
     return FV_OK;
 }
 
-static fv_err save(fv_training *t, fv_progress *progress, int is_ending)
+static fv_err save(fv_training *t, fv_progress *progress, int is_ending, int *is_saved)
 {
     int has_failed;
+    fv_phase_set("save");
     FV_TRY(fv_saver_poll(t->saver, &has_failed));
+    fv_watch_saved(t->watch, fv_saver_seconds(t->saver));
     t->is_save_due |= has_failed;
-    if (is_due(t, progress, is_ending))
+    *is_saved = is_due(t, progress, is_ending);
+    if (*is_saved)
         FV_TRY(begin_save(t, progress));
     return is_ending ? end_save(t) : FV_OK;
 }
@@ -216,28 +224,41 @@ static fv_err agree_stop(const fv_training *t, int *is_stopping)
     return FV_OK;
 }
 
-static fv_err save_now(fv_training *t, const fv_training_work *work, int is_ending)
+static fv_err save_now(fv_training *t, const fv_training_work *work, int is_ending, int *is_saved)
 {
     fv_progress progress = {0};
     work->describe(work->context, &progress);
-    fv_err err = save(t, &progress, is_ending);
+    fv_err err = save(t, &progress, is_ending, is_saved);
     fv_progress_fini(&progress);
     return err;
 }
 
+/* Time that is too short for anything would be too short again. */
+static fv_err check_use(const fv_training *t, int64_t n_steps, int is_saved)
+{
+    int is_in_vain = n_steps == 0 && !is_saved && fv_watch_has_run_out(t->watch);
+    FV_CHECK(!is_in_vain, FV_ERR_ARGUMENT,
+             "the allocation ends before anything new could be done and saved; its time must be longer than "
+             "a step and a save (sbatch --time)");
+    return FV_OK;
+}
+
 fv_err fv_training_go(fv_training *t, const fv_training_work *work)
 {
-    int64_t steps = t->config.run.steps;
-    for (int is_stopping = 0, is_done = 0; !is_done;) {
+    int64_t steps = t->config.run.steps, first = *work->step;
+    for (int is_stopping = 0, is_done = 0, is_saved = 0; !is_done;) {
         fv_err err = work->advance(work->context);
         if (err != FV_AGAIN)
             FV_TRY(err);
         FV_TRY(agree_stop(t, &is_stopping));
         is_done = err == FV_OK && *work->step >= steps;
-        FV_TRY(save_now(t, work, is_stopping || is_done));
-        if (is_stopping && !is_done)
-            return FV_FAIL(FV_AGAIN, "stopped after step %lld of %lld; started again, the run goes on",
-                           (long long)*work->step, (long long)steps);
+        FV_TRY(save_now(t, work, is_stopping || is_done, &is_saved));
+        if (!is_stopping || is_done)
+            continue;
+        FV_TRY(fv_comm_agree(t->runtime.world, check_use(t, *work->step - first, is_saved)));
+        return FV_FAIL(FV_AGAIN, "stopped after step %lld of %lld; started again, the run goes on",
+                       (long long)*work->step, (long long)steps);
     }
-    return fv_comm_agree(t->runtime.world, save_model(t));
+    FV_TRY(fv_comm_agree(t->runtime.world, save_model(t)));
+    return fv_comm_agree(t->runtime.world, t->runtime.world->rank == 0 ? fv_training_print_table(t) : FV_OK);
 }

@@ -3,6 +3,7 @@
 #include "fovea/file.h"
 #include "fovea/log.h"
 #include "fovea/metrics.h"
+#include "fovea/phase.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -126,6 +127,7 @@ fv_err fv_validate(fv_validation *v, int64_t step)
     if (!v->data || v->done == step + 1 || !is_due(&v->training->config, step))
         return FV_OK;
     fv_comm *world = v->training->runtime.world;
+    fv_phase_set("validation");
     fv_err err = fv_evaluate(&v->collector, &v->what, &report);
     if (err == FV_OK)
         err = fv_comm_agree(world, world->rank == 0 ? record(v, step, &report) : FV_OK);

@@ -17,6 +17,7 @@
 #include "fovea/reward.h"
 #include "fovea/settings.h"
 #include "fovea/view.h"
+#include "fovea/watch.h"
 
 typedef struct fv_run_config {
     char *model;   /* folder */
@@ -156,6 +157,7 @@ typedef struct fv_train_config {
     fv_optimizer_config optimizer;
     fv_validate_config validate;
     fv_save_config save;
+    fv_watch_settings watch;
     fv_log_config log;
     fv_lesson_config lesson; /* for `fovea sft`, which shares the other sections */
 } fv_train_config;

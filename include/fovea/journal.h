@@ -53,4 +53,8 @@ fv_err fv_journal_metrics(fv_journal *journal, int64_t step, fv_json *figures);
 fv_err fv_journal_trajectories(fv_journal *journal, int64_t step, const fv_dialogue *dialogue,
                                const fv_batch *batch, int n);
 
+/* The first and the last value of every figure in a run's metrics.jsonl, as two objects that the caller
+ * destroys; empty before the first step. */
+fv_err fv_journal_figures(const char *folder, fv_json **first, fv_json **last);
+
 #endif

@@ -10,7 +10,7 @@
 typedef struct fv_phase {
     const char *name;   /* of the part of the program, e.g. "rollout" */
     const char *inside; /* the collective that the main thread waits in; NULL: it computes */
-    uint64_t n_phases, n_moves;
+    uint64_t n_moves;
 } fv_phase;
 
 void fv_phase_set(const char *name);

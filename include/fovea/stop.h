@@ -5,9 +5,14 @@
 
 #include "fovea/error.h"
 
+#include <stdint.h>
+
 /* From now on every fv_stop_requested of this process is 1. Safe in signal handlers and in any thread. */
 void fv_stop_request(void);
 int fv_stop_requested(void);
+
+/* How often this process has called fv_stop_requested: between two calls it could not be stopped. */
+uint64_t fv_stop_places(void);
 
 /* SIGTERM, SIGINT and SIGUSR1 request a stop. Once a stop is requested another SIGINT ends the process, as it
  * does a program that asked for nothing. */

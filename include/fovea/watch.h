@@ -29,4 +29,7 @@ void fv_watch_stop(fv_watch *watch);
 /* A save has taken so long; NULL is fine. Local. */
 void fv_watch_saved(fv_watch *watch, double seconds);
 
+/* 1: this rank's watch has requested a stop because the allocation ends. NULL is fine. Local. */
+int fv_watch_has_run_out(const fv_watch *watch);
+
 #endif

@@ -1,5 +1,7 @@
 #include "fovea/file.h"
 
+#include "fovea/phase.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -79,6 +81,7 @@ done:
 fv_err fv_file_append(fv_file_writer *writer, const void *data, size_t size)
 {
     const char *rest = data;
+    fv_phase_move();
     while (size > 0) {
         ssize_t done = write(writer->descriptor, rest, size);
         if (done < 0 && errno == EINTR)

@@ -5,12 +5,11 @@
 
 static _Atomic(const char *) phase_name = "start";
 static _Atomic(const char *) phase_inside;
-static atomic_uint_fast64_t n_phases, n_moves;
+static atomic_uint_fast64_t n_moves;
 
 void fv_phase_set(const char *name)
 {
     atomic_store_explicit(&phase_name, name, memory_order_relaxed);
-    atomic_fetch_add_explicit(&n_phases, 1, memory_order_relaxed);
     fv_phase_move();
 }
 
@@ -35,6 +34,5 @@ fv_phase fv_phase_get(void)
 {
     return (fv_phase){atomic_load_explicit(&phase_name, memory_order_relaxed),
                       atomic_load_explicit(&phase_inside, memory_order_relaxed),
-                      atomic_load_explicit(&n_phases, memory_order_relaxed),
                       atomic_load_explicit(&n_moves, memory_order_relaxed)};
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 static atomic_int is_requested;
+static atomic_uint_fast64_t n_places;
 
 void fv_stop_request(void)
 {
@@ -14,7 +15,13 @@ void fv_stop_request(void)
 
 int fv_stop_requested(void)
 {
+    n_places++;
     return is_requested;
+}
+
+uint64_t fv_stop_places(void)
+{
+    return n_places;
 }
 
 static void on_signal(int number)

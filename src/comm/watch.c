@@ -82,33 +82,39 @@ static void forgive(fv_watch *watch, double now)
 
 /* Time. */
 
-/* A rollout can be stopped after any of its passes; other phases are finished first. */
-static void measure_phase(fv_watch *watch, double now)
+/* What lies between two places to stop has to be waited for. */
+static void measure_ways(fv_watch *watch, double now)
 {
-    const fv_phase phase = fv_phase_get();
-    if (phase.n_phases != watch->n_phases || strcmp(phase.name, "rollout") == 0)
-        watch->phase_from = now;
-    watch->n_phases = phase.n_phases;
-    if (now - watch->phase_from > watch->longest_phase_s)
-        watch->longest_phase_s = now - watch->phase_from;
+    uint64_t n_places = fv_stop_places();
+    if (n_places != watch->n_places)
+        watch->place_from = now;
+    watch->n_places = n_places;
+    watch->longest_way_s = fmax(watch->longest_way_s, now - watch->place_from);
 }
 
-static double needed(const fv_watch *watch)
-{
-    return watch->settings.margin_s + watch->longest_phase_s + watch->save_s;
-}
-
+/* A save waits for the one before. */
 static void check_time(fv_watch *watch, double now)
 {
-    measure_phase(watch, now);
-    double left = fv_allocation_left(&watch->allocation);
-    if (left > needed(watch) || fv_stop_requested())
+    measure_ways(watch, now);
+    double save_s = 2 * watch->save_s, left = fv_allocation_left(&watch->allocation);
+    if (watch->has_run_out || left > watch->settings.margin_s + watch->longest_way_s + save_s)
         return;
     FV_LOG_ROOT(INFO,
-                "%.0f s are left: stopping (%.0f s for what is under way, %.0f s for a save, %.0f s of "
-                "watch.margin_s)",
-                left, watch->longest_phase_s, (double)watch->save_s, watch->settings.margin_s);
+                "%.0f s of the allocation are left: stopping (%.1f s for what is under way, %.1f s for a "
+                "save, %.0f s of watch.margin_s)",
+                left, watch->longest_way_s, save_s, watch->settings.margin_s);
+    watch->has_run_out = 1;
     fv_stop_request();
+}
+
+static void tell_job(double left)
+{
+    char job[128];
+    fv_allocation_describe(job, sizeof job);
+    if (job[0] && isinf(left))
+        FV_LOG_ROOT(INFO, "%s", job);
+    else if (job[0])
+        FV_LOG_ROOT(INFO, "%s: %.0f s left", job, left);
 }
 
 /* A run that cannot do anything in its time would be queued again and again. */
@@ -123,6 +129,7 @@ static fv_err check_first_time(fv_watch *watch)
              "%.0f s of the allocation are left, and watch.margin_s keeps %.0f s of them free: ask for more "
              "time (sbatch --time)",
              left, watch->settings.margin_s);
+    tell_job(left);
     return FV_OK;
 }
 
@@ -140,13 +147,15 @@ static void *keep_watch(void *context)
     double interval = interval_of(watch), then = fv_clock_now();
     while (!rings(watch)) {
         int is_ending = 0;
-        fv_watch_hear(watch, interval, &is_ending);
+        fv_watch_hear(watch, fmax(0, then + interval - fv_clock_now()), &is_ending);
         double now = fv_clock_now();
+        if (is_ending)
+            fv_watch_end(watch, NULL, 0);
+        if (now < then + interval)
+            continue; /* a beat that came is no reason to send one */
         if (now - then > interval + watch->settings.silence_s / 2)
             forgive(watch, now);
         then = now;
-        if (is_ending)
-            fv_watch_end(watch, NULL, 0);
         fv_beat_send(watch, FV_BEAT);
         check_faults(watch, now);
         if (watch->world->rank == 0)
@@ -182,7 +191,7 @@ static fv_err make(fv_comm *world, const fv_watch_settings *settings, int status
                         .main_thread = pthread_self(),
                         .bell = {-1, -1},
                         .moved = fv_clock_now(),
-                        .phase_from = fv_clock_now()};
+                        .place_from = fv_clock_now()};
     fv_allocation_init(&watch->allocation);
     watch->peers = calloc((size_t)world->size, sizeof *watch->peers);
     FV_CHECK(watch->peers, FV_ERR_MEMORY, "cannot allocate a watch of %d ranks", world->size);
@@ -229,6 +238,11 @@ void fv_watch_stop(fv_watch *watch)
     fv_allocation_fini(&watch->allocation);
     free(watch->peers);
     free(watch);
+}
+
+int fv_watch_has_run_out(const fv_watch *watch)
+{
+    return watch && watch->has_run_out;
 }
 
 void fv_watch_saved(fv_watch *watch, double seconds)

@@ -43,10 +43,11 @@ struct fv_watch {
     int has_thread;
     int bell[2]; /* a pipe that wakes the thread */
     fv_allocation allocation;
-    double moved;      /* when any rank moved last */
-    uint64_t n_moves;  /* of all ranks */
-    uint64_t n_phases; /* of this rank */
-    double phase_from, longest_phase_s;
+    double moved;                     /* when any rank moved last */
+    uint64_t n_moves;                 /* of all ranks */
+    uint64_t n_places;                /* where this rank could stop, so far */
+    double place_from, longest_way_s; /* when it passed the last of them; seconds between two, at most */
+    atomic_int has_run_out;           /* of time */
     _Atomic double save_s;
 };
 

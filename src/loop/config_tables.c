@@ -224,6 +224,14 @@ static const fv_setting save_fields[] = {
     {0},
 };
 
+#define WATCH(member) FV_SETTING_AT(fv_watch_settings, member)
+static const fv_setting watch_fields[] = {
+    {"silence_s", FV_SETTING_REAL, WATCH(silence_s),
+     "seconds without sign of a rank that end a run; 0 = never", FROM(0)},
+    {"margin_s", FV_SETTING_REAL, WATCH(margin_s), "seconds kept free at the end of the allocation", FROM(0)},
+    {0},
+};
+
 #define LOG(member) FV_SETTING_AT(fv_log_config, member)
 static const fv_setting log_fields[] = {
     {"trajectories", FV_SETTING_INTEGER, LOG(trajectories), "answers of a step that are written out",
@@ -288,6 +296,7 @@ static const fv_train_config train_defaults = {
     .optimizer = OPTIMIZER_DEFAULT,
     .validate = {.every = 5, .before = 1},
     .save = {.every = 1, .keep = {.last = 2, .best = 1}, .best_by = "validate_score"},
+    .watch = {.silence_s = 600, .margin_s = 60},
     .log = {.trajectories = 8},
     .lesson = {.answer = "<think>I can read it.</think><answer>{answer}</answer>",
                .call =
@@ -311,6 +320,7 @@ static const fv_settings_section train_sections[] = {
     {"optimizer", TRAIN(optimizer), optimizer_fields},
     {"validate", TRAIN(validate), validate_fields},
     {"save", TRAIN(save), save_fields},
+    {"watch", TRAIN(watch), watch_fields},
     {"log", TRAIN(log), log_fields},
     {"lesson", TRAIN(lesson), lesson_fields},
     {0},

@@ -1,5 +1,7 @@
 #include "fovea/judge.h"
 
+#include "fovea/phase.h"
+
 #include <stdlib.h>
 
 fv_err fv_judge_create(const fv_judge_table *table, void *state, fv_judge *inner, fv_judge **out)
@@ -30,6 +32,7 @@ fv_err fv_judge_ask(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
 
 fv_err fv_judge_poll(fv_judge *judge, double wait_s)
 {
+    fv_phase_move();
     if (judge->table->poll)
         return judge->table->poll(judge, wait_s);
     return judge->inner ? fv_judge_poll(judge->inner, wait_s) : FV_OK;

@@ -1,6 +1,7 @@
 #include "fovea/step.h"
 
 #include "fovea/clock.h"
+#include "fovea/phase.h"
 
 #include <stdlib.h>
 
@@ -121,6 +122,7 @@ static fv_err fill(fv_trainer *t, fv_group_fate **fates, fv_step_stats *stats)
         int before = batch->n;
         fv_batch more;
         fv_collect_stats collected;
+        fv_phase_set("rollout");
         FV_TRY(fv_collect(t->collector, t->place, n, &t->begun, &more, &collected));
         t->place += n;
         add_collected(&stats->collect, &collected);
@@ -248,6 +250,7 @@ fv_err fv_step(fv_trainer *t, double rate, fv_batch *batch, fv_step_stats *stats
     FV_TRY_DONE(fill(t, &fates, stats));
     FV_TRY_DONE(fv_comm_agree(t->collector->mesh->world, check_judged(t, &t->batch)));
     double from = fv_clock_now();
+    fv_phase_set("update");
     FV_TRY_DONE(update(t, &t->batch, fates, rate, stats));
     stats->update_s = fv_clock_now() - from;
     stats->step_s = fv_clock_now() - start;

@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Runs over two nodes that are interrupted end with the weights of one that was not: at the end of their time, when
+# they are queued again by hand, by a preemption, by a signal, by the loss of a rank, a node or a cable, and by a
+# rank that stands still. What a run repeats is a step at most, and nothing if it was warned.
+. "$(dirname "$0")/common"
+make_run
+steps=12
+options=(-N2 --ntasks-per-node=1 --exclusive)
+export FOVEA_EARLY_S=0
+
+begin() { # NAME [OPTION OF sbatch...] [-- KEY=VALUE...]: its job is in $job, once it has done three steps
+    local name=$1 more=()
+    shift
+    while [ $# -gt 0 ] && [ "$1" != -- ]; do
+        more+=("$1")
+        shift
+    done
+    [ $# -eq 0 ] || shift
+    submit "$name" "${options[@]}" "${more[@]}" slurm/train.sbatch $work/config.yaml steps=$steps out=$work/"$name" "$@"
+    log=$work/$name.log
+    until_true 100 grep -q "step 3 of" "$log" || fail "$name: no third step: $(tail -n 30 "$log")"
+}
+
+restarts() { scontrol -o show job "$job" | sed -n 's/.* Restarts=\([0-9]*\).*/\1/p'; }
+repeated() { echo $(($(grep -c " info: step [0-9]* of $steps:" "$log") - steps)); }
+
+finishes() { # NAME STEPS: it was started again, repeats no more steps than that, and ends as the reference does
+    ends "$job" COMPLETED 120 "$log"
+    [ "$(restarts)" -ge 1 ] || fail "$1 was not started again: $(cat "$log")"
+    cmp $work/"$1"/model/model.safetensors $work/whole/model/model.safetensors || fail "$1: other weights"
+    [ "$(repeated)" -le "$2" ] || fail "$1 has repeated $(repeated) steps: $(cat "$log")"
+    echo "$1: $(restarts) restarts, $(repeated) steps repeated"
+}
+
+ranks() { # NAME: the processes of its ranks
+    grep -lzx "out=$work/$1" /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3 | while read -r process; do
+        [ "$(readlink /proc/"$process"/exe)" != "$(readlink -f "$FOVEA")" ] || echo "$process"
+    done
+}
+rank_on() { # NAME NODE
+    for process in $(ranks "$1"); do
+        [ "$(nsenter --uts --target "$process" hostname)" != "$2" ] || echo "$process"
+    done
+}
+last_node() { scontrol show hostnames "$(squeue -h -j "$job" -o %N)" | tail -1; }
+
+out_of_time() {
+    begin time --time=1 --signal=B:USR1@1 -- watch.margin_s=45
+    finishes time 0
+    grep -q "s of the allocation are left: stopping" "$log" || fail "time: $(cat "$log")"
+}
+by_hand() {
+    begin requeue
+    scontrol requeue "$job"
+    finishes requeue 0
+}
+by_signal() {
+    begin signal
+    scancel --signal=USR1 "$job"
+    finishes signal 0
+    grep -q "exit status 75; the job goes back into the queue" "$log" || fail "signal: $(cat "$log")"
+}
+killed() {
+    begin killed
+    local node process
+    node=$(last_node)
+    process=$(rank_on killed "$node")
+    kill -9 "$process"
+    finishes killed 1
+    grep -q "error: rank 1 ($node, process [0-9]*) has ended without a word; its phase was [a-z]*" "$log" ||
+        fail "the lost rank is not named: $(cat "$log")"
+}
+silent() {
+    begin silent -- watch.silence_s=8
+    local node
+    node=$(last_node)
+    kill -STOP "$(rank_on silent "$node")"
+    finishes silent 1
+    grep -q "error: rank 1 ($node, process [0-9]*) has been silent for [0-9]* s.*its phase was [a-z]*" "$log" ||
+        fail "the stopped rank is not named: $(cat "$log")"
+    grep -q "phase [a-z]*.*; the main thread's stack:" "$log" || fail "no stack: $(cat "$log")"
+}
+preempted() {
+    begin preempted
+    local high
+    high=$(sbatch --parsable -o $work/high.log -p high -N4 --exclusive --wrap "sleep 1")
+    ends "$high" COMPLETED 90 $work/high.log
+    finishes preempted 0
+}
+powerless() {
+    begin powerless -- watch.silence_s=8
+    local node
+    node=$(last_node)
+    node_off "$node"
+    finishes powerless 1
+}
+# The copy of the job on the node without cable lives on; it can commit nothing.
+cut_off() {
+    begin cut -- watch.silence_s=1000
+    local node old
+    node=$(scontrol show hostnames "$(squeue -h -j "$job" -o %N)" | head -1)
+    old=$(rank_on cut "$node")
+    cable_cut "$node"
+    finishes cut 1
+    kill -0 "$old" || fail "the copy of the job did not live on"
+    cable_plug "$node"
+}
+
+together() { # SCENARIO...
+    local one failed=0 all=()
+    for one in "$@"; do
+        "$one" &
+        all+=($!)
+    done
+    for one in "${all[@]}"; do wait "$one" || failed=1; done
+    [ "$failed" = 0 ] || exit 1
+}
+
+log=$work/whole.log
+submit whole "${options[@]}" slurm/train.sbatch $work/config.yaml steps=$steps out=$work/whole
+ends "$job" COMPLETED 120 "$log"
+[ "$(repeated)" = 0 ] || fail "the undisturbed run was disturbed: $(cat "$log")"
+tail -n 6 "$log" | grep -q "^reward  *0\.[0-9]*  *0\.[0-9]*$" || fail "no table at the end: $(cat "$log")"
+
+together ${SCENARIOS:-out_of_time by_hand by_signal killed silent}
+[ -n "${SCENARIOS-}" ] || together preempted
+[ -n "${SCENARIOS-}" ] || together powerless cut_off
+echo "interrupt: well"
