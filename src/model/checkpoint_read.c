@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 enum { CHUNK = 1 << 18 /* numbers that one thread copies at a time */ };
 
@@ -22,6 +23,16 @@ static int find_place(const fv_shard_table *table, int tensor_rank, int64_t flat
     return low;
 }
 
+/* Pages of a mapped file that will be read: all at once, not one fault a few pages. Nothing is lost where the
+ * system cannot. */
+static void expect(const void *data, size_t bytes)
+{
+    enum { PAGE = 4096, WORTH = 1 << 16 };
+    uintptr_t first = (uintptr_t)data & ~(uintptr_t)(PAGE - 1), end = (uintptr_t)data + bytes;
+    if (bytes >= WORTH)
+        (void)madvise((void *)first, end - first, MADV_POPULATE_READ);
+}
+
 /* n elements of the buffer of a tensor rank. */
 static void copy_flat(const fv_checkpoint *c, fv_checkpoint_set set, int tensor_rank, int64_t flat, int64_t n,
                       float *out)
@@ -30,8 +41,9 @@ static void copy_flat(const fv_checkpoint *c, fv_checkpoint_set set, int tensor_
         const fv_shard_place *place = &c->table.places[i];
         int64_t skip = flat - place->shard.first, rest = place->shard.n - skip;
         int64_t count = rest < n ? rest : n;
-        memcpy(out, c->maps[i].data + place->offset[set] + (size_t)skip * sizeof *out,
-               (size_t)count * sizeof *out);
+        const uint8_t *from = c->maps[i].data + place->offset[set] + (size_t)skip * sizeof *out;
+        expect(from, (size_t)count * sizeof *out);
+        memcpy(out, from, (size_t)count * sizeof *out);
         flat += count;
         out += count;
         n -= count;
@@ -73,6 +85,10 @@ static void copy_part(const fv_checkpoint *c, fv_checkpoint_set set, const fv_la
 static void copy_chunk(const fv_checkpoint *c, fv_checkpoint_set set, const fv_layout *layout, int64_t first,
                        int64_t n, float *out)
 {
+    if (layout->n_ranks == c->table.tensor_ranks) { /* the same buffer */
+        copy_flat(c, set, layout->rank, first, n, out);
+        return;
+    }
     memset(out, 0, (size_t)n * sizeof *out);
     for (int i = 0; i < layout->params.n; i++) {
         const fv_param_part part = fv_param_part_of(&layout->params.items[i], layout->rank, layout->n_ranks);
