@@ -45,7 +45,15 @@ newest() { ls "$1/checkpoints" 2>/dev/null | sed -n 's/^step_0*\([0-9]\)/\1/p' |
 # Processes of a run, its ranks and what started them.
 processes() { pgrep -f "out=$1( |\$)" || true; }
 
-n_kills=0 n_runs=0 n_starts=0 n_done_before=0
+# Until another program than before has the run.
+await_claim() { # RUN BEFORE
+    for _ in $(seq 500); do
+        [ "$(cat "$1/lock" 2>/dev/null)" = "$2" ] || return 0
+        sleep 0.02
+    done
+}
+
+n_kills=0 n_runs=0 n_starts=0
 while [ "$n_kills" -lt "$kills" ]; do
     run=$folder/run$n_runs
     n_runs=$((n_runs + 1))
@@ -54,18 +62,20 @@ while [ "$n_kills" -lt "$kills" ]; do
         [ $start -lt 200 ] || fail "a run does not come to its end"
         share=$((RANDOM % 3)) # of a hundred calls
         n_starts=$((n_starts + 1))
+        before=$(cat "$run/lock" 2>/dev/null || true)
         mpiexec -n 2 -x LD_PRELOAD="$FAULT_SHIM" -x FAULT_LOG="$folder/faults" -x FAULT_SHARE=0.0$share \
             "$FOVEA" train "$folder/config.yaml" out="$run" 2>"$folder/log" &
         launcher=$!
         if [ "$n_kills" -lt "$kills" ]; then
+            # Mostly while it trains and saves, now and then while it starts.
+            [ $((RANDOM % 5)) = 0 ] || await_claim "$run" "$before"
             sleep $((RANDOM % 2)).$((RANDOM % 1000))
             victims=($(processes "$run"))
-            if [ ${#victims[@]} -gt 0 ]; then
-                kill -9 "${victims[RANDOM % ${#victims[@]}]}" 2>/dev/null && n_kills=$((n_kills + 1)) || true
-            fi
+            [ ${#victims[@]} = 0 ] || ! kill -9 "${victims[RANDOM % ${#victims[@]}]}" 2>/dev/null ||
+                n_kills=$((n_kills + 1))
         fi
         status=0
-        wait $launcher || status=$?
+        wait $launcher 2>/dev/null || status=$?
         for _ in $(seq 1000); do
             [ -n "$(processes "$run")" ] || break
             sleep 0.02
@@ -85,5 +95,6 @@ while [ "$n_kills" -lt "$kills" ]; do
         fail "other weights or moments after kills"
     rm -rf "$run"
 done
+touch "$folder/faults"
 echo "$n_kills kills, $(wc -l <"$folder/faults") injected faults ($(cut -d' ' -f1 "$folder/faults" | sort | uniq -c | tr -s ' \n' ' '))," \
     "$n_starts starts of $n_runs runs: all ended as the undisturbed one"
