@@ -4,7 +4,7 @@
 # rank that stands still. What a run repeats is a step at most, and nothing if it was warned.
 . "$(dirname "$0")/common"
 make_run
-steps=12
+steps=16
 options=(-N2 --ntasks-per-node=1 --exclusive)
 export FOVEA_EARLY_S=0
 
@@ -42,10 +42,16 @@ rank_on() { # NAME NODE
         [ "$(nsenter --uts --target "$process" hostname)" != "$2" ] || echo "$process"
     done
 }
+since() { echo "$(date +%s.%N) $1" | awk '{ printf "%.1f", $1 - $2 }'; }
+age_of_checkpoint() { # NAME: what would be lost now
+    local newest
+    newest=$(stat -c %.2Y $work/"$1"/checkpoints/step_* | sort -g | tail -1)
+    echo "$1: interrupted $(since "$newest") s after a checkpoint"
+}
 last_node() { scontrol show hostnames "$(squeue -h -j "$job" -o %N)" | tail -1; }
 
 out_of_time() {
-    begin time --time=1 --signal=B:USR1@1 -- watch.margin_s=45
+    begin time --time=1 --signal=B:USR1@1 -- watch.margin_s=52
     finishes time 0
     grep -q "s of the allocation are left: stopping" "$log" || fail "time: $(cat "$log")"
 }
@@ -65,6 +71,7 @@ killed() {
     local node process
     node=$(last_node)
     process=$(rank_on killed "$node")
+    age_of_checkpoint killed
     kill -9 "$process"
     finishes killed 1
     grep -q "error: rank 1 ($node, process [0-9]*) has ended without a word; its phase was [a-z]*" "$log" ||
@@ -74,6 +81,7 @@ silent() {
     begin silent -- watch.silence_s=8
     local node
     node=$(last_node)
+    age_of_checkpoint silent
     kill -STOP "$(rank_on silent "$node")"
     finishes silent 1
     grep -q "error: rank 1 ($node, process [0-9]*) has been silent for [0-9]* s.*its phase was [a-z]*" "$log" ||
@@ -91,6 +99,7 @@ powerless() {
     begin powerless -- watch.silence_s=8
     local node
     node=$(last_node)
+    age_of_checkpoint powerless
     node_off "$node"
     finishes powerless 1
 }
@@ -100,6 +109,7 @@ cut_off() {
     local node old
     node=$(scontrol show hostnames "$(squeue -h -j "$job" -o %N)" | head -1)
     old=$(rank_on cut "$node")
+    age_of_checkpoint cut
     cable_cut "$node"
     finishes cut 1
     kill -0 "$old" || fail "the copy of the job did not live on"
@@ -118,6 +128,10 @@ together() { # SCENARIO...
 
 log=$work/whole.log
 submit whole "${options[@]}" slurm/train.sbatch $work/config.yaml steps=$steps out=$work/whole
+until_true 10 job_is "$job" RUNNING || fail "it does not start: $(cat "$log")"
+started=$(date +%s.%N)
+until_true 20 grep -q "step 1 of" "$log" || fail "no first step: $(cat "$log")"
+echo "whole: $(since "$started") s from the job's start to the end of its first step"
 ends "$job" COMPLETED 120 "$log"
 [ "$(repeated)" = 0 ] || fail "the undisturbed run was disturbed: $(cat "$log")"
 tail -n 6 "$log" | grep -q "^reward  *0\.[0-9]*  *0\.[0-9]*$" || fail "no table at the end: $(cat "$log")"
