@@ -35,6 +35,7 @@ check() {
           exit missed != "" }'
 }
 
+mkdir -p build
 lines=() status=0
 for seed in "${seeds[@]}"; do
     rm -rf "build/quickstart/$seed"
