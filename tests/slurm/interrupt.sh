@@ -5,7 +5,8 @@
 . "$(dirname "$0")/common"
 make_run
 steps=16
-options=(-N2 --ntasks-per-node=1 --exclusive)
+# Whole nodes, by their processors: what --exclusive takes of devices is still taken after a requeue.
+options=(-N2 --ntasks-per-node=1 --cpus-per-task=2)
 export FOVEA_EARLY_S=0
 
 begin() { # NAME [OPTION OF sbatch...] [-- KEY=VALUE...]: its job is in $job, once it has done three steps
@@ -45,7 +46,7 @@ rank_on() { # NAME NODE
 since() { echo "$(date +%s.%N) $1" | awk '{ printf "%.1f", $1 - $2 }'; }
 age_of_checkpoint() { # NAME: what would be lost now
     local newest
-    newest=$(stat -c %.2Y $work/"$1"/checkpoints/step_* | sort -g | tail -1)
+    newest=$(stat -c %.2Y $work/"$1"/checkpoints/step_* 2>/dev/null | sort -g | tail -1)
     echo "$1: interrupted $(since "$newest") s after a checkpoint"
 }
 last_node() { scontrol show hostnames "$(squeue -h -j "$job" -o %N)" | tail -1; }
@@ -91,7 +92,7 @@ silent() {
 preempted() {
     begin preempted
     local high
-    high=$(sbatch --parsable -o $work/high.log -p high -N4 --exclusive --wrap "sleep 1")
+    high=$(sbatch --parsable -o $work/high.log -p high -N4 --ntasks-per-node=1 --cpus-per-task=2 --wrap "sleep 1")
     ends "$high" COMPLETED 90 $work/high.log
     finishes preempted 0
 }
