@@ -4,7 +4,7 @@
 # rank that stands still. What a run repeats is a step at most, and nothing if it was warned.
 . "$(dirname "$0")/common"
 make_run
-steps=16
+steps=30
 # Whole nodes, by their processors: what --exclusive takes of devices is still taken after a requeue.
 options=(-N2 --ntasks-per-node=1 --cpus-per-task=2)
 export FOVEA_EARLY_S=0
@@ -52,7 +52,7 @@ age_of_checkpoint() { # NAME: what would be lost now
 last_node() { scontrol show hostnames "$(squeue -h -j "$job" -o %N)" | tail -1; }
 
 out_of_time() {
-    begin time --time=1 --signal=B:USR1@1 -- watch.margin_s=52
+    begin time --time=1 --signal=B:USR1@1 -- watch.margin_s=54
     finishes time 0
     grep -q "s of the allocation are left: stopping" "$log" || fail "time: $(cat "$log")"
 }
