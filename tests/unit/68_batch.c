@@ -133,9 +133,9 @@ static void test_columns(void **state)
         assert_true(a->n_rounds == b->n_rounds && b->rounds[i].first == 3);
         assert_int_equal(b->reward.has_verdict, i % 2);
     }
+    fv_batch_fini(&back);
     assert_fails(fv_batch_read(file, "other", &back), FV_ERR_FORMAT, "other/group_place");
     assert_ok(fv_hdf5_close(file));
-    fv_batch_fini(&back);
     fv_batch_fini(&batch);
 }
 
