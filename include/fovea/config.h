@@ -27,8 +27,8 @@ typedef struct fv_run_config {
     int64_t steps;
     int threads;   /* of a rank; 0: as OpenMP says */
     char *kernels; /* fv_backend_cpu_create; "": the best of the processor */
-    /* The newest checkpoint of out comes first. Where there is none: "auto" begins anew, any other text is the
-     * path of the checkpoint to go on from. "none": out must not hold a run. */
+    /* The newest checkpoint of out comes first. Where there is none: "auto" begins anew, any other text is
+     * the path of the checkpoint to go on from. "none": out must not hold a run. */
     char *resume;
 } fv_run_config;
 
