@@ -1,10 +1,14 @@
 /* fovea doctor: what this machine has for fovea, what is missing, and how to get it. */
+#include "runtime.h"
+
 #include "jobs.h"
 
 #include "fovea/backend.h"
 #include "fovea/buffer.h"
 #include "fovea/comm.h"
 #include "fovea/cuda.h"
+#include "fovea/device.h"
+#include "fovea/driver.h"
 #include "fovea/file.h"
 #include "fovea/versions.h"
 
@@ -18,6 +22,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+enum { KEY_RANKS = 0x301 };
 
 /* What is missing, in the order found. */
 typedef struct doctor {
@@ -130,29 +136,19 @@ static void *load_first(const char *const *names)
     return library;
 }
 
-/* The driver's interface, of which no header is needed: all take and return plain integers. */
-typedef int (*cu_init_function)(unsigned flags);
-typedef int (*cu_get_function)(int *out);
-
 static fv_err print_driver(doctor *d)
 {
-    void *library = load_first((const char *const[]){"libcuda.so.1", NULL});
-    if (!library) {
+    fv_driver driver;
+    fv_driver_ask(&driver);
+    if (!driver.is_here) {
         print_line("driver", "none");
         return note_missing(d, 0, "CUDA driver", "only for GPUs: the driver's libcuda.so.1 (nvidia-driver)");
     }
-    cu_init_function init = (cu_init_function)dlsym(library, "cuInit");
-    cu_get_function version = (cu_get_function)dlsym(library, "cuDriverGetVersion");
-    cu_get_function count = (cu_get_function)dlsym(library, "cuDeviceGetCount");
-    int number = 0, n_devices = 0, status = init && version && count ? init(0) : -1;
-    if (status == 0)
-        status = version(&number);
-    if (status == 0)
-        status = count(&n_devices);
-    if (status == 0)
-        print_line("driver", "for CUDA %d.%d, %d devices", number / 1000, number % 1000 / 10, n_devices);
+    if (driver.code == 0)
+        print_line("driver", "for CUDA %d.%d, %d devices", driver.version / 1000, driver.version % 1000 / 10,
+                   driver.n_devices);
     else
-        print_line("driver", "here, but finds no device (code %d)", status);
+        print_line("driver", "here, but finds no device (code %d)", driver.code);
     return FV_OK;
 }
 
@@ -204,7 +200,7 @@ static fv_err print_cublas(doctor *d)
 static fv_err print_nccl(doctor *d)
 {
     void *library = load_first((const char *const[]){"libnccl.so.2", NULL});
-    cu_get_function version = library ? (cu_get_function)dlsym(library, "ncclGetVersion") : NULL;
+    int (*version)(int *out) = library ? (int (*)(int *))dlsym(library, "ncclGetVersion") : NULL;
     int number = 0;
     if (!version || version(&number) != 0) {
         print_line("NCCL", "none");
@@ -268,16 +264,91 @@ static fv_err examine(doctor *d)
     return FV_OK;
 }
 
-int fv_job_doctor(int argc, char **argv)
+static int examine_machine(void)
 {
-    static const struct argp parser = {
-        .doc =
-            "Tell what this machine has for fovea: versions, processor, GPUs, memory, launchers; and what is "
-            "missing and how to get it. The exit status is 0 if fovea can run, 1 if something required is "
-            "missing."};
-    argp_parse(&parser, argc, argv, 0, NULL, NULL);
     doctor d = {0};
     fv_err err = examine(&d);
     fv_buffer_fini(&d.missing);
     return err == FV_OK && d.n_required ? FV_EXIT_FAILED : fv_job_finish(err);
+}
+
+/* Ranks. */
+
+/* One rank, as it finds itself placed. */
+typedef struct rank_place {
+    fv_device device;
+    int n_threads;
+    char cores[64];
+} rank_place;
+
+static fv_err find_place(fv_comm *world, rank_place *out)
+{
+    fv_backend *backend = NULL;
+    *out = (rank_place){0};
+    fv_err err = fv_device_choose(world, &out->device);
+    read_proc("/proc/self/status", "Cpus_allowed_list", out->cores, sizeof out->cores);
+    fv_err made = fv_backend_cpu_create(NULL, 0, &backend);
+    if (made == FV_OK)
+        out->n_threads = backend->n_threads;
+    fv_backend_destroy(backend);
+    made = fv_comm_agree(world, made);
+    return err != FV_OK ? err : made;
+}
+
+static void print_places(const rank_place *places, int n)
+{
+    printf("%6s  %-24s %-16s %8s  %s\n", "rank", "node", "cores", "threads", "device");
+    for (int rank = 0; rank < n; rank++)
+        printf("%6d  %-24s %-16s %8d  %s\n", rank, places[rank].device.host, places[rank].cores,
+               places[rank].n_threads, places[rank].device.name);
+}
+
+static fv_err tell_places(fv_comm *world)
+{
+    rank_place own, *places = malloc((size_t)world->size * sizeof *places);
+    FV_TRY(
+        fv_comm_agree(world, places ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "no memory for %d ranks", world->size)));
+    fv_err placed = find_place(world, &own), err = fv_comm_all_gather(world, &own, sizeof own, places);
+    if (err == FV_OK && world->rank == 0)
+        print_places(places, world->size);
+    free(places);
+    return err != FV_OK ? err : placed;
+}
+
+static int examine_ranks(void)
+{
+    fv_runtime runtime = {0};
+    fv_err err = fv_comm_world(&runtime.world);
+    if (err == FV_OK)
+        err = tell_places(runtime.world);
+    return fv_runtime_finish(&runtime, err);
+}
+
+static error_t parse(int key, char *argument, struct argp_state *state)
+{
+    (void)argument;
+    if (key != KEY_RANKS)
+        return ARGP_ERR_UNKNOWN;
+    *(int *)state->input = 1;
+    return 0;
+}
+
+int fv_job_doctor(int argc, char **argv)
+{
+    static const struct argp_option options[] = {
+        {"ranks", KEY_RANKS, NULL, 0,
+         "tell instead where every rank that was started with this one is: node, cores, "
+         "threads, device",
+         0},
+        {0}};
+    static const struct argp parser = {
+        .options = options,
+        .parser = parse,
+        .doc =
+            "Tell what this machine has for fovea: versions, processor, GPUs, memory, launchers; and what is "
+            "missing and how to get it. The exit status is 0 if fovea can run, 1 if something required is "
+            "missing."};
+    int is_of_ranks = 0;
+    argp_parse(&parser, argc, argv, 0, NULL, &is_of_ranks);
+    return is_of_ranks ? examine_ranks() : examine_machine();
 }

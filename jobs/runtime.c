@@ -52,7 +52,7 @@ fv_err fv_runtime_part_judges(fv_runtime *runtime, int n_judges)
     return fv_comm_split(all, runtime->is_judge, all->rank, &runtime->world);
 }
 
-static fv_comm *all_of(const fv_runtime *runtime)
+fv_comm *fv_runtime_all(const fv_runtime *runtime)
 {
     return runtime->all ? runtime->all : runtime->world;
 }
@@ -61,7 +61,7 @@ fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *chosen)
 {
     if (!runtime->world)
         FV_TRY(fv_comm_world(&runtime->world));
-    fv_log_init(all_of(runtime)->rank, FV_LOG_INFO);
+    fv_log_init(fv_runtime_all(runtime)->rank, FV_LOG_INFO);
     FV_TRY(fv_comm_agree(runtime->world,
                          fv_backend_cpu_create(chosen->kernels, chosen->threads, &runtime->backend)));
     int tensor = chosen->tensor ? chosen->tensor : runtime->world->size;
@@ -99,8 +99,8 @@ static int report(const fv_runtime *runtime, fv_err err)
     if (scope != FV_ERROR_AGREED_OTHER)
         fv_job_finish(err);
     int is_alone = scope == FV_ERROR_OWN || err == FV_ERR_COMM; /* a lost rank is waited for in vain */
-    if (is_alone && all_of(runtime) && all_of(runtime)->size > 1)
-        fv_comm_abort(all_of(runtime), FV_EXIT_FAILED);
+    if (is_alone && fv_runtime_all(runtime) && fv_runtime_all(runtime)->size > 1)
+        fv_comm_abort(fv_runtime_all(runtime), FV_EXIT_FAILED);
     return FV_EXIT_FAILED;
 }
 

@@ -21,7 +21,7 @@ typedef struct fv_runtime_options {
 extern const struct argp fv_runtime_argp;
 
 typedef struct fv_runtime {
-    fv_comm *all;   /* every process, if some of them judge; else NULL */
+    fv_comm *all;   /* every process, if some of them judge; else NULL: see fv_runtime_all */
     int is_judge;   /* this one does */
     fv_comm *world; /* the processes that do the same as this one */
     fv_mesh mesh;   /* the model is opened on its tensor group */
@@ -32,6 +32,9 @@ typedef struct fv_runtime {
 /* The last n_judges processes are parted from the others: from now on world is those of one kind. Collective
  * over all processes, whose world is there. */
 fv_err fv_runtime_part_judges(fv_runtime *runtime, int n_judges);
+
+/* Every process, whatever it does. Borrowed; Local. */
+fv_comm *fv_runtime_all(const fv_runtime *runtime);
 
 /* Starts as {0}, or with its world. Collective over the processes of world. */
 fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *options);

@@ -198,7 +198,10 @@ fv_err fv_training_open(fv_training *t, const fv_training_options *options)
     FV_TRY(fv_comm_world(&t->runtime.world));
     FV_TRY(fv_comm_agree(t->runtime.world, fv_stop_on_signals()));
     FV_TRY(fv_comm_agree(t->runtime.world, read_config(t, options)));
-    return t->config.layout.judge_ranks > 0 ? open_both(t) : open_trainer(t);
+    FV_TRY(t->config.layout.judge_ranks > 0 ? open_both(t) : open_trainer(t));
+    return options->dry_run
+               ? FV_OK
+               : fv_watch_start(fv_runtime_all(&t->runtime), &t->config.watch, FV_EXIT_AGAIN, &t->watch);
 }
 
 fv_err fv_training_judge(fv_training *t)
@@ -250,8 +253,8 @@ static fv_err close_journal(fv_training *t, fv_err err)
 
 int fv_training_finish(fv_training *t, fv_err err)
 {
-    fv_watch_stop(t->watch);
     fv_saver_destroy(t->saver);
+    fv_watch_stop(t->watch);
     err = close_journal(t, err);
     fv_claim_release(&t->claim);
     if (t->updater.optimizer)

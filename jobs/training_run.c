@@ -3,6 +3,7 @@
 
 #include "jobs.h"
 
+#include "fovea/allocation.h"
 #include "fovea/clock.h"
 #include "fovea/file.h"
 #include "fovea/identity.h"
@@ -47,7 +48,7 @@ static int is_word(const char *resume)
 /* On rank 0. */
 static fv_err claim(fv_training *t)
 {
-    char path[PATH_MAX];
+    char path[PATH_MAX], job[128];
     const fv_run_config *run = &t->config.run;
     FV_TRY(fv_file_path(path, sizeof path, run->out, "metrics.jsonl"));
     FV_CHECK(strcmp(run->resume, "none") != 0 || !fv_file_exists(path), FV_ERR_ARGUMENT,
@@ -56,6 +57,9 @@ static fv_err claim(fv_training *t)
     FV_TRY(fv_claim_take(run->out, &t->claim));
     FV_TRY(fv_file_path(path, sizeof path, run->out, "log"));
     FV_TRY(fv_log_keep(path));
+    fv_allocation_describe(job, sizeof job);
+    if (job[0])
+        FV_LOG_ROOT(INFO, "%s", job);
     return identify(t);
 }
 
@@ -112,7 +116,8 @@ static fv_err open_saver(fv_training *t)
                                 .mesh = &t->runtime.mesh,
                                 .optimizer = &t->optimizer,
                                 .model = t->config.run.model,
-                                .keep = t->config.save.keep};
+                                .keep = t->config.save.keep,
+                                .watch = t->watch};
     return fv_saver_create(&args, &t->saver);
 }
 
@@ -137,8 +142,6 @@ fv_err fv_training_begin(fv_training *t, int is_supervised, fv_progress *progres
     fv_progress now = {.is_supervised = (uint64_t)is_supervised};
     *progress = (fv_progress){0};
     fv_err err = begin(t, &now, progress);
-    if (err == FV_OK)
-        err = fv_watch_start(t->runtime.world, &t->config.watch, FV_EXIT_AGAIN, &t->watch);
     fv_progress_fini(&now);
     if (err != FV_OK)
         fv_progress_fini(progress);
@@ -194,7 +197,6 @@ static fv_err save(fv_training *t, fv_progress *progress, int is_ending, int *is
     int has_failed;
     fv_phase_set("save");
     FV_TRY(fv_saver_poll(t->saver, &has_failed));
-    fv_watch_saved(t->watch, fv_saver_seconds(t->saver));
     t->is_save_due |= has_failed;
     *is_saved = is_due(t, progress, is_ending);
     if (*is_saved)

@@ -44,6 +44,10 @@ uint64_t fv_dataset_sizes(const fv_dataset *dataset, uint64_t row, fv_view_size 
  * image that do not match their hash. On failure *out is {0}. */
 fv_err fv_dataset_read(const fv_dataset *dataset, uint64_t row, fv_row *out);
 
+/* The same with images of which only sizes and numbers are known, and without texts. */
+fv_err fv_dataset_read_texts(const fv_dataset *dataset, uint64_t row, fv_row *out);
+fv_err fv_dataset_read_images(const fv_dataset *dataset, uint64_t row, fv_row *out);
+
 /* Writing: path holds a new data set whole, or what it held before. Every created writer is ended by commit
  * (also if that fails) or abandon. */
 typedef struct fv_dataset_writer fv_dataset_writer;

@@ -19,8 +19,7 @@ typedef struct fv_row {
     size_t n_images;
 } fv_row;
 
-void fv_row_drop_images(fv_row *row); /* it has none any more */
-void fv_row_fini(fv_row *row);        /* back to {0} */
+void fv_row_fini(fv_row *row); /* back to {0} */
 
 /* How a row is found in a JSON object. Names that are NULL stand for the usual ones. */
 typedef struct fv_row_fields {

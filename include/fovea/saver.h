@@ -13,6 +13,7 @@
 #include "fovea/mesh.h"
 #include "fovea/optimizer.h"
 #include "fovea/progress.h"
+#include "fovea/watch.h"
 
 typedef struct fv_saver_args {
     const fv_claim *claim; /* borrowed, as are the next three; looked at on rank 0 */
@@ -20,6 +21,7 @@ typedef struct fv_saver_args {
     fv_optimizer *optimizer; /* and its model */
     const char *model;       /* folder: where the small files of a checkpoint come from */
     fv_keep keep;
+    fv_watch *watch; /* borrowed; told of the seconds that saves take. NULL: none */
 } fv_saver_args;
 
 typedef struct fv_saver fv_saver;
@@ -41,8 +43,5 @@ fv_err fv_saver_wait(fv_saver *saver, int *is_well);
 /* Whether the save under way has failed by now, on any rank; if so, all that fv_saver_wait does is done. Does
  * not wait for one that goes on. Fails as fv_saver_wait does. */
 fv_err fv_saver_poll(fv_saver *saver, int *has_failed);
-
-/* Seconds from the beginning to the end of the last save that went well; 0 before. Rank 0 knows. Local. */
-double fv_saver_seconds(const fv_saver *saver);
 
 #endif

@@ -18,7 +18,8 @@ typedef struct fv_source {
 } fv_source;
 
 /* Read row number row and make its prompt, with n_answers empty answers. *read is the row itself, for whoever
- * judges the answers. FV_ERR_UNSUPPORTED: a row of several images. On failure both are {0}. */
+ * judges the answers; the files of its images are left out. FV_ERR_UNSUPPORTED: a row of several images. On
+ * failure both are {0}. */
 fv_err fv_source_group(const fv_source *source, int64_t place, uint64_t row, int n_answers, fv_group *group,
                        fv_row *read);
 

@@ -5,7 +5,7 @@
  * its node or network is away; and ranks that all stand still (phase.h). Then the rank at fault is named with
  * its phase, every rank prints its own and its stack, and all end the process with one status. On rank 0 the
  * thread also reads the time left, and requests a stop (stop.h) while there is time for what is under way and
- * a save. SIGUSR2 is used for the stacks. */
+ * a save; a run that has not stopped in the last seconds is ended. SIGUSR2 is used for the stacks. */
 #ifndef FOVEA_WATCH_H
 #define FOVEA_WATCH_H
 
@@ -19,14 +19,15 @@ typedef struct fv_watch_settings {
 
 typedef struct fv_watch fv_watch;
 
-/* status: of a process that the watch ends. From the main threads of all ranks. Collective. FV_ERR_ARGUMENT:
- * so little time is left that the run would have to stop at once. */
+/* status: of a process that the watch ends; EXIT_FAILURE if the allocation ends and nothing was saved in it.
+ * From the main threads of all ranks. Collective. FV_ERR_ARGUMENT: so little time is left that the run would
+ * have to stop at once. */
 fv_err fv_watch_start(fv_comm *world, const fv_watch_settings *settings, int status, fv_watch **out);
 
 /* From now on this rank may end without the others. NULL is fine. Local. */
 void fv_watch_stop(fv_watch *watch);
 
-/* A save has taken so long; NULL is fine. Local. */
+/* A save that went well has taken so long. NULL is fine. Local; any thread. */
 void fv_watch_saved(fv_watch *watch, double seconds);
 
 /* 1: this rank's watch has requested a stop because the allocation ends. NULL is fine. Local. */

@@ -9,8 +9,8 @@ static atomic_uint_fast64_t n_moves;
 
 void fv_phase_set(const char *name)
 {
-    atomic_store_explicit(&phase_name, name, memory_order_relaxed);
-    fv_phase_move();
+    if (atomic_exchange_explicit(&phase_name, name, memory_order_relaxed) != name)
+        fv_phase_move();
 }
 
 void fv_phase_enter(const char *collective)

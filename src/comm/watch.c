@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* A launcher that sees a rank end ends the others itself, and knows better with which status. */
-enum { GRACE_S = 5, MAX_INTERVAL_S = 1, FIRST_ANSWER_S = 5 };
+enum { GRACE_S = 5, MAX_INTERVAL_S = 1, FIRST_ANSWER_S = 5, LAST_S = 5 };
 
 static double interval_of(const fv_watch *watch)
 {
@@ -82,39 +82,52 @@ static void forgive(fv_watch *watch, double now)
 
 /* Time. */
 
-/* What lies between two places to stop has to be waited for. */
-static void measure_ways(fv_watch *watch, double now)
+/* What lies between two places to stop has to be waited for. The way to the first one is gone once. */
+static double longest_way(fv_watch *watch, double now)
 {
     uint64_t n_places = fv_stop_places();
     if (n_places != watch->n_places)
         watch->place_from = now;
     watch->n_places = n_places;
-    watch->longest_way_s = fmax(watch->longest_way_s, now - watch->place_from);
+    double way = now - watch->place_from;
+    if (n_places > 0)
+        watch->longest_way_s = fmax(watch->longest_way_s, way);
+    return fmax(watch->longest_way_s, way);
+}
+
+/* Slurm ends a run that has not stopped by then, and its job with it: nobody would start it again. But what
+ * gets nowhere in its time would not do better the next time. */
+static void check_last_time(fv_watch *watch, double left, double way_s)
+{
+    char sentence[256];
+    int is_in_vain = watch->save_s == 0;
+    if (left > fmin(LAST_S, watch->settings.margin_s / 2))
+        return;
+    snprintf(
+        sentence, sizeof sentence,
+        "%.0f s of the allocation are left, and what has been under way for %.0f s is not done: it is lost%s",
+        left, way_s,
+        is_in_vain ? ", and nothing was saved; the time must be longer than a step and a save (sbatch --time)"
+                   : "");
+    if (is_in_vain)
+        watch->status = EXIT_FAILURE;
+    fv_watch_end(watch, sentence, 0);
 }
 
 /* A save waits for the one before. */
 static void check_time(fv_watch *watch, double now)
 {
-    measure_ways(watch, now);
-    double save_s = 2 * watch->save_s, left = fv_allocation_left(&watch->allocation);
-    if (watch->has_run_out || left > watch->settings.margin_s + watch->longest_way_s + save_s)
+    double way_s = longest_way(watch, now), save_s = 2 * watch->save_s;
+    double left = fv_allocation_left(&watch->allocation);
+    check_last_time(watch, left, now - watch->place_from);
+    if (watch->has_run_out || left > watch->settings.margin_s + way_s + save_s)
         return;
     FV_LOG_ROOT(INFO,
                 "%.0f s of the allocation are left: stopping (%.1f s for what is under way, %.1f s for a "
                 "save, %.0f s of watch.margin_s)",
-                left, watch->longest_way_s, save_s, watch->settings.margin_s);
+                left, way_s, save_s, watch->settings.margin_s);
     watch->has_run_out = 1;
     fv_stop_request();
-}
-
-static void tell_job(double left)
-{
-    char job[128];
-    fv_allocation_describe(job, sizeof job);
-    if (job[0] && isinf(left))
-        FV_LOG_ROOT(INFO, "%s", job);
-    else if (job[0])
-        FV_LOG_ROOT(INFO, "%s: %.0f s left", job, left);
 }
 
 /* A run that cannot do anything in its time would be queued again and again. */
@@ -129,7 +142,8 @@ static fv_err check_first_time(fv_watch *watch)
              "%.0f s of the allocation are left, and watch.margin_s keeps %.0f s of them free: ask for more "
              "time (sbatch --time)",
              left, watch->settings.margin_s);
-    tell_job(left);
+    if (!isinf(left))
+        FV_LOG_ROOT(INFO, "%.0f s of the allocation are left", left);
     return FV_OK;
 }
 
@@ -146,10 +160,9 @@ static void *keep_watch(void *context)
     fv_watch *watch = context;
     double interval = interval_of(watch), then = fv_clock_now();
     while (!rings(watch)) {
-        int is_ending = 0;
-        fv_watch_hear(watch, fmax(0, then + interval - fv_clock_now()), &is_ending);
+        fv_watch_hear(watch, fmax(0, then + interval - fv_clock_now()));
         double now = fv_clock_now();
-        if (is_ending)
+        if (watch->is_ending)
             fv_watch_end(watch, NULL, 0);
         if (now < then + interval)
             continue; /* a beat that came is no reason to send one */

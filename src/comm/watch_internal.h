@@ -18,6 +18,7 @@ typedef enum fv_beat_kind {
 typedef struct fv_beat {
     uint64_t token; /* of the run: strangers do not know it */
     int32_t kind, rank, process;
+    int32_t status; /* of an end */
     uint64_t n_moves;
     char host[64], phase[32], inside[32]; /* inside "": none */
 } fv_beat;
@@ -36,7 +37,8 @@ typedef struct fv_peer {
 struct fv_watch {
     fv_comm *world;
     fv_watch_settings settings;
-    int status;
+    int status;    /* of the process, if the watch ends it */
+    int is_ending; /* another rank has told so */
     uint64_t token;
     fv_peer *peers; /* (world->size): on rank 0 all others are connected, elsewhere rank 0 is */
     pthread_t thread, main_thread;
@@ -60,8 +62,8 @@ fv_beat fv_beat_of(const fv_watch *watch, fv_beat_kind kind);
 /* To every connected peer; one that does not take it now is left out. */
 void fv_beat_send(const fv_watch *watch, fv_beat_kind kind);
 
-/* Wait up to wait_s for messages or the bell, and take what has come. *is_ending 1: another rank said so. */
-void fv_watch_hear(fv_watch *watch, double wait_s, int *is_ending);
+/* Wait up to wait_s for messages or the bell, and take what has come. */
+void fv_watch_hear(fv_watch *watch, double wait_s);
 
 /* Name the fault (sentence NULL: another rank has), print this rank's phase and stack, and end the process.
  * Does not return. */

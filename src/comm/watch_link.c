@@ -31,6 +31,7 @@ fv_beat fv_beat_of(const fv_watch *watch, fv_beat_kind kind)
     const fv_phase phase = fv_phase_get();
     fv_beat beat = {.token = watch->token,
                     .kind = kind,
+                    .status = watch->status,
                     .rank = watch->world->rank,
                     .process = getpid(),
                     .n_moves = phase.n_moves};
@@ -55,16 +56,19 @@ static void end_connection(fv_peer *peer)
     peer->has_ended = !peer->has_stopped;
 }
 
-static void take(fv_peer *peer, int *is_ending)
+static void take(fv_watch *watch, fv_peer *peer)
 {
     memcpy(&peer->last, peer->partial, sizeof peer->last);
     peer->n_partial = 0;
     peer->heard = fv_clock_now();
     peer->has_stopped |= peer->last.kind == FV_BEAT_BYE;
-    *is_ending |= peer->last.kind == FV_BEAT_END;
+    if (peer->last.kind != FV_BEAT_END)
+        return;
+    watch->is_ending = 1;
+    watch->status = peer->last.status;
 }
 
-static void hear_peer(fv_peer *peer, int *is_ending)
+static void hear_peer(fv_watch *watch, fv_peer *peer)
 {
     for (;;) {
         size_t left = sizeof peer->partial - peer->n_partial;
@@ -77,11 +81,11 @@ static void hear_peer(fv_peer *peer, int *is_ending)
         }
         peer->n_partial += (size_t)n;
         if (peer->n_partial == sizeof peer->partial)
-            take(peer, is_ending);
+            take(watch, peer);
     }
 }
 
-void fv_watch_hear(fv_watch *watch, double wait_s, int *is_ending)
+void fv_watch_hear(fv_watch *watch, double wait_s)
 {
     int size = watch->world->size, n = 0;
     struct pollfd *list = calloc((size_t)size + 1, sizeof *list);
@@ -97,7 +101,7 @@ void fv_watch_hear(fv_watch *watch, double wait_s, int *is_ending)
     free(list);
     for (int rank = 0; rank < size; rank++)
         if (watch->peers[rank].socket >= 0)
-            hear_peer(&watch->peers[rank], is_ending);
+            hear_peer(watch, &watch->peers[rank]);
 }
 
 /* Making the connections. */

@@ -49,7 +49,7 @@ static fv_err add_record(const fv_collector *with, const fv_group *group, fv_rep
     const fv_evaluation *what = with->row_context;
     fv_row row;
     fv_record record;
-    FV_TRY(fv_dataset_read(with->source->dataset, (uint64_t)group->row, &row));
+    FV_TRY(fv_dataset_read_texts(with->source->dataset, (uint64_t)group->row, &row));
     fv_err err = what->by ? set_source(what->by, &row) : FV_OK;
     if (err == FV_OK)
         err = fv_record_init(&record, &with->rollout->dialogue, group, &row);

@@ -5,7 +5,8 @@
 
 enum {
     CHUNK_BYTES = 1 << 20, /* of numbers */
-    CHUNK_TEXTS = 4096
+    CHUNK_TEXTS = 4096,
+    TEXT_BUFFER_BYTES = 1 << 14
 };
 
 /* Without a cache of chunks a read or a write touches its own bytes only. */
@@ -45,11 +46,14 @@ static void release_text(void *text, void *context)
     free(text);
 }
 
+/* The library clears its buffer for references to texts, a megabyte if nobody says otherwise, at every call.
+ */
 static hid_t transfer_of(fv_hdf5_type type)
 {
     hid_t transfer = H5Pcreate(H5P_DATASET_XFER);
     if (type == FV_HDF5_TEXT && transfer >= 0 &&
-        H5Pset_vlen_mem_manager(transfer, allocate_text, NULL, release_text, NULL) < 0) {
+        (H5Pset_vlen_mem_manager(transfer, allocate_text, NULL, release_text, NULL) < 0 ||
+         H5Pset_buffer(transfer, TEXT_BUFFER_BYTES, NULL, NULL) < 0)) {
         H5Pclose(transfer);
         return H5I_INVALID_HID;
     }

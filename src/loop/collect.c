@@ -72,7 +72,6 @@ static fv_err start(collection *c, int64_t place, fv_group **out)
     FV_TRY(add_item(c, &made));
     FV_TRY(fv_source_group(with->source, place, with->row_of(with->row_context, place), with->n_answers,
                            &made->group, &made->row));
-    fv_row_drop_images(&made->row); /* views read them again: a whole set of them would not fit */
     if (with->has_greedy)
         FV_TRY(fv_group_add_greedy(&made->group));
     *out = &made->group;

@@ -165,13 +165,10 @@ static fv_err read_texts(const fv_dataset *d, uint64_t row, fv_row *out)
     return FV_OK;
 }
 
-static fv_err read_image(const fv_dataset *d, uint64_t number, fv_row_image *out)
+static fv_err read_file(const fv_dataset *d, fv_row_image *out)
 {
-    const uint64_t *offset = fv_index_u64(&d->index, FV_COLUMN_IMAGE_OFFSET) + number;
+    const uint64_t number = out->number, *offset = fv_index_u64(&d->index, FV_COLUMN_IMAGE_OFFSET) + number;
     size_t size = offset[1] - offset[0];
-    *out = (fv_row_image){.width = fv_index_i32(&d->index, FV_COLUMN_IMAGE_WIDTH)[number],
-                          .height = fv_index_i32(&d->index, FV_COLUMN_IMAGE_HEIGHT)[number],
-                          .number = number};
     FV_TRY(fv_buffer_reserve(&out->file, size));
     FV_TRY(fv_hdf5_read_range(d->file, "images/bytes", FV_HDF5_U8, offset[0], size, out->file.data));
     out->file.size = size;
@@ -183,17 +180,18 @@ static fv_err read_image(const fv_dataset *d, uint64_t number, fv_row_image *out
     return FV_OK;
 }
 
-static fv_err read_images(const fv_dataset *d, uint64_t row, fv_row *out)
+static fv_err list_images(const fv_dataset *d, uint64_t row, fv_row *out)
 {
     const uint64_t *first = fv_index_u64(&d->index, FV_COLUMN_ROW_IMAGE_FIRST) + row;
     const uint64_t *places = fv_index_u64(&d->index, FV_COLUMN_ROW_IMAGE) + first[0];
     size_t n = first[1] - first[0];
     out->images = calloc(n + 1, sizeof *out->images);
     FV_CHECK(out->images, FV_ERR_MEMORY, "no memory for %zu images", n);
-    for (size_t i = 0; i < n; i++) {
-        out->n_images++;
-        FV_TRY(read_image(d, places[i], &out->images[i]));
-    }
+    out->n_images = n;
+    for (size_t i = 0; i < n; i++)
+        out->images[i] = (fv_row_image){.width = fv_index_i32(&d->index, FV_COLUMN_IMAGE_WIDTH)[places[i]],
+                                        .height = fv_index_i32(&d->index, FV_COLUMN_IMAGE_HEIGHT)[places[i]],
+                                        .number = places[i]};
     return FV_OK;
 }
 
@@ -217,17 +215,42 @@ uint64_t fv_dataset_sizes(const fv_dataset *dataset, uint64_t row, fv_view_size 
     return first[1] - first[0];
 }
 
-fv_err fv_dataset_read(const fv_dataset *dataset, uint64_t row, fv_row *out)
+enum { TEXTS = 1, FILES = 2 };
+
+static fv_err read_parts(const fv_dataset *d, uint64_t row, int parts, fv_row *out)
+{
+    out->target = target_of(d, row);
+    FV_TRY(list_images(d, row, out));
+    if (parts & TEXTS)
+        FV_TRY(read_texts(d, row, out));
+    for (size_t i = 0; i < out->n_images && parts & FILES; i++)
+        FV_TRY(read_file(d, &out->images[i]));
+    return FV_OK;
+}
+
+static fv_err read_row(const fv_dataset *d, uint64_t row, int parts, fv_row *out)
 {
     *out = (fv_row){0};
-    FV_CHECK(row < dataset->rows, FV_ERR_ARGUMENT, "%s has %llu rows, row %llu was wanted", dataset->path,
-             (unsigned long long)dataset->rows, (unsigned long long)row);
-    out->target = target_of(dataset, row);
-    fv_err err = read_texts(dataset, row, out);
-    if (err == FV_OK)
-        err = read_images(dataset, row, out);
+    FV_CHECK(row < d->rows, FV_ERR_ARGUMENT, "%s has %llu rows, row %llu was wanted", d->path,
+             (unsigned long long)d->rows, (unsigned long long)row);
+    fv_err err = read_parts(d, row, parts, out);
     if (err == FV_OK)
         return FV_OK;
     fv_row_fini(out);
-    return fv_error_prefix(err, "%s: row %llu", dataset->path, (unsigned long long)row);
+    return fv_error_prefix(err, "%s: row %llu", d->path, (unsigned long long)row);
+}
+
+fv_err fv_dataset_read(const fv_dataset *dataset, uint64_t row, fv_row *out)
+{
+    return read_row(dataset, row, TEXTS | FILES, out);
+}
+
+fv_err fv_dataset_read_texts(const fv_dataset *dataset, uint64_t row, fv_row *out)
+{
+    return read_row(dataset, row, TEXTS, out);
+}
+
+fv_err fv_dataset_read_images(const fv_dataset *dataset, uint64_t row, fv_row *out)
+{
+    return read_row(dataset, row, FILES, out);
 }

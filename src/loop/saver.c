@@ -23,7 +23,7 @@ struct fv_saver {
     fv_shard shard;
     char folder[PATH_MAX], source[PATH_MAX];
     fv_progress progress; /* of the save under way */
-    double begun_at, seconds;
+    double begun_at;
     pthread_t thread;
     int is_running; /* there is a thread to join */
     /* Shared with the thread. */
@@ -146,8 +146,10 @@ static void *save(void *context)
     fv_err err = write_shard(s);
     note(s, &s->shard_err, err);
     if (err == FV_OK && s->args.mesh->world->rank == 0) {
-        note(s, &s->err, commit(s));
-        s->seconds = fv_clock_now() - s->begun_at;
+        err = commit(s);
+        note(s, &s->err, err);
+        if (err == FV_OK)
+            fv_watch_saved(s->args.watch, fv_clock_now() - s->begun_at);
     }
     return NULL;
 }
@@ -189,9 +191,10 @@ static fv_err outcome(fv_saver *s)
 static fv_err give_up(fv_saver *s)
 {
     fv_comm *world = s->args.mesh->world;
-    FV_LOG_ROOT(WARN,
-                "the checkpoint of step %llu was NOT saved: %s; training goes on, the next step tries again",
-                (unsigned long long)s->progress.step, fv_error_text());
+    FV_LOG_ROOT(
+        WARN,
+        "the checkpoint of step %llu was NOT saved: %s; those before it stay, the next save tries again",
+        (unsigned long long)s->progress.step, fv_error_text());
     snprintf(s->source, sizeof s->source, "%s", s->args.model);
     if (world->rank == 0)
         fv_file_remove_tree(s->folder);
@@ -332,9 +335,4 @@ void fv_saver_destroy(fv_saver *s)
     pthread_mutex_destroy(&s->mutex);
     free(s->copy);
     free(s);
-}
-
-double fv_saver_seconds(const fv_saver *s)
-{
-    return s->seconds;
 }

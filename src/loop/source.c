@@ -37,7 +37,7 @@ fv_err fv_source_group(const fv_source *source, int64_t place, uint64_t row, int
                        fv_row *read)
 {
     *group = (fv_group){0};
-    FV_TRY(fv_dataset_read(source->dataset, row, read));
+    FV_TRY(fv_dataset_read_texts(source->dataset, row, read));
     fv_err err = fv_group_init(group, place, (int64_t)row, n_answers);
     if (err == FV_OK)
         err = fill(source, read, group);
@@ -66,7 +66,7 @@ fv_err fv_source_view(void *context, const fv_group *group, int is_large, fv_vie
     const fv_source *source = context;
     fv_row row;
     *view = (fv_view){0};
-    FV_TRY(fv_dataset_read(source->dataset, (uint64_t)group->row, &row));
+    FV_TRY(fv_dataset_read_images(source->dataset, (uint64_t)group->row, &row));
     fv_err err = look(source, &row, group, is_large, view);
     fv_row_fini(&row);
     return err == FV_OK ? FV_OK : fv_error_prefix(err, "row %lld", (long long)group->row);

@@ -5,7 +5,7 @@
 #include "fovea/checkpoint.h"
 #include "fovea/file.h"
 
-#include <xxhash.h>
+#include "model/hash.h"
 
 enum { FV_CHECKSUM_BYTES = 33 /* of a checksum as text: XXH3, 128 bits, hexadecimal, and a NUL */ };
 

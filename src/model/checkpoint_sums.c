@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
+#include "model/hash.h"
 
 enum { BLOCK = 1 << 18 /* bytes read at a time */, HEX = FV_CHECKSUM_BYTES - 1 };
 

@@ -7,7 +7,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
+#include "model/hash.h"
 
 static fv_err hash_file(const char *path, uint64_t seed, uint64_t *out)
 {

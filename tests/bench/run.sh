@@ -40,7 +40,8 @@ install_torch() {
 }
 
 # Threads that wait let others run: peers measured by turns would disturb each other.
-export FOVEA=$PWD/build/bench/fovea OMP_WAIT_POLICY=passive
+export FOVEA=$PWD/build/bench/fovea OMP_WAIT_POLICY=passive OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
+    OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
 failed=()
 for name in "${names[@]}"; do
     [ "$name" != sft ] || install_torch

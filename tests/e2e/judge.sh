@@ -4,12 +4,8 @@
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-root=$TEST_DATA/../..
-export OMP_NUM_THREADS=1 OPENAI_API_KEY=sk-secret-2718281828459045
-
-fail() { echo "FAILED: $*" >&2; exit 1; }
-field() { sed -n "s/.*\"$2\": \([^,}]*\).*/\1/p" "$folder/$1/metrics.jsonl"; }
-total() { field "$1" "$2" | awk '{ n += $1 } END { print n + 0 }'; }
+. "$TEST_DATA/../common"
+export OPENAI_API_KEY=sk-secret-2718281828459045
 
 bash "$CERTIFICATES" "$(mkdir "$folder/tls" && echo "$folder/tls")"
 # Servers end with this shell, which holds their input. serve NAME [OPTION...]: its port.
@@ -25,37 +21,12 @@ serve() {
 }
 requests() { wc -l <"$folder/$1.server/requests"; }
 
-"$FOVEA" init --shape "$root/configs/model/glance-vl.yaml" --out "$folder/model" --seed 1 --dtype fp32
-"$FOVEA" pack --synthetic glance --rows 64 --seed 1 --out "$folder/data.h5"
-cat >"$folder/config.yaml" <<END
-model: $folder/model
-out: $folder/none
-prompts: $root/configs/prompts/glance.yaml
-steps: 3
-data: {train: $folder/data.h5}
-views: {min_pixels: 784, max_pixels: 3136}
-rollout:
-  prompts: 6
-  answers: 4
-  max_turn_tokens: 24
-  max_tokens: 256
-  max_running: 12
-  pass_tokens: 256
-  cache_pages: 64
-  refills: 0
-reward: {judge: api, rule: exact, product: efficient}
-judge:
-  prompt: $root/configs/prompts/judge.yaml
-  model: judge-1
-  ca_file: $folder/tls/ca.pem
-  in_flight: 8
-  deadline_s: 2
-update: {groups: 3, micro_tokens: 4096, recompute: false}
-optimizer: {rate: 1e-4}
-validate: {before: false}
-END
+make_run "$folder"
+settings=(rollout.max_turn_tokens=24 rollout.max_tokens=256 rollout.refills=0 reward.judge=api reward.rule=exact
+    reward.product=efficient validate.before=false judge.prompt="$root/configs/prompts/judge.yaml" judge.model=judge-1 judge.ca_file="$folder/tls/ca.pem"
+    judge.in_flight=8 judge.deadline_s=2)
 train() { # NAME RANKS [KEY=VALUE...]
-    mpiexec -n "$2" "$FOVEA" train "$folder/config.yaml" out="$folder/$1" "${@:3}" 2>"$folder/$1.log"
+    mpiexec -n "$2" "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/$1" "${@:3}" 2>"$folder/$1.log"
 }
 judged() { # NAME RANKS [KEY=VALUE...]
     train "$@" || fail "$1: $(cat "$folder/$1.log")"
@@ -82,7 +53,7 @@ judged replay 1 reward.judge=replay judge.log="$folder/first/verdicts" judge.ca_
 same first replay
 serve killed --latency 30
 url=https://127.0.0.1:$port/v1
-mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" out="$folder/dead" judge.url="$url" judge.log="$folder/log" 2>/dev/null &
+mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/dead" judge.url="$url" judge.log="$folder/log" 2>/dev/null &
 for _ in $(seq 500); do
     [ "$(requests killed)" -ge 12 ] && break
     sleep 0.02
@@ -111,7 +82,7 @@ judged program 2 reward.judge=program judge.program="sh $folder/judge.sh" layout
 [ "$(total program judge_asked)" -gt 20 ] || fail "the program was not asked"
 
 # The key, while a run goes on and after all of them.
-mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" out="$folder/seen" judge.url="$url" judge.log="$folder/log2" 2>/dev/null &
+mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/seen" judge.url="$url" judge.log="$folder/log2" 2>/dev/null &
 sleep 0.5
 ! cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -v '^Bearer' | grep -qE 'sk-(secret|wrong)' ||
     fail "the key is in a command line"

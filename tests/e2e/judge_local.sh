@@ -4,49 +4,20 @@
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-root=$TEST_DATA/../..
-export OMP_NUM_THREADS=1
+. "$TEST_DATA/../common"
 
-fail() { echo "FAILED: $*" >&2; exit 1; }
-total() { sed -n "s/.*\"$2\": \([^,}]*\).*/\1/p" "$folder/$1/metrics.jsonl" | awk '{ n += $1 } END { print n + 0 }'; }
-
-"$FOVEA" init --shape "$root/configs/model/glance-vl.yaml" --out "$folder/model" --seed 1 --dtype fp32
+make_run "$folder"
 "$FOVEA" init --shape "$root/configs/model/tiny-qwen3.yaml" --out "$folder/judge" --seed 4 --dtype fp32
-"$FOVEA" pack --synthetic glance --rows 64 --seed 1 --out "$folder/data.h5"
 cat >"$folder/judge.yaml" <<'END'
 system: Be fair.
 user: "Q {question} T {truth} A {answer}"
 verdict: score
 END
-cat >"$folder/config.yaml" <<END
-model: $folder/model
-out: $folder/none
-prompts: $root/configs/prompts/glance.yaml
-steps: 3
-data: {train: $folder/data.h5}
-views: {min_pixels: 784, max_pixels: 3136}
-rollout:
-  prompts: 6
-  answers: 4
-  max_turn_tokens: 24
-  max_tokens: 256
-  max_running: 12
-  pass_tokens: 256
-  cache_pages: 64
-  refills: 0
-reward: {judge: local, rule: exact, product: efficient}
-judge:
-  prompt: $folder/judge.yaml
-  model: $folder/judge
-  in_flight: 8
-  pass_tokens: 512
-  cache_pages: 64
-update: {groups: 3, micro_tokens: 4096, recompute: false}
-optimizer: {rate: 1e-4}
-validate: {before: false}
-END
+settings=(rollout.max_turn_tokens=24 rollout.max_tokens=256 rollout.refills=0 reward.judge=local reward.rule=exact
+    reward.product=efficient validate.before=false judge.prompt="$folder/judge.yaml" judge.model="$folder/judge"
+    judge.in_flight=8 judge.pass_tokens=512 judge.cache_pages=64)
 train() { # NAME RANKS [KEY=VALUE...]
-    mpiexec -n "$2" "$FOVEA" train "$folder/config.yaml" out="$folder/$1" "${@:3}" 2>"$folder/$1.log"
+    mpiexec -n "$2" "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/$1" "${@:3}" 2>"$folder/$1.log"
 }
 judged() { # NAME RANKS [KEY=VALUE...]
     train "$@" || fail "$1: $(cat "$folder/$1.log")"
@@ -75,7 +46,7 @@ judged more 5 layout.judge_ranks=3 layout.tensor=2
 judged again 2 judge.log="$folder/first/verdicts"
 judged replay 1 reward.judge=replay judge.log="$folder/first/verdicts"
 [ "$(total again judge_asked)$(total replay judge_asked)" = 00 ] || fail "again: asked"
-mpiexec -n 3 "$FOVEA" train "$folder/config.yaml" out="$folder/dead" layout.judge_ranks=1 judge.log="$folder/log" \
+mpiexec -n 3 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/dead" layout.judge_ranks=1 judge.log="$folder/log" \
     2>/dev/null &
 for _ in $(seq 500); do
     [ -s "$folder/dead/metrics.jsonl" ] && break
@@ -86,21 +57,38 @@ wait $! 2>/dev/null || true
 judged resumed 3 layout.judge_ranks=1 judge.log="$folder/log"
 [ "$(total resumed judge_asked)" -lt "$asked" ] || fail "resumed: all is asked again"
 
+# Stopped on request; cases that are under way then are asked again.
+halt() {
+    local status=0
+    rm -rf "$folder/halted"
+    mpiexec -n 3 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/halted" layout.judge_ranks=1 \
+        2>"$folder/halted.log" &
+    for _ in $(seq 500); do
+        [ -e "$folder/halted/lock" ] && break
+        sleep 0.02
+    done
+    sleep 0.$((RANDOM % 4))
+    kill -USR1 $! 2>/dev/null || true
+    wait $! || status=$?
+    [ "$status" = 75 ]
+}
+halt || halt || halt || fail "halted: status 75 is expected: $(cat "$folder/halted.log")"
+judged halted 3 layout.judge_ranks=1
+grep -q "going on from" "$folder/halted.log" || fail "halted: $(cat "$folder/halted.log")"
+
 # A reply that has not come to its end is no verdict.
 refused thinking 3 "the judge gave no verdict on .* cut).*reward.max_unjudged_share" \
     layout.judge_ranks=1 judge.method=think judge.reply_tokens=8
 
 # Ranks that judge and do not.
 start() { # NAME: runs for long; $judge becomes the process that judges
-    mpiexec -n 3 "$FOVEA" train "$folder/config.yaml" out="$folder/$1" layout.judge_ranks=1 judge.deadline_s=2 \
+    mpiexec -n 3 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/$1" layout.judge_ranks=1 judge.deadline_s=2 \
         steps=100000 2>"$folder/$1.log" &
     for _ in $(seq 500); do
         [ -s "$folder/$1/metrics.jsonl" ] && break
         sleep 0.02
     done
-    judge=$(for child in $(pgrep -P $!); do
-        tr '\0' '\n' <"/proc/$child/environ" | grep -q '^OMPI_COMM_WORLD_RANK=2$' && echo "$child"
-    done)
+    judge=$(rank_of $! 2)
     [ -n "$judge" ] || fail "$1: no process judges: $(cat "$folder/$1.log")"
 }
 start stopped

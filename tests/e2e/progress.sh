@@ -7,10 +7,8 @@ command -v script >/dev/null || {
 }
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-root=$TEST_DATA/../..
-export OMP_NUM_THREADS=1
+. "$TEST_DATA/../common"
 
-fail() { echo "FAILED: $*" >&2; exit 1; }
 on_terminal() { # NAME COMMAND...
     local name=$1
     shift
@@ -19,27 +17,16 @@ on_terminal() { # NAME COMMAND...
 }
 shows() { grep -aqE "$2" "$folder/$1.lines" || fail "$1: no $2 in: $(cat "$folder/$1.lines")"; }
 
-"$FOVEA" init --shape "$root/configs/model/glance-vl.yaml" --out "$folder/model" --seed 1 --dtype fp32
+make_run "$folder"
 on_terminal pack "$FOVEA" pack --synthetic glance --rows 4000 --seed 1 --out "$folder/data.h5"
 shows pack 'rows [0-9]+ %'
-cat >"$folder/config.yaml" <<END
-model: $folder/model
-out: $folder/none
-prompts: $root/configs/prompts/glance.yaml
-steps: 4
-data: {train: $folder/data.h5}
-views: {min_pixels: 784, max_pixels: 3136}
-rollout: {prompts: 16, answers: 4, max_turn_tokens: 120, max_tokens: 320, max_running: 16, pass_tokens: 256,
-  cache_pages: 80, refills: 0}
-reward: {rule: containment}
-update: {groups: 16, micro_tokens: 256, recompute: false}
-optimizer: {rate: 1e-4}
-END
-on_terminal train "$FOVEA" train "$folder/config.yaml" out="$folder/run"
+settings=(steps=4 rollout.prompts=16 rollout.max_running=16 rollout.cache_pages=80 rollout.refills=0 update.groups=16
+    update.micro_tokens=256)
+on_terminal train "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/run"
 shows train 'step [0-9] of 4 \| rollout [0-9]+ % \| [0-9]+ tokens/s'
 shows train 'update [0-9]+ % \| [0-9]+ tokens/s'
 shows train 'step [123] of 4 .*\| [0-9]+ s left'
-on_terminal sft "$FOVEA" sft "$folder/config.yaml" out="$folder/lessons" steps=30
+on_terminal sft "$FOVEA" sft "$folder/config.yaml" "${settings[@]}" out="$folder/lessons" steps=30
 shows sft 'step [0-9]+ of 30 \| update [0-9]+ % \| [0-9]+ tokens/s \| [0-9]+ s left'
 on_terminal eval "$FOVEA" eval --model "$folder/model" --data "$folder/data.h5" --mode low --limit 600 --max-tokens 320 \
     --prompts "$root/configs/prompts/glance.yaml" --max-turn-tokens 20 --out "$folder/eval"
@@ -47,7 +34,7 @@ shows eval 'rollout [0-9]+ % \| [0-9]+ tokens/s \| [0-9]+ s left'
 grep -aq 'score' "$folder/eval.seen" || fail "no table: $(cat "$folder/eval.seen")"
 
 # Elsewhere no line is rewritten; the log holds what was said, with its time.
-"$FOVEA" train "$folder/config.yaml" out="$folder/plain" steps=1 2>"$folder/plain.err"
+"$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/plain" steps=1 2>"$folder/plain.err"
 ! grep -aq $'[\r\e]' "$folder/plain.err" || fail "a line is rewritten in a file"
 for run in run plain; do
     for name in config.yaml log metrics.jsonl model/config.json trajectories.jsonl; do
@@ -62,7 +49,7 @@ diff <(sed 's/^[^ ]* //' "$folder/plain/log") <(sed 's/^fovea\[0\] //' "$folder/
 cat >"$folder/judge.sh" <<'END'
 exec sed -u 's/.*"id": \([0-9]*\),.*/{"id": \1, "score": null}/'
 END
-! mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" out="$folder/failed" steps=1 reward.judge=program judge.tries=1 \
+! mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/failed" steps=1 reward.judge=program judge.tries=1 \
     judge.program="sh $folder/judge.sh" 2>/dev/null || fail "not refused"
 tail -1 "$folder/failed/log" | grep -q 'Z error: .*the judge gave no verdict on' || fail "log: $(cat "$folder/failed/log")"
 echo "progress: well"

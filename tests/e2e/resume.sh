@@ -4,42 +4,18 @@
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-root=$TEST_DATA/../..
-export OMP_NUM_THREADS=1
+. "$TEST_DATA/../common"
 unset SLURM_JOB_ID SLURM_RESTART_COUNT
 
-fail() { echo "FAILED: $*" >&2; exit 1; }
-field() { sed -n "s/.*\"$2\": \([^,}]*\).*/\1/p" "$folder/$1/metrics.jsonl"; }
-
-"$FOVEA" init --shape "$root/configs/model/glance-vl.yaml" --out "$folder/base" --seed 1 --dtype fp32
-"$FOVEA" pack --synthetic glance --rows 64 --seed 1 --out "$folder/data.h5"
+make_run "$folder"
 "$FOVEA" pack --synthetic glance --rows 6 --seed 2 --out "$folder/validate.h5"
-cat >"$folder/config.yaml" <<END
-model: $folder/model
-out: $folder/none
-prompts: $root/configs/prompts/glance.yaml
-steps: 4
-data: {train: $folder/data.h5}
-views: {min_pixels: 784, max_pixels: 3136}
-rollout:
-  prompts: 12
-  answers: 4
-  max_turn_tokens: 120
-  max_tokens: 320
-  max_running: 12
-  pass_tokens: 256
-  cache_pages: 64
-  refills: 1
-reward: {rule: containment}
-update: {groups: 6, micro_tokens: 4096, recompute: false}
-optimizer: {rate: 1e-4}
-END
+settings=(steps=4 rollout.prompts=12 update.groups=6)
 
 # run JOB NAME RANKS [KEY=VALUE...]: its status; the log is NAME.log.
 run() {
     local job=$1 name=$2 ranks=$3 status=0
     shift 3
-    mpiexec -n "$ranks" "$FOVEA" "$job" "$folder/config.yaml" out="$folder/$name" "$@" 2>"$folder/$name.log" || status=$?
+    mpiexec -n "$ranks" "$FOVEA" "$job" "$folder/config.yaml" "${settings[@]}" out="$folder/$name" "$@" 2>"$folder/$name.log" || status=$?
     return $status
 }
 well() { run "$@" || fail "$2: $(cat "$folder/$2.log")"; }
@@ -55,7 +31,7 @@ stopped() {
     local job=$1 name=$2 ranks=$3 before status=0
     shift 3
     before=$(cat "$folder/$name/lock" 2>/dev/null || true)
-    mpiexec -n "$ranks" "$FOVEA" "$job" "$folder/config.yaml" out="$folder/$name" "$@" 2>"$folder/$name.log" &
+    mpiexec -n "$ranks" "$FOVEA" "$job" "$folder/config.yaml" "${settings[@]}" out="$folder/$name" "$@" 2>"$folder/$name.log" &
     for _ in $(seq 500); do
         [ "$(cat "$folder/$name/lock" 2>/dev/null)" != "$before" ] && break
         sleep 0.02
@@ -75,12 +51,13 @@ same() { # NAME NAME: as the first run
 }
 
 # Lessons.
-well sft lessons 2 model="$folder/base" steps=6 update.groups=8 optimizer.rate=2e-3 lesson.call_share=0.5
-well sft halves 2 model="$folder/base" steps=3 update.groups=8 optimizer.rate=2e-3 lesson.call_share=0.5
-well sft halves 2 model="$folder/base" steps=6 update.groups=8 optimizer.rate=2e-3 lesson.call_share=0.5
+well sft lessons 2 steps=6 update.groups=8 optimizer.rate=2e-3 lesson.call_share=0.5
+well sft halves 2 steps=3 update.groups=8 optimizer.rate=2e-3 lesson.call_share=0.5
+well sft halves 2 steps=6 update.groups=8 optimizer.rate=2e-3 lesson.call_share=0.5
 same lessons halves
 cmp "$folder/lessons/model/model.safetensors" "$folder/halves/model/model.safetensors" || fail "another model"
-well sft taught 2 model="$folder/base" steps=60 save.every=0 update.groups=16 optimizer.rate=2e-3 lesson.call_share=0.5
+well sft taught 2 steps=60 save.every=0 update.groups=16 optimizer.rate=2e-3 lesson.call_share=0.5
+mv "$folder/model" "$folder/base"
 mv "$folder/taught/model" "$folder/model"
 
 # Reinforcement learning, with validation: whole; in halves; through save, load and save again.
@@ -99,13 +76,24 @@ well train late 2 steps=4 resume="$(latest early)"
 cmp <(tail -n 16 "$folder/whole/trajectories.jsonl") "$folder/late/trajectories.jsonl" || fail "late: other answers"
 "$FOVEA" ckpt diff "$(latest whole)" "$(latest late)" >/dev/null || fail "late: other weights"
 
-# Cut inside rollouts, by other numbers of ranks each time until there was an update.
+# Cut inside rollouts, by other numbers of ranks each time until there was an update. An update by another number of
+# ranks rounds otherwise: what came to one is cut again, by two.
 n_cuts=0
 for ranks in 2 1 4 2 2 2; do
     [ ! -d "$folder/cut/checkpoints/step_000001" ] || ranks=2
-    stopped train cut $ranks && break
-    [ $n_cuts -gt 0 ] && { grep -q "going on from" "$folder/cut.log" || fail "cut: $(cat "$folder/cut.log")"; }
-    n_cuts=$((n_cuts + 1))
+    rm -rf "$folder/before"
+    [ ! -d "$folder/cut" ] || cp -r "$folder/cut" "$folder/before"
+    is_cut=1
+    stopped train cut $ranks && is_cut=0
+    [ $n_cuts = 0 ] || grep -q "going on from" "$folder/cut.log" || fail "cut: $(cat "$folder/cut.log")"
+    if [ $ranks != 2 ] && [ -d "$folder/cut/checkpoints/step_000001" ]; then
+        rm -rf "$folder/cut"
+        mv "$folder/before" "$folder/cut"
+    elif [ $is_cut = 1 ]; then
+        n_cuts=$((n_cuts + 1))
+    else
+        break
+    fi
 done
 [ $n_cuts -gt 0 ] || fail "no run was cut"
 well train cut 2
@@ -154,7 +142,7 @@ flip "$folder/hurt/checkpoints/step_000003/shard_00000.h5"
 refused "none of the 2 checkpoints" train hurt 2
 
 # Two copies: another run is refused; a requeued job takes the folder, and what it was taken from commits nothing more.
-mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" out="$folder/twice" steps=1000 2>"$folder/older.log" &
+mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/twice" steps=1000 2>"$folder/older.log" &
 older=$!
 for _ in $(seq 1000); do
     [ -e "$folder/twice/checkpoints/latest" ] && break
@@ -166,7 +154,7 @@ wait $older 2>/dev/null || true
 export SLURM_JOB_ID=77
 well train twice 2 steps=3 # waits for what was killed to go
 rm -rf "$folder/twice"
-SLURM_RESTART_COUNT=0 mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" out="$folder/twice" steps=1000 2>"$folder/older.log" &
+SLURM_RESTART_COUNT=0 mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/twice" steps=1000 2>"$folder/older.log" &
 older=$!
 for _ in $(seq 1000); do
     [ -e "$folder/twice/checkpoints/latest" ] && break

@@ -4,10 +4,8 @@
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-root=$TEST_DATA/../..
-export OMP_NUM_THREADS=1
+. "$TEST_DATA/../common"
 
-fail() { echo "FAILED: $*" >&2; exit 1; }
 refused() {
     local status=$1 text=$2 got=0
     shift 2
@@ -15,33 +13,10 @@ refused() {
     [ "$got" -eq "$status" ] || fail "status $got, expected $status, of: $* ($(cat "$folder/err"))"
     grep -qF -- "$text" "$folder/err" || fail "no \"$text\" in: $(cat "$folder/err")"
 }
-# The values of a field in a run's metrics, a line each.
-field() { sed -n "s/.*\"$2\": \([^,}]*\).*/\1/p" "$folder/$1/metrics.jsonl"; }
 near() { awk -v bound="$1" '{ d = $1 - $2; if (d < 0) d = -d; if (d > bound) exit 1 }'; }
 
-"$FOVEA" init --shape "$root/configs/model/glance-vl.yaml" --out "$folder/model" --seed 1 --dtype fp32
-"$FOVEA" pack --synthetic glance --rows 64 --seed 1 --out "$folder/data.h5"
+make_run "$folder"
 "$FOVEA" pack --synthetic glance --rows 10 --seed 2 --out "$folder/validate.h5"
-cat >"$folder/config.yaml" <<END
-model: $folder/model
-out: $folder/none
-prompts: $root/configs/prompts/glance.yaml
-steps: 3
-data: {train: $folder/data.h5}
-views: {min_pixels: 784, max_pixels: 3136}
-rollout:
-  prompts: 6
-  answers: 4
-  max_turn_tokens: 120
-  max_tokens: 320
-  max_running: 12
-  pass_tokens: 256
-  cache_pages: 64
-  refills: 1
-reward: {rule: containment}
-update: {groups: 3, micro_tokens: 4096, recompute: false}
-optimizer: {rate: 1e-4}
-END
 
 "$FOVEA" sft "$folder/config.yaml" out="$folder/sft" steps=12 data.validate="$folder/validate.h5" update.groups=8 optimizer.rate=2e-3 2>"$folder/sft.log" || fail "$(cat "$folder/sft.log")"
 field sft loss | awk 'NR == 1 { first = $1 } END { exit !($1 < 0.8 * first) }' || fail "lessons do not lower the loss"

@@ -4,41 +4,18 @@
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-root=$TEST_DATA/../..
-export OMP_NUM_THREADS=1
+. "$TEST_DATA/../common"
 
-fail() { echo "FAILED: $*" >&2; exit 1; }
-field() { sed -n "s/.*\"$2\": \([^,}]*\).*/\1/p" "$folder/$1/metrics.jsonl"; }
 is() { # RUN FIELD VALUE: at every step
     [ "$(field "$1" "$2" | sort -u)" = "$3" ] || fail "$1: $2 is not always $3: $(field "$1" "$2" | tr '\n' ' ')"
 }
 
-"$FOVEA" init --shape "$root/configs/model/glance-vl.yaml" --out "$folder/model" --seed 1 --dtype fp32
-"$FOVEA" pack --synthetic glance --rows 40 --seed 1 --out "$folder/data.h5"
-cat >"$folder/config.yaml" <<END
-model: $folder/model
-out: $folder/none
-prompts: $root/configs/prompts/glance.yaml
-steps: 20
-data: {train: $folder/data.h5, validate: $folder/data.h5}
-views: {min_pixels: 784, max_pixels: 3136}
-rollout:
-  prompts: 4
-  answers: 4
-  max_turn_tokens: 40
-  max_tokens: 256
-  max_running: 12
-  pass_tokens: 256
-  cache_pages: 64
-  refills: 2
-reward: {rule: containment}
-loss: {entropy_weight: 0.001, kl_weight: 0.01}
-update: {groups: 2, micro_tokens: 300}
-optimizer: {rate: 0, weight_decay: 0.1}
-validate: {every: 10}
-END
+make_run "$folder"
+settings=(steps=20 rollout.prompts=4 rollout.max_turn_tokens=40 rollout.max_tokens=256 rollout.refills=2
+    loss.entropy_weight=0.001 loss.kl_weight=0.01 update.groups=2 update.micro_tokens=300 update.recompute=true
+    optimizer.rate=0 optimizer.weight_decay=0.1 data.validate="$folder/data.h5" validate.every=10)
 train() { # NAME RANKS [KEY=VALUE...]
-    mpiexec -n "$2" "$FOVEA" train "$folder/config.yaml" out="$folder/$1" "${@:3}" 2>"$folder/$1.log" ||
+    mpiexec -n "$2" "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/$1" "${@:3}" 2>"$folder/$1.log" ||
         fail "$1: $(cat "$folder/$1.log")"
 }
 

@@ -7,38 +7,15 @@ set -eu
 kills=${1:-30}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-root=$TEST_DATA/../..
-export OMP_NUM_THREADS=1
+. "$TEST_DATA/../common"
 unset SLURM_JOB_ID SLURM_RESTART_COUNT
 
-fail() { echo "FAILED: $*" >&2; exit 1; }
-
-"$FOVEA" init --shape "$root/configs/model/glance-vl.yaml" --out "$folder/base" --seed 1 --dtype fp32
-"$FOVEA" pack --synthetic glance --rows 64 --seed 1 --out "$folder/data.h5"
-cat >"$folder/config.yaml" <<END
-model: $folder/model
-out: $folder/none
-prompts: $root/configs/prompts/glance.yaml
-steps: 8
-data: {train: $folder/data.h5}
-views: {min_pixels: 784, max_pixels: 3136}
-rollout:
-  prompts: 6
-  answers: 4
-  max_turn_tokens: 120
-  max_tokens: 320
-  max_running: 12
-  pass_tokens: 256
-  cache_pages: 64
-  refills: 1
-reward: {rule: containment}
-update: {groups: 3, micro_tokens: 4096, recompute: false}
-optimizer: {rate: 1e-4}
-END
-"$FOVEA" sft "$folder/config.yaml" out="$folder/taught" model="$folder/base" steps=60 save.every=0 update.groups=16 \
+make_run "$folder"
+"$FOVEA" sft "$folder/config.yaml" out="$folder/taught" steps=60 save.every=0 update.groups=16 \
     optimizer.rate=2e-3 2>/dev/null
+rm -r "$folder/model"
 mv "$folder/taught/model" "$folder/model"
-mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" out="$folder/whole" 2>"$folder/whole.log" || fail "$(cat "$folder/whole.log")"
+mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" steps=8 out="$folder/whole" 2>"$folder/whole.log" || fail "$(cat "$folder/whole.log")"
 
 # The newest checkpoint that is committed: its step, or -1.
 newest() { ls "$1/checkpoints" 2>/dev/null | sed -n 's/^step_0*\([0-9]\)/\1/p' | sort -n | tail -1 | grep . || echo -1; }
@@ -64,7 +41,7 @@ while [ "$n_kills" -lt "$kills" ]; do
         n_starts=$((n_starts + 1))
         before=$(cat "$run/lock" 2>/dev/null || true)
         mpiexec -n 2 -x LD_PRELOAD="$FAULT_SHIM" -x FAULT_LOG="$folder/faults" -x FAULT_SHARE=0.0$share \
-            "$FOVEA" train "$folder/config.yaml" out="$run" 2>"$folder/log" &
+            "$FOVEA" train "$folder/config.yaml" steps=8 out="$run" 2>"$folder/log" &
         launcher=$!
         if [ "$n_kills" -lt "$kills" ]; then
             # Mostly while it trains and saves, now and then while it starts.

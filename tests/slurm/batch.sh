@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The batch scripts: a run over two nodes, by srun and by mpirun; a pipeline whose evaluation in three tasks gives
-# what one gives.
+# what one gives; the devices that ranks get.
 . "$(dirname "$0")/common"
-make_run
+make_run $work
 
 submit run -N2 --ntasks-per-node=2 slurm/train.sbatch $work/config.yaml
 ends "$job" COMPLETED 60 $work/run.log
@@ -26,4 +26,20 @@ for name in samples.jsonl samples.h5; do
     cmp $work/whole/$name $work/piped/eval/data/merged/$name || fail "three tasks give another $name"
 done
 grep -q '^all  *64 ' $work/fovea-merge-"$merge".log || fail "no table: $(cat $work/fovea-merge-"$merge".log)"
+# Devices of a node, or of a task, by rank; a rank without one is refused.
+placed() { # OPTION OF srun...: rank, node and device of each, in a line
+    srun --mpi=pmix -w n1,n2 -N2 "$@" "$FOVEA" doctor --ranks 2>$work/placed.log |
+        awk 'NR > 1 { printf "%s%s %s %s", NR > 2 ? ", " : "", $1, $2, $NF }'
+}
+is_placed() { # EXPECTED OPTION OF srun...
+    local got
+    got=$(placed "${@:2}") || true
+    [ "$got" = "$1" ] || fail "with ${*:2}: $got ($(cat $work/placed.log))"
+}
+is_placed "0 n1 0, 1 n1 1, 2 n2 0, 3 n2 1" --ntasks-per-node=2 --gres=gpu:2
+is_placed "0 n1 0, 1 n1 1, 2 n2 0, 3 n2 1" --ntasks-per-node=2 --gpus-per-task=1
+is_placed "0 n1 0, 1 n2 0" --ntasks-per-node=1 --gres=gpu:1
+is_placed "0 n1 none, 1 n2 none" --ntasks-per-node=1
+is_placed "0 n1 0, 1 n1 none, 2 n2 0, 3 n2 none" --ntasks-per-node=2 --gres=gpu:1
+grep -q "2 ranks of node n[12] see the same 1 devices" $work/placed.log || fail "too few devices: $(cat $work/placed.log)"
 echo "batch: well"

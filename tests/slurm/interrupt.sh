@@ -3,7 +3,7 @@
 # they are queued again by hand, by a preemption, by a signal, by the loss of a rank, a node or a cable, and by a
 # rank that stands still. What a run repeats is a step at most, and nothing if it was warned.
 . "$(dirname "$0")/common"
-make_run
+make_run $work
 steps=30
 # Whole nodes, by their processors: what --exclusive takes of devices is still taken after a requeue.
 options=(-N2 --ntasks-per-node=1 --cpus-per-task=2)

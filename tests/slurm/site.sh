@@ -2,7 +2,7 @@
 # Sites and requests that cannot work are told in a sentence: no sbatch, no such partition, ranks that do not fit the
 # layout, a folder that cannot be written, too little time, no program.
 . "$(dirname "$0")/common"
-make_run
+make_run $work
 
 says() { # STATUS TEXT COMMAND...
     local expected=$1 text=$2 status=0

@@ -2,7 +2,7 @@
 # A sweep as a job array: six runs, two at a time; submitted again it does nothing; one value more adds its runs
 # only; what failed is retried; the same sweep without Slurm.
 . "$(dirname "$0")/common"
-make_run
+make_run $work
 
 sweep() { "$FOVEA" sweep "$@" 2>&1; }
 plan() { # RATES

@@ -1,0 +1,105 @@
+#include "fovea/device.h"
+
+#include "fovea/driver.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* What a rank sees, and where. */
+typedef struct seat {
+    char host[64];
+    char seen[1024]; /* devices, as they are called on this node */
+    int32_t n;
+} seat;
+
+/* Slurm's word for no devices is one as well. */
+static const char *list_of_environment(void)
+{
+    const char *list = getenv("CUDA_VISIBLE_DEVICES");
+    return list && strcmp(list, "-1") != 0 && strcmp(list, "NoDevFiles") != 0 ? list : "";
+}
+
+static int count_entries(const char *list)
+{
+    int n = *list != '\0';
+    for (; *list; list++)
+        n += *list == ',';
+    return n;
+}
+
+static void see_by_driver(const fv_driver *driver, seat *out)
+{
+    char uuid[33];
+    size_t used = 0;
+    out->n = driver->n_devices;
+    for (int i = 0; i < driver->n_devices && used + sizeof uuid < sizeof out->seen; i++)
+        if (fv_driver_uuid(i, uuid))
+            used += (size_t)snprintf(out->seen + used, sizeof out->seen - used, "%s ", uuid);
+}
+
+static void see(seat *out)
+{
+    fv_driver driver;
+    *out = (seat){0};
+    gethostname(out->host, sizeof out->host - 1);
+    fv_driver_ask(&driver);
+    if (driver.is_here) {
+        see_by_driver(&driver, out);
+        return;
+    }
+    snprintf(out->seen, sizeof out->seen, "%s", list_of_environment());
+    out->n = count_entries(out->seen);
+}
+
+static void name_it(fv_device *device)
+{
+    const char *list = list_of_environment();
+    for (int i = 0; i < device->index && *list; i++) {
+        list += strcspn(list, ",");
+        list += *list == ',';
+    }
+    if (device->index < 0)
+        snprintf(device->name, sizeof device->name, "none");
+    else if (*list)
+        snprintf(device->name, sizeof device->name, "%.*s", (int)strcspn(list, ","), list);
+    else
+        snprintf(device->name, sizeof device->name, "%d", device->index);
+}
+
+static fv_err take(const fv_comm *world, const seat *seats, fv_device *out)
+{
+    const seat *own = &seats[world->rank];
+    int turn = 0, n_sharers = 0;
+    for (int rank = 0; rank < world->size; rank++) {
+        int shares = strcmp(seats[rank].host, own->host) == 0 && strcmp(seats[rank].seen, own->seen) == 0;
+        turn += shares && rank < world->rank;
+        n_sharers += shares;
+    }
+    *out = (fv_device){.index = turn < own->n ? turn : -1, .n_visible = own->n};
+    snprintf(out->host, sizeof out->host, "%s", own->host);
+    name_it(out);
+    FV_CHECK(
+        own->n == 0 || out->index >= 0, FV_ERR_ARGUMENT,
+        "%d ranks of node %s see the same %d devices, so that one is left without: start %d ranks a node "
+        "(--ntasks-per-node), or ask for more devices (--gres)",
+        n_sharers, own->host, own->n, own->n);
+    return FV_OK;
+}
+
+fv_err fv_device_choose(fv_comm *world, fv_device *out)
+{
+    seat own, *seats = malloc((size_t)world->size * sizeof *seats);
+    *out = (fv_device){.index = -1};
+    fv_err err = seats ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "no memory for what %d ranks see", world->size);
+    err = fv_comm_agree(world, err);
+    if (err == FV_OK) {
+        see(&own);
+        err = fv_comm_all_gather(world, &own, sizeof own, seats);
+    }
+    if (err == FV_OK)
+        err = fv_comm_agree(world, take(world, seats, out));
+    free(seats);
+    return err;
+}
