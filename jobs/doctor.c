@@ -1,5 +1,5 @@
 /* fovea doctor: what this machine has for fovea, what is missing, and how to get it. */
-#include "runtime.h"
+#include "doctor.h"
 
 #include "jobs.h"
 
@@ -7,7 +7,6 @@
 #include "fovea/buffer.h"
 #include "fovea/comm.h"
 #include "fovea/cuda.h"
-#include "fovea/device.h"
 #include "fovea/driver.h"
 #include "fovea/file.h"
 #include "fovea/versions.h"
@@ -81,8 +80,7 @@ static fv_err print_libraries(doctor *d)
     return FV_OK;
 }
 
-/* The rest of the first line of a file of /proc that starts with key, without ':' and blanks; "" if none. */
-static void read_proc(const char *path, const char *key, char *out, size_t size)
+void fv_doctor_read_proc(const char *path, const char *key, char *out, size_t size)
 {
     char line[512];
     out[0] = '\0';
@@ -109,9 +107,9 @@ static int n_usable_cores(void)
 static fv_err print_processor(doctor *d)
 {
     char model[128], total[64], available[64];
-    read_proc("/proc/cpuinfo", "model name", model, sizeof model);
-    read_proc("/proc/meminfo", "MemTotal", total, sizeof total);
-    read_proc("/proc/meminfo", "MemAvailable", available, sizeof available);
+    fv_doctor_read_proc("/proc/cpuinfo", "model name", model, sizeof model);
+    fv_doctor_read_proc("/proc/meminfo", "MemTotal", total, sizeof total);
+    fv_doctor_read_proc("/proc/meminfo", "MemAvailable", available, sizeof available);
     puts("\nProcessor");
     print_line("model", "%s", model[0] ? model : "unknown");
     print_line("instructions", "AVX2 %s, AVX-512 %s", __builtin_cpu_supports("avx2") ? "yes" : "no",
@@ -272,58 +270,6 @@ static int examine_machine(void)
     return err == FV_OK && d.n_required ? FV_EXIT_FAILED : fv_job_finish(err);
 }
 
-/* Ranks. */
-
-/* One rank, as it finds itself placed. */
-typedef struct rank_place {
-    fv_device device;
-    int n_threads;
-    char cores[64];
-} rank_place;
-
-static fv_err find_place(fv_comm *world, rank_place *out)
-{
-    fv_backend *backend = NULL;
-    *out = (rank_place){0};
-    fv_err err = fv_device_choose(world, &out->device);
-    read_proc("/proc/self/status", "Cpus_allowed_list", out->cores, sizeof out->cores);
-    fv_err made = fv_backend_cpu_create(NULL, 0, &backend);
-    if (made == FV_OK)
-        out->n_threads = backend->n_threads;
-    fv_backend_destroy(backend);
-    made = fv_comm_agree(world, made);
-    return err != FV_OK ? err : made;
-}
-
-static void print_places(const rank_place *places, int n)
-{
-    printf("%6s  %-24s %-16s %8s  %s\n", "rank", "node", "cores", "threads", "device");
-    for (int rank = 0; rank < n; rank++)
-        printf("%6d  %-24s %-16s %8d  %s\n", rank, places[rank].device.host, places[rank].cores,
-               places[rank].n_threads, places[rank].device.name);
-}
-
-static fv_err tell_places(fv_comm *world)
-{
-    rank_place own, *places = malloc((size_t)world->size * sizeof *places);
-    FV_TRY(
-        fv_comm_agree(world, places ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "no memory for %d ranks", world->size)));
-    fv_err placed = find_place(world, &own), err = fv_comm_all_gather(world, &own, sizeof own, places);
-    if (err == FV_OK && world->rank == 0)
-        print_places(places, world->size);
-    free(places);
-    return err != FV_OK ? err : placed;
-}
-
-static int examine_ranks(void)
-{
-    fv_runtime runtime = {0};
-    fv_err err = fv_comm_world(&runtime.world);
-    if (err == FV_OK)
-        err = tell_places(runtime.world);
-    return fv_runtime_finish(&runtime, err);
-}
-
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     (void)argument;
@@ -350,5 +296,5 @@ int fv_job_doctor(int argc, char **argv)
             "missing."};
     int is_of_ranks = 0;
     argp_parse(&parser, argc, argv, 0, NULL, &is_of_ranks);
-    return is_of_ranks ? examine_ranks() : examine_machine();
+    return is_of_ranks ? fv_doctor_ranks() : examine_machine();
 }

@@ -90,6 +90,8 @@ static fv_err run(job *j)
                                          .n_overrides = j->options->n_overrides,
                                          .check = fv_select_config_check};
     FV_TRY(fv_training_open(t, &options));
+    if (t->runtime.is_judge)
+        return fv_training_judge(t);
     FV_TRY(fv_comm_agree(t->runtime.world, prepare(j)));
     FV_TRY(select_rows(j));
     return fv_comm_agree(t->runtime.world, t->runtime.world->rank == 0 ? commit(j) : FV_OK);

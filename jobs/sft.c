@@ -149,6 +149,8 @@ static fv_err run(sft *s, const fv_training_options *options)
     fv_training *t = &s->training;
     fv_progress progress;
     FV_TRY(fv_training_open(t, options));
+    if (!options->dry_run)
+        FV_TRY(fv_training_watch(t));
     FV_TRY(fv_comm_agree(t->runtime.world, prepare(s)));
     FV_TRY(fv_training_prepare_updates(t, &FV_LOSS_SUPERVISED, 1, NULL));
     if (options->dry_run)

@@ -199,6 +199,8 @@ static fv_err run(train *t, const fv_training_options *options)
     fv_training *training = &t->training;
     fv_progress progress;
     FV_TRY(fv_training_open(training, options));
+    if (!options->dry_run)
+        FV_TRY(fv_training_watch(training));
     if (training->runtime.is_judge)
         return fv_training_judge(training);
     FV_TRY(fv_comm_agree(training->runtime.world, prepare(t)));

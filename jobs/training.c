@@ -198,10 +198,12 @@ fv_err fv_training_open(fv_training *t, const fv_training_options *options)
     FV_TRY(fv_comm_world(&t->runtime.world));
     FV_TRY(fv_comm_agree(t->runtime.world, fv_stop_on_signals()));
     FV_TRY(fv_comm_agree(t->runtime.world, read_config(t, options)));
-    FV_TRY(t->config.layout.judge_ranks > 0 ? open_both(t) : open_trainer(t));
-    return options->dry_run
-               ? FV_OK
-               : fv_watch_start(fv_runtime_all(&t->runtime), &t->config.watch, FV_EXIT_AGAIN, &t->watch);
+    return t->config.layout.judge_ranks > 0 ? open_both(t) : open_trainer(t);
+}
+
+fv_err fv_training_watch(fv_training *t)
+{
+    return fv_watch_start(fv_runtime_all(&t->runtime), &t->config.watch, FV_EXIT_AGAIN, &t->watch);
 }
 
 fv_err fv_training_judge(fv_training *t)

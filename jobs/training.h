@@ -50,9 +50,13 @@ typedef struct fv_training {
     int is_save_due;      /* one has failed */
 } fv_training;
 
-/* Starts as {0}. Signals request a stop from now on, and the watch begins, but for a dry run. Collective over
- * all processes. A process that judges (runtime.is_judge) has its judge and nothing else. */
+/* Starts as {0}. Signals request a stop from now on. Collective over all processes. A process that judges
+ * (runtime.is_judge) has its judge, and no model. */
 fv_err fv_training_open(fv_training *training, const fv_training_options *options);
+
+/* From now on all processes are watched (watch.h): for a program that saves what it does. Collective over
+ * them. */
+fv_err fv_training_watch(fv_training *training);
 
 /* Judge until those that train have come to their end. Of a process that judges. */
 fv_err fv_training_judge(fv_training *training);

@@ -248,6 +248,7 @@ static fv_err check_use(const fv_training *t, int64_t n_steps, int is_saved)
 fv_err fv_training_go(fv_training *t, const fv_training_work *work)
 {
     int64_t steps = t->config.run.steps, first = *work->step;
+    (void)fv_stop_requested(); /* the first place: until here nothing is gained that could be saved */
     for (int is_stopping = 0, is_done = 0, is_saved = 0; !is_done;) {
         fv_err err = work->advance(work->context);
         if (err != FV_AGAIN)

@@ -7,6 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Of memory that files are read into, and of places in files: reading into what is not aligned to a cache
+ * line takes three times as long on some processors (rep movsb of AMD's Zen 3). */
+enum { FV_COPY_ALIGN = 4096 };
+
 typedef struct fv_file_map {
     const uint8_t *data; /* owned; read-only; NULL if the file is empty */
     size_t size;

@@ -11,7 +11,8 @@ typedef enum fv_log_level { FV_LOG_ERROR, FV_LOG_WARN, FV_LOG_INFO, FV_LOG_DEBUG
 void fv_log_init(int rank, fv_log_level level);
 
 /* From now on every message is also appended to this file: "2026-01-31T12:00:00Z level: text". What cannot be
- * written there is lost without more. Before other threads log. */
+ * written there is lost without more. A second file takes the place of the first: before other threads log.
+ */
 fv_err fv_log_keep(const char *path);
 /* Into that file alone, if there is one. */
 void fv_log_note(fv_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));

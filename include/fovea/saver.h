@@ -21,7 +21,7 @@ typedef struct fv_saver_args {
     fv_optimizer *optimizer; /* and its model */
     const char *model;       /* folder: where the small files of a checkpoint come from */
     fv_keep keep;
-    fv_watch *watch; /* borrowed; told of the seconds that saves take. NULL: none */
+    fv_watch *watch; /* told of the seconds that saves take; lives as long as the saver. NULL: none */
 } fv_saver_args;
 
 typedef struct fv_saver fv_saver;

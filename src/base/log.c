@@ -4,13 +4,14 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 static int log_rank;
 static fv_log_level log_level = FV_LOG_INFO;
-static FILE *kept; /* NULL: no file */
+static FILE *_Atomic kept; /* NULL: no file */
 
 static const char *const level_name[] = {"error", "warning", "info", "debug"};
 
@@ -24,9 +25,9 @@ fv_err fv_log_keep(const char *path)
 {
     FILE *file = fopen(path, "ae");
     FV_CHECK(file, FV_ERR_IO, "cannot open %s: %s", path, strerror(errno));
-    if (kept)
-        fclose(kept);
-    kept = file;
+    FILE *before = atomic_exchange(&kept, file);
+    if (before)
+        fclose(before);
     return FV_OK;
 }
 
@@ -36,12 +37,13 @@ static void note(fv_log_level level, const char *text)
     char date[32];
     struct tm parts;
     time_t now = time(NULL);
-    if (!kept)
+    FILE *file = kept;
+    if (!file)
         return;
     gmtime_r(&now, &parts);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &parts);
-    fprintf(kept, "%s %s: %s\n", date, level_name[level], text);
-    fflush(kept);
+    fprintf(file, "%s %s: %s\n", date, level_name[level], text);
+    fflush(file);
 }
 
 static void write_line(fv_log_level level, const char *format, va_list args)

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 /* A launcher that sees a rank end ends the others itself, and knows better with which status. */
-enum { GRACE_S = 5, MAX_INTERVAL_S = 1, FIRST_ANSWER_S = 5, LAST_S = 5 };
+enum { GRACE_S = 5, MAX_INTERVAL_S = 1, FIRST_ANSWER_S = 5, LAST_S = 15 };
 
 static double interval_of(const fv_watch *watch)
 {
@@ -82,17 +82,17 @@ static void forgive(fv_watch *watch, double now)
 
 /* Time. */
 
-/* What lies between two places to stop has to be waited for. The way to the first one is gone once. */
+/* What lies between two places to stop has to be waited for. Before the first one there is nothing to save.
+ */
 static double longest_way(fv_watch *watch, double now)
 {
     uint64_t n_places = fv_stop_places();
     if (n_places != watch->n_places)
         watch->place_from = now;
     watch->n_places = n_places;
-    double way = now - watch->place_from;
     if (n_places > 0)
-        watch->longest_way_s = fmax(watch->longest_way_s, way);
-    return fmax(watch->longest_way_s, way);
+        watch->longest_way_s = fmax(watch->longest_way_s, now - watch->place_from);
+    return watch->longest_way_s;
 }
 
 /* Slurm ends a run that has not stopped by then, and its job with it: nobody would start it again. But what
@@ -107,8 +107,10 @@ static void check_last_time(fv_watch *watch, double left, double way_s)
         sentence, sizeof sentence,
         "%.0f s of the allocation are left, and what has been under way for %.0f s is not done: it is lost%s",
         left, way_s,
-        is_in_vain ? ", and nothing was saved; the time must be longer than a step and a save (sbatch --time)"
-                   : "");
+        is_in_vain
+            ? ", and nothing was saved; the time must be longer than a step and a save (sbatch --time), and "
+              "watch.margin_s longer than a save"
+            : "");
     if (is_in_vain)
         watch->status = EXIT_FAILURE;
     fv_watch_end(watch, sentence, 0);

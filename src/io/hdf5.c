@@ -1,5 +1,7 @@
 #include "io/hdf5_internal.h"
 
+#include "fovea/file.h"
+
 #include <errno.h>
 #include <hdf5.h>
 #include <stdio.h>
@@ -8,7 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { REASON_BYTES = 256 };
+enum {
+    REASON_BYTES = 256,
+    ALIGNED_BYTES = 1 << 16 /* of a dataset that begins at a page, so that its bytes are copied fast */
+};
 
 hid_t fv_hdf5_memory_type(const fv_hdf5 *file, fv_hdf5_type type)
 {
@@ -29,7 +34,7 @@ hid_t fv_hdf5_memory_type(const fv_hdf5 *file, fv_hdf5_type type)
 }
 
 /* The library's text about the system has lines of detail around the system's own reason. */
-static herr_t first_reason(unsigned n, const H5E_error2_t *error, void *out)
+static herr_t take_reason(unsigned n, const H5E_error2_t *error, void *out)
 {
     static const char mark[] = "error message = '";
     (void)n;
@@ -38,12 +43,25 @@ static herr_t first_reason(unsigned n, const H5E_error2_t *error, void *out)
     return 1; /* the walk from the innermost call ends here */
 }
 
+static char first_reason[REASON_BYTES]; /* "": none; of the thread that holds the library */
+
+/* Called where a call of the library has failed: later calls, which only close things, forget why. */
+static herr_t keep_reason(hid_t stack, void *context)
+{
+    (void)context;
+    if (!first_reason[0])
+        H5Ewalk2(stack, H5E_WALK_UPWARD, take_reason, first_reason);
+    return 0;
+}
+
+void fv_hdf5_forget_reason(void)
+{
+    first_reason[0] = '\0';
+}
+
 const char *fv_hdf5_reason(void)
 {
-    static char text[REASON_BYTES];
-    snprintf(text, sizeof text, "no reason given");
-    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, first_reason, text);
-    return text;
+    return first_reason[0] ? first_reason : "no reason given";
 }
 
 static hid_t make_text_type(void)
@@ -75,7 +93,7 @@ static fv_err wrap(const char *path, hid_t id, fv_hdf5 **out)
 static void prepare_library(void)
 {
     H5dont_atexit(); /* a file that could not be written would be flushed again at exit, and crashes there */
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    H5Eset_auto2(H5E_DEFAULT, keep_reason, NULL);
 }
 
 fv_err fv_hdf5_open(const char *path, fv_hdf5 **out)
@@ -97,7 +115,10 @@ fv_err fv_hdf5_create(const char *path, fv_hdf5 **out)
     FV_HDF5_HOLD;
     *out = NULL;
     prepare_library();
-    hid_t id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), id = H5I_INVALID_HID;
+    if (access >= 0 && H5Pset_alignment(access, ALIGNED_BYTES, FV_COPY_ALIGN) >= 0)
+        id = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    H5Pclose(access);
     FV_CHECK(id >= 0, FV_ERR_IO, "cannot create %s: %s", path, fv_hdf5_reason());
     return wrap(path, id, out);
 }
@@ -120,10 +141,11 @@ int fv_hdf5_has(const fv_hdf5 *file, const char *name)
 {
     FV_HDF5_HOLD;
     hid_t set = H5Dopen2(file->id, name, H5P_DEFAULT);
-    if (set < 0)
-        return 0;
-    H5Dclose(set);
-    return 1;
+    if (set >= 0)
+        H5Dclose(set);
+    else
+        fv_hdf5_forget_reason(); /* it is no failure */
+    return set >= 0;
 }
 
 static fv_err open_set(const fv_hdf5 *file, const char *name, hid_t *out)

@@ -14,15 +14,16 @@ struct fv_hdf5 {
 /* The type of an element in memory; borrowed. */
 int64_t fv_hdf5_memory_type(const fv_hdf5 *file, fv_hdf5_type type);
 
-/* Why the library refused; static storage. */
+/* Why the library refused first since it is held; static storage. */
 const char *fv_hdf5_reason(void);
+void fv_hdf5_forget_reason(void);
 
 /* Make a dataset that holds no times, and the groups in its name; chunk: elements of a piece, 0: in one
  * piece. Negative on failure. */
 int64_t fv_hdf5_make_set(fv_hdf5 *file, const char *name, fv_hdf5_type type, int64_t space, uint64_t chunk);
 
-/* One thread at a time is in the library, and its error stack is that thread's until it leaves. The same
- * thread may enter again. */
+/* One thread at a time is in the library, and the reason of a failure is that thread's until it leaves. The
+ * same thread may enter again. */
 int fv_hdf5_lock(void);
 void fv_hdf5_unlock(const int *held);
 

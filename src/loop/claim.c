@@ -3,6 +3,7 @@
 #include "fovea/clock.h"
 #include "fovea/file.h"
 #include "fovea/log.h"
+#include "fovea/phase.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -103,7 +104,7 @@ static fv_err lock(const fv_claim *claim, const holder *self)
 {
     double from = fv_clock_now();
     int is_noticed = 0;
-    for (;;) {
+    for (;; fv_phase_move()) {
         int reason = try_lock(claim->descriptor);
         if (reason == 0)
             return FV_OK;

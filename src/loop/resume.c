@@ -126,7 +126,7 @@ static fv_err read_progress(const loader *l, fv_progress *progress)
 static fv_err read_all(loader *l, fv_progress *progress)
 {
     fv_optimizer *o = l->args->optimizer;
-    l->block = malloc(BLOCK * sizeof *l->block);
+    l->block = aligned_alloc(FV_COPY_ALIGN, BLOCK * sizeof *l->block);
     FV_CHECK(l->block, FV_ERR_MEMORY, "no memory for %d numbers of a checkpoint", BLOCK);
     FV_TRY(fv_checkpoint_open(l->args->path, &l->from));
     FV_TRY(check_shape(l));

@@ -4,6 +4,7 @@
 #include "fovea/clock.h"
 #include "fovea/file.h"
 #include "fovea/log.h"
+#include "fovea/phase.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -54,6 +55,7 @@ static fv_err await_shard(fv_saver *s, int rank)
     snprintf(name, sizeof name, "shard_%05d.done", rank);
     FV_TRY(fv_file_path(path, sizeof path, s->folder, name));
     while (!fv_file_exists(path)) {
+        fv_phase_move();
         shards others = others_of(s);
         double now = fv_clock_now();
         if (others == SHARDS_WRITTEN && deadline == 0)
@@ -115,6 +117,7 @@ static fv_err commit(fv_saver *s)
         FV_TRY(await_shard(s, rank));
     FV_TRY(fv_checkpoint_finish(s->folder, &made));
     FV_TRY(publish(s));
+    fv_watch_saved(args->watch, fv_clock_now() - s->begun_at);
     if (fv_keep_prune(&args->keep, args->claim, s->progress.step) != FV_OK)
         FV_LOG_RANK(WARN, "old checkpoints stay: %s", fv_error_text());
     return FV_OK;
@@ -146,10 +149,7 @@ static void *save(void *context)
     fv_err err = write_shard(s);
     note(s, &s->shard_err, err);
     if (err == FV_OK && s->args.mesh->world->rank == 0) {
-        err = commit(s);
-        note(s, &s->err, err);
-        if (err == FV_OK)
-            fv_watch_saved(s->args.watch, fv_clock_now() - s->begun_at);
+        note(s, &s->err, commit(s));
     }
     return NULL;
 }

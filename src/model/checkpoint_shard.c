@@ -1,6 +1,7 @@
 #include "checkpoint_internal.h"
 
 #include "fovea/buffer.h"
+#include "fovea/phase.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,7 +76,7 @@ static fv_err make_file(fv_shard_writer *w, const fv_shard *shard)
 
 static fv_err allocate(fv_shard_writer *w)
 {
-    w->block = malloc(BLOCK);
+    w->block = aligned_alloc(FV_COPY_ALIGN, BLOCK);
     int failed = !w->block;
     for (int i = 0; i < FV_N_SUMS; i++)
         failed |= (w->sums[i] = XXH3_createState()) == NULL;
@@ -120,6 +121,7 @@ fv_err fv_shard_create(const char *folder, int number, const fv_shard *shard, fv
 static void absorb(fv_shard_writer *w, const void *data, size_t bytes)
 {
     int owner = FV_SUM_HEADER;
+    fv_phase_move();
     for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++)
         if (w->position >= w->begin[s] && w->position < w->end[s])
             owner = s;

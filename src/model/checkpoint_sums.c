@@ -1,5 +1,7 @@
 #include "checkpoint_internal.h"
 
+#include "fovea/phase.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -8,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "model/hash.h"
 
 enum { BLOCK = 1 << 18 /* bytes read at a time */, HEX = FV_CHECKSUM_BYTES - 1 };
 
@@ -88,13 +89,15 @@ const fv_checksum *fv_checksums_find(const fv_checksums *sums, const char *name)
 
 static fv_err hash_descriptor(const char *path, int descriptor, XXH3_state_t *state)
 {
-    uint8_t *block = malloc(BLOCK);
+    uint8_t *block = aligned_alloc(FV_COPY_ALIGN, BLOCK);
     FV_CHECK(block, FV_ERR_MEMORY, "no memory to read %s", path);
     ssize_t n;
     XXH3_128bits_reset(state);
-    while ((n = read(descriptor, block, BLOCK)) > 0 || (n < 0 && errno == EINTR))
+    while ((n = read(descriptor, block, BLOCK)) > 0 || (n < 0 && errno == EINTR)) {
+        fv_phase_move();
         if (n > 0)
             XXH3_128bits_update(state, block, (size_t)n);
+    }
     free(block);
     FV_CHECK(n == 0, FV_ERR_IO, "cannot read %s: %s", path, strerror(errno));
     return FV_OK;

@@ -3,9 +3,9 @@
 #define FOVEA_MODEL_HASH_H
 
 #ifdef FOVEA_XXH_DISPATCH
-#include <xxh_x86dispatch.h>
+#    include <xxh_x86dispatch.h>
 #else
-#include <xxhash.h>
+#    include <xxhash.h>
 #endif
 
 #endif

@@ -1,21 +1,33 @@
 #include "fovea/identity.h"
 
 #include "fovea/file.h"
+#include "fovea/phase.h"
+#include "model/hash.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include "model/hash.h"
+
+enum { BLOCK = 1 << 20 /* bytes hashed between two moves */ };
 
 static fv_err hash_file(const char *path, uint64_t seed, uint64_t *out)
 {
-    fv_file_map map;
-    FV_TRY(fv_file_open_map(path, &map));
-    *out = XXH3_64bits_withSeed(map.data, map.size, seed);
+    fv_file_map map = {0};
+    XXH3_state_t *state = XXH3_createState();
+    FV_CHECK(state, FV_ERR_MEMORY, "no memory to read %s", path);
+    fv_err err = fv_file_open_map(path, &map);
+    XXH3_64bits_reset_withSeed(state, seed);
+    for (size_t at = 0, n; at < map.size; at += n) {
+        fv_phase_move();
+        n = map.size - at < BLOCK ? map.size - at : BLOCK;
+        XXH3_64bits_update(state, map.data + at, n);
+    }
+    *out = XXH3_64bits_digest(state);
+    XXH3_freeState(state);
     fv_file_close_map(&map);
-    return FV_OK;
+    return err;
 }
 
 fv_err fv_identity_of_file(const char *path, uint64_t *out)

@@ -142,7 +142,7 @@ static fv_err round_of(bench *b, int i)
 static fv_err measure(bench *b)
 {
     size_t bytes = FV_CHECKPOINT_N_SETS * (size_t)b->layout.n_elements * sizeof *b->sets;
-    b->sets = malloc(bytes);
+    b->sets = aligned_alloc(FV_COPY_ALIGN, (bytes + FV_COPY_ALIGN) / FV_COPY_ALIGN * FV_COPY_ALIGN);
     FV_CHECK(b->sets, FV_ERR_MEMORY, "no memory for %zu bytes", bytes);
     for (size_t i = 0; i < bytes / sizeof *b->sets; i++)
         b->sets[i] = (float)(i * 2654435761 % 65521);

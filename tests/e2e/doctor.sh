@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # fovea doctor names every library and ends well where fovea runs; it ends with 1, and says why, where not.
 set -eu
+export OMP_NUM_THREADS=1
 text=$("$FOVEA" doctor)
 for word in MPI HDF5 jansson libyaml libcurl libjpeg-turbo libpng libwebp utf8proc xxHash kernels memory driver \
     NCCL mpiexec Slurm "fovea can run here"; do
@@ -21,3 +22,10 @@ status=0
 text=$(ulimit -v 600000 && OMP_NUM_THREADS=4000 "$FOVEA" doctor) || status=$?
 [ "$status" = 1 ] || { echo "status $status without memory for the kernels: $text"; exit 1; }
 grep -q '^  kernels .*REQUIRED: cannot allocate' <<<"$text"
+
+# Ranks: one line each; tests/mpi/device.c and tests/slurm have more.
+text=$(CUDA_VISIBLE_DEVICES='' mpiexec -n 2 "$FOVEA" doctor --ranks)
+[ "$(awk 'NR > 1 { print $1, $4, $5 }' <<<"$text")" = "0 $OMP_NUM_THREADS none"$'\n'"1 $OMP_NUM_THREADS none" ] || {
+    echo "ranks: $text"
+    exit 1
+}
