@@ -293,7 +293,8 @@ int fv_job_doctor(int argc, char **argv)
         .doc =
             "Tell what this machine has for fovea: versions, processor, GPUs, memory, launchers; and what is "
             "missing and how to get it. The exit status is 0 if fovea can run, 1 if something required is "
-            "missing."};
+            "missing, "
+            "or with --ranks if a rank is left without one of the devices of its node."};
     int is_of_ranks = 0;
     argp_parse(&parser, argc, argv, 0, NULL, &is_of_ranks);
     return is_of_ranks ? fv_doctor_ranks() : examine_machine();

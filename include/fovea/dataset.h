@@ -44,8 +44,10 @@ uint64_t fv_dataset_sizes(const fv_dataset *dataset, uint64_t row, fv_view_size 
  * image that do not match their hash. On failure *out is {0}. */
 fv_err fv_dataset_read(const fv_dataset *dataset, uint64_t row, fv_row *out);
 
-/* The same with images of which only sizes and numbers are known, and without texts. */
+/* The same of a row's texts: of its images sizes and numbers, their files empty. */
 fv_err fv_dataset_read_texts(const fv_dataset *dataset, uint64_t row, fv_row *out);
+
+/* The same of its images: the texts are NULL. */
 fv_err fv_dataset_read_images(const fv_dataset *dataset, uint64_t row, fv_row *out);
 
 /* Writing: path holds a new data set whole, or what it held before. Every created writer is ended by commit

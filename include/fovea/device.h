@@ -13,7 +13,8 @@
 typedef struct fv_device {
     int index;     /* in what this process sees; -1: it has none */
     int n_visible; /* that this process sees */
-    char name[64]; /* its entry in CUDA_VISIBLE_DEVICES, or its index; "none" */
+    char name[64]; /* its entry in CUDA_VISIBLE_DEVICES or its index, and where there is a driver the
+                      beginning of its UUID; "none" */
     char host[64];
 } fv_device;
 

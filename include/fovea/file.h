@@ -7,8 +7,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Of memory that files are read into, and of places in files: reading into what is not aligned to a cache
- * line takes three times as long on some processors (rep movsb of AMD's Zen 3). */
+/* Alignment of memory that files are read into, and of datasets in files: a page. Copies by the system into
+ * what is not aligned to a cache line take three times as long on some processors (rep movsb of AMD's Zen 3).
+ */
 enum { FV_COPY_ALIGN = 4096 };
 
 typedef struct fv_file_map {

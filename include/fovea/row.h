@@ -5,13 +5,13 @@
 #include "fovea/view.h"
 
 typedef struct fv_row_image {
-    fv_buffer file;    /* the image file as it was; owned */
+    fv_buffer file;    /* the image file as it was; owned; empty where only sizes were read */
     int width, height; /* upright pixels */
     uint64_t number;   /* which of the data set's distinct images; set where a data set is read */
 } fv_row_image;
 
 typedef struct fv_row {
-    char *question, *answer; /* owned, UTF-8, not empty */
+    char *question, *answer; /* owned, UTF-8, not empty; all texts are NULL where only images were read */
     char *source;            /* owned; the name of the set it came from, or "" */
     char *extra;             /* owned; all other fields: the text of a JSON object */
     fv_view_size target;     /* of the small view; both 0: none */

@@ -53,6 +53,14 @@ static void see(seat *out)
     out->n = count_entries(out->seen);
 }
 
+static void add_uuid(fv_device *device)
+{
+    char uuid[33];
+    size_t used = strlen(device->name);
+    if (fv_driver_uuid(device->index, uuid))
+        snprintf(device->name + used, sizeof device->name - used, " (GPU-%.8s)", uuid);
+}
+
 static void name_it(fv_device *device)
 {
     const char *list = list_of_environment();
@@ -66,6 +74,8 @@ static void name_it(fv_device *device)
         snprintf(device->name, sizeof device->name, "%.*s", (int)strcspn(list, ","), list);
     else
         snprintf(device->name, sizeof device->name, "%d", device->index);
+    if (device->index >= 0)
+        add_uuid(device);
 }
 
 static fv_err take(const fv_comm *world, const seat *seats, fv_device *out)
@@ -82,9 +92,9 @@ static fv_err take(const fv_comm *world, const seat *seats, fv_device *out)
     name_it(out);
     FV_CHECK(
         own->n == 0 || out->index >= 0, FV_ERR_ARGUMENT,
-        "%d ranks of node %s see the same %d devices, so that one is left without: start %d ranks a node "
-        "(--ntasks-per-node), or ask for more devices (--gres)",
-        n_sharers, own->host, own->n, own->n);
+        "node %s has %d devices for %d ranks that share them: give it more (--gres), or start fewer ranks "
+        "there (--ntasks-per-node)",
+        own->host, own->n, n_sharers);
     return FV_OK;
 }
 

@@ -79,14 +79,15 @@ cmp <(tail -n 16 "$folder/whole/trajectories.jsonl") "$folder/late/trajectories.
 # Cut inside rollouts, by other numbers of ranks each time until there was an update. An update by another number of
 # ranks rounds otherwise: what came to one is cut again, by two.
 n_cuts=0
+has_updated() { ls "$folder/cut/checkpoints" 2>/dev/null | grep -q '^step_0*[1-9]'; }
 for ranks in 2 1 4 2 2 2; do
-    [ ! -d "$folder/cut/checkpoints/step_000001" ] || ranks=2
+    ! has_updated || ranks=2
     rm -rf "$folder/before"
     [ ! -d "$folder/cut" ] || cp -r "$folder/cut" "$folder/before"
     is_cut=1
     stopped train cut $ranks && is_cut=0
     [ $n_cuts = 0 ] || grep -q "going on from" "$folder/cut.log" || fail "cut: $(cat "$folder/cut.log")"
-    if [ $ranks != 2 ] && [ -d "$folder/cut/checkpoints/step_000001" ]; then
+    if [ $ranks != 2 ] && has_updated; then
         rm -rf "$folder/cut"
         mv "$folder/before" "$folder/cut"
     elif [ $is_cut = 1 ]; then

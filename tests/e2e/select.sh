@@ -4,10 +4,8 @@
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-root=$TEST_DATA/../..
-export OMP_NUM_THREADS=1
+. "$TEST_DATA/../common"
 
-fail() { echo "FAILED: $*" >&2; exit 1; }
 refused() { # STATUS TEXT ARGUMENT...
     local status=$1 text=$2 got=0
     shift 2

@@ -24,17 +24,19 @@ ends() { # NAME STATUS
 }
 
 # A step that takes minutes.
-begin 8 sft long update.groups=200000
+begin 14 sft long update.groups=200000
 ends long 1
 grep -qF "$too_short" "$folder/long.log" || fail "long: $(cat "$folder/long.log")"
 
 # A rank that stands still after some steps.
-begin 15 train still steps=100000
+begin 20 train still steps=100000
 for _ in $(seq 500); do
     [ -s "$folder/still/checkpoints/latest" ] && break
     sleep 0.02
 done
-kill -STOP "$(rank_of "$launcher" 1)"
+process=$(rank_of "$launcher" 1)
+[ -n "$process" ] || fail "still has ended: $(cat "$folder/still.log")"
+kill -STOP "$process"
 ends still 75
 ! grep -qF "$too_short" "$folder/still.log" || fail "still: $(cat "$folder/still.log")"
 echo "time: well"

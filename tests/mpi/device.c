@@ -60,7 +60,7 @@ static void test_too_few(void **state)
     fv_err err = choose("MIG-7", &device);
     assert_int_equal(device.index, world->rank == 0 ? 0 : -1);
     assert_string_equal(device.name, world->rank == 0 ? "MIG-7" : "none");
-    snprintf(sentence, sizeof sentence, "%d ranks of node ", world->size);
+    snprintf(sentence, sizeof sentence, " has 1 devices for %d ranks ", world->size);
     if (world->size > 1)
         assert_fails(err, FV_ERR_ARGUMENT, sentence);
     else

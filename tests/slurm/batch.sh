@@ -41,5 +41,5 @@ is_placed "0 n1 0, 1 n1 1, 2 n2 0, 3 n2 1" --ntasks-per-node=2 --gpus-per-task=1
 is_placed "0 n1 0, 1 n2 0" --ntasks-per-node=1 --gres=gpu:1
 is_placed "0 n1 none, 1 n2 none" --ntasks-per-node=1
 is_placed "0 n1 0, 1 n1 none, 2 n2 0, 3 n2 none" --ntasks-per-node=2 --gres=gpu:1
-grep -q "2 ranks of node n[12] see the same 1 devices" $work/placed.log || fail "too few devices: $(cat $work/placed.log)"
+grep -q "node n[12] has 1 devices for 2 ranks" $work/placed.log || fail "too few devices: $(cat $work/placed.log)"
 echo "batch: well"
