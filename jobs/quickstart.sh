@@ -65,7 +65,7 @@ say "lessons: reading, with the tool called at random"
 # beta2: AdamW has to forget the first steps, whose gradients are far larger than those of small print; with its usual
 # 0.999 it takes small steps for so long that some seeds never read small print.
 once "$at/lessons/model/config.json" mpiexec -n "$ranks" $fovea sft $config seed="$seed" model="$at/model" \
-    data.train="$at/train.h5" out="$at/lessons" steps=1800 update.groups=32 optimizer.rate=1e-3 \
+    data.train="$at/train.h5" out="$at/lessons" steps=1500 update.groups=32 optimizer.rate=1e-3 \
     optimizer.beta2=0.95 optimizer.schedule=cosine optimizer.warmup_steps=50 optimizer.final_share=0.05
 
 say "reinforcement learning: when to call it"
