@@ -57,6 +57,15 @@ wait $! 2>/dev/null || true
 judged resumed 3 layout.judge_ranks=1 judge.log="$folder/log"
 [ "$(total resumed judge_asked)" -lt "$asked" ] || fail "resumed: all is asked again"
 
+# A selection is judged alike.
+choose() { # NAME RANKS [KEY=VALUE...]
+    mpiexec -n "$2" "$FOVEA" pack --select "$folder/config.yaml" --out "$folder/$1.h5" --gain 1 "${settings[@]}" "${@:3}" \
+        >"$folder/$1.out" 2>"$folder/$1.log" || fail "$1: $(cat "$folder/$1.log")"
+}
+choose chosen 2
+choose chosen_ranks 3 layout.judge_ranks=1
+cmp "$folder/chosen.h5" "$folder/chosen_ranks.h5" || fail "ranks that judge: another selection"
+
 # Stopped on request; cases that are under way then are asked again.
 halt() {
     local status=0
