@@ -1,6 +1,8 @@
 /* Process groups over MPI. Messages longer than PIECE bytes go in pieces: MPI counts are ints. */
 #include "comm/mpi_internal.h"
 
+#include "comm/orphan.h"
+
 #include <mpi.h>
 #include <stdlib.h>
 #include <string.h>
@@ -280,15 +282,25 @@ static int started_by_a_launcher(void)
     return 0;
 }
 
+/* Open MPI waits for ever for a launcher that was killed. */
+static fv_err start_mpi(int *provided)
+{
+    fv_orphan_guard guard;
+    /* Debian's Open MPI leaves out the one component that has one-sided operations over TCP. */
+    setenv("OMPI_MCA_osc", "^ucx", 0);
+    FV_TRY(fv_orphan_guard_start(&guard));
+    int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, provided);
+    fv_orphan_guard_stop(&guard);
+    return fv_mpi_check(code, "MPI_Init_thread");
+}
+
 fv_err fv_comm_world(fv_comm **out)
 {
     *out = NULL;
     if (!started_by_a_launcher())
         return fv_comm_self(out);
     int provided;
-    /* Debian's Open MPI leaves out the one component that has one-sided operations over TCP. */
-    setenv("OMPI_MCA_osc", "^ucx", 0);
-    TRY_MPI(MPI_Init_thread, NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+    FV_TRY(start_mpi(&provided));
     FV_CHECK(provided >= MPI_THREAD_FUNNELED, FV_ERR_COMM,
              "this MPI library cannot be used by a program with threads");
     return wrap(MPI_COMM_WORLD, out);
