@@ -29,7 +29,7 @@ grep -q '^all  *64 ' $work/fovea-merge-"$merge".log || fail "no table: $(cat $wo
 # Devices of a node, or of a task, by rank; a rank without one is refused.
 placed() { # OPTION OF srun...: rank, node and device of each, in a line
     srun --mpi=pmix -w n1,n2 -N2 "$@" "$FOVEA" doctor --ranks 2>$work/placed.log |
-        awk 'NR > 1 { printf "%s%s %s %s", NR > 2 ? ", " : "", $1, $2, $NF }'
+        awk 'NR > 1 { printf "%s%s %s %s", (NR > 2 ? ", " : ""), $1, $2, $NF }'
 }
 is_placed() { # EXPECTED OPTION OF srun...
     local got
