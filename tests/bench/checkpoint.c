@@ -7,6 +7,7 @@
 #include "fovea/file.h"
 #include "fovea/folder.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,9 @@
 #include <unistd.h>
 
 enum { ROUNDS = 7, SHARDS = 2 };
+
+/* Each beside dd's. */
+enum { SAVE, DD_WRITE, LOAD, DD_READ, LOAD_COLD, DD_COLD, N_TIMES };
 
 static const fv_model_shape shape = {.family = FV_FAMILY_QWEN2,
                                      .text = {.n_layers = 4,
@@ -36,11 +40,9 @@ typedef struct bench {
     char model[512], saved[512], copy[512];
     fv_layout layout;
     float *sets; /* (3, n) */
-    double seconds[4][ROUNDS];
+    double seconds[N_TIMES][ROUNDS];
     double megabytes[2]; /* taken by a save and a load */
 } bench;
-
-enum { SAVE, DD_WRITE, LOAD, DD_READ };
 
 static fv_err fill_rows(void *list, int param, int64_t first, int64_t n, float *out)
 {
@@ -86,7 +88,7 @@ static fv_err write_shard(const bench *b, int number)
     return fv_shard_write(b->saved, number, &shard, sets);
 }
 
-static fv_err save(bench *b)
+static fv_err save(bench *b, double *seconds)
 {
     const fv_checkpoint_args args = {.shape = &shape, .n_shards = SHARDS, .step = 1, .source = b->model};
     int n_failed = 0;
@@ -99,11 +101,32 @@ static fv_err save(bench *b)
     FV_CHECK(n_failed == 0, FV_ERR_IO, "%d shards were not written", n_failed);
     FV_TRY(fv_checkpoint_finish(b->saved, &args));
     b->megabytes[0] += peak_megabytes() - before;
-    b->seconds[SAVE][0] = bench_now() - from;
+    *seconds = bench_now() - from;
     return FV_OK;
 }
 
-static fv_err load(bench *b)
+/* Take a file that is on the disk out of the page cache. */
+static fv_err forget(const char *path)
+{
+    int file = open(path, O_RDONLY);
+    FV_CHECK(file >= 0, FV_ERR_IO, "cannot open %s", path);
+    int failed = posix_fadvise(file, 0, 0, POSIX_FADV_DONTNEED);
+    close(file);
+    FV_CHECK(!failed, FV_ERR_IO, "%s stays in memory", path);
+    return FV_OK;
+}
+
+static fv_err forget_shards(const bench *b)
+{
+    char path[600];
+    for (int i = 0; i < SHARDS; i++) {
+        snprintf(path, sizeof path, "%s/shard_%05d.h5", b->saved, i);
+        FV_TRY(forget(path));
+    }
+    return FV_OK;
+}
+
+static fv_err load(bench *b, double *seconds)
 {
     fv_checkpoint *from;
     double start = bench_now(), before = peak_megabytes();
@@ -113,8 +136,8 @@ static fv_err load(bench *b)
         FV_TRY(fv_checkpoint_read(from, (fv_checkpoint_set)i, &b->layout, 0, b->layout.n_elements,
                                   b->sets + i * b->layout.n_elements));
     b->megabytes[1] += peak_megabytes() - before;
-    b->seconds[LOAD][0] = bench_now() - start;
-    fv_checkpoint_close(from);
+    *seconds = bench_now() - start;
+    fv_checkpoint_close(from); /* what is mapped stays in the page cache */
     return FV_OK;
 }
 
@@ -128,13 +151,16 @@ static double timed(const char *format, const char *from, const char *to)
 
 static fv_err round_of(bench *b, int i)
 {
-    FV_TRY(save(b));
-    b->seconds[SAVE][i] = b->seconds[SAVE][0];
+    static const char dd_read[] = "dd if='%s' of=%s bs=4M 2>/dev/null";
+    FV_TRY(save(b, &b->seconds[SAVE][i]));
     b->seconds[DD_WRITE][i] = timed(
         "cat '%s'/shard_*.h5 | dd of='%s' bs=4M iflag=fullblock conv=fsync 2>/dev/null", b->saved, b->copy);
-    FV_TRY(load(b));
-    b->seconds[LOAD][i] = b->seconds[LOAD][0];
-    b->seconds[DD_READ][i] = timed("dd if='%s' of=%s bs=4M 2>/dev/null", b->copy, "/dev/null");
+    FV_TRY(load(b, &b->seconds[LOAD][i]));
+    b->seconds[DD_READ][i] = timed(dd_read, b->copy, "/dev/null");
+    FV_TRY(forget_shards(b));
+    FV_TRY(forget(b->copy));
+    FV_TRY(load(b, &b->seconds[LOAD_COLD][i]));
+    b->seconds[DD_COLD][i] = timed(dd_read, b->copy, "/dev/null");
     unlink(b->copy);
     return FV_OK;
 }
@@ -146,17 +172,18 @@ static fv_err measure(bench *b)
     FV_CHECK(b->sets, FV_ERR_MEMORY, "no memory for %zu bytes", bytes);
     for (size_t i = 0; i < bytes / sizeof *b->sets; i++)
         b->sets[i] = (float)(i * 2654435761 % 65521);
-    for (int i = ROUNDS - 1; i >= 0; i--) /* number 0 also is where one is measured */
+    for (int i = 0; i < ROUNDS; i++)
         FV_TRY(round_of(b, i));
     return FV_OK;
 }
 
 static void report(bench *b)
 {
-    static const char *const names[] = {"save, synced to the disk", "load, with checksums"};
+    static const char *const names[] = {"save, synced to the disk", "load, from the page cache",
+                                        "load, from the disk"};
     double gigabytes = 1e-9 * FV_CHECKPOINT_N_SETS * (double)b->layout.n_elements * sizeof *b->sets;
     printf("%-28s %10s %10s %10s %12s\n", "", "seconds", "GB/s", "dd, GB/s", "of dd");
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < N_TIMES / 2; i++) {
         double own = bench_median(b->seconds[2 * i], ROUNDS),
                dd = bench_median(b->seconds[2 * i + 1], ROUNDS);
         printf("%-28s %10.3f %10.2f %10.2f %10.0f %%\n", names[i], own, gigabytes / own, gigabytes / dd,
