@@ -37,13 +37,22 @@ static void cpu_free(fv_backend *backend, void *memory)
     free(memory);
 }
 
+/* Rows that lie side by side are copied as one: of a vector each is a single number. */
+static void copy_rows(char *to, size_t to_row, const char *from, size_t from_row, size_t row, int64_t n)
+{
+    if (to_row == row && from_row == row) {
+        row *= (size_t)n;
+        n = 1;
+    }
+    for (int64_t i = 0; i < n && row; i++)
+        memcpy(to + (size_t)i * to_row, from + (size_t)i * from_row, row);
+}
+
 static fv_err cpu_upload(fv_backend *backend, fv_tensor to, const void *from)
 {
     (void)backend;
     size_t element = fv_dtype_bytes(to.dtype), row = (size_t)fv_tensor_row_count(to) * element;
-    for (int64_t i = 0; i < to.dim[0] && row; i++)
-        memcpy((char *)to.data + (size_t)(i * to.stride) * element, (const char *)from + (size_t)i * row,
-               row);
+    copy_rows(to.data, (size_t)to.stride * element, from, row, row, to.dim[0]);
     return FV_OK;
 }
 
@@ -51,9 +60,7 @@ static fv_err cpu_download(fv_backend *backend, fv_tensor from, void *to)
 {
     (void)backend;
     size_t element = fv_dtype_bytes(from.dtype), row = (size_t)fv_tensor_row_count(from) * element;
-    for (int64_t i = 0; i < from.dim[0] && row; i++)
-        memcpy((char *)to + (size_t)i * row, (const char *)from.data + (size_t)(i * from.stride) * element,
-               row);
+    copy_rows(to, row, from.data, (size_t)from.stride * element, row, from.dim[0]);
     return FV_OK;
 }
 

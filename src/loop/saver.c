@@ -20,7 +20,7 @@ typedef enum shards { SHARDS_UNKNOWN, SHARDS_WRITTEN, SHARDS_FAILED } shards;
 
 struct fv_saver {
     fv_saver_args args;
-    float *copy; /* owned, (FV_CHECKPOINT_N_SETS, n): this rank's share */
+    float *copy[FV_CHECKPOINT_N_SETS]; /* owned, aligned, (n): this rank's share */
     fv_shard shard;
     char folder[PATH_MAX], source[PATH_MAX];
     fv_progress progress; /* of the save under way */
@@ -125,10 +125,7 @@ static fv_err commit(fv_saver *s)
 
 static fv_err write_shard(fv_saver *s)
 {
-    const float *sets[FV_CHECKPOINT_N_SETS];
-    for (int i = 0; i < FV_CHECKPOINT_N_SETS; i++)
-        sets[i] = s->copy + (size_t)i * (size_t)s->shard.n;
-    return fv_shard_write(s->folder, s->args.mesh->world->rank, &s->shard, sets);
+    return fv_shard_write(s->folder, s->args.mesh->world->rank, &s->shard, (const float *const *)s->copy);
 }
 
 /* Errors are recorded by thread: the sentence is handed over. */
@@ -234,7 +231,7 @@ static fv_err copy_share(fv_saver *s)
     fv_tensor weights = fv_tensor_rows(fv_model_weights(o->model)->flat, o->first, o->n);
     const fv_tensor sets[FV_CHECKPOINT_N_SETS] = {weights, o->m, o->v};
     for (int i = 0; i < FV_CHECKPOINT_N_SETS; i++)
-        FV_TRY(fv_download(backend, sets[i], s->copy + (size_t)i * (size_t)o->n));
+        FV_TRY(fv_download(backend, sets[i], s->copy[i]));
     return FV_OK;
 }
 
@@ -301,9 +298,12 @@ static fv_err init(fv_saver *s, const fv_saver_args *args)
                           .n = o->n};
     FV_CHECK(snprintf(s->source, sizeof s->source, "%s", args->model) < (int)sizeof s->source,
              FV_ERR_ARGUMENT, "path too long: %s", args->model);
-    size_t n = FV_CHECKPOINT_N_SETS * (size_t)o->n;
-    s->copy = malloc((n + 1) * sizeof *s->copy);
-    FV_CHECK(s->copy, FV_ERR_MEMORY, "no memory to keep a copy of %zu numbers while it is saved", n);
+    for (int i = 0; i < FV_CHECKPOINT_N_SETS; i++) {
+        size_t bytes = (size_t)o->n * sizeof **s->copy;
+        s->copy[i] = aligned_alloc(FV_COPY_ALIGN, (bytes / FV_COPY_ALIGN + 1) * FV_COPY_ALIGN);
+        FV_CHECK(s->copy[i], FV_ERR_MEMORY, "no memory to keep a copy of %lld numbers while it is saved",
+                 (long long)o->n);
+    }
     return FV_OK;
 }
 
@@ -333,6 +333,7 @@ void fv_saver_destroy(fv_saver *s)
         join(s, SHARDS_FAILED);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->mutex);
-    free(s->copy);
+    for (int i = 0; i < FV_CHECKPOINT_N_SETS; i++)
+        free(s->copy[i]);
     free(s);
 }

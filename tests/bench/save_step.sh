@@ -5,7 +5,7 @@
 #
 # usage: save_step.sh [ROUNDS]      FOVEA: the program
 set -eu
-rounds=${1:-3} steps=20
+rounds=${1:-3} steps=12
 export OMP_NUM_THREADS=1
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -28,7 +28,8 @@ out: $folder/none
 prompts: $folder/prompts.yaml
 steps: $steps
 data: {train: $folder/rows.h5}
-update: {groups: 16, micro_tokens: 4096, recompute: false}
+rollout: {max_turn_tokens: 64, max_tokens: 1024, max_rounds: 1}
+update: {groups: 4, micro_tokens: 4096, recompute: false}
 optimizer: {rate: 1e-5}
 END
 "$FOVEA" init --shape "$folder/shape.yaml" --out "$folder/model" --seed 1 --dtype fp32
@@ -38,7 +39,7 @@ run() { # RANKS EVERY: its seconds
     local from
     rm -rf "$folder/run"
     from=$(date +%s.%N)
-    mpiexec -n "$1" "$FOVEA" sft "$folder/config.yaml" out="$folder/run" update.groups=$((16 * $1)) save.every="$2" \
+    mpiexec --bind-to none -n "$1" "$FOVEA" sft "$folder/config.yaml" out="$folder/run" update.groups=$((4 * $1)) save.every="$2" \
         >"$folder/log" 2>&1 || {
         cat "$folder/log" >&2
         exit 1
