@@ -5,8 +5,8 @@
  * its node or network is away; and ranks that all stand still (phase.h). Then the rank at fault is named with
  * its phase, every rank prints its own and its stack, and all end the process with one status. On rank 0 the
  * thread also reads the time left, and requests a stop (stop.h) while there is time for what is under way and
- * a save; a run that has not stopped 15 s before the end, or half the margin, is ended: while
- * processes can still be, and the job queued again. SIGUSR2 is used for the stacks. */
+ * a save. A run that has not stopped 15 s before the end (at most half the margin) is ended, while it can
+ * still be queued again. SIGUSR2 is used for the stacks. */
 #ifndef FOVEA_WATCH_H
 #define FOVEA_WATCH_H
 

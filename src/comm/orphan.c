@@ -1,9 +1,10 @@
 #include "comm/orphan.h"
 
+#include "fovea/thread.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,21 +24,14 @@ static void *keep_guard(void *context)
     return NULL;
 }
 
-/* Signals are for the main thread. */
 fv_err fv_orphan_guard_start(fv_orphan_guard *guard)
 {
-    sigset_t all, before;
     guard->parent = getppid();
     FV_CHECK(pipe2(guard->bell, O_CLOEXEC) == 0, FV_ERR_IO, "cannot make a pipe: %s", strerror(errno));
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&guard->thread, NULL, keep_guard, guard);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!failed)
-        return FV_OK;
-    for (int i = 0; i < 2; i++)
+    fv_err err = fv_thread_start(&guard->thread, keep_guard, guard);
+    for (int i = 0; i < 2 && err != FV_OK; i++)
         close(guard->bell[i]);
-    return FV_FAIL(FV_ERR_MEMORY, "cannot start a thread: %s", strerror(failed));
+    return err;
 }
 
 void fv_orphan_guard_stop(fv_orphan_guard *guard)

@@ -6,11 +6,11 @@
 #include "fovea/log.h"
 #include "fovea/phase.h"
 #include "fovea/stop.h"
+#include "fovea/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -180,17 +180,11 @@ static void *keep_watch(void *context)
     return NULL;
 }
 
-/* Signals are for the main thread. */
 static fv_err start_thread(fv_watch *watch)
 {
-    sigset_t all, before;
-    sigfillset(&all);
     FV_CHECK(pipe2(watch->bell, O_CLOEXEC | O_NONBLOCK) == 0, FV_ERR_IO, "cannot make a pipe: %s",
              strerror(errno));
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&watch->thread, NULL, keep_watch, watch);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    FV_CHECK(failed == 0, FV_ERR_MEMORY, "cannot start the thread of the watch: %s", strerror(failed));
+    FV_TRY(fv_thread_start(&watch->thread, keep_watch, watch));
     watch->has_thread = 1;
     return FV_OK;
 }

@@ -1,7 +1,8 @@
 #include "loop/dataset_internal.h"
 
+#include "model/hash.h"
+
 #include <string.h>
-#include <xxhash.h>
 
 const char *const fv_dataset_text_names[FV_DATASET_TEXTS] = {"question", "answer", "source", "extra"};
 

@@ -5,6 +5,7 @@
 #include "fovea/file.h"
 #include "fovea/log.h"
 #include "fovea/phase.h"
+#include "fovea/thread.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -249,8 +250,7 @@ static fv_err start(fv_saver *s)
     s->has_shard = 0;
     s->shard_err = s->err = FV_OK;
     s->others = SHARDS_UNKNOWN;
-    int reason = pthread_create(&s->thread, NULL, save, s);
-    FV_CHECK(reason == 0, FV_ERR_MEMORY, "cannot start a thread that saves: %s", strerror(reason));
+    FV_TRY(fv_thread_start(&s->thread, save, s));
     s->is_running = 1;
     return FV_OK;
 }

@@ -9,15 +9,8 @@ rounds=${1:-5}
 export OMP_NUM_THREADS=1
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+. "$(dirname "$0")/common"
 
-cat >"$folder/shape.yaml" <<'END'
-family: qwen2
-text: {n_layers: 6, hidden: 384, n_heads: 6, n_kv_heads: 2, intermediate: 1024, vocab: 4096, max_positions: 2048, tied: false, rope_theta: 1000000, norm_eps: 1e-6}
-eos_ids: [258, 256]
-pad_id: 256
-bos_id: 256
-END
-printf '%s\n' 'system: Answer.' 'user: "{image}{question}"' >"$folder/prompts.yaml"
 printf '%s\n' 'system: Be fair.' 'user: "Q {question} T {truth} A {answer}"' 'verdict: score' >"$folder/judge.yaml"
 for ((i = 0; i < 64; i++)); do
     printf '{"problem": "How many words are in sentence number %d?", "images": [], "answer": "7"}\n' "$i"
@@ -37,7 +30,7 @@ optimizer: {rate: 0}
 save: {every: 0}
 log: {trajectories: 0}
 END
-"$FOVEA" init --shape "$folder/shape.yaml" --out "$folder/model" --seed 1 --dtype fp32
+text_model "$folder" 384 6 1024 false
 "$FOVEA" init --shape "$folder/shape.yaml" --out "$folder/judge" --seed 2 --dtype fp32
 "$FOVEA" pack --jsonl "$folder/rows.jsonl" --out "$folder/rows.h5" >/dev/null
 

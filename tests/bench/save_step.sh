@@ -9,15 +9,8 @@ rounds=${1:-3} steps=12
 export OMP_NUM_THREADS=1
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+. "$(dirname "$0")/common"
 
-cat >"$folder/shape.yaml" <<'END'
-family: qwen2
-text: {n_layers: 6, hidden: 256, n_heads: 4, n_kv_heads: 2, intermediate: 768, vocab: 4096, max_positions: 2048, tied: true, rope_theta: 1000000, norm_eps: 1e-6}
-eos_ids: [258, 256]
-pad_id: 256
-bos_id: 256
-END
-printf '%s\n' 'system: Answer.' 'user: "{image}{question}"' >"$folder/prompts.yaml"
 question=$(printf 'How many words are in this? %.0s' {1..8})
 for ((i = 0; i < 64; i++)); do
     printf '{"problem": "%d %s", "images": [], "answer": "7"}\n' "$i" "$question"
@@ -32,7 +25,7 @@ rollout: {max_turn_tokens: 64, max_tokens: 1024, max_rounds: 1}
 update: {groups: 4, micro_tokens: 4096, recompute: false}
 optimizer: {rate: 1e-5}
 END
-"$FOVEA" init --shape "$folder/shape.yaml" --out "$folder/model" --seed 1 --dtype fp32
+text_model "$folder" 256 4 768 true
 "$FOVEA" pack --jsonl "$folder/rows.jsonl" --out "$folder/rows.h5" >/dev/null
 
 run() { # RANKS EVERY: its seconds

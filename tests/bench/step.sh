@@ -9,16 +9,9 @@ rounds=${1:-3}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+. "$(dirname "$0")/common"
 prompts=1 answers=8
 
-cat >"$folder/shape.yaml" <<'END_OF_SHAPE'
-family: qwen2
-text: {n_layers: 6, hidden: 384, n_heads: 6, n_kv_heads: 2, intermediate: 1024, vocab: 4096, max_positions: 2048, tied: false, rope_theta: 1000000, norm_eps: 1e-6}
-eos_ids: [258, 256]
-pad_id: 256
-bos_id: 256
-END_OF_SHAPE
-printf '%s\n' 'system: Answer.' 'user: "{image}{question}"' >"$folder/prompts.yaml"
 question=$(printf 'How many words are in this? %.0s' {1..40})
 for ((i = 0; i < prompts; i++)); do
     printf '{"problem": "%d %s", "images": [], "answer": "7"}\n' "$i" "${question:0:986}"
@@ -41,7 +34,7 @@ update: {groups: $prompts, micro_tokens: 8192, recompute: false}
 optimizer: {rate: 0}
 log: {trajectories: 0}
 END_OF_CONFIG
-"$FOVEA" init --shape "$folder/shape.yaml" --out "$folder/model" --seed 1 --dtype fp32
+text_model "$folder" 384 6 1024 false
 "$FOVEA" pack --jsonl "$folder/rows.jsonl" --out "$folder/rows.h5" >/dev/null
 
 train() { # NAME [KEY=VALUE...]
