@@ -4,6 +4,7 @@
 
 #include "fovea/log.h"
 #include "fovea/meter.h"
+#include "fovea/point.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -62,6 +63,7 @@ fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *chosen)
     if (!runtime->world)
         FV_TRY(fv_comm_world(&runtime->world));
     fv_log_init(fv_runtime_all(runtime)->rank, FV_LOG_INFO);
+    FV_TRY(fv_comm_agree(runtime->world, fv_point("start")));
     FV_TRY(fv_comm_agree(runtime->world,
                          fv_backend_cpu_create(chosen->kernels, chosen->threads, &runtime->backend)));
     int tensor = chosen->tensor ? chosen->tensor : runtime->world->size;

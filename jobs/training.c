@@ -7,6 +7,7 @@
 #include "fovea/judges.h"
 #include "fovea/log.h"
 #include "fovea/order.h"
+#include "fovea/point.h"
 #include "fovea/stop.h"
 
 #include <limits.h>
@@ -179,6 +180,7 @@ static fv_err open_judging(fv_training *t)
 {
     const fv_run_config *run = &t->config.run;
     fv_log_init(t->runtime.all->rank, FV_LOG_INFO);
+    FV_TRY(fv_point("start"));
     FV_TRY(fv_backend_cpu_create(kernels_of(run), run->threads, &t->runtime.backend));
     return fv_judges_create_served(&t->config, t->runtime.world->rank, t->runtime.backend, &t->judge);
 }

@@ -10,6 +10,7 @@
 #include "fovea/log.h"
 #include "fovea/meter.h"
 #include "fovea/phase.h"
+#include "fovea/point.h"
 #include "fovea/resume.h"
 #include "fovea/stop.h"
 
@@ -127,6 +128,7 @@ static fv_err begin(fv_training *t, fv_progress *now, fv_progress *progress)
     char path[PATH_MAX];
     int is_own;
     FV_TRY(fv_comm_agree(world, world->rank == 0 ? claim(t) : FV_OK));
+    FV_TRY(fv_comm_agree(world, fv_point("claim")));
     FV_TRY(fv_comm_broadcast(world, t->claim.checkpoints, sizeof t->claim.checkpoints, 0));
     FV_TRY(fv_comm_broadcast(world, t->claim.own, sizeof t->claim.own, 0));
     FV_TRY(fv_comm_broadcast(world, t->identity, sizeof t->identity, 0));
@@ -253,6 +255,7 @@ fv_err fv_training_go(fv_training *t, const fv_training_work *work)
         fv_err err = work->advance(work->context);
         if (err != FV_AGAIN)
             FV_TRY(err);
+        FV_TRY(fv_comm_agree(t->runtime.world, fv_point("done")));
         FV_TRY(agree_stop(t, &is_stopping));
         is_done = err == FV_OK && *work->step >= steps;
         FV_TRY(save_now(t, work, is_stopping || is_done, &is_saved));
@@ -262,6 +265,7 @@ fv_err fv_training_go(fv_training *t, const fv_training_work *work)
         return FV_FAIL(FV_AGAIN, "stopped after step %lld of %lld; started again, the run goes on",
                        (long long)*work->step, (long long)steps);
     }
+    FV_TRY(fv_comm_agree(t->runtime.world, fv_point("end")));
     FV_TRY(fv_comm_agree(t->runtime.world, save_model(t)));
     return fv_comm_agree(t->runtime.world, t->runtime.world->rank == 0 ? fv_training_print_table(t) : FV_OK);
 }

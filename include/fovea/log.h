@@ -9,6 +9,7 @@ typedef enum fv_log_level { FV_LOG_ERROR, FV_LOG_WARN, FV_LOG_INFO, FV_LOG_DEBUG
 
 /* Set once, after the rank is known. Messages above level are dropped. Default: rank 0, FV_LOG_INFO. */
 void fv_log_init(int rank, fv_log_level level);
+int fv_log_rank(void);
 
 /* From now on every message is also appended to this file: "2026-01-31T12:00:00Z level: text". What cannot be
  * written there is lost without more. A second file takes the place of the first: before other threads log.

@@ -21,6 +21,11 @@ void fv_log_init(int rank, fv_log_level level)
     log_level = level;
 }
 
+int fv_log_rank(void)
+{
+    return log_rank;
+}
+
 fv_err fv_log_keep(const char *path)
 {
     FILE *file = fopen(path, "ae");

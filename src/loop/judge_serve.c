@@ -2,6 +2,7 @@
 #include "fovea/clock.h"
 #include "fovea/judge_ranks.h"
 #include "fovea/phase.h"
+#include "fovea/point.h"
 #include "loop/judge_letter.h"
 
 #include <stdlib.h>
@@ -89,6 +90,7 @@ static fv_err take_letter(server *s, int from)
     if (head.kind != FV_LETTER_CASE || s->err != FV_OK)
         return FV_OK;
     FV_TRY(keep_case(s, from, head.number, texts, &c));
+    FV_TRY(fv_point("case"));
     return fv_judge_ask(s->judge, &c->asked, (fv_waiter){send_verdict, c});
 }
 

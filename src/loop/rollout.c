@@ -1,5 +1,7 @@
 #include "loop/rollout_internal.h"
 
+#include "fovea/point.h"
+
 #include <stdlib.h>
 
 static fv_err check(const fv_rollout_settings *s)
@@ -122,6 +124,7 @@ static fv_err run(fv_rollout *r)
         FV_TRY(fv_pass_compute(r));
         FV_TRY(hand_out(r));
         FV_TRY(retire(r));
+        FV_TRY(fv_point("pass"));
         if (r->source->passed)
             FV_TRY(r->source->passed(r->source->context, &r->stats, &is_over));
     }

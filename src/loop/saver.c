@@ -5,6 +5,7 @@
 #include "fovea/file.h"
 #include "fovea/log.h"
 #include "fovea/phase.h"
+#include "fovea/point.h"
 #include "fovea/thread.h"
 
 #include <errno.h>
@@ -117,7 +118,9 @@ static fv_err commit(fv_saver *s)
     for (int rank = 1; rank < args->mesh->world->size; rank++)
         FV_TRY(await_shard(s, rank));
     FV_TRY(fv_checkpoint_finish(s->folder, &made));
+    FV_TRY(fv_point("commit"));
     FV_TRY(publish(s));
+    FV_TRY(fv_point("saved"));
     fv_watch_saved(args->watch, fv_clock_now() - s->begun_at);
     if (fv_keep_prune(&args->keep, args->claim, s->progress.step) != FV_OK)
         FV_LOG_RANK(WARN, "old checkpoints stay: %s", fv_error_text());
@@ -144,7 +147,9 @@ static void note(fv_saver *s, fv_err *which, fv_err err)
 static void *save(void *context)
 {
     fv_saver *s = context;
-    fv_err err = write_shard(s);
+    fv_err err = fv_point("shard");
+    if (err == FV_OK)
+        err = write_shard(s);
     note(s, &s->shard_err, err);
     if (err == FV_OK && s->args.mesh->world->rank == 0) {
         note(s, &s->err, commit(s));

@@ -2,6 +2,7 @@
 
 #include "fovea/clock.h"
 #include "fovea/phase.h"
+#include "fovea/point.h"
 
 #include <stdlib.h>
 
@@ -251,6 +252,7 @@ fv_err fv_step(fv_trainer *t, double rate, fv_batch *batch, fv_step_stats *stats
     FV_TRY_DONE(fv_comm_agree(t->collector->mesh->world, check_judged(t, &t->batch)));
     double from = fv_clock_now();
     fv_phase_set("update");
+    FV_TRY_DONE(fv_point("step"));
     FV_TRY_DONE(update(t, &t->batch, fates, rate, stats));
     stats->update_s = fv_clock_now() - from;
     stats->step_s = fv_clock_now() - start;

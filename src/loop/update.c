@@ -1,6 +1,7 @@
 #include "fovea/update.h"
 
 #include "fovea/meter.h"
+#include "fovea/point.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -284,6 +285,7 @@ fv_err fv_update(fv_updater *u, const fv_group *groups, int n, double rate, fv_u
 {
     *stats = (fv_update_stats){0};
     FV_TRY(check_asked(u, groups, n));
+    FV_TRY(fv_comm_agree(u->optimizer->data, fv_point("update")));
     count(groups, n, stats);
     fv_err err = step(u, groups, n, rate, stats);
     stats->is_skipped = err == FV_ERR_NUMERIC;
