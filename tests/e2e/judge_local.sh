@@ -46,14 +46,16 @@ judged more 5 layout.judge_ranks=3 layout.tensor=2
 judged again 2 judge.log="$folder/first/verdicts"
 judged replay 1 reward.judge=replay judge.log="$folder/first/verdicts"
 [ "$(total again judge_asked)$(total replay judge_asked)" = 00 ] || fail "again: asked"
-mpiexec -n 3 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/dead" layout.judge_ranks=1 judge.log="$folder/log" \
-    2>/dev/null &
-for _ in $(seq 500); do
-    [ -s "$folder/dead/metrics.jsonl" ] && break
-    sleep 0.02
-done
-kill -9 $! 2>/dev/null || true
-wait $! 2>/dev/null || true
+held() { # POINT@RANK NAME [KEY=VALUE...]: a run that stands still there; $launcher is what started it
+    FOVEA_AT="$1=hold:$folder/held" mpiexec -n 3 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/$2" \
+        layout.judge_ranks=1 "${@:3}" 2>"$folder/$2.log" &
+    launcher=$!
+    await $launcher [ -e "$folder/held" ] || fail "$2 has ended: $(cat "$folder/$2.log")"
+}
+held done@0 dead judge.log="$folder/log"
+kill -9 $launcher
+wait $launcher 2>/dev/null || true
+rm "$folder/held"
 judged resumed 3 layout.judge_ranks=1 judge.log="$folder/log"
 [ "$(total resumed judge_asked)" -lt "$asked" ] || fail "resumed: all is asked again"
 
@@ -67,21 +69,12 @@ choose chosen_ranks 3 layout.judge_ranks=1
 cmp "$folder/chosen.h5" "$folder/chosen_ranks.h5" || fail "ranks that judge: another selection"
 
 # Stopped on request; cases that are under way then are asked again.
-halt() {
-    local status=0
-    rm -rf "$folder/halted"
-    mpiexec -n 3 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/halted" layout.judge_ranks=1 \
-        2>"$folder/halted.log" &
-    for _ in $(seq 500); do
-        [ -e "$folder/halted/lock" ] && break
-        sleep 0.02
-    done
-    sleep 0.$((RANDOM % 4))
-    kill -USR1 $! 2>/dev/null || true
-    wait $! || status=$?
-    [ "$status" = 75 ]
-}
-halt || halt || halt || fail "halted: status 75 is expected: $(cat "$folder/halted.log")"
+for point in pass:4 pass:8@1; do
+    status=0
+    FOVEA_AT="$point=stop" mpiexec -n 3 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/halted" \
+        layout.judge_ranks=1 2>"$folder/halted.log" || status=$?
+    [ "$status" = 75 ] || fail "halted at $point: $status, not 75: $(cat "$folder/halted.log")"
+done
 judged halted 3 layout.judge_ranks=1
 grep -q "going on from" "$folder/halted.log" || fail "halted: $(cat "$folder/halted.log")"
 
@@ -91,23 +84,20 @@ refused thinking 3 "the judge gave no verdict on .* cut).*reward.max_unjudged_sh
 
 # Ranks that judge and do not.
 start() { # NAME: runs for long; $judge becomes the process that judges
-    mpiexec -n 3 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/$1" layout.judge_ranks=1 judge.deadline_s=2 \
-        steps=100000 2>"$folder/$1.log" &
-    for _ in $(seq 500); do
-        [ -s "$folder/$1/metrics.jsonl" ] && break
-        sleep 0.02
-    done
-    judge=$(rank_of $! 2)
+    held done@0 "$1" judge.deadline_s=2 steps=100000
+    judge=$(rank_of $launcher 2)
     [ -n "$judge" ] || fail "$1: no process judges: $(cat "$folder/$1.log")"
 }
 start stopped
 kill -STOP "$judge"
-wait $! && fail "stopped: the run went well"
+rm "$folder/held"
+wait $launcher && fail "stopped: the run went well"
 grep -q "rank 2 (process $judge on .*) has died or hangs while judging: it has said nothing" "$folder/stopped.log" ||
     fail "stopped: $(cat "$folder/stopped.log")"
 start killed
 kill -KILL "$judge"
-wait $! && fail "killed: the run went well"
+rm "$folder/held"
+wait $launcher && fail "killed: the run went well"
 grep -q "rank 2 .*signal 9" "$folder/killed.log" || fail "killed: $(cat "$folder/killed.log")"
 rm "$folder/judge/tokenizer.json"
 refused broken 3 "tokenizer.json" layout.judge_ranks=1

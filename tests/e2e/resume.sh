@@ -26,21 +26,20 @@ refused() { # TEXT, and what run takes
     grep -qF -- "$text" "$folder/$2.log" || fail "no \"$text\" in: $(cat "$folder/$2.log")"
     [ "$(grep -c '^fovea: ' "$folder/$2.log")" = 1 ] || fail "not one sentence: $(cat "$folder/$2.log")"
 }
-# stopped JOB NAME RANKS [KEY=VALUE...]: sent SIGUSR1 at a random moment after it has claimed the folder.
+# stopped POINT, and what run takes: a stop is requested at that point (FOVEA_AT).
 stopped() {
-    local job=$1 name=$2 ranks=$3 before status=0
-    shift 3
-    before=$(cat "$folder/$name/lock" 2>/dev/null || true)
-    mpiexec -n "$ranks" "$FOVEA" "$job" "$folder/config.yaml" "${settings[@]}" out="$folder/$name" "$@" 2>"$folder/$name.log" &
-    for _ in $(seq 500); do
-        [ "$(cat "$folder/$name/lock" 2>/dev/null)" != "$before" ] && break
-        sleep 0.02
-    done
-    sleep 0.$((RANDOM % 10))
-    kill -USR1 $! 2>/dev/null || true
-    wait $! || status=$?
-    [ $status = 75 ] || [ $status = 0 ] || fail "$name ended with $status: $(cat "$folder/$name.log")"
-    return $status
+    local point=$1 status=0
+    shift
+    FOVEA_AT="$point=stop" run "$@" || status=$?
+    [ $status = 75 ] || fail "$2 ended with $status, not stopped at $point: $(cat "$folder/$2.log")"
+}
+# held POINT NAME [KEY=VALUE...]: a run of two ranks that stands still there, on rank 0, until $folder/held is gone;
+# $launcher is what started it.
+held() {
+    FOVEA_AT="$1@0=hold:$folder/held" mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/$2" \
+        "${@:3}" 2>"$folder/$2.log" &
+    launcher=$!
+    await $launcher [ -e "$folder/held" ] || fail "$2 has ended: $(cat "$folder/$2.log")"
 }
 latest() { echo "$folder/$1/checkpoints/$(cat "$folder/$1/checkpoints/latest")"; }
 same() { # NAME NAME: as the first run
@@ -76,27 +75,20 @@ well train late 2 steps=4 resume="$(latest early)"
 cmp <(tail -n 16 "$folder/whole/trajectories.jsonl") "$folder/late/trajectories.jsonl" || fail "late: other answers"
 "$FOVEA" ckpt diff "$(latest whole)" "$(latest late)" >/dev/null || fail "late: other weights"
 
-# Cut inside rollouts, by other numbers of ranks each time until there was an update. An update by another number of
-# ranks rounds otherwise: what came to one is cut again, by two.
-n_cuts=0
-has_updated() { ls "$folder/cut/checkpoints" 2>/dev/null | grep -q '^step_0*[1-9]'; }
-for ranks in 2 1 4 2 2 2; do
-    ! has_updated || ranks=2
-    rm -rf "$folder/before"
-    [ ! -d "$folder/cut" ] || cp -r "$folder/cut" "$folder/before"
-    is_cut=1
-    stopped train cut $ranks && is_cut=0
-    [ $n_cuts = 0 ] || grep -q "going on from" "$folder/cut.log" || fail "cut: $(cat "$folder/cut.log")"
-    if [ $ranks != 2 ] && has_updated; then
-        rm -rf "$folder/cut"
-        mv "$folder/before" "$folder/cut"
-    elif [ $is_cut = 1 ]; then
-        n_cuts=$((n_cuts + 1))
-    else
-        break
-    fi
+# Cut inside a rollout, by other numbers of ranks each time; then by two, for an update by another number rounds
+# otherwise: between two updates, inside a later rollout, before a save. A signal does the same as a stop at a point.
+stopped pass:7 train cut 2
+[ "$(ls "$folder/cut/checkpoints")" = "$(printf 'latest\nstep_000000')" ] || fail "cut: $(ls "$folder/cut/checkpoints")"
+for cut in "1 pass:9" "4 pass:5" "2 update:2" "2 pass:11" "2 done"; do
+    stopped "${cut#* }" train cut "${cut% *}"
+    grep -q "going on from" "$folder/cut.log" || fail "cut: $(cat "$folder/cut.log")"
 done
-[ $n_cuts -gt 0 ] || fail "no run was cut"
+held pass:3 cut
+kill -USR1 "$(rank_of $launcher 0)"
+rm "$folder/held"
+status=0
+wait $launcher || status=$?
+[ $status = 75 ] || fail "cut ended with $status after a signal: $(cat "$folder/cut.log")"
 well train cut 2
 well train plain 2
 same plain cut
@@ -143,27 +135,21 @@ flip "$folder/hurt/checkpoints/step_000003/shard_00000.h5"
 refused "none of the 2 checkpoints" train hurt 2
 
 # Two copies: another run is refused; a requeued job takes the folder, and what it was taken from commits nothing more.
-mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/twice" steps=1000 2>"$folder/older.log" &
-older=$!
-for _ in $(seq 1000); do
-    [ -e "$folder/twice/checkpoints/latest" ] && break
-    sleep 0.02
-done
+held done:2 twice steps=1000
+mv "$folder/twice.log" "$folder/older.log"
 refused "has been writing this run since" train twice 1 steps=1000
-kill -9 $older 2>/dev/null || true
-wait $older 2>/dev/null || true
+kill -9 $launcher
+wait $launcher 2>/dev/null || true
+rm "$folder/held"
 export SLURM_JOB_ID=77
 well train twice 2 steps=3 # waits for what was killed to go
 rm -rf "$folder/twice"
-SLURM_RESTART_COUNT=0 mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/twice" steps=1000 2>"$folder/older.log" &
-older=$!
-for _ in $(seq 1000); do
-    [ -e "$folder/twice/checkpoints/latest" ] && break
-    sleep 0.02
-done
+SLURM_RESTART_COUNT=0 held done:2 twice steps=1000
+mv "$folder/twice.log" "$folder/older.log"
 SLURM_RESTART_COUNT=1 well train twice 2 steps=4
+rm "$folder/held"
 status=0
-wait $older || status=$?
+wait $launcher || status=$?
 [ $status = 1 ] || fail "the older copy ended with $status"
 grep -q "^fovea: .* was taken over by process .* (job 77, restart 1)" "$folder/older.log" || fail "older: $(cat "$folder/older.log")"
 same plain twice

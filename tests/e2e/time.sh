@@ -23,20 +23,13 @@ ends() { # NAME STATUS
         "$folder/$1.log" || fail "$1: $(cat "$folder/$1.log")"
 }
 
-# A step that takes minutes.
-begin 14 sft long update.groups=200000
+# A step that does not end.
+FOVEA_AT="update@1=halt" begin 14 sft long
 ends long 1
 grep -qF "$too_short" "$folder/long.log" || fail "long: $(cat "$folder/long.log")"
 
 # A rank that stands still after some steps.
-begin 20 train still steps=100000
-for _ in $(seq 500); do
-    [ -s "$folder/still/checkpoints/latest" ] && break
-    sleep 0.02
-done
-process=$(rank_of "$launcher" 1)
-[ -n "$process" ] || fail "still has ended: $(cat "$folder/still.log")"
-kill -STOP "$process"
+FOVEA_AT="update:3@1=halt" begin 20 train still steps=100000
 ends still 75
 ! grep -qF "$too_short" "$folder/still.log" || fail "still: $(cat "$folder/still.log")"
 echo "time: well"
