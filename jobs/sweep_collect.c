@@ -17,22 +17,28 @@ typedef struct row {
     int64_t step;
 } row;
 
+static fv_err fill_row(const fv_sweep *sweep, const fv_sweep_run *run, row *out)
+{
+    double value = (double)NAN;
+    out->run = run;
+    FV_TRY(fv_sweep_figures(sweep, run, &out->figures));
+    FV_TRY(fv_json_get_integer(out->figures, "step", &out->step));
+    FV_TRY(fv_json_get_real(out->figures, sweep->metric, &value));
+    out->metric = sweep->is_least_best ? -value : value;
+    return FV_OK;
+}
+
+/* A run may have none of the metric yet; that no run has it is a mistake. */
 static fv_err fill(const fv_sweep *sweep, row *rows)
 {
+    int n_begun = 0, n_named = 0;
     for (int i = 0; i < sweep->n_runs; i++) {
-        row *r = &rows[i];
-        const fv_json *metric;
-        double value = (double)NAN;
-        r->run = &sweep->runs[i];
-        FV_TRY(fv_sweep_figures(sweep, r->run, &r->figures));
-        FV_TRY(fv_json_get_integer(r->figures, "step", &r->step));
-        metric = fv_json_get(r->figures, sweep->metric);
-        FV_CHECK(metric || r->step == 0, FV_ERR_ARGUMENT,
-                 "the run %s has no figure \"%s\": metric must be one of its metrics.jsonl", r->run->name,
-                 sweep->metric);
-        FV_TRY(fv_json_get_real(r->figures, sweep->metric, &value));
-        r->metric = sweep->is_least_best ? -value : value;
+        FV_TRY(fill_row(sweep, &sweep->runs[i], &rows[i]));
+        n_begun += fv_json_size(rows[i].figures) > 0;
+        n_named += fv_json_get(rows[i].figures, sweep->metric) != NULL;
     }
+    FV_CHECK(n_named > 0 || n_begun == 0, FV_ERR_ARGUMENT,
+             "no run has a figure \"%s\": metric must be one of their metrics.jsonl", sweep->metric);
     return FV_OK;
 }
 
@@ -139,7 +145,7 @@ static fv_err collect(const fv_sweep *sweep, const fv_sweep_options *options, fv
     FV_TRY(fill(sweep, rows));
     qsort(rows, (size_t)sweep->n_runs, sizeof *rows, compare);
     print_table(sweep, rows, n);
-    return write_csv(sweep, rows);
+    return fv_file_exists(sweep->out) ? write_csv(sweep, rows) : FV_OK; /* before anything was submitted */
 }
 
 fv_err fv_sweep_collect(const fv_sweep *sweep, const fv_sweep_options *options)

@@ -29,7 +29,7 @@ fv_err fv_json_load(const char *path, fv_json **out);
 fv_err fv_json_parse(const char *text, size_t size, const char *name, fv_json **out); /* name for messages */
 void fv_json_destroy(fv_json *root);                                                  /* NULL is fine */
 
-fv_json_kind fv_json_kind_of(const fv_json *value);
+fv_json_kind fv_json_kind_of(const fv_json *value); /* of nothing (NULL): FV_JSON_NULL */
 
 /* Members of an object and items of an array; NULL when absent, when value is NULL or of another kind. */
 fv_json *fv_json_get(const fv_json *object, const char *key);

@@ -73,6 +73,8 @@ void fv_json_destroy(fv_json *root)
 
 fv_json_kind fv_json_kind_of(const fv_json *value)
 {
+    if (!value)
+        return FV_JSON_NULL;
     switch (json_typeof(own(value))) {
     case JSON_TRUE:
     case JSON_FALSE:
