@@ -11,12 +11,12 @@
  *     halt        the process stands still (SIGSTOP)
  *     hold:FILE   FILE is written, empty, and the process waits until it is gone
  *
- * The points of a run, in its order: "start" (ranks know each other), "claim" (the folder is this run's),
- * "pass" (of a rollout: of training, validation, evaluation or selection; after it), "step" (its rollout is
- * done; before its updates), "update" (before each), "done" (a step is done, nothing of it saved), "shard"
- * (on the thread of a save, before this rank's shard), "commit" (rank 0: all shards are there, the checkpoint
- * has no name yet), "saved" (rank 0: it has), "end" (before the model is written as a folder). "case": a rank
- * that judges begins one. */
+ * The points, in the order of a run: "start" (ranks know each other), "claim" (the folder is this run's),
+ * "pass" (after a pass of a rollout, for whatever it is), "step" (its rollout is done, its updates are not),
+ * "update" (before each), "done" (a step is done, nothing of it saved), "shard" (on the thread of a save,
+ * before this rank's shard), "commit" (rank 0: all shards are there, the checkpoint has no name yet), "saved"
+ * (rank 0: it has), "end" (before the model is written as a folder). Elsewhere: "case" (a rank that judges
+ * begins one), "row" (a pack has one more). */
 #ifndef FOVEA_POINT_H
 #define FOVEA_POINT_H
 

@@ -1,5 +1,6 @@
 #include "loop/dataset_internal.h"
 #include "fovea/file.h"
+#include "fovea/point.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -185,6 +186,7 @@ fv_err fv_dataset_append(fv_dataset_writer *writer, fv_row *take)
         take_texts(writer, take);
     fv_row_fini(take);
     FV_TRY(err);
+    FV_TRY(fv_point("row"));
     return writer->n_pending < PENDING_ROWS ? FV_OK : flush_texts(writer);
 }
 

@@ -9,6 +9,27 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 . "$TEST_DATA/../common"
 
+# The program stands at these points for longer than a line stays as it is, so that what comes next is shown, however
+# quick the machine.
+slowly() {
+    local file
+    while [ -d "$folder" ]; do
+        for file in "$folder"/held[1-9]; do
+            [ ! -e "$file" ] || { sleep 0.3 && rm -f "$file"; }
+        done
+        sleep 0.02
+    done
+}
+at() { # POINT...
+    local point i=0 all=
+    for point in "$@"; do
+        i=$((i + 1))
+        all="$all $point=hold:$folder/held$i"
+    done
+    export FOVEA_AT="$all"
+}
+slowly &
+
 on_terminal() { # NAME COMMAND...
     local name=$1
     shift
@@ -18,22 +39,27 @@ on_terminal() { # NAME COMMAND...
 shows() { grep -aqE "$2" "$folder/$1.lines" || fail "$1: no $2 in: $(cat "$folder/$1.lines")"; }
 
 make_run "$folder"
+at row:100
 on_terminal pack "$FOVEA" pack --synthetic glance --rows 4000 --seed 1 --out "$folder/data.h5"
 shows pack 'rows [0-9]+ %'
 settings=(steps=4 rollout.prompts=16 rollout.max_running=16 rollout.cache_pages=80 rollout.refills=0 update.groups=16
     update.micro_tokens=256)
+at pass:4 update:1 pass:40 update:3 update:4
 on_terminal train "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/run"
 shows train 'step [0-9] of 4 \| rollout [0-9]+ % \| [0-9]+ tokens/s'
 shows train 'update [0-9]+ % \| [0-9]+ tokens/s'
 shows train 'step [123] of 4 .*\| [0-9]+ s left'
+at update:3 update:8
 on_terminal sft "$FOVEA" sft "$folder/config.yaml" "${settings[@]}" out="$folder/lessons" steps=30
 shows sft 'step [0-9]+ of 30 \| update [0-9]+ % \| [0-9]+ tokens/s \| [0-9]+ s left'
+at pass:5
 on_terminal eval "$FOVEA" eval --model "$folder/model" --data "$folder/data.h5" --mode low --limit 600 --max-tokens 320 \
     --prompts "$root/configs/prompts/glance.yaml" --max-turn-tokens 20 --out "$folder/eval"
 shows eval 'rollout [0-9]+ % \| [0-9]+ tokens/s \| [0-9]+ s left'
 grep -aq 'score' "$folder/eval.seen" || fail "no table: $(cat "$folder/eval.seen")"
 
 # Elsewhere no line is rewritten; the log holds what was said, with its time.
+unset FOVEA_AT
 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/plain" steps=1 2>"$folder/plain.err"
 ! grep -aq $'[\r\e]' "$folder/plain.err" || fail "a line is rewritten in a file"
 for run in run plain; do
