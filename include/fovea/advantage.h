@@ -11,8 +11,13 @@
  *   remax         R - reward of the greedy answer
  *                 ReMax, Li et al., 2023, algorithm 1
  *   reinforce_pp  (R - M) / (S + eps), with mean M and unbiased standard deviation S of all answers of
- *                 the batch, each once whatever its length
+ *                 the batch's kept groups, each once whatever its length
  *                 REINFORCE++, Hu et al., 2025
+ *
+ * A group is kept if its task rewards, the rewards before a KL, differ: they are compared before anything is
+ * subtracted or divided, and numbers that rounding alone tells apart are the same. (VisionThink's program
+ * drops groups whose task rewards have a standard deviation below 1e-4.) With remax the greedy answer is one
+ * of the group; single answers of reinforce_pp are compared with the other answers of the batch.
  *
  * A batch is all groups of one training step, over all ranks. Rewards are gathered before (they are few), in
  * the order of the prompts; every rank then computes the advantages of the whole batch: all sums are in
@@ -44,7 +49,7 @@ fv_err fv_advantage_check(const fv_advantage_settings *settings);
 typedef enum fv_group_fate {
     FV_GROUP_KEPT,
     FV_GROUP_NO_VERDICT, /* an answer, or the greedy one where it is needed, has none */
-    FV_GROUP_NO_SIGNAL   /* no advantage beyond 1e-9: rewards without spread, or a single answer */
+    FV_GROUP_NO_SIGNAL   /* task rewards that are all the same, or a single answer */
 } fv_group_fate;
 
 typedef struct fv_advantage_args {
@@ -56,9 +61,9 @@ typedef struct fv_advantage_args {
     fv_group_fate *fates;    /* out, (n_groups) */
 } fv_advantage_args;
 
-/* Groups without verdicts take no part in anything. All but reinforce_pp look at one group at a time, so that
- * the fates of new groups are known before the batch is full. FV_ERR_NUMERIC names an answer whose reward is
- * not finite; FV_ERR_ARGUMENT: no greedy answers where they are needed, an empty group. */
+/* Groups that are not kept take no part in anything. All but reinforce_pp look at one group at a time, so
+ * that the fates of new groups are known before the batch is full. FV_ERR_NUMERIC names an answer whose
+ * reward is not finite; FV_ERR_ARGUMENT: no greedy answers where they are needed, an empty group. */
 fv_err fv_advantage_compute(const fv_advantage_settings *settings, const fv_advantage_args *args);
 
 #endif

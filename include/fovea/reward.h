@@ -28,7 +28,11 @@ typedef struct fv_reward_weights {
 
 fv_err fv_reward_weights_check(const fv_reward_weights *weights);
 
-/* The sum. Meaningless without a verdict. */
+/* The sum without kl: what the answer is worth, whatever policy gave it. Meaningless without a verdict, as is
+ * the next. */
+double fv_reward_of_task(const fv_reward_weights *weights, const fv_reward *reward);
+
+/* The sum. */
 double fv_reward_total(const fv_reward_weights *weights, const fv_reward *reward);
 
 /* Whether all n answers of a group have a verdict. */

@@ -2,6 +2,7 @@
 
 #include "fovea/buffer.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -16,7 +17,8 @@ struct fv_estimator {
     int whitens_batch; /* afterwards */
 };
 
-static const double no_signal = 1e-9;
+/* What rounding may do to a task reward, as a share of its parts: products of up to four numbers. */
+static const double rounding = 8 * DBL_EPSILON;
 
 static double sum_of(const double *values, int64_t n)
 {
@@ -143,23 +145,86 @@ static fv_err total(const fv_reward_weights *weights, const fv_reward *reward, i
     return FV_OK;
 }
 
+/* Fates. */
+
+/* Whether the task rewards of two answers are the same number, however their parts were rounded. */
+static int is_equal(const fv_reward_weights *weights, const fv_reward *a, const fv_reward *b)
+{
+    double difference = fv_reward_of_task(weights, a) - fv_reward_of_task(weights, b);
+    double parts = weights->accuracy * (fabs(a->accuracy) + fabs(b->accuracy)) +
+                   weights->format * (a->format + b->format) + a->control + b->control + a->overlong +
+                   b->overlong;
+    return fabs(difference) <= rounding * parts;
+}
+
+static int are_equal(const fv_reward_weights *weights, const fv_reward *rewards, int64_t n,
+                     const fv_reward *to)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (!is_equal(weights, &rewards[i], to))
+            return 0;
+    return 1;
+}
+
+static int has_verdicts(const fv_estimator *estimator, const fv_advantage_args *args, int64_t group)
+{
+    return fv_rewards_have_verdicts(args->rewards + args->starts[group], group_size(args, group)) &&
+           (!estimator->needs_greedy || args->greedy[group].has_verdict);
+}
+
+/* An estimator that looks at the whole batch compares a single answer with those of other groups. */
+static int has_signal(const fv_advantage_settings *settings, const fv_advantage_args *args, int64_t group)
+{
+    const fv_estimator *estimator = settings->estimator;
+    const fv_reward *rewards = args->rewards + args->starts[group];
+    int64_t n = group_size(args, group);
+    if (n == 1 && estimator->whitens_batch)
+        return 1;
+    return !are_equal(&settings->weights, rewards, n,
+                      estimator->needs_greedy ? &args->greedy[group] : rewards);
+}
+
+static fv_err decide(const fv_advantage_settings *settings, const fv_advantage_args *args, int64_t group)
+{
+    FV_CHECK(group_size(args, group) > 0, FV_ERR_ARGUMENT, "group %lld has no answers", (long long)group);
+    if (!has_verdicts(settings->estimator, args, group))
+        args->fates[group] = FV_GROUP_NO_VERDICT;
+    else
+        args->fates[group] = has_signal(settings, args, group) ? FV_GROUP_KEPT : FV_GROUP_NO_SIGNAL;
+    return FV_OK;
+}
+
+/* A batch of single answers that are all worth the same. */
+static void drop_equal_batch(const fv_advantage_settings *settings, const fv_advantage_args *args)
+{
+    const fv_reward *first = NULL;
+    for (int64_t g = 0; g < args->n_groups; g++) {
+        const fv_reward *rewards = args->rewards + args->starts[g];
+        if (args->fates[g] != FV_GROUP_KEPT)
+            continue;
+        first = first ? first : rewards;
+        if (!are_equal(&settings->weights, rewards, group_size(args, g), first))
+            return;
+    }
+    for (int64_t g = 0; g < args->n_groups; g++)
+        if (args->fates[g] == FV_GROUP_KEPT)
+            args->fates[g] = FV_GROUP_NO_SIGNAL;
+}
+
+/* Values. */
+
 static fv_err estimate_group(const fv_advantage_settings *settings, const fv_advantage_args *args,
                              int64_t group)
 {
     const fv_estimator *estimator = settings->estimator;
-    const fv_reward *rewards = args->rewards + args->starts[group];
     double *values = group_values(args, group), baseline = 0;
     int64_t n = group_size(args, group);
-    FV_CHECK(n > 0, FV_ERR_ARGUMENT, "group %lld has no answers", (long long)group);
-    int is_judged =
-        fv_rewards_have_verdicts(rewards, n) && (!estimator->needs_greedy || args->greedy[group].has_verdict);
-    args->fates[group] = is_judged ? FV_GROUP_KEPT : FV_GROUP_NO_VERDICT;
-    if (!is_judged) {
+    if (args->fates[group] != FV_GROUP_KEPT) {
         memset(values, 0, (size_t)n * sizeof *values);
         return FV_OK;
     }
     for (int64_t i = 0; i < n; i++)
-        FV_TRY(total(&settings->weights, &rewards[i], group, &values[i]));
+        FV_TRY(total(&settings->weights, &args->rewards[args->starts[group] + i], group, &values[i]));
     if (estimator->needs_greedy)
         FV_TRY(total(&settings->weights, &args->greedy[group], group, &baseline));
     if (estimator->estimate)
@@ -187,27 +252,18 @@ static void whiten_batch(const fv_advantage_args *args, double eps)
             shift_and_scale(group_values(args, g), group_size(args, g), mean, scale);
 }
 
-static void drop_without_signal(const fv_advantage_args *args, int64_t group)
-{
-    double *values = group_values(args, group), largest = 0;
-    for (int64_t i = 0; i < group_size(args, group); i++)
-        largest = fmax(largest, fabs(values[i]));
-    if (args->fates[group] != FV_GROUP_KEPT || largest > no_signal)
-        return;
-    args->fates[group] = FV_GROUP_NO_SIGNAL;
-    memset(values, 0, (size_t)group_size(args, group) * sizeof *values);
-}
-
 fv_err fv_advantage_compute(const fv_advantage_settings *settings, const fv_advantage_args *args)
 {
     FV_TRY(fv_advantage_check(settings));
     FV_CHECK(args->greedy || !settings->estimator->needs_greedy, FV_ERR_ARGUMENT,
              "the estimator %s needs a greedy answer to every prompt", settings->estimator->name);
     for (int64_t g = 0; g < args->n_groups; g++)
+        FV_TRY(decide(settings, args, g));
+    if (settings->estimator->whitens_batch)
+        drop_equal_batch(settings, args);
+    for (int64_t g = 0; g < args->n_groups; g++)
         FV_TRY(estimate_group(settings, args, g));
     if (settings->estimator->whitens_batch)
         whiten_batch(args, settings->eps);
-    for (int64_t g = 0; g < args->n_groups; g++)
-        drop_without_signal(args, g);
     return FV_OK;
 }

@@ -16,10 +16,15 @@ fv_err fv_reward_weights_check(const fv_reward_weights *weights)
     return FV_OK;
 }
 
-double fv_reward_total(const fv_reward_weights *weights, const fv_reward *reward)
+double fv_reward_of_task(const fv_reward_weights *weights, const fv_reward *reward)
 {
     return weights->accuracy * reward->accuracy + weights->format * reward->format - reward->control -
-           reward->overlong - reward->kl;
+           reward->overlong;
+}
+
+double fv_reward_total(const fv_reward_weights *weights, const fv_reward *reward)
+{
+    return fv_reward_of_task(weights, reward) - reward->kl;
 }
 
 int fv_rewards_have_verdicts(const fv_reward *rewards, int64_t n)

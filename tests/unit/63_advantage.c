@@ -37,17 +37,22 @@ static fv_advantage_settings settings_of(const char *name)
     return settings;
 }
 
+static fv_err compute_with(batch *b, const fv_advantage_settings *settings)
+{
+    for (int i = 0; i < MOST_ANSWERS; i++)
+        b->advantages[i] = 99;
+    return fv_advantage_compute(settings, &(fv_advantage_args){.rewards = b->rewards,
+                                                               .starts = b->starts,
+                                                               .n_groups = b->n_groups,
+                                                               .greedy = b->greedy,
+                                                               .advantages = b->advantages,
+                                                               .fates = b->fates});
+}
+
 static fv_err compute(batch *b, const char *name)
 {
     fv_advantage_settings settings = settings_of(name);
-    for (int i = 0; i < MOST_ANSWERS; i++)
-        b->advantages[i] = 99;
-    return fv_advantage_compute(&settings, &(fv_advantage_args){.rewards = b->rewards,
-                                                                .starts = b->starts,
-                                                                .n_groups = b->n_groups,
-                                                                .greedy = b->greedy,
-                                                                .advantages = b->advantages,
-                                                                .fates = b->fates});
+    return compute_with(b, &settings);
 }
 
 static void check(batch *b, const char *name, const double *expected, const fv_group_fate *fates)
@@ -96,16 +101,17 @@ static void test_batch_is_whitened(void **state)
 {
     (void)state;
     batch b = {0};
-    add_group(&b, 2, (double[]){4, 4}, 0);
+    add_group(&b, 2, (double[]){3, 5}, 0);
     add_group(&b, 2, (double[]){NAN, 50}, 0);
+    add_group(&b, 2, (double[]){7, 7}, 0);
     add_group(&b, 1, (double[]){0}, 0);
     add_group(&b, 1, (double[]){2}, 0);
     add_group(&b, 1, (double[]){2.5}, 0);
-    /* Mean 2.5; squares 2.25 + 2.25 + 6.25 + 0.25 + 0 over 4. */
-    double scale = 1 / (sqrt(11.0 / 4) + 1e-6);
-    check(&b, "reinforce_pp", (double[]){1.5 * scale, 1.5 * scale, 0, 0, -2.5 * scale, -.5 * scale, 0},
-          (fv_group_fate[]){FV_GROUP_KEPT, FV_GROUP_NO_VERDICT, FV_GROUP_KEPT, FV_GROUP_KEPT,
-                            FV_GROUP_NO_SIGNAL});
+    /* Mean 2.5; squares 0.25 + 6.25 + 6.25 + 0.25 + 0 over 4. */
+    double scale = 1 / (sqrt(13.0 / 4) + 1e-6);
+    check(&b, "reinforce_pp", (double[]){.5 * scale, 2.5 * scale, 0, 0, 0, 0, -2.5 * scale, -.5 * scale, 0},
+          (fv_group_fate[]){FV_GROUP_KEPT, FV_GROUP_NO_VERDICT, FV_GROUP_NO_SIGNAL, FV_GROUP_KEPT,
+                            FV_GROUP_KEPT, FV_GROUP_KEPT});
 }
 
 static void test_nothing_to_learn_from(void **state)
@@ -151,6 +157,72 @@ static void test_advantages_are_of_totals(void **state)
     check(&b, "dr_grpo", (double[]){-0.3, 0.3}, (fv_group_fate[]){FV_GROUP_KEPT});
 }
 
+/* Equal task rewards are no signal, whatever the weights, eps and the KL are, and however they add up. */
+static void test_equal_task_rewards_are_no_signal(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"grpo", "dr_grpo", "rloo", "remax", "reinforce_pp"};
+    static const struct {
+        double accuracy_weight, format_weight, eps;
+        fv_reward a, b;
+    } cases[] = {
+        {1, 0.5, 1e-6, {.accuracy = 1, .format = 1, .kl = 0.3}, {.accuracy = 1, .format = 1, .kl = 1e-5}},
+        {10, 0.4, 1e-8, {.accuracy = 1, .format = 1}, {.accuracy = 1, .format = 1}},
+        {0.1, 0.7, 1e-300, {.accuracy = 0.3, .format = 1}, {.accuracy = 0.3, .format = 1}},
+        /* 0.3 - 0.1 and 0.2, which differ in the last bit. */
+        {0.3, 0.2, 1e-8, {.accuracy = 1, .control = 0.1}, {.format = 1}},
+        {1e6, 0.1, 1e-8, {.accuracy = 0.3, .format = 1, .overlong = 0.1}, {.accuracy = 0.3}},
+        {0, 0.5, 1e-8, {.accuracy = 1}, {.accuracy = 0}},
+        {0, 0, 1e-8, {.accuracy = 1, .format = 1}, {.accuracy = 0}},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
+        for (int name = 0; name < 5; name++) {
+            batch b = {0};
+            fv_advantage_settings settings = settings_of(names[name]);
+            settings.weights = (fv_reward_weights){cases[c].accuracy_weight, cases[c].format_weight};
+            settings.eps = cases[c].eps;
+            add_group(&b, 7, (double[]){0, 0, 0, 0, 0, 0, 0}, 0);
+            add_group(&b, 2, (double[]){0, 1}, 0);
+            for (int i = 0; i < 7; i++)
+                b.rewards[i] = i % 3 ? cases[c].a : cases[c].b;
+            b.greedy[0] = cases[c].a;
+            for (int i = 0; i < 9; i++)
+                b.rewards[i].has_verdict = b.greedy[i % 2].has_verdict = 1;
+            b.rewards[8].control = 0.25;
+            assert_ok(compute_with(&b, &settings));
+            assert_int_equal(b.fates[0], FV_GROUP_NO_SIGNAL);
+            assert_int_equal(b.fates[1], FV_GROUP_KEPT);
+            for (int i = 0; i < 7; i++)
+                assert_true(b.advantages[i] == 0);
+        }
+}
+
+/* Task rewards that differ by little are a signal: nothing is cut off at a deviation. */
+static void test_small_differences_are_a_signal(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"grpo", "dr_grpo", "rloo", "remax", "reinforce_pp"};
+    static const double differences[] = {1e-12, 1e-9, 1e-5, 0.1};
+    for (int i = 0; i < 4; i++)
+        for (int name = 0; name < 5; name++) {
+            batch b = {0};
+            add_group(&b, 3, (double[]){1, 1, 1 - differences[i]}, 1);
+            assert_ok(compute(&b, names[name]));
+            assert_int_equal(b.fates[0], FV_GROUP_KEPT);
+            assert_true(b.advantages[2] < 0 && b.advantages[2] < b.advantages[0]);
+        }
+}
+
+/* The KL is charged to what is kept. */
+static void test_a_kl_counts_in_kept_groups(void **state)
+{
+    (void)state;
+    batch b = {0};
+    add_group(&b, 2, (double[]){1, 0}, 0);
+    b.rewards[0].kl = 0.5;
+    check(&b, "dr_grpo", (double[]){0.25, -0.25}, (fv_group_fate[]){FV_GROUP_KEPT});
+}
+
 /* A group's advantages are the same bits alone and in any batch. */
 static void test_groups_do_not_see_each_other(void **state)
 {
@@ -194,6 +266,9 @@ int main(void)
         cmocka_unit_test(test_nothing_to_learn_from),
         cmocka_unit_test(test_greedy_answer_needs_a_verdict),
         cmocka_unit_test(test_advantages_are_of_totals),
+        cmocka_unit_test(test_equal_task_rewards_are_no_signal),
+        cmocka_unit_test(test_small_differences_are_a_signal),
+        cmocka_unit_test(test_a_kl_counts_in_kept_groups),
         cmocka_unit_test(test_groups_do_not_see_each_other),
         cmocka_unit_test(test_refusals),
     };
