@@ -144,8 +144,11 @@ static fv_err open_judge(fv_training *t)
 {
     const fv_reward_config *c = &t->config.reward;
     const fv_mesh *mesh = &t->runtime.mesh;
-    t->score = (fv_score_settings){
-        .format = c->format, .extraction = c->extraction, .control = c->control, .overlong = c->overlong};
+    t->score = (fv_score_settings){.format = c->format,
+                                   .extraction = c->extraction,
+                                   .control = c->control,
+                                   .accuracy_weight = c->weights.accuracy,
+                                   .overlong = c->overlong};
     if (mesh->tensor->rank > 0)
         return FV_OK; /* the first rank of a tensor group judges for all of it */
     const fv_judge_asker asker = {
@@ -215,9 +218,10 @@ fv_err fv_training_judge(fv_training *t)
     return fv_judge_serve(t->judge, t->mail, n_trainers / layout->tensor);
 }
 
-static fv_err open_updater(fv_training *t)
+/* Lessons are taught at temperature 1, and answers at the one they were drawn with. */
+static fv_err open_updater(fv_training *t, int is_supervised)
 {
-    const fv_policy_settings settings = {.temperature = t->config.rollout.temperature,
+    const fv_policy_settings settings = {.temperature = is_supervised ? 1 : t->config.rollout.temperature,
                                          .excluded = t->vision_ids,
                                          .n_excluded = t->n_vision_ids};
     FV_TRY(fv_policy_create(t->runtime.model, &settings, &t->policy));
@@ -239,7 +243,7 @@ fv_err fv_training_prepare_updates(fv_training *t, const fv_loss_settings *loss,
                               .reference = reference,
                               .view = fv_source_view,
                               .view_context = &t->source};
-    return fv_comm_agree(t->runtime.world, open_updater(t));
+    return fv_comm_agree(t->runtime.world, open_updater(t, is_supervised));
 }
 
 uint64_t fv_training_row(const void *context, int64_t place)

@@ -6,8 +6,10 @@
  *   none   Nobody pays.
  *   paper  r < theta: every correct direct answer pays size; else every correct answer with a call does
  *          (VisionThink, Yang et al., 2025).
- *   code   Every answer with a call pays size x its accuracy; and if 0 < r < theta every correct direct
- *          answer pays size (the released program, which multiplies the accuracy of a call by 0.9).
+ *   code   The released program's arithmetic. Every answer with a call pays size x accuracy_weight x its
+ *          accuracy, so that what accuracy adds to its reward is multiplied by 1 - size; and if 0 < r <
+ * theta, with r = (correct direct answers) / (correct answers + 1e-4), every correct direct answer pays size.
+ *          So 1 of 5 is below a theta of 0.2 here, and not by the rule of the paper.
  *
  * Without a correct answer there is no r and, by either rule, nobody but a partly right caller (code) pays.
  */
@@ -27,9 +29,10 @@ typedef struct fv_control_settings {
 
 fv_err fv_control_check(const fv_control_settings *settings);
 
-/* Set rewards[i].control of the n answers of one group from their accuracies; called (n): whether the answer
- * holds a call. In a group with a missing verdict r is unknown: all its controls are 0, and the group is
- * dropped (advantage.h). */
-void fv_control_apply(const fv_control_settings *settings, const uint8_t *called, int n, fv_reward *rewards);
+/* Set rewards[i].control of the n answers of one group from their accuracies; accuracy_weight: of the reward;
+ * called (n): whether the answer holds a call. In a group with a missing verdict r is unknown: all its
+ * controls are 0, and the group is dropped (advantage.h). */
+void fv_control_apply(const fv_control_settings *settings, double accuracy_weight, const uint8_t *called,
+                      int n, fv_reward *rewards);
 
 #endif

@@ -12,6 +12,7 @@ typedef struct fv_score_settings {
     fv_format_settings format;
     fv_extraction extraction;
     fv_control_settings control;
+    double accuracy_weight; /* in the reward; for control */
     fv_overlong_settings overlong;
 } fv_score_settings;
 

@@ -56,7 +56,7 @@ fv_err fv_scoring_begin(fv_scoring *s, const fv_score_settings *settings, const 
 }
 
 /* Control looks at a group's rewards and calls side by side. */
-static void apply_control(fv_scoring *s, const fv_control_settings *settings)
+static void apply_control(fv_scoring *s, const fv_score_settings *settings)
 {
     fv_answer *answers = s->group->answers;
     int n = fv_group_size(s->group);
@@ -64,7 +64,7 @@ static void apply_control(fv_scoring *s, const fv_control_settings *settings)
         s->rewards[i] = answers[i].reward;
         s->called[i] = (uint8_t)answers[i].is_called;
     }
-    fv_control_apply(settings, s->called, n, s->rewards);
+    fv_control_apply(&settings->control, settings->accuracy_weight, s->called, n, s->rewards);
     for (int i = 0; i < n; i++)
         answers[i].reward = s->rewards[i];
 }
@@ -77,7 +77,7 @@ void fv_scoring_end(fv_scoring *s, const fv_score_settings *settings)
         reward->has_verdict = s->verdicts[i].has_verdict;
         reward->why = s->verdicts[i].why;
     }
-    apply_control(s, &settings->control);
+    apply_control(s, settings);
     fv_scoring_fini(s);
 }
 
