@@ -34,9 +34,9 @@ int fv_turns_called(const fv_slice *turns, int n_turns);
 typedef enum fv_product {
     /* One turn: think pair, answer pair, nothing else but white space. Each tag occurs exactly once. */
     FV_PRODUCT_GENERAL,
-    /* The last turn: one think pair, later one answer pair that ends the text but for white space, no
-     * tool_call tags. Every turn before: one think pair, later one tool_call pair that ends the text, no
-     * answer tags. Other text may stand before and between the pairs. */
+    /* The last turn: one think pair that begins the text, later one answer pair that ends it, no tool_call
+     * tags. Every turn before: one think pair that begins the text, later one tool_call pair that ends it, no
+     * answer tags. White space may stand before and after the pairs, other text only between them. */
     FV_PRODUCT_EFFICIENT
 } fv_product;
 

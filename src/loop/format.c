@@ -99,18 +99,18 @@ static int find_only_pair(fv_slice text, const tag_pair *tag, span *out)
            fv_slice_find_last(text, open) == first && fv_slice_find_last(text, close) == last;
 }
 
-/* Whether text is one think pair, later one pair of the given tag that ends it. */
+/* Whether text is one think pair that begins it, later one pair of the given tag that ends it. */
 static int is_thought_and(fv_slice text, const tag_pair *tag, span *thought, span *pair)
 {
     return find_only_pair(text, &think_tag, thought) && find_only_pair(text, tag, pair) &&
-           thought->end <= pair->first && is_blank(fv_slice_cut(text, pair->end, text.size));
+           thought->end <= pair->first && is_blank(fv_slice_cut(text, 0, thought->first)) &&
+           is_blank(fv_slice_cut(text, pair->end, text.size));
 }
 
 static int is_general(fv_slice text)
 {
     span thought, answer;
     return is_thought_and(text, &answer_tag, &thought, &answer) &&
-           is_blank(fv_slice_cut(text, 0, thought.first)) &&
            is_blank(fv_slice_cut(text, thought.end, answer.first));
 }
 
