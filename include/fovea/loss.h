@@ -91,10 +91,11 @@ typedef struct fv_loss_args {
 
 /* Sums over tokens; added up over micro-batches and ranks they give the mini-batch's figures. */
 typedef struct fv_loss_sums {
-    double policy, kl, entropy; /* each of w_t times the term: parts of the loss, before their weights */
-    double ratio;               /* of r; / n_tokens: the mean ratio */
-    double approx_kl;           /* of old - new; / n_tokens: the approximate KL to the sampling policy */
-    double max_logprob_diff;    /* the largest |new - old|, no sum: exactly 0 on fresh samples */
+    double policy, kl, entropy;     /* each of w_t times the term: parts of the loss, before their weights */
+    double plain_kl, plain_entropy; /* of the terms alone; / n_tokens: their means, whatever w_t is */
+    double ratio;                   /* of r; / n_tokens: the mean ratio */
+    double approx_kl;               /* of old - new; / n_tokens: the approximate KL to the sampling policy */
+    double max_logprob_diff;        /* the largest |new - old|, no sum: exactly 0 on fresh samples */
     int64_t n_tokens,
         n_clipped; /* tokens; those whose ratio was clipped: the larger loss, or cispo's weight */
 } fv_loss_sums;

@@ -180,11 +180,14 @@ static void add_token(const fv_loss_settings *settings, const fv_loss_args *args
     if (fv_loss_needs_reference(settings)) {
         term kl = kl_at(settings->kl, args->ref_logprob[t] - new_logprob);
         sums->kl += answer->weight * kl.value;
+        sums->plain_kl += kl.value;
         slope += settings->kl_weight * kl.slope;
     }
     args->logprob_grad[t] = (float)(answer->weight * slope);
-    if (args->entropy)
+    if (args->entropy) {
         sums->entropy += answer->weight * args->entropy[t];
+        sums->plain_entropy += args->entropy[t];
+    }
     if (settings->entropy_weight > 0)
         args->entropy_grad[t] = (float)(-answer->weight * settings->entropy_weight);
 }
@@ -228,6 +231,8 @@ void fv_loss_sums_add(fv_loss_sums *sums, const fv_loss_sums *part)
     sums->policy += part->policy;
     sums->kl += part->kl;
     sums->entropy += part->entropy;
+    sums->plain_kl += part->plain_kl;
+    sums->plain_entropy += part->plain_entropy;
     sums->ratio += part->ratio;
     sums->approx_kl += part->approx_kl;
     sums->max_logprob_diff = fmax(sums->max_logprob_diff, part->max_logprob_diff);

@@ -252,22 +252,25 @@ static void count(const fv_group *groups, int n, fv_update_stats *stats)
 static fv_err join(fv_comm *data, fv_update_stats *stats)
 {
     fv_loss_sums *s = &stats->sums;
-    enum { N = 9 };
+    enum { N = 11 };
     double sums[N] = {s->policy,
                       s->kl,
                       s->entropy,
                       s->ratio,
                       s->approx_kl,
+                      s->plain_kl,
+                      s->plain_entropy,
                       (double)s->n_tokens,
                       (double)s->n_clipped,
                       (double)stats->computed_tokens,
                       (double)stats->vision_patches};
     FV_TRY(fv_comm_all_reduce_f64(data, sums, N));
     s->policy = sums[0], s->kl = sums[1], s->entropy = sums[2], s->ratio = sums[3], s->approx_kl = sums[4];
-    s->n_tokens = (int64_t)sums[5];
-    s->n_clipped = (int64_t)sums[6];
-    stats->computed_tokens = (int64_t)sums[7];
-    stats->vision_patches = (int64_t)sums[8];
+    s->plain_kl = sums[5], s->plain_entropy = sums[6];
+    s->n_tokens = (int64_t)sums[7];
+    s->n_clipped = (int64_t)sums[8];
+    stats->computed_tokens = (int64_t)sums[9];
+    stats->vision_patches = (int64_t)sums[10];
     return fv_comm_all_reduce_max(data, &s->max_logprob_diff);
 }
 

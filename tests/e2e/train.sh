@@ -31,6 +31,13 @@ done
 cmp "$folder/eval/samples.jsonl" "$folder/sft/validation/step_000012/samples.jsonl" || fail "validation is not what eval does"
 "$FOVEA" generate --model "$folder/sft/model" --prompt hi --max-tokens 3 >/dev/null
 
+# Lessons are taught at temperature 1, whatever answers are drawn at.
+for temperature in 1 0.5; do
+    "$FOVEA" sft "$folder/config.yaml" out="$folder/at$temperature" steps=2 rollout.temperature=$temperature 2>"$folder/sft.log" ||
+        fail "$(cat "$folder/sft.log")"
+done
+[ "$(field at1 loss)" = "$(field at0.5 loss)" ] || fail "lessons at another temperature: $(field at1 loss) $(field at0.5 loss)"
+
 # Each run differs from the first in one thing; texts, rewards and draws are those of the first.
 train() { # NAME RANKS [KEY=VALUE...]
     local name=$1 ranks=$2
@@ -61,6 +68,16 @@ turns() { sed -n 's/.*\("turns": \[[^]]*\]\).*/\1/p' "$folder/$1/trajectories.js
 train charged 2 loss.kl_place=reward loss.kl_weight=0.1 optimizer.rate=1e-3 steps=2
 [ "$(field charged kl_cost | head -1)" = 0.0 ] || fail "a distance from the reference at the start"
 [ "$(field charged kl_cost | tail -1)" != 0.0 ] || fail "no distance from the reference"
+
+# Equal rewards are no signal, whatever the KL takes from them.
+train equal 2 loss.kl_place=reward loss.kl_weight=0.1 optimizer.rate=1e-3 reward.accuracy_weight=0 reward.format_weight=0 reward.control=none
+[ "$(field equal groups | sort -u)" = 0.0 ] || fail "trained on equal rewards: $(field equal groups)"
+
+# Metrics do not depend on what the loss is a mean over.
+for mean in sequence token constant; do
+    train $mean 1 loss.mean=$mean loss.constant=1000 steps=1 update.groups=6 optimizer.rate=0
+done
+[ "$(for mean in sequence token constant; do field $mean entropy; done | sort -u | wc -l)" = 1 ] || fail "entropies of means differ"
 
 [ "$(wc -l <"$folder/one/metrics.jsonl")" = 3 ] || fail "not a line of metrics a step"
 

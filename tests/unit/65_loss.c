@@ -185,24 +185,6 @@ static void test_means_by_hand(void **state)
     }
 }
 
-static void test_sequence_ratio_is_a_geometric_mean(void **state)
-{
-    (void)state;
-    fv_loss_settings settings = bare;
-    settings.ratio = FV_RATIO_SEQUENCE;
-    batch b = {.new_logprob = {-1, 9, -1.5},
-               .old_logprob = {-1.25, 0, -1.625},
-               .mask = {1, 0, 1},
-               .advantages = {2},
-               .starts = {0, 3},
-               .n_sequences = 1};
-    double ratio = exp((0.25 + 0.125) / 2);
-    assert_near(loss_of(&settings, &b), -2 * ratio, 1e-9);
-    assert_near(b.logprob_grad[0], -2 * ratio / 2, 1e-6);
-    assert_near(b.logprob_grad[2], -2 * ratio / 2, 1e-6);
-    assert_true(b.logprob_grad[1] == 0);
-}
-
 /* Numbers in steps of 2^-12, so that a step of 2^-10 is exact in fp32. */
 static float draw(uint32_t index, double low, double high)
 {
@@ -221,6 +203,51 @@ static batch random_batch(void)
         b.mask[t] = t == 5 || draw(5 * t + 4, 0, 1) < 0.75f;
     }
     return b;
+}
+
+/* The plain sums, of which metrics are made, are the same whatever the loss is a mean over. */
+static void test_plain_sums_do_not_know_the_mean(void **state)
+{
+    (void)state;
+    fv_loss_sums sums[3];
+    for (int i = 0; i < 3; i++) {
+        fv_loss_settings settings = FV_LOSS_DEFAULT;
+        settings.mean = (fv_loss_mean)i;
+        settings.constant = 1000;
+        settings.kl_weight = 0.5;
+        batch b = random_batch();
+        fv_loss_args args = args_of(&b);
+        assert_ok(fv_loss_compute(&settings, &args, &sums[i]));
+        assert_true(sums[i].plain_kl == sums[0].plain_kl && sums[i].plain_entropy == sums[0].plain_entropy);
+    }
+    batch b = random_batch();
+    double entropy = 0;
+    for (int t = 0; t < 20; t++)
+        entropy += b.mask[t] ? b.entropy[t] : 0;
+    assert_near(sums[0].plain_entropy, entropy, 1e-12);
+    assert_near(sums[FV_MEAN_TOKEN].kl * (double)n_tokens(&b), sums[0].plain_kl, 1e-12);
+    fv_loss_sums twice = sums[0];
+    fv_loss_sums_add(&twice, &sums[0]);
+    assert_near(twice.plain_kl, 2 * sums[0].plain_kl, 0);
+    assert_near(twice.plain_entropy, 2 * sums[0].plain_entropy, 0);
+}
+
+static void test_sequence_ratio_is_a_geometric_mean(void **state)
+{
+    (void)state;
+    fv_loss_settings settings = bare;
+    settings.ratio = FV_RATIO_SEQUENCE;
+    batch b = {.new_logprob = {-1, 9, -1.5},
+               .old_logprob = {-1.25, 0, -1.625},
+               .mask = {1, 0, 1},
+               .advantages = {2},
+               .starts = {0, 3},
+               .n_sequences = 1};
+    double ratio = exp((0.25 + 0.125) / 2);
+    assert_near(loss_of(&settings, &b), -2 * ratio, 1e-9);
+    assert_near(b.logprob_grad[0], -2 * ratio / 2, 1e-6);
+    assert_near(b.logprob_grad[2], -2 * ratio / 2, 1e-6);
+    assert_true(b.logprob_grad[1] == 0);
 }
 
 /* Central difference in the entropy or the log-prob of token t. cispo's weight is a constant: the old
@@ -417,6 +444,7 @@ int main(void)
         cmocka_unit_test(test_ratio_cannot_overflow),
         cmocka_unit_test(test_kl_by_hand),
         cmocka_unit_test(test_means_by_hand),
+        cmocka_unit_test(test_plain_sums_do_not_know_the_mean),
         cmocka_unit_test(test_sequence_ratio_is_a_geometric_mean),
         cmocka_unit_test(test_slopes_are_those_of_the_loss),
         cmocka_unit_test(test_micro_batches_do_not_show),
