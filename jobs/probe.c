@@ -382,7 +382,7 @@ static const struct argp_option option_list[] = {
     {"beta1", KEY_BETA1, "X", 0, "decay of the first moment (0.9)", 0},
     {"beta2", KEY_BETA2, "X", 0, "decay of the second moment (0.999)", 0},
     {"eps", KEY_EPS, "X", 0, "added to the root of the second moment (1e-8)", 0},
-    {"weight-decay", KEY_DECAY, "X", 0, "weight decay (0.01)", 0},
+    {"weight-decay", KEY_DECAY, "X", 0, "weight decay of every parameter (0.01)", 0},
     {"clip", KEY_CLIP, "X", 0, "largest norm of the gradient; 0: no limit (1)", 0},
     {0}};
 
@@ -456,7 +456,8 @@ int fv_job_probe(int argc, char **argv)
         .doc = "Run one sequence through a model and write positions, image features, logits, "
                "log-probs, the loss (mean cross entropy of the next token) and a greedy "
                "continuation; on request gradients and AdamW steps."};
-    probe_options options = {.greedy = 24, .lr = 1e-3, .adamw = {0.9f, 0.999f, 1e-8f, 0.01f, 1.0f}};
+    probe_options options = {
+        .greedy = 24, .lr = 1e-3, .adamw = {0.9f, 0.999f, 1e-8f, 0.01f, 1.0f, .decay_all = 1}};
     argp_parse(&argp, argc, argv, 0, NULL, &options);
     probe p = {.options = &options, .work = {.name = "probe"}, .target.descriptor = -1};
     return finish(&p, run(&p));

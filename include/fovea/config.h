@@ -123,7 +123,7 @@ typedef struct fv_optimizer_config {
     int64_t warmup_steps;
     fv_schedule schedule;
     double final_share;          /* of rate, where linear and cosine end */
-    fv_optimizer_settings adamw; /* keys beta1, beta2, eps, weight_decay, clip */
+    fv_optimizer_settings adamw; /* keys beta1, beta2, eps, weight_decay, decay_all, clip */
 } fv_optimizer_config;
 
 typedef struct fv_validate_config {

@@ -8,6 +8,8 @@
  * policy_t, with clip(x) = x held within [1 - clip_low, 1 + clip_high]:
  *   token     max(-r A, -clip(r) A), r = exp(new - old)
  *             PPO, Schulman et al., 2017, equation 7; two bounds: DAPO, Yu et al., 2025, equation 10
+ *             with a dual_clip c, where A < 0: at most -c A, so that a ratio beyond c moves nothing
+ *             Ye et al., 2020, equation 5 (Mastering complex control in MOBA games)
  *   sequence  the same with r = exp(mean of new - old over the sequence's tokens)
  *             GSPO, Zheng et al., 2025, equations 5 and 7
  *   cispo     -clip(r) A new, with clip(r) taken as a constant
@@ -49,6 +51,7 @@ typedef struct fv_loss_settings {
     fv_ratio_kind ratio;
     double clip_low;  /* 0 to 1 */
     double clip_high; /* 0 or more */
+    double dual_clip; /* above 1; 0, the default: none. Of token and sequence only */
     fv_kl_kind kl;
     fv_kl_place kl_place;
     double kl_weight;      /* 0 or more */
@@ -97,7 +100,7 @@ typedef struct fv_loss_sums {
     double approx_kl;               /* of old - new; / n_tokens: the approximate KL to the sampling policy */
     double max_logprob_diff;        /* the largest |new - old|, no sum: exactly 0 on fresh samples */
     int64_t n_tokens,
-        n_clipped; /* tokens; those whose ratio was clipped: the larger loss, or cispo's weight */
+        n_clipped; /* tokens; those whose ratio was clipped, by either bound: the loss, or cispo's weight */
 } fv_loss_sums;
 
 void fv_loss_sums_add(fv_loss_sums *sums, const fv_loss_sums *part);

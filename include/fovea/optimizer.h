@@ -11,7 +11,8 @@
 
 typedef struct fv_optimizer_settings {
     float beta1, beta2, eps, weight_decay;
-    float clip; /* largest norm of the gradient; 0 = no limit */
+    float clip;    /* largest norm of the gradient; 0 = no limit */
+    int decay_all; /* norms, biases and the embedding decay too, not only matrices of linear maps */
 } fv_optimizer_settings;
 
 typedef struct fv_optimizer {

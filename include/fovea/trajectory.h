@@ -22,7 +22,8 @@ typedef struct fv_round {
 typedef struct fv_answer {
     int sample;        /* its number in the group */
     fv_tokens ids;     /* owned: everything after the prompt: turns, and what the tool said and showed */
-    float *logprobs;   /* owned, (ids.n): of drawn tokens, under the distribution drawn from; else 0 */
+    float *logprobs;   /* owned, (ids.n): of drawn tokens, else 0; under softmax(logits / temperature) over
+                          all ids but the excluded ones, whatever top-p or top-k left to draw from */
     uint8_t *is_drawn; /* owned, (ids.n): 1 for the tokens that are trained on */
     float *reference;  /* owned, (ids.n): logprobs under the reference policy; NULL until it is asked */
     fv_round rounds[FV_MAX_ROUNDS];

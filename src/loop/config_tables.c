@@ -170,6 +170,8 @@ static const fv_setting loss_fields[] = {
     {"ratio", FV_SETTING_CHOICE, LOSS(ratio), "what is clipped", .names = ratio_names},
     {"clip_low", FV_SETTING_REAL, LOSS(clip_low), "the ratio is held above 1 - this", {0, 1}},
     {"clip_high", FV_SETTING_REAL, LOSS(clip_high), "the ratio is held below 1 + this", FROM(0)},
+    {"dual_clip", FV_SETTING_REAL, LOSS(dual_clip),
+     "where the advantage is below 0, up to this; 0 = no bound", FROM(0)},
     {"kl", FV_SETTING_CHOICE, LOSS(kl), "estimate of the distance from the reference", .names = kl_names},
     {"kl_place", FV_SETTING_CHOICE, LOSS(kl_place), "where that distance counts", .names = kl_place_names},
     {"kl_weight", FV_SETTING_REAL, LOSS(kl_weight), "of that distance; 0 = no reference", FROM(0)},
@@ -201,6 +203,7 @@ static const fv_setting optimizer_fields[] = {
     {"beta2", FV_SETTING_REAL, OPTIMIZER(adamw.beta2), "of AdamW", {0, 1, .below_max = 1}},
     {"eps", FV_SETTING_REAL, OPTIMIZER(adamw.eps), "of AdamW", ABOVE(0)},
     {"weight_decay", FV_SETTING_REAL, OPTIMIZER(adamw.weight_decay), "of AdamW", FROM(0)},
+    {"decay_all", FV_SETTING_SWITCH, OPTIMIZER(adamw.decay_all), "norms, biases and the embedding decay too"},
     {"clip", FV_SETTING_REAL, OPTIMIZER(adamw.clip), "the largest norm of a gradient; 0 = no limit", FROM(0)},
     {0},
 };

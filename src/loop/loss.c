@@ -35,6 +35,10 @@ fv_err fv_loss_check(const fv_loss_settings *settings)
              "a lower clip of %g; 0 to 1", settings->clip_low);
     FV_CHECK(is_weight(settings->clip_high), FV_ERR_ARGUMENT, "an upper clip of %g; 0 or more",
              settings->clip_high);
+    FV_CHECK(settings->dual_clip == 0 || (isfinite(settings->dual_clip) && settings->dual_clip > 1),
+             FV_ERR_ARGUMENT, "a dual clip of %g; above 1, or 0 for none", settings->dual_clip);
+    FV_CHECK(settings->dual_clip == 0 || settings->ratio != FV_RATIO_CISPO, FV_ERR_ARGUMENT,
+             "a dual clip of %g, but the ratio cispo has none", settings->dual_clip);
     FV_CHECK(is_weight(settings->kl_weight), FV_ERR_ARGUMENT, "a weight of the KL of %g; 0 or more",
              settings->kl_weight);
     FV_CHECK(is_weight(settings->entropy_weight), FV_ERR_ARGUMENT, "a weight of the entropy of %g; 0 or more",
@@ -66,8 +70,10 @@ static policy_term clipped(const fv_loss_settings *settings, double log_ratio, d
     double ratio = exp(held_within(log_ratio, -most_log_ratio, most_log_ratio));
     double plain = -ratio * advantage;
     double held = -held_within(ratio, 1 - settings->clip_low, 1 + settings->clip_high) * advantage;
-    int is_clipped = held > plain, is_steep = !is_clipped && fabs(log_ratio) <= most_log_ratio;
-    return (policy_term){{is_clipped ? held : plain, is_steep ? plain : 0}, ratio, is_clipped};
+    double value = fmax(plain, held), most = -settings->dual_clip * advantage;
+    int is_dual = settings->dual_clip > 0 && advantage < 0 && value > most;
+    int is_clipped = held > plain || is_dual, is_steep = !is_clipped && fabs(log_ratio) <= most_log_ratio;
+    return (policy_term){{is_dual ? most : value, is_steep ? plain : 0}, ratio, is_clipped};
 }
 
 static policy_term cispo(const fv_loss_settings *settings, double log_ratio, double advantage, double logprob)

@@ -53,6 +53,35 @@ static fv_err give_shares(fv_optimizer *o)
     return FV_OK;
 }
 
+/* Elements [first, first + n) of the flat buffers, which lie in this rank's share. */
+static fv_err move(const fv_optimizer *o, const fv_weights *grads, int64_t first, int64_t n,
+                   const fv_adamw_args *rule)
+{
+    fv_adamw_args args = *rule;
+    args.grad = fv_tensor_rows(grads->flat, first, n);
+    args.param = fv_tensor_rows(fv_model_weights(o->model)->flat, first, n);
+    args.m = fv_tensor_rows(o->m, first - o->first, n);
+    args.v = fv_tensor_rows(o->v, first - o->first, n);
+    return fv_adamw(fv_model_backend(o->model), &args);
+}
+
+/* A parameter is moved alone, for decay is its own. Between parameters there is nothing to move. */
+static fv_err move_share(const fv_optimizer *o, const fv_weights *grads, fv_adamw_args rule)
+{
+    const fv_layout *layout = fv_model_layout(o->model);
+    for (int i = 0; i < layout->params.n; i++) {
+        const fv_param *param = &layout->params.items[i];
+        int64_t first = layout->offset[i], end = first + fv_tensor_count(fv_weights_param(grads, layout, i));
+        first = first < o->first ? o->first : first;
+        end = end > o->first + o->n ? o->first + o->n : end;
+        int decays = o->settings.decay_all || param->init == FV_INIT_LINEAR;
+        rule.weight_decay = decays ? o->settings.weight_decay : 0;
+        if (first < end)
+            FV_TRY(move(o, grads, first, end - first, &rule));
+    }
+    return FV_OK;
+}
+
 fv_err fv_optimizer_step(fv_optimizer *o, fv_weights *grads, float lr, double *norm)
 {
     const fv_optimizer_settings *settings = &o->settings;
@@ -64,16 +93,12 @@ fv_err fv_optimizer_step(fv_optimizer *o, fv_weights *grads, float lr, double *n
              o->step + 1);
     float scale = settings->clip > 0 && *norm > settings->clip ? (float)(settings->clip / *norm) : 1.0f;
     o->step++;
-    FV_TRY(fv_adamw(backend, &(fv_adamw_args){.grad = share_of(o, grads, o->data->rank),
-                                              .param = share_of(o, fv_model_weights(o->model), o->data->rank),
-                                              .m = o->m,
-                                              .v = o->v,
-                                              .step = o->step,
-                                              .lr = lr,
-                                              .beta1 = settings->beta1,
-                                              .beta2 = settings->beta2,
-                                              .eps = settings->eps,
-                                              .weight_decay = settings->weight_decay,
-                                              .grad_scale = scale}));
+    FV_TRY(move_share(o, grads,
+                      (fv_adamw_args){.step = o->step,
+                                      .lr = lr,
+                                      .beta1 = settings->beta1,
+                                      .beta2 = settings->beta2,
+                                      .eps = settings->eps,
+                                      .grad_scale = scale}));
     return give_shares(o);
 }

@@ -193,6 +193,60 @@ static void test_shared_optimizer(void **state)
     case_close(&split);
 }
 
+static int is_matrix_of_a_map(const char *name)
+{
+    static const char *const others[] = {"norm", "ln_q", "bias", "embed_tokens"};
+    for (int i = 0; i < 4; i++)
+        if (strstr(name, others[i]))
+            return 0;
+    return 1;
+}
+
+/* Without a gradient, decay is all that moves a parameter: decay of some, or of all. */
+static void check_decay(int decay_all, const float *before)
+{
+    enum { LR = 1 };
+    fv_optimizer shared;
+    double norm;
+    const fv_optimizer_settings settings = {0.9f, 0.999f, 1e-3f, 0.25f, 1.0f, decay_all};
+    const fv_layout *layout = fv_model_layout(whole.model);
+    float *after = malloc((size_t)layout->n_elements * sizeof *after);
+    int n_still = 0;
+    assert_ok(fv_upload(whole.backend, fv_model_weights(whole.model)->flat, before));
+    assert_ok(fv_fill(whole.backend, &(fv_fill_args){.x = whole.grads.flat}));
+    assert_ok(fv_optimizer_init(&shared, whole.model, world, &settings));
+    assert_ok(fv_optimizer_step(&shared, &whole.grads, LR, &norm));
+    fv_optimizer_fini(&shared);
+    assert_ok(fv_download(whole.backend, fv_model_weights(whole.model)->flat, after));
+    for (int i = 0; i < layout->params.n; i++) {
+        const fv_param *param = &layout->params.items[i];
+        int decays = decay_all || is_matrix_of_a_map(param->name);
+        n_still += !decays;
+        for (int64_t e = layout->offset[i]; e < layout->offset[i] + param->rows * param->cols; e++)
+            if (after[e] != before[e] - (decays ? 0.25f * before[e] : 0))
+                fail_msg("%s, %s: %g after %g", param->name, decays ? "decays" : "stays", (double)after[e],
+                         (double)before[e]);
+    }
+    assert_true(decay_all ? n_still == 0 : n_still > 5);
+    free(after);
+}
+
+static void test_what_decays(void **state)
+{
+    (void)state;
+    for (int m = 0; m < CASE_MODELS; m++) {
+        fv_backend *backend;
+        assert_ok(fv_backend_cpu_create(NULL, 1, &backend));
+        case_open(&whole, backend, case_self, temp_path(case_models[m]));
+        float *before = malloc((size_t)fv_model_layout(whole.model)->n_elements * sizeof *before);
+        assert_ok(fv_download(whole.backend, fv_model_weights(whole.model)->flat, before));
+        check_decay(0, before);
+        check_decay(1, before);
+        free(before);
+        case_close(&whole);
+    }
+}
+
 /* On any number of ranks, what is drawn has the log-prob that training finds, bit for bit. */
 static void test_generation_has_the_same_bits(void **state)
 {
@@ -215,10 +269,12 @@ int main(void)
 {
     if (fv_comm_world(&world) != FV_OK)
         return 1;
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_saving), cmocka_unit_test(test_split_models_agree),
-        cmocka_unit_test(test_split_steps_agree), cmocka_unit_test(test_shared_optimizer),
-        cmocka_unit_test(test_generation_has_the_same_bits)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_saving),
+                                       cmocka_unit_test(test_split_models_agree),
+                                       cmocka_unit_test(test_split_steps_agree),
+                                       cmocka_unit_test(test_shared_optimizer),
+                                       cmocka_unit_test(test_what_decays),
+                                       cmocka_unit_test(test_generation_has_the_same_bits)};
     int failed = cmocka_run_group_tests(tests, case_setup, case_teardown);
     fv_comm_destroy(world);
     return failed;

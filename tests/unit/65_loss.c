@@ -97,6 +97,32 @@ static void test_clipped_ratio_by_hand(void **state)
         }
 }
 
+/* Beyond a dual clip the loss of a negative advantage is constant; a positive one does not see it. */
+static void test_dual_clip_by_hand(void **state)
+{
+    (void)state;
+    static const struct {
+        double ratio, advantage, value, slope;
+        int is_clipped;
+    } cases[] = {
+        {2.5, -2, 5, 5, 0},    {3.5, -2, 6, 0, 1},   {1e6, -2, 6, 0, 1}, {2.9, -1, 2.9, 2.9, 0},
+        {3.5, 2, -2.56, 0, 1}, {0.5, -1, 0.8, 0, 1}, {1, -2, 2, 2, 0},   {1e6, 0, 0, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int kind = 0; kind < 2; kind++) {
+            fv_loss_settings settings = bare;
+            fv_loss_sums sums;
+            batch b = one_token(log(cases[i].ratio) - 20, -20, cases[i].advantage);
+            settings.dual_clip = 3;
+            settings.ratio = kind ? FV_RATIO_SEQUENCE : FV_RATIO_TOKEN;
+            fv_loss_args args = args_of(&b);
+            assert_ok(fv_loss_compute(&settings, &args, &sums));
+            assert_near(sums.policy, cases[i].value, 1e-5);
+            assert_near(b.logprob_grad[0], cases[i].slope, 1e-5);
+            assert_int_equal(sums.n_clipped, cases[i].is_clipped);
+        }
+}
+
 static void test_cispo_by_hand(void **state)
 {
     (void)state;
@@ -296,6 +322,29 @@ static void test_slopes_are_those_of_the_loss(void **state)
     }
 }
 
+/* With a dual clip low enough that some tokens of the batch are beyond it, and some are not. */
+static void test_slopes_with_a_dual_clip(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2 * 3; i++) {
+        fv_loss_settings settings = FV_LOSS_DEFAULT;
+        fv_loss_sums with, without;
+        settings.ratio = (fv_ratio_kind)(i % 2);
+        settings.mean = (fv_loss_mean)(i / 2);
+        settings.constant = 50;
+        settings.kl_weight = settings.entropy_weight = 0.125;
+        settings.dual_clip = i % 2 ? 1.03 : 1.2;
+        check_slopes(&settings);
+        batch b = random_batch();
+        fv_loss_args args = args_of(&b);
+        assert_ok(fv_loss_compute(&settings, &args, &with));
+        settings.dual_clip = 0;
+        assert_ok(fv_loss_compute(&settings, &args, &without));
+        assert_true(i % 2 || (with.n_clipped > without.n_clipped && with.policy < without.policy));
+        assert_true(with.n_clipped < with.n_tokens);
+    }
+}
+
 /* The sequences of a mini-batch one by one: the same bits of every gradient, the same loss. */
 static void test_micro_batches_do_not_show(void **state)
 {
@@ -428,6 +477,12 @@ static void test_refusals(void **state)
     check_refused(&bad, FV_ERR_ARGUMENT, "lower clip of 1.5", NULL);
     bad = good, bad.clip_high = -1;
     check_refused(&bad, FV_ERR_ARGUMENT, "upper clip of -1", NULL);
+    bad = good, bad.dual_clip = 1;
+    check_refused(&bad, FV_ERR_ARGUMENT, "a dual clip of 1; above 1, or 0 for none", NULL);
+    bad.dual_clip = INFINITY;
+    check_refused(&bad, FV_ERR_ARGUMENT, "a dual clip of inf", NULL);
+    bad.dual_clip = 3, bad.ratio = FV_RATIO_CISPO;
+    check_refused(&bad, FV_ERR_ARGUMENT, "cispo has none", NULL);
     bad = good, bad.kl_weight = NAN;
     check_refused(&bad, FV_ERR_ARGUMENT, "weight of the KL", NULL);
     bad = good, bad.entropy_weight = -1;
@@ -440,6 +495,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clipped_ratio_by_hand),
+        cmocka_unit_test(test_dual_clip_by_hand),
         cmocka_unit_test(test_cispo_by_hand),
         cmocka_unit_test(test_ratio_cannot_overflow),
         cmocka_unit_test(test_kl_by_hand),
@@ -447,6 +503,7 @@ int main(void)
         cmocka_unit_test(test_plain_sums_do_not_know_the_mean),
         cmocka_unit_test(test_sequence_ratio_is_a_geometric_mean),
         cmocka_unit_test(test_slopes_are_those_of_the_loss),
+        cmocka_unit_test(test_slopes_with_a_dual_clip),
         cmocka_unit_test(test_micro_batches_do_not_show),
         cmocka_unit_test(test_fresh_samples),
         cmocka_unit_test(test_kl_of_an_answer_is_a_sum),

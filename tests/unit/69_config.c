@@ -30,6 +30,7 @@ static void test_defaults(void **state)
     assert_true(c.loss.kl_weight == 0.001);
     assert_true(c.optimizer.rate == 1e-6);
     assert_true(c.optimizer.adamw.beta2 == 0.999F);
+    assert_true(!c.optimizer.adamw.decay_all && c.loss.dual_clip == 0);
     assert_int_equal(c.views.bounds.max_pixels, 4194304);
     fv_settings_fini(&fv_train_settings, &c);
 }
@@ -167,6 +168,7 @@ static void test_checks(void **state)
         {"advantage.estimator=ppo", "advantage: there is no estimator \"ppo\"; there are grpo"},
         {"rollout.answers=1", "rollout.answers is 1, but advantage.estimator grpo compares the answers"},
         {"views.prompt=large", "views.prompt is large, so the tool has nothing more to show, but"},
+        {"loss.dual_clip=1", "loss: a dual clip of 1; above 1, or 0 for none"},
         {"loss.mean=constant", "loss: sums over tokens are divided by 0; above 0"},
     };
     fv_train_config c;
@@ -258,6 +260,7 @@ static void test_files(void **state)
     read_config("visionthink-efficient.yaml", 32, &c);
     assert_int_equal(c.rollout.max_rounds, 2);
     assert_int_equal(c.layout.tensor, 2);
+    assert_true(c.optimizer.adamw.decay_all);
     fv_settings_fini(&fv_train_settings, &c);
     read_config("visionthink-general.yaml", 32, &c);
     assert_int_equal(c.rollout.max_rounds, 1);
