@@ -77,6 +77,9 @@ static fv_err read_case(probe *p)
     FV_TRY(fv_hdf5_read(p->in, "input_ids", FV_HDF5_I32, (void **)&p->ids, &n));
     FV_CHECK(n >= 2, FV_ERR_FORMAT, "%s: input_ids has %zu tokens; a loss needs at least 2", p->options->in,
              n);
+    int limit = fv_model_shape_of(p->runtime.model)->text.max_positions;
+    FV_CHECK(n <= (size_t)limit, FV_ERR_FORMAT, "%s: input_ids has %zu tokens, the model %d positions",
+             p->options->in, n, limit);
     p->n = (int64_t)n;
     if (fv_hdf5_has(p->in, "pixel_values"))
         FV_TRY(read_images(p));

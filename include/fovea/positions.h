@@ -15,7 +15,8 @@ fv_err fv_positions_append(const fv_model_shape *shape, const int32_t *ids, int6
                            int n_grids, int32_t *next, int32_t *out, int64_t stride);
 
 /* Tables cos, sin (n, D / 2) of the decoder for positions (3, n) with the given row stride: pair i turns by
- * position / theta^(2i / D), the position being time, height or width by mrope_section. */
+ * position / theta^(2i / D), scaled as shape->rope says, the position being time, height or width by
+ * mrope_section. */
 void fv_rope_text(const fv_text_shape *shape, const int32_t *positions, int64_t stride, int64_t n,
                   float *cos_out, float *sin_out);
 

@@ -14,6 +14,26 @@ enum { FV_MAX_EOS = 8, FV_MAX_VISION_DEPTH = 128 };
 
 typedef enum fv_family { FV_FAMILY_QWEN2, FV_FAMILY_QWEN3, FV_FAMILY_QWEN2_5_VL } fv_family;
 
+/* How the rates of rotary positions differ from theta^(-2i / D), pair i of a head. Source: the rope types of
+ * transformers 5; YaRN (Peng et al., 2023), Llama 3.1. */
+typedef enum fv_rope_kind {
+    FV_ROPE_DEFAULT,
+    FV_ROPE_LINEAR,
+    FV_ROPE_DYNAMIC, /* the default up to max_positions, and no sequence is longer */
+    FV_ROPE_YARN,
+    FV_ROPE_LLAMA3
+} fv_rope_kind;
+
+typedef struct fv_rope_scaling {
+    fv_rope_kind kind; /* rope_type; what follows is 0 for the default */
+    int truncates;     /* YaRN: the ends of the ramp are whole pairs (truncate) */
+    double factor;     /* rates are divided by it: all, or only slow ones */
+    double original;   /* YaRN, Llama 3: original_max_position_embeddings */
+    double attention;  /* YaRN: cos and sin are multiplied by it (attention_factor, mscale, mscale_all_dim) */
+    double fast, slow; /* turns over the original positions: those of fast pairs (beta_fast, high_freq_factor)
+                          stay, those of slow ones (beta_slow, low_freq_factor) are divided */
+} fv_rope_scaling;
+
 /* The text decoder. */
 typedef struct fv_text_shape {
     int n_layers;       /* num_hidden_layers */
@@ -32,6 +52,7 @@ typedef struct fv_text_shape {
     int tied;             /* tie_word_embeddings: the head is the embedding */
     float rope_theta;
     float norm_eps; /* rms_norm_eps */
+    fv_rope_scaling rope;
 } fv_text_shape;
 
 /* The vision tower; depth == 0 when the model has none. */

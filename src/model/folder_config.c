@@ -22,6 +22,11 @@ static fv_err set_string(fv_json *object, const char *key, const char *value)
     return fv_json_set(object, key, fv_json_make_string(value, strlen(value)));
 }
 
+static fv_err set_real(fv_json *object, const char *key, double value)
+{
+    return fv_json_set(object, key, fv_json_make_real(value));
+}
+
 /* The shortest decimal number that is this float, so that 1e-6 stays 1e-6. */
 static fv_err set_float(fv_json *object, const char *key, float value)
 {
@@ -31,7 +36,7 @@ static fv_err set_float(fv_json *object, const char *key, float value)
         if (strtof(text, NULL) == value)
             break;
     }
-    return fv_json_set(object, key, fv_json_make_real(strtod(text, NULL)));
+    return set_real(object, key, strtod(text, NULL));
 }
 
 static fv_err set_integers(fv_json *object, const char *key, const int32_t *values, int n)
@@ -54,24 +59,43 @@ static fv_err set_fields(fv_json *object, const fv_shape_field *fields, const vo
     return FV_OK;
 }
 
+static fv_err set_scaling(fv_json *rope, const fv_rope_scaling *scaling)
+{
+    int is_yarn = scaling->kind == FV_ROPE_YARN;
+    if (scaling->kind == FV_ROPE_DEFAULT)
+        return FV_OK;
+    FV_TRY(set_real(rope, "factor", scaling->factor));
+    if (scaling->kind != FV_ROPE_YARN && scaling->kind != FV_ROPE_LLAMA3)
+        return FV_OK;
+    FV_TRY(set_integer(rope, "original_max_position_embeddings", (int64_t)scaling->original));
+    FV_TRY(set_real(rope, is_yarn ? "beta_fast" : "high_freq_factor", scaling->fast));
+    FV_TRY(set_real(rope, is_yarn ? "beta_slow" : "low_freq_factor", scaling->slow));
+    if (!is_yarn)
+        return FV_OK;
+    FV_TRY(set_real(rope, "attention_factor", scaling->attention));
+    return scaling->truncates ? FV_OK : set_bool(rope, "truncate", 0);
+}
+
 /* Rotary positions: transformers 5 has all of them in one object, transformers 4 the base beside it. */
 static fv_err set_rope(fv_json *text, const fv_model_shape *shape, fv_folder_style style)
 {
     const char *key = style == FV_FOLDER_V5 ? "rope_parameters" : "rope_scaling";
-    int is_vl = shape->family == FV_FAMILY_QWEN2_5_VL;
+    const fv_rope_scaling *scaling = &shape->text.rope;
+    int is_vl = shape->family == FV_FAMILY_QWEN2_5_VL, is_default = scaling->kind == FV_ROPE_DEFAULT;
     if (style == FV_FOLDER_V4)
         FV_TRY(set_float(text, "rope_theta", shape->text.rope_theta));
-    if (style == FV_FOLDER_V4 && !is_vl)
+    if (style == FV_FOLDER_V4 && !is_vl && is_default)
         return FV_OK;
     FV_TRY(fv_json_set(text, key, fv_json_make_object()));
     fv_json *rope = fv_json_get(text, key);
-    if (style == FV_FOLDER_V5) {
+    if (style == FV_FOLDER_V5)
         FV_TRY(set_float(rope, "rope_theta", shape->text.rope_theta));
-        FV_TRY(set_string(rope, "rope_type", "default"));
-    }
+    if (style == FV_FOLDER_V5 || !is_default)
+        FV_TRY(set_string(rope, "rope_type", fv_rope_kind_name(scaling->kind)));
+    FV_TRY(set_scaling(rope, scaling));
     if (!is_vl)
         return FV_OK;
-    FV_TRY(set_string(rope, "type", "mrope"));
+    FV_TRY(set_string(rope, "type", is_default ? "mrope" : fv_rope_kind_name(scaling->kind)));
     return set_integers(rope, "mrope_section", shape->text.mrope_section, 3);
 }
 

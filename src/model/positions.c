@@ -1,7 +1,5 @@
 #include "fovea/positions.h"
 
-#include <math.h>
-
 static int64_t run_length(const fv_model_shape *shape, const int32_t *ids, int64_t n)
 {
     int64_t length = 0;
@@ -52,20 +50,4 @@ fv_err fv_positions_append(const fv_model_shape *shape, const int32_t *ids, int6
     FV_CHECK(image == n_grids, FV_ERR_ARGUMENT, "%d images were given, the tokens hold places for %d",
              n_grids, image);
     return FV_OK;
-}
-
-void fv_rope_text(const fv_text_shape *shape, const int32_t *positions, int64_t stride, int64_t n,
-                  float *cos_out, float *sin_out)
-{
-    int half = shape->head_dim / 2;
-    for (int pair = 0, axis = 0, left = shape->mrope_section[0]; pair < half; pair++, left--) {
-        while (left == 0)
-            left = shape->mrope_section[++axis];
-        double rate = pow(shape->rope_theta, -2.0 * pair / shape->head_dim);
-        for (int64_t i = 0; i < n; i++) {
-            double angle = positions[axis * stride + i] * rate;
-            cos_out[i * half + pair] = (float)cos(angle);
-            sin_out[i * half + pair] = (float)sin(angle);
-        }
-    }
 }

@@ -10,69 +10,18 @@ static fv_err check_activation(const fv_json *object)
 {
     const char *name = "silu";
     FV_TRY(fv_json_get_string(object, "hidden_act", &name));
-    FV_CHECK(strcmp(name, "silu") == 0, FV_ERR_UNSUPPORTED, "\"hidden_act\" is \"%.64s\", expected \"silu\"",
-             name);
+    FV_CHECK(strcmp(name, "silu") == 0 || strcmp(name, "swish") == 0, FV_ERR_UNSUPPORTED,
+             "\"hidden_act\" is \"%.64s\", expected \"silu\"", name);
     return FV_OK;
-}
-
-static fv_err check_rope_type(const fv_json *rope, const char *key)
-{
-    const char *type = "default";
-    FV_TRY(fv_json_get_string(rope, key, &type));
-    FV_CHECK(strcmp(type, "default") == 0 || strcmp(type, "mrope") == 0, FV_ERR_UNSUPPORTED,
-             "rotary positions of \"%s\" \"%.64s\" are not supported, only \"default\" and \"mrope\"", key,
-             type);
-    return FV_OK;
-}
-
-static fv_err read_section(const fv_json *rope, int section[3])
-{
-    const fv_json *list = fv_json_get(rope, "mrope_section");
-    FV_CHECK(list && fv_json_size(list) == 3, FV_ERR_FORMAT,
-             "\"mrope_section\" is missing or has %zu items, expected a list of 3 numbers",
-             fv_json_size(list));
-    for (size_t i = 0; i < 3; i++) {
-        int64_t value = 0;
-        FV_TRY(fv_json_to_integer(fv_json_at(list, i), "mrope_section", &value));
-        FV_CHECK(value >= 0 && value <= FV_SIZE_MAX, FV_ERR_FORMAT, "\"mrope_section\" has %lld",
-                 (long long)value);
-        section[i] = (int)value;
-    }
-    return FV_OK;
-}
-
-/* transformers 5 keeps everything about rotary positions in "rope_parameters"; transformers 4 keeps the base
- * beside "rope_scaling". */
-static fv_err read_rope(const fv_json *text, fv_family family, fv_text_shape *out)
-{
-    double theta = family == FV_FAMILY_QWEN2_5_VL ? 1e6 : 1e4, partial = 1;
-    const fv_json *rope = fv_json_get(text, "rope_parameters");
-    if (!rope || fv_json_kind_of(rope) == FV_JSON_NULL)
-        rope = fv_json_get(text, "rope_scaling");
-    int given = rope && fv_json_kind_of(rope) != FV_JSON_NULL;
-    FV_CHECK(!given || fv_json_kind_of(rope) == FV_JSON_OBJECT, FV_ERR_FORMAT,
-             "the settings of rotary positions are not an object");
-    for (void *i = given ? fv_json_first(rope) : NULL; i; i = fv_json_next(rope, i))
-        FV_CHECK(fv_json_kind_of(fv_json_member(i)) != FV_JSON_OBJECT, FV_ERR_UNSUPPORTED,
-                 "rotary positions that differ between layers (\"%.64s\") are not supported", fv_json_key(i));
-    FV_TRY(fv_json_get_real(text, "rope_theta", &theta));
-    FV_TRY(fv_json_get_real(rope, "rope_theta", &theta));
-    FV_TRY(fv_json_get_real(rope, "partial_rotary_factor", &partial));
-    FV_CHECK(partial == 1, FV_ERR_UNSUPPORTED, "\"partial_rotary_factor\" is %g, only 1 is supported",
-             partial);
-    FV_TRY(check_rope_type(rope, "type"));
-    FV_TRY(check_rope_type(rope, "rope_type"));
-    out->rope_theta = (float)theta;
-    return family == FV_FAMILY_QWEN2_5_VL ? read_section(rope, out->mrope_section) : FV_OK;
 }
 
 /* How many layers look back through a window: "layer_types" says it layer by layer, older files by the number
- * of layers at the front that do not. */
-static fv_err count_sliding_layers(const fv_json *text, int uses, int n_layers, int64_t *n_sliding)
+ * of layers at the front that do not (n_full if they do not say). */
+static fv_err count_sliding_layers(const fv_json *text, int uses, int64_t n_full, int n_layers,
+                                   int64_t *n_sliding)
 {
     const fv_json *types = fv_json_get(text, "layer_types");
     if (!types || fv_json_kind_of(types) == FV_JSON_NULL) {
-        int64_t n_full = 28;
         FV_TRY(fv_json_get_integer(text, "max_window_layers", &n_full));
         *n_sliding = !uses || n_full >= n_layers ? 0 : n_full <= 0 ? n_layers : n_layers - n_full;
         return FV_OK;
@@ -93,13 +42,17 @@ static fv_err count_sliding_layers(const fv_json *text, int uses, int n_layers, 
     return FV_OK;
 }
 
-static fv_err read_window(const fv_json *text, fv_text_shape *out)
+/* A window that is null is none. */
+static fv_err read_window(const fv_json *text, fv_family family, fv_text_shape *out)
 {
     int uses = 0;
-    int64_t window = 4096, n_sliding = 0;
+    int64_t window = fv_json_get(text, "sliding_window") ? 0 : 4096, n_sliding = 0;
     FV_TRY(fv_json_get_bool(text, "use_sliding_window", &uses));
     FV_TRY(fv_json_get_integer(text, "sliding_window", &window));
-    FV_TRY(count_sliding_layers(text, uses, out->n_layers, &n_sliding));
+    if (window == 0)
+        uses = 0;
+    FV_TRY(count_sliding_layers(text, uses, family == FV_FAMILY_QWEN2_5_VL ? 80 : 28, out->n_layers,
+                                &n_sliding));
     FV_CHECK(n_sliding == 0 || n_sliding == out->n_layers, FV_ERR_UNSUPPORTED,
              "%lld of %d layers have a sliding window, supported are all or none", (long long)n_sliding,
              out->n_layers);
@@ -109,14 +62,28 @@ static fv_err read_window(const fv_json *text, fv_text_shape *out)
     return FV_OK;
 }
 
+/* Qwen3's heads have a size of their own, Qwen2.5-VL's follow from the others. */
+static fv_err read_head_dim(fv_family family, fv_text_shape *out)
+{
+    if (family == FV_FAMILY_QWEN3 && out->head_dim == 0)
+        out->head_dim = 128;
+    FV_CHECK(family != FV_FAMILY_QWEN2_5_VL || out->head_dim == 0 ||
+                 (int64_t)out->head_dim * out->n_heads == out->hidden,
+             FV_ERR_UNSUPPORTED,
+             "\"head_dim\" is %d, expected \"hidden_size\" / \"num_attention_heads\", %d / %d", out->head_dim,
+             out->hidden, out->n_heads);
+    return FV_OK;
+}
+
 static fv_err read_text(const fv_json *root, const fv_json *text, fv_model_shape *out)
 {
     double eps = out->family == FV_FAMILY_QWEN2_5_VL ? 1e-5 : 1e-6;
     int attention_bias = 0, tied = 0;
     FV_TRY(fv_shape_read_fields(text, fv_text_fields, FV_KEY_CONFIG, &out->text));
     FV_TRY(check_activation(text));
-    FV_TRY(read_rope(text, out->family, &out->text));
-    FV_TRY(read_window(text, &out->text));
+    FV_TRY(read_head_dim(out->family, &out->text));
+    FV_TRY(fv_shape_read_rope(root, text, out));
+    FV_TRY(read_window(text, out->family, &out->text));
     FV_TRY(fv_json_get_real(text, "rms_norm_eps", &eps));
     FV_TRY(fv_json_get_bool(text, "attention_bias", &attention_bias));
     FV_CHECK(!attention_bias || out->family != FV_FAMILY_QWEN3, FV_ERR_UNSUPPORTED,
@@ -153,6 +120,7 @@ static fv_err read_vision(const fv_json *root, fv_model_shape *out)
     FV_CHECK(vision && fv_json_kind_of(vision) == FV_JSON_OBJECT, FV_ERR_FORMAT,
              "\"vision_config\" is missing or not an object");
     FV_TRY(check_activation(vision));
+    FV_TRY(fv_shape_check_vision_rope(vision));
     FV_TRY(fv_shape_read_fields(vision, fv_vision_fields, FV_KEY_CONFIG, &out->vision));
     FV_TRY(read_full_attention(vision, &out->vision));
     return fv_shape_read_fields(root, fv_vision_id_fields, FV_KEY_CONFIG, out);

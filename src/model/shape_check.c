@@ -43,6 +43,8 @@ static fv_err check_text(const fv_text_shape *text)
              text->sliding_window);
     FV_CHECK(isfinite(text->rope_theta) && text->rope_theta > 0, FV_ERR_FORMAT,
              "rope_theta is %g, expected a positive number", (double)text->rope_theta);
+    FV_CHECK(text->rope.kind != FV_ROPE_YARN || text->rope_theta > 1, FV_ERR_FORMAT,
+             "rope_theta is %g, expected more than 1 for YaRN", (double)text->rope_theta);
     FV_CHECK(isfinite(text->norm_eps) && text->norm_eps > 0, FV_ERR_FORMAT,
              "norm_eps (\"rms_norm_eps\") is %g, expected a positive number", (double)text->norm_eps);
     return FV_OK;

@@ -43,6 +43,11 @@ fv_err fv_family_parse(const char *name, fv_family *out);
 /* A number or a list of at most FV_MAX_EOS numbers under key; absent or null leaves the shape as it is. */
 fv_err fv_shape_read_eos(const fv_json *object, const char *key, fv_model_shape *out);
 
+/* The rotary positions of text, a section of root or root itself; the sizes of out are there. */
+fv_err fv_shape_read_rope(const fv_json *root, const fv_json *text, fv_model_shape *out);
+fv_err fv_shape_check_vision_rope(const fv_json *vision);
+const char *fv_rope_kind_name(fv_rope_kind kind); /* as rope_type says it */
+
 /* What follows from other fields: flags of the family, and sizes that were left 0. */
 void fv_shape_derive(fv_model_shape *shape);
 

@@ -105,6 +105,16 @@ static void test_forward(void **state)
     check_case("qwen3", 0);
 }
 
+/* YaRN beside "rope_parameters", as a file edited by hand has it. */
+static void test_yarn(void **state)
+{
+    (void)state;
+    probe("yarn", 0, "");
+    pair files = open_pair("yarn", 0);
+    compare(files, "logits", 1e-5);
+    close_pair(files);
+}
+
 /* The reference names its gradients as transformers 5 does; the folder has the names of transformers 4. */
 static void check_gradients(int number, const char *options)
 {
@@ -162,7 +172,8 @@ static void test_steps_of_adamw(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_forward), cmocka_unit_test(test_gradients),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_forward), cmocka_unit_test(test_yarn),
+                                       cmocka_unit_test(test_gradients),
                                        cmocka_unit_test(test_steps_of_adamw)};
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }

@@ -1,6 +1,9 @@
 #include "temp_folder.h"
 
+#include "fovea/positions.h"
 #include "fovea/shape.h"
+
+#include <math.h>
 
 /* The published configuration of Qwen2.5-VL-3B, flat as transformers 4 wrote it. */
 #define VISION_3B                                                                                       \
@@ -137,6 +140,153 @@ static void test_sliding_windows(void **state)
                  FV_ERR_FORMAT, "\"layer_types\" has 1 items");
 }
 
+#define HEADS ", \"num_attention_heads\": 4, "
+
+static void test_more_of_sliding_windows(void **state)
+{
+    (void)state;
+    fv_model_shape shape;
+    assert_ok(load_text(HEADS "\"use_sliding_window\": true, \"sliding_window\": null, "
+                              "\"max_window_layers\": 0",
+                        &shape));
+    assert_int_equal(shape.text.sliding_window, 0);
+}
+
+static void test_qwen3_without_head_dim(void **state)
+{
+    (void)state;
+    fv_model_shape shape;
+    assert_ok(load("{\"model_type\": \"qwen3\", \"hidden_size\": 64, \"num_hidden_layers\": 2, "
+                   "\"intermediate_size\": 160, \"vocab_size\": 512, \"num_attention_heads\": 4}",
+                   &shape));
+    assert_int_equal(shape.text.head_dim, 128);
+}
+
+/* cos of pair i at position 1 is cos(rate) * attention: (D / 2) rates of transformers 5.24, D = 16. */
+static void check_rates(const char *extra, const double rates[8], double attention)
+{
+    fv_model_shape shape;
+    const int32_t positions[3] = {1, 1, 1};
+    float cosines[8], sines[8];
+    assert_ok(load_text(extra, &shape));
+    fv_rope_text(&shape.text, positions, 1, 1, cosines, sines);
+    for (int i = 0; i < 8; i++) {
+        assert_true(fabs(cosines[i] - cos(rates[i]) * attention) < 1e-6);
+        assert_true(fabs(sines[i] - sin(rates[i]) * attention) < 1e-6);
+    }
+}
+
+static void test_rates_are_those_of_the_reference(void **state)
+{
+    (void)state;
+    check_rates(HEADS "\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2.5}",
+                (double[]){0.40000001, 0.1264911, 0.039999999, 0.012649111, 0.0039999997, 0.0012649111,
+                           0.00040000002, 0.00012649111},
+                1);
+    check_rates(HEADS "\"rope_scaling\": {\"type\": \"dynamic\", \"factor\": 2.0}",
+                (double[]){1, 0.31622776, 0.1, 0.031622779, 0.0099999998, 0.0031622779, 0.001, 0.00031622779},
+                1);
+    check_rates(HEADS "\"rope_theta\": 1e6, \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4.0, "
+                      "\"original_max_position_embeddings\": 512}",
+                (double[]){1, 0.13337095, 0.015811389, 0.0014058533, 0.00025000001, 4.4456985e-05,
+                           7.9056936e-06, 1.4058534e-06},
+                1.13862944);
+    check_rates(
+        HEADS "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": null, "
+              "\"original_max_position_embeddings\": 4096}",
+        (double[]){1, 0.31622776, 0.1, 0.024705295, 0.0056249998, 0.001087033, 0.00012500001, 3.9528473e-05},
+        1.20794415);
+    check_rates(HEADS "\"rope_parameters\": {\"rope_type\": \"yarn\", \"rope_theta\": 10000.0, \"factor\": "
+                      "4.0, \"original_max_position_embeddings\": 512, \"beta_fast\": 16, \"beta_slow\": 2, "
+                      "\"truncate\": false}",
+                (double[]){1, 0.31622776, 0.075664401, 0.010796109, 0.0024999999, 0.00079056947,
+                           0.00025000001, 7.9056947e-05},
+                1.13862944);
+    check_rates(
+        HEADS
+        "\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4.0, \"mscale\": 1.0, \"mscale_all_dim\": 0.707}",
+        (double[]){1, 0.31622776, 0.1, 0.031622779, 0.0099999998, 0.0025693509, 0.00062500004, 0.00013834966},
+        1.03699273);
+    check_rates(HEADS "\"original_max_position_embeddings\": 256, \"rope_scaling\": {\"type\": \"yarn\", "
+                      "\"factor\": 4.0, \"mscale\": 0.5, \"attention_factor\": 1.3}",
+                (double[]){1, 0.25693506, 0.0625, 0.013834965, 0.0024999999, 0.00079056947, 0.00025000001,
+                           7.9056947e-05},
+                1.3);
+    check_rates(HEADS "\"rope_scaling\": {\"rope_type\": \"llama3\", \"factor\": 8.0, \"low_freq_factor\": "
+                      "1.0, \"high_freq_factor\": 4.0, \"original_max_position_embeddings\": 1024}",
+                (double[]){1, 0.31622776, 0.1, 0.031622779, 0.0030867606, 0.00039528473, 0.00012500001,
+                           3.9528473e-05},
+                1);
+}
+
+static void test_refusals_of_rotary_positions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *extra;
+        fv_err code;
+        const char *part;
+    } cases[] = {
+        {"\"rope_parameters\": {\"rope_type\": \"default\", \"rope_theta\": 1e6}, \"rope_scaling\": "
+         "{\"type\": "
+         "\"yarn\", \"factor\": 4.0}",
+         FV_ERR_FORMAT, "\"rope_theta\" is 10000 by \"rope_scaling\", which states none, but 1e+06 by"},
+        {"\"rope_theta\": 1e4, \"rope_parameters\": {\"rope_theta\": 1e6}", FV_ERR_FORMAT,
+         "but 10000 by \"rope_theta\" beside it"},
+        {"\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}, \"rope_parameters\": {\"rope_type\": "
+         "\"yarn\", \"factor\": 2}",
+         FV_ERR_FORMAT, "different rotary positions (linear, yarn)"},
+        {"\"rope_scaling\": {\"type\": \"yarn\", \"rope_type\": \"default\"}", FV_ERR_FORMAT,
+         "\"rope_type\" is \"default\" but \"type\" \"yarn\""},
+        {"\"rope_scaling\": {\"type\": \"mrope\"}", FV_ERR_UNSUPPORTED, "type \"mrope\""},
+        {"\"rope_scaling\": {\"type\": \"longrope\"}", FV_ERR_UNSUPPORTED, "type \"longrope\""},
+        {"\"rope_scaling\": {\"type\": \"yarn\"}", FV_ERR_FORMAT,
+         "\"factor\" of rotary positions is missing"},
+        {"\"rope_scaling\": {\"type\": \"linear\", \"factor\": 0}", FV_ERR_FORMAT, "\"factor\" is 0"},
+        {"\"rope_scaling\": {\"type\": \"linear\", \"factor\": 2, \"beta_fast\": 32}", FV_ERR_UNSUPPORTED,
+         "\"beta_fast\" is not known for rotary positions of type linear"},
+        {"\"rope_scaling\": {\"factor\": 2}", FV_ERR_UNSUPPORTED, "\"factor\" is not known"},
+        {"\"rope_scaling\": {\"type\": \"llama3\", \"factor\": 2}", FV_ERR_FORMAT, "low_freq_factor"},
+        {"\"rope_scaling\": \"yarn\"", FV_ERR_FORMAT, "\"rope_scaling\" is not an object"},
+        {"\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"default\"}}", FV_ERR_UNSUPPORTED,
+         "differ between layers"},
+        {"\"partial_rotary_factor\": 0.5", FV_ERR_UNSUPPORTED, "\"partial_rotary_factor\" is 0.5"},
+        {"\"rope_theta\": 1, \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}", FV_ERR_FORMAT,
+         "expected more than 1"},
+    };
+    fv_model_shape shape;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char extra[512];
+        snprintf(extra, sizeof extra, HEADS "%s", cases[i].extra);
+        assert_fails(load_text(extra, &shape), cases[i].code, cases[i].part);
+    }
+}
+
+/* What stands at the top beside "text_config", which alone counts, must not say something else. */
+static void test_two_places_of_a_vision_model(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *top, *part;
+    } cases[] = {
+        {"\"rope_theta\": 1e6, \"rope_scaling\": {\"type\": \"mrope\", \"mrope_section\": [16, 24, 24]}",
+         NULL},
+        {"\"rope_theta\": 5e5", "but 500000 by the top of the file"},
+        {"\"rope_scaling\": {\"type\": \"mrope\", \"mrope_section\": [24, 24, 16]}", "but [24, 24, 16] by"},
+        {"\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4, \"mrope_section\": [16, 24, 24]}",
+         "different rotary positions (default, yarn)"},
+    };
+    fv_model_shape shape;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char config[4096];
+        snprintf(config, sizeof config, "{%s, %s", cases[i].top, nested_3b + 1);
+        if (cases[i].part)
+            assert_fails(load(config, &shape), FV_ERR_FORMAT, cases[i].part);
+        else
+            assert_ok(load(config, &shape));
+    }
+}
+
 static void test_refusals_name_file_and_key(void **state)
 {
     (void)state;
@@ -158,10 +308,6 @@ static void test_refusals_name_file_and_key(void **state)
          "outside the vocabulary of 512"},
         {", \"num_attention_heads\": 4, \"eos_token_id\": [1,2,3,4,5,6,7,8,9]", FV_ERR_UNSUPPORTED,
          "lists 9 tokens"},
-        {", \"num_attention_heads\": 4, \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4.0}",
-         FV_ERR_UNSUPPORTED, "\"type\" \"yarn\""},
-        {", \"num_attention_heads\": 4, \"rope_parameters\": {\"rope_type\": \"linear\"}", FV_ERR_UNSUPPORTED,
-         "\"linear\""},
         {", \"num_attention_heads\": 4, \"rope_theta\": -1", FV_ERR_FORMAT, "rope_theta is -1"},
         {", \"num_attention_heads\": 4, \"quantization_config\": {}", FV_ERR_UNSUPPORTED, "quantised"},
         {", \"num_attention_heads\": 4, \"text_config\": 3", FV_ERR_FORMAT,
@@ -200,6 +346,11 @@ int main(void)
         cmocka_unit_test(test_generation_config_wins),
         cmocka_unit_test(test_all_shapes_of_configs_load),
         cmocka_unit_test(test_sliding_windows),
+        cmocka_unit_test(test_more_of_sliding_windows),
+        cmocka_unit_test(test_qwen3_without_head_dim),
+        cmocka_unit_test(test_rates_are_those_of_the_reference),
+        cmocka_unit_test(test_refusals_of_rotary_positions),
+        cmocka_unit_test(test_two_places_of_a_vision_model),
         cmocka_unit_test(test_refusals_name_file_and_key),
         cmocka_unit_test(test_refusals_of_yaml),
     };

@@ -19,6 +19,27 @@ static void test_golden_folders_open(void **state)
     }
 }
 
+/* Scaled rotary positions survive being written in either form. */
+static void test_scaled_rotary_positions_are_written(void **state)
+{
+    (void)state;
+    static const fv_rope_scaling scalings[] = {
+        {.kind = FV_ROPE_LINEAR, .factor = 2.5},
+        {.kind = FV_ROPE_DYNAMIC, .factor = 2},
+        {FV_ROPE_YARN, .truncates = 1, .factor = 4, .original = 32, .attention = 1.1, .fast = 32, .slow = 1},
+        {FV_ROPE_YARN, .factor = 3, .original = 32, .attention = 0.9, .fast = 16, .slow = 2},
+        {.kind = FV_ROPE_LLAMA3, .factor = 8, .original = 32, .fast = 4, .slow = 1}};
+    for (int i = 0; i < 20; i++) {
+        fv_model_shape shape = tiny_shape(i / 2 % 2 ? FV_FAMILY_QWEN2_5_VL : FV_FAMILY_QWEN2, 0), read;
+        char name[32];
+        shape.text.rope = scalings[i / 4];
+        snprintf(name, sizeof name, "scaled%d", i);
+        assert_ok(tiny_write(name, &shape, i % 2 ? FV_FOLDER_V4 : FV_FOLDER_V5, FV_FOLDER_SHARD_BYTES));
+        assert_ok(fv_model_shape_load(temp_path(name), &read, NULL));
+        assert_memory_equal(&read.text, &shape.text, sizeof shape.text);
+    }
+}
+
 /* What one rank reads is what its part of the whole holds, and nothing is written beside it. */
 static void check_part(const fv_folder *folder, int index, int rank, int n_ranks)
 {
@@ -239,6 +260,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden_folders_open),
+        cmocka_unit_test(test_scaled_rotary_positions_are_written),
         cmocka_unit_test(test_ranks_read_their_parts),
         cmocka_unit_test(test_forms_of_every_family),
         cmocka_unit_test(test_shape_survives_the_folder),
