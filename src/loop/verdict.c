@@ -1,6 +1,7 @@
 #include "fovea/verdict.h"
 
 #include "fovea/json.h"
+#include "loop/verdict_internal.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -63,19 +64,6 @@ static fv_verdict parse_words(fv_slice reply)
 
 /* Scores. */
 
-static int is_markup(char c)
-{
-    return c != '\0' && strchr(" \t\r*_`\"'#>", c) != NULL;
-}
-
-static fv_slice skip_markup(fv_slice text)
-{
-    size_t n = 0;
-    while (n < text.size && is_markup(text.data[n]))
-        n++;
-    return fv_slice_cut(text, n, text.size);
-}
-
 static int take_word(fv_slice *text, const char *word)
 {
     size_t n = strlen(word);
@@ -85,86 +73,167 @@ static int take_word(fv_slice *text, const char *word)
     return 1;
 }
 
-/* Nothing but punctuation, or a remark in parentheses that holds no digit. */
-static int is_end_of_line(fv_slice rest)
+static int take_one_of(fv_slice *text, const char *const *words)
 {
-    int depth = 0;
-    for (size_t i = 0; i < rest.size; i++) {
-        char c = rest.data[i];
-        depth += (c == '(') - (c == ')');
-        if (isdigit((unsigned char)c) || depth < 0)
-            return 0;
-        if (depth == 0 && !is_markup(c) && (c == '\0' || !strchr(".,;!)", c)))
-            return 0;
-    }
-    return depth == 0;
+    while (*words)
+        if (take_word(text, *words++))
+            return 1;
+    return 0;
+}
+
+/* Without markup and the mark of a list: "- ", "2. ". */
+static fv_slice skip_bullet(fv_slice line)
+{
+    static const char *const bullets[] = {"-", "+", "\u2022", "\u2013", "\u2014", NULL};
+    fv_slice rest = fv_markup_skip(line), number = rest;
+    while (number.size > 0 && isdigit((unsigned char)number.data[0]))
+        number = fv_slice_cut(number, 1, number.size);
+    if (number.size < rest.size && (take_word(&number, ".") || take_word(&number, ")")))
+        rest = number;
+    else
+        take_one_of(&rest, bullets);
+    return fv_markup_skip(rest);
+}
+
+/* Take "1", "0", "1.0" or a full-width digit; -1 if there is none. */
+static int take_score(fv_slice *text)
+{
+    static const char *const ones[] = {"1", "\uFF11", NULL}, *const zeros[] = {"0", "\uFF10", NULL};
+    int score = take_one_of(text, ones) ? 1 : take_one_of(text, zeros) ? 0 : -1;
+    size_t n = 1;
+    while (n < text->size && text->data[n] == '0')
+        n++;
+    if (n > 1 && text->data[0] == '.')
+        *text = fv_slice_cut(*text, n, text->size);
+    return score;
+}
+
+static void count_score(int score, findings *found)
+{
+    found->n_right += score == 1;
+    found->n_wrong += score == 0;
+    found->n_strange += score != 0 && score != 1;
 }
 
 static void read_line(fv_slice line, findings *found)
 {
-    fv_slice rest = skip_markup(line);
+    static const char *const colons[] = {":",      "=",      "\uFF1A", "\uFE55", "\uFE13", "\uFF1D",
+                                         "\u2236", "\uA789", "\u0589", "\u05C3", "\u1804", NULL};
+    fv_slice rest = skip_bullet(line);
     if (take_word(&rest, "final"))
-        rest = skip_markup(rest);
+        rest = fv_markup_skip(rest);
     if (!take_word(&rest, "score"))
         return;
-    rest = skip_markup(rest);
-    if (!take_word(&rest, ":") && !take_word(&rest, "="))
+    rest = fv_markup_skip(rest);
+    if (!take_one_of(&rest, colons))
         return;
-    rest = skip_markup(rest);
-    int is_digit = rest.size > 0 && (rest.data[0] == '0' || rest.data[0] == '1');
-    if (!is_digit || !is_end_of_line(fv_slice_cut(rest, 1, rest.size)))
-        found->n_strange++;
-    else if (rest.data[0] == '1')
-        found->n_right++;
-    else
-        found->n_wrong++;
+    rest = fv_markup_skip(rest);
+    int score = take_score(&rest);
+    count_score(score >= 0 && fv_remark_fits(rest, score) ? score : -1, found);
 }
 
-static fv_verdict parse_lines(fv_slice reply)
+static void read_lines(fv_slice text, findings *found)
 {
     const fv_slice newline = fv_slice_of("\n");
-    findings found = {0};
-    while (reply.size > 0) {
-        size_t end = fv_slice_find(reply, newline);
+    while (text.size > 0) {
+        size_t end = fv_slice_find(text, newline);
         if (end == FV_SLICE_NONE)
-            end = reply.size;
-        read_line(fv_slice_cut(reply, 0, end), &found);
-        reply = fv_slice_cut(reply, end < reply.size ? end + 1 : end, reply.size);
+            end = text.size;
+        read_line(fv_slice_cut(text, 0, end), found);
+        text = fv_slice_cut(text, end < text.size ? end + 1 : end, text.size);
     }
-    return conclude(found);
 }
 
-/* Without the fence of a code block around all of it. */
-static fv_slice unfence(fv_slice text)
+/* The first part of text from a brace to the one that closes it, or to the end. 0 if there is none. */
+static int find_object(fv_slice text, size_t *first, size_t *end)
 {
-    const fv_slice fence = fv_slice_of("```");
-    size_t first = fv_slice_find(text, fv_slice_of("\n")), last = fv_slice_find_last(text, fence);
-    if (!fv_slice_starts(text, fence) || first == FV_SLICE_NONE || last <= first ||
-        last + fence.size != text.size)
-        return text;
-    return fv_slice_trim(fv_slice_cut(text, first + 1, last));
+    int depth = 0, in_string = 0;
+    *first = fv_slice_find(text, fv_slice_of("{"));
+    if (*first == FV_SLICE_NONE)
+        return 0;
+    for (*end = *first; *end < text.size;) {
+        char c = text.data[(*end)++];
+        if (in_string && c == '\\')
+            *end += *end < text.size;
+        else if (c == '"')
+            in_string = !in_string;
+        else if (!in_string)
+            depth += (c == '{') - (c == '}');
+        if (depth == 0)
+            break;
+    }
+    return 1;
 }
 
-static fv_verdict read_object(const fv_json *object)
+static const char *const score_keys[] = {"score", "Score"};
+enum { N_SCORE_KEYS = 2 };
+
+static int names_score(fv_slice text)
 {
-    int64_t score = -1;
-    const fv_json *value = fv_json_get(object, "score");
-    if (!value || fv_json_to_integer(value, "score", &score) != FV_OK || (score != 0 && score != 1))
-        return fv_verdict_none(FV_UNJUDGED_UNCLEAR);
-    return fv_verdict_given((double)score);
+    return fv_slice_find(text, fv_slice_of("\"score\"")) != FV_SLICE_NONE ||
+           fv_slice_find(text, fv_slice_of("\"Score\"")) != FV_SLICE_NONE;
+}
+
+static void read_members(const fv_json *object, findings *found)
+{
+    int n_scores = 0;
+    for (int i = 0; i < N_SCORE_KEYS; i++) {
+        double score;
+        const fv_json *value = fv_json_get(object, score_keys[i]);
+        if (!value)
+            continue;
+        n_scores++;
+        int is_number = fv_json_to_real(value, score_keys[i], &score) == FV_OK;
+        count_score(is_number && (score == 0 || score == 1) ? (int)score : -1, found);
+    }
+    found->n_strange += n_scores != 1;
+}
+
+static void read_object(fv_slice text, findings *found)
+{
+    fv_json *object;
+    if (fv_json_parse(text.data, text.size, "reply", &object) != FV_OK) {
+        found->n_strange++;
+        return;
+    }
+    read_members(object, found);
+    fv_json_destroy(object);
+}
+
+/* Lines, and at most one object that names a score; other braces are part of a line. */
+static findings read_parts(fv_slice reply)
+{
+    findings found = {0};
+    int n_objects = 0;
+    size_t start = 0;
+    for (size_t at = 0, first, end; find_object(fv_slice_cut(reply, at, reply.size), &first, &end);
+         at += end) {
+        fv_slice object = fv_slice_cut(reply, at + first, at + end);
+        if (!names_score(object))
+            continue;
+        read_lines(fv_slice_cut(reply, start, at + first), &found);
+        read_object(object, &found);
+        start = at + end;
+        n_objects++;
+    }
+    read_lines(fv_slice_cut(reply, start, reply.size), &found);
+    found.n_strange += n_objects > 1;
+    return found;
+}
+
+/* A reply that is a number and nothing else: 1 or 0, or -1. */
+static int bare_score(fv_slice reply)
+{
+    while (reply.size > 0 && reply.data[0] != '#' && reply.data[0] != '>' && fv_is_markup(reply.data[0]))
+        reply = fv_slice_cut(reply, 1, reply.size);
+    int score = take_score(&reply);
+    return fv_is_punctuation(reply) ? score : -1;
 }
 
 static fv_verdict parse_score(fv_slice reply)
 {
-    fv_slice inner = unfence(reply);
-    fv_json *root;
-    if (inner.size == 0 || inner.data[0] != '{')
-        return parse_lines(reply);
-    if (fv_json_parse(inner.data, inner.size, "reply", &root) != FV_OK)
-        return fv_verdict_none(FV_UNJUDGED_UNCLEAR);
-    fv_verdict verdict = read_object(root);
-    fv_json_destroy(root);
-    return verdict;
+    int bare = bare_score(reply);
+    return bare >= 0 ? fv_verdict_given(bare) : conclude(read_parts(reply));
 }
 
 /* The reply proper. 0 if it thinks to its end. */
