@@ -3,6 +3,7 @@
 
 #include "jobs.h"
 
+#include "fovea/allocation.h"
 #include "fovea/backend.h"
 #include "fovea/buffer.h"
 #include "fovea/comm.h"
@@ -242,9 +243,10 @@ static fv_err print_launch(doctor *d)
     }
     int found = find_command("sbatch", path, sizeof path);
     print_line("Slurm", "%s", found ? path : "none; runs start by hand");
-    const char *job = getenv("SLURM_JOB_ID"), *tasks = getenv("SLURM_NTASKS"),
-               *nodes = getenv("SLURM_JOB_NUM_NODES");
-    if (job)
+    char job[64];
+    const char *tasks = getenv("SLURM_NTASKS"), *nodes = getenv("SLURM_JOB_NUM_NODES");
+    fv_allocation_job(job, sizeof job);
+    if (job[0])
         print_line("Slurm job", "%s, %s tasks on %s nodes", job, tasks ? tasks : "1", nodes ? nodes : "1");
     return FV_OK;
 }

@@ -17,7 +17,7 @@
 
 /* The command line. */
 
-enum { KEY_DRY_RUN = 0x201, KEY_KEYS };
+enum { KEY_DRY_RUN = 0x201, KEY_KEYS, KEY_FOLDER };
 
 const char fv_training_args_doc[] = "CONFIG [KEY=VALUE...]";
 
@@ -25,6 +25,7 @@ static const struct argp_option option_list[] = {
     {"dry-run", KEY_DRY_RUN, NULL, 0, "build everything, tell layout, memory and the first batch, and stop",
      0},
     {"keys", KEY_KEYS, NULL, 0, "print every key with its default and what it is for", 0},
+    {"folder", KEY_FOLDER, NULL, 0, "print the folder of the run (out), and stop", 0},
     {0}};
 
 static void print_keys(void)
@@ -34,6 +35,19 @@ static void print_keys(void)
     if (err == FV_OK)
         fputs(text.data, stdout);
     fv_buffer_fini(&text);
+    exit(fv_job_finish(err));
+}
+
+static void print_folder(const fv_training_options *options)
+{
+    fv_train_config config;
+    fv_err err = fv_settings_read(&fv_train_settings, options->config, options->overrides,
+                                  options->n_overrides, &config);
+    if (err == FV_OK) {
+        puts(config.run.out);
+        fv_settings_fini(&fv_train_settings, &config);
+    }
+    free(options->overrides);
     exit(fv_job_finish(err));
 }
 
@@ -56,6 +70,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_KEYS:
         print_keys();
         return 0;
+    case KEY_FOLDER:
+        out->wants_folder = 1;
+        return 0;
     case ARGP_KEY_ARG:
         if (!out->config)
             out->config = argument;
@@ -67,6 +84,8 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case ARGP_KEY_END:
         if (!out->config)
             argp_error(state, "a configuration is required");
+        if (out->wants_folder)
+            print_folder(out);
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -14,6 +14,7 @@ typedef struct fv_training_options {
     const char **overrides; /* KEY=VALUE; owned list */
     int n_overrides;
     int dry_run;                                                 /* --dry-run */
+    int wants_folder;                                            /* --folder: printed, and the program ends */
     fv_err (*check)(const fv_train_config *config, int n_ranks); /* set by the program */
 } fv_training_options;
 

@@ -7,6 +7,10 @@
 
 #include "fovea/child.h"
 
+/* Before a command of the shell that asks Slurm something: what people have set for their own questions, such
+ * as SQUEUE_FORMAT or SQUEUE_STATES, does not change ours. */
+#define FV_SLURM_PLAIN "unset $(env | sed -n 's/^\\(SQUEUE_[A-Za-z0-9_]*\\)=.*/\\1/p') _; "
+
 typedef struct fv_allocation {
     double end;      /* on fv_clock_now's clock; INFINITY: none is known */
     int asks;        /* the controller; 0: there is none, or nothing to ask */
@@ -24,7 +28,11 @@ double fv_allocation_left(fv_allocation *allocation);
  * such as UNLIMITED. */
 double fv_allocation_parse(fv_slice text);
 
-/* What Slurm says of this job, for people: "job 12, task 3, start 2"; "" outside of a job. */
+/* This job as Slurm is told of it: "12", or "12_3" of a task of an array, one of which has the array's number
+ * as its own; "" outside of a job. */
+void fv_allocation_job(char *out, size_t size);
+
+/* The same for people: "job 12_3, start 2"; "" outside of a job. */
 void fv_allocation_describe(char *out, size_t size);
 
 #endif

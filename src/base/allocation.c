@@ -9,7 +9,12 @@
 #include <time.h>
 
 enum { ASK_EVERY_S = 60, MAX_FIELDS = 4 };
-static const char question[] = "exec squeue --noheader --jobs=\"$SLURM_JOB_ID\" --format=%L 2>/dev/null";
+
+/* Of an array's tasks one has the array's own number as its job: only ARRAY_TASK means one task and never
+ * all. */
+static const char question[] =
+    FV_SLURM_PLAIN "exec squeue --noheader --jobs=\"${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}"
+                   "${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}\" --format=%L 2>/dev/null";
 
 void fv_allocation_init(fv_allocation *allocation)
 {
@@ -91,12 +96,22 @@ double fv_allocation_left(fv_allocation *allocation)
     return allocation->end - now;
 }
 
+void fv_allocation_job(char *out, size_t size)
+{
+    const char *job = getenv("SLURM_JOB_ID"), *array = getenv("SLURM_ARRAY_JOB_ID"),
+               *task = getenv("SLURM_ARRAY_TASK_ID");
+    if (job && array && task)
+        snprintf(out, size, "%s_%s", array, task);
+    else
+        snprintf(out, size, "%s", job ? job : "");
+}
+
 void fv_allocation_describe(char *out, size_t size)
 {
-    const char *job = getenv("SLURM_JOB_ID"), *task = getenv("SLURM_ARRAY_TASK_ID"),
-               *restarts = getenv("SLURM_RESTART_COUNT");
+    char job[64];
+    const char *restarts = getenv("SLURM_RESTART_COUNT");
     *out = 0;
-    if (job)
-        snprintf(out, size, "job %s%s%s, start %lld", job, task ? ", task " : "", task ? task : "",
-                 restarts ? strtoll(restarts, NULL, 10) + 1 : 1LL);
+    fv_allocation_job(job, sizeof job);
+    if (job[0])
+        snprintf(out, size, "job %s, start %lld", job, restarts ? strtoll(restarts, NULL, 10) + 1 : 1LL);
 }

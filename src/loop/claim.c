@@ -1,5 +1,6 @@
 #include "fovea/claim.h"
 
+#include "fovea/allocation.h"
 #include "fovea/clock.h"
 #include "fovea/file.h"
 #include "fovea/log.h"
@@ -41,7 +42,9 @@ static holder myself(void)
     struct tm when;
     if (gethostname(h.host, sizeof h.host - 1) != 0)
         snprintf(h.host, sizeof h.host, "unknown");
-    snprintf(h.job, sizeof h.job, "%s", or_none(getenv("SLURM_JOB_ID")));
+    fv_allocation_job(h.job, sizeof h.job);
+    if (!h.job[0])
+        snprintf(h.job, sizeof h.job, "none");
     h.restart = restart ? strtoull(restart, NULL, 10) : 0;
     strftime(h.since, sizeof h.since, "%Y-%m-%d %H:%M:%S UTC", gmtime_r(&now, &when));
     return h;
