@@ -63,6 +63,37 @@ V_INLINE void load_steps(const float *p, int64_t line, vn out[4])
 #endif
 }
 
+#if defined(__AVX512F__)
+/* Sixteen steps of sixteen lines that are contiguous along k, a cache line of each: within lanes first, then
+ * the lanes. */
+V_INLINE void load_line(const float *p, int64_t line, vn out[16])
+{
+    vn x[16];
+#    pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4) {
+        vn a = n_load(p + i * line), b = n_load(p + (i + 1) * line);
+        vn c = n_load(p + (i + 2) * line), d = n_load(p + (i + 3) * line);
+        vn ab = MM(unpacklo)(a, b), cd = MM(unpacklo)(c, d);
+        x[i] = MM(shuffle)(ab, cd, 0x44);
+        x[i + 1] = MM(shuffle)(ab, cd, 0xee);
+        ab = MM(unpackhi)(a, b), cd = MM(unpackhi)(c, d);
+        x[i + 2] = MM(shuffle)(ab, cd, 0x44);
+        x[i + 3] = MM(shuffle)(ab, cd, 0xee);
+    }
+#    pragma GCC unroll 4
+    for (int s = 0; s < 4; s++) { /* lane l of x[4 q + s]: step 4 l + s of lines 4 q to 4 q + 3 */
+        vn even = _mm512_shuffle_f32x4(x[s], x[4 + s], 0x88),
+           odd = _mm512_shuffle_f32x4(x[s], x[4 + s], 0xdd);
+        vn even2 = _mm512_shuffle_f32x4(x[8 + s], x[12 + s], 0x88);
+        vn odd2 = _mm512_shuffle_f32x4(x[8 + s], x[12 + s], 0xdd);
+        out[s] = _mm512_shuffle_f32x4(even, even2, 0x88);
+        out[4 + s] = _mm512_shuffle_f32x4(odd, odd2, 0x88);
+        out[8 + s] = _mm512_shuffle_f32x4(even, even2, 0xdd);
+        out[12 + s] = _mm512_shuffle_f32x4(odd, odd2, 0xdd);
+    }
+}
+#endif
+
 /* One step of VN lines. */
 V_INLINE vn load_step(const float *p, int64_t line)
 {
@@ -130,17 +161,23 @@ V_INLINE void tile_run(const tile *t, int m)
     tile_finish(t, m, NRV, acc);
 }
 
-/* Before steps [k, k + 4): fetches what is read of the columns FAR steps later, or of the next strip at its
- * beginning; a quarter of the columns each time, since four times use up a cache line of each. Rows so long
- * and so far apart are more than the processor's own prefetching can follow; fetched earlier, those that are
- * a power of two apart would drive each other out of the first-level cache. */
+/* Where step k of a strip is fetched from so early: far steps later, or in the next strip at its beginning.
+ */
+V_INLINE const float *strip_ahead(const tile *t, int64_t k, int far)
+{
+    return t->columns.at + (k + far < t->k ? k + far : k + far - t->k + VN * t->columns.line);
+}
+
+/* Before steps [k, k + 4): fetches what is read of the columns FAR steps later; a quarter of the columns each
+ * time, since four times use up a cache line of each. Rows so long and so far apart are more than the
+ * processor's own prefetching can follow; fetched earlier, those that are a power of two apart would drive
+ * each other out of the first-level cache. */
 V_INLINE void strip_prefetch(const tile *t, int64_t k)
 {
     enum { FAR = 8 * VN };
-    operand x = t->columns;
-    const float *ahead = x.at + (k + FAR < t->k ? k + FAR : k + FAR - t->k + VN * x.line);
+    const float *ahead = strip_ahead(t, k, FAR);
     for (int i = 0; i < VN / 4; i++)
-        __builtin_prefetch(ahead + (k / 4 % 4 * (VN / 4) + i) * x.line);
+        __builtin_prefetch(ahead + (k / 4 % 4 * (VN / 4) + i) * t->columns.line);
 }
 
 V_INLINE void strip_step(const tile *t, int m, int64_t k, vn x, vn acc[][NRV])
@@ -150,11 +187,51 @@ V_INLINE void strip_step(const tile *t, int m, int64_t k, vn x, vn acc[][NRV])
     tile_step(t->a + k * MR, m, 1, &x, acc);
 }
 
+#if defined(__AVX512F__)
+/* All but the last steps of a strip; returns how many. Where columns lie a power of two apart, their sixteen
+ * lines fall into one set of a first-level cache with fewer ways (12 on Zen 5): what is read of a line in
+ * four parts is fetched four times. So two lines of every column are taken at once, which are fetched
+ * together too. */
+enum { LINE = 16, PAIR = 2 * LINE };
+
+V_INLINE void strip_prefetch_pair(const tile *t, int64_t k)
+{
+    const float *ahead = strip_ahead(t, k, 2 * PAIR);
+#    pragma GCC unroll 16
+    for (int i = 0; i < VN; i++) {
+        __builtin_prefetch(ahead + i * t->columns.line);
+        __builtin_prefetch(ahead + i * t->columns.line + LINE);
+    }
+}
+
+V_INLINE int64_t strip_pairs(const tile *t, int m, vn acc[][NRV])
+{
+    vn x[LINE];
+    int64_t k = 0;
+    for (; k + PAIR <= t->k; k += PAIR) {
+        strip_prefetch_pair(t, k);
+        for (int64_t line = k; line < k + PAIR; line += LINE) {
+            load_line(t->columns.at + line, t->columns.line, x);
+#    pragma GCC unroll 16
+            for (int s = 0; s < LINE; s++)
+                strip_step(t, m, line + s, x[s], acc);
+        }
+    }
+    return k;
+}
+#else
+V_INLINE int64_t strip_pairs(const tile *t, int m, vn acc[][NRV])
+{
+    (void)t, (void)m, (void)acc;
+    return 0;
+}
+#endif
+
 V_INLINE void strip_run(const tile *t, int m)
 {
     vn acc[MR][NRV], x[4];
-    int64_t k = 0;
     tile_start(t, m, 1, acc);
+    int64_t k = strip_pairs(t, m, acc);
     for (; k + 4 <= t->k; k += 4) {
         strip_prefetch(t, k);
         load_steps(t->columns.at + k, t->columns.line, x);
