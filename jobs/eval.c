@@ -27,6 +27,7 @@ typedef struct eval {
     int64_t max_tokens;
     fv_evaluation what;
     fv_report report;
+    int is_kept; /* the results are there already */
 } eval;
 
 /* Preparation. */
@@ -56,16 +57,6 @@ static fv_err prepare(eval *e)
     FV_TRY(fv_judge_rule_create(o->rule, &e->judge));
     set_sizes(e);
     return FV_OK;
-}
-
-/* The folder is there before the work begins; results are not written over. */
-static fv_err begin_output(const char *folder)
-{
-    char path[PATH_MAX];
-    FV_TRY(fv_file_path(path, sizeof path, folder, "summary.json"));
-    FV_CHECK(!fv_file_exists(path), FV_ERR_ARGUMENT, "%s is there already: give another folder for --out",
-             path);
-    return fv_file_make_folder(folder);
 }
 
 /* All that the samples follow from, as it is written into the report. */
@@ -186,10 +177,52 @@ static fv_err write_results(const fv_report *report, const char *folder)
     return print_table(report);
 }
 
+static fv_err compare(const fv_report *asked, const fv_report *there, const char *folder)
+{
+    const fv_report *const both[] = {there, asked};
+    const char *const names[] = {folder, "what is asked for"};
+    FV_TRY(fv_report_compare(both, names));
+    FV_CHECK(there->shard == asked->shard && there->n_shards == asked->n_shards, FV_ERR_ARGUMENT,
+             "%s is shard %d/%d of the evaluation, what is asked for %d/%d", folder, there->shard,
+             there->n_shards, asked->shard, asked->n_shards);
+    return FV_OK;
+}
+
+/* The results that are in the folder, if they are those of the evaluation that is asked for. */
+static fv_err keep_results(const fv_report *asked, const char *folder)
+{
+    fv_report there;
+    FV_TRY(fv_report_load(folder, &there));
+    fv_err err = compare(asked, &there, folder);
+    if (err != FV_OK)
+        err = fv_error_prefix(err, "%s is there already, give another folder", folder);
+    else
+        err = print_table(&there);
+    fv_report_fini(&there);
+    return err;
+}
+
+/* The folder is there before the work begins; results are not written over. *is_kept: they are there, and
+ * printed. */
+static fv_err begin_output(const fv_report *asked, const char *folder, int keeps, int *is_kept)
+{
+    char path[PATH_MAX];
+    FV_TRY(fv_file_path(path, sizeof path, folder, "summary.json"));
+    *is_kept = fv_file_exists(path);
+    if (!*is_kept)
+        return fv_file_make_folder(folder);
+    FV_CHECK(keeps, FV_ERR_ARGUMENT,
+             "%s is there already: give another folder for --out, or --keep to see it again", path);
+    return keep_results(asked, folder);
+}
+
 static fv_err begin(eval *e)
 {
-    FV_TRY(begin_output(e->options->out));
-    return describe(e);
+    const fv_eval_options *o = e->options;
+    FV_TRY(describe(e));
+    e->report.shard = o->shard;
+    e->report.n_shards = o->n_shards;
+    return begin_output(&e->report, o->out, o->keeps, &e->is_kept);
 }
 
 static fv_err run(eval *e)
@@ -198,6 +231,9 @@ static fv_err run(eval *e)
     fv_comm *world = e->runtime.world;
     FV_TRY(fv_comm_agree(world, prepare(e)));
     FV_TRY(fv_comm_agree(world, world->rank == 0 ? begin(e) : FV_OK));
+    FV_TRY(fv_comm_broadcast(world, &e->is_kept, sizeof e->is_kept, 0));
+    if (e->is_kept)
+        return FV_OK;
     if (world->rank == 0)
         fv_meter_start(NULL, 0, 0);
     FV_TRY(evaluate(e));
@@ -228,11 +264,13 @@ static fv_err merge(const fv_eval_options *o)
 {
     fv_report whole = {0}, *shards = calloc((size_t)o->n_folders, sizeof *shards);
     fv_err err = FV_OK;
+    int is_kept;
     FV_CHECK(shards, FV_ERR_MEMORY, "cannot allocate %d reports", o->n_folders);
     FV_TRY_DONE(load_shards(o, shards));
     FV_TRY_DONE(fv_report_merge(shards, (const char *const *)o->folders, o->n_folders, &whole));
-    FV_TRY_DONE(begin_output(o->merge));
-    FV_TRY_DONE(write_results(&whole, o->merge));
+    FV_TRY_DONE(begin_output(&whole, o->merge, o->keeps, &is_kept));
+    if (!is_kept)
+        FV_TRY_DONE(write_results(&whole, o->merge));
 done:
     fv_report_fini(&whole);
     for (int i = 0; i < o->n_folders; i++)

@@ -8,6 +8,7 @@ enum {
     KEY_MODE = 256,
     KEY_PROMPTS,
     KEY_MERGE,
+    KEY_KEEP,
     KEY_SHARD,
     KEY_LIMIT,
     KEY_BY,
@@ -34,6 +35,10 @@ static const struct argp_option options[] = {
      "(required)",
      1},
     {"out", KEY_OUT, "DIR", 0, "receives summary.json, samples.jsonl and samples.h5 (required)", 1},
+    {"keep", KEY_KEEP, NULL, 0,
+     "if the folder has the results of this very evaluation, print their table; of another, say in what it "
+     "differs",
+     1},
     {0, 0, 0, 0, "Rows:", 3},
     {"limit", KEY_LIMIT, "N", 0, "the first N rows (all)", 3},
     {"shard", KEY_SHARD, "I/N", 0, "only every N-th row, from the I-th (1/1)", 3},
@@ -146,6 +151,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case KEY_MERGE:
         out->runtime.needs_no_model = 1;
         return out->merge = fv_parse_path(state, "--merge", text), 0;
+    case KEY_KEEP:
+        out->keeps = 1;
+        return 0;
     case KEY_MODE:
         return parse_mode(state, text, out), 0;
     case KEY_RULE:

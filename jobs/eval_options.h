@@ -12,6 +12,7 @@ typedef struct fv_eval_options {
     const char *merge; /* the folder to write; NULL: evaluate */
     char **folders;    /* of shards to merge, (n_folders); borrowed from argv */
     int n_folders;
+    int keeps; /* results that are there are no error */
     int has_mode;
     fv_eval_mode mode;
     const fv_rule *rule;

@@ -4,8 +4,8 @@
 #   bash slurm/pipeline.sh RUN SHARDS PACK.h5 [PACK.h5...] -- CONFIG [KEY=VALUE...] [-- OPTION OF fovea eval...]
 #
 # RUN is the run's folder; the tables are in RUN/eval. Sizes: FOVEA_TRAIN and FOVEA_EVAL hold options of sbatch.
-# Run from the project's folder. Prints the three job numbers.
-set -eu
+# Prints the three job numbers.
+set -eu -o pipefail
 usage() {
     sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
     exit 2
@@ -26,9 +26,21 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
 done
 [ $# -eq 0 ] || shift
 
+# The scripts beside this one, or of FOVEA_HOME; what is set for sbatch makes no array or wait of these jobs.
+scripts=${FOVEA_HOME:-$(cd "$(dirname "$0")/.." && pwd)}/slurm
+unset SBATCH_ARRAY_INX SBATCH_WAIT
+tasks=$((shards * ${#packs[@]}))
+most=$(scontrol show config | sed -n 's/^MaxArraySize *= *//p')
+[ "$tasks" -lt "${most:-1000000000}" ] || {
+    echo "slurm/pipeline.sh: $shards shards of ${#packs[@]} packs are $tasks tasks, and MaxArraySize is $most here:" \
+        "give $(((most - 1) / ${#packs[@]})) shards or fewer" >&2
+    exit 2
+}
+
+submit() { sbatch --parsable "$@" | cut -d';' -f1; } # behind it a cluster may be named
 after() { echo --dependency="afterok:$1" --kill-on-invalid-dep=yes; }
-train=$(sbatch --parsable ${FOVEA_TRAIN-} slurm/train.sbatch "${config[@]}" out="$run")
-eval=$(sbatch --parsable $(after "$train") --array=1-$((shards * ${#packs[@]})) ${FOVEA_EVAL-} \
-    slurm/eval.sbatch "$run/eval" "${packs[@]}" -- --model "$run/model" "$@")
-merge=$(sbatch --parsable $(after "$eval") slurm/merge.sbatch "$run/eval")
+train=$(submit ${FOVEA_TRAIN-} "$scripts/train.sbatch" "${config[@]}" out="$run")
+eval=$(submit $(after "$train") --array=1-$tasks ${FOVEA_EVAL-} \
+    "$scripts/eval.sbatch" "$run/eval" "${packs[@]}" -- --model "$run/model" "$@")
+merge=$(submit $(after "$eval") "$scripts/merge.sbatch" "$run/eval")
 echo "$train $eval $merge"

@@ -41,6 +41,10 @@ fv_err fv_report_write(const fv_report *report, const char *folder);
  * {0}. */
 fv_err fv_report_load(const char *folder, fv_report *out);
 
+/* FV_ERR_ARGUMENT if two reports are not of one evaluation, whichever of its shards they are: names the
+ * setting in which they differ. names: of the reports, for messages. */
+fv_err fv_report_compare(const fv_report *const reports[2], const char *const names[2]);
+
 /* One report of all shards, in any order, whose samples are taken; its files are those of an evaluation that
  * was never cut, but for the seconds. names (n): for messages. FV_ERR_ARGUMENT: shards that are missing,
  * given twice, of another evaluation or without some of their rows. On failure *out is {0}. */

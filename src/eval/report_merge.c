@@ -11,35 +11,12 @@ typedef struct merge {
     int *order; /* owned, (n_shards): which of shards; -1: none yet */
 } merge;
 
-static fv_err print_setting(const fv_json *settings, const char *key, fv_buffer *out)
-{
-    const fv_json *value = fv_json_get(settings, key);
-    return value ? fv_json_print(value, 0, out) : fv_buffer_print(out, "absent");
-}
-
-static fv_err check_setting(const merge *m, int i, const char *key)
-{
-    fv_buffer first = {0}, other = {0};
-    fv_err err = FV_OK;
-    FV_TRY_DONE(print_setting(m->shards[0].settings, key, &first));
-    FV_TRY_DONE(print_setting(m->shards[i].settings, key, &other));
-    FV_CHECK_DONE(strcmp(first.data, other.data) == 0, FV_ERR_ARGUMENT,
-                  "%s and %s are no shards of one evaluation: \"%s\" is %s in one, %s in the other",
-                  m->names[0], m->names[i], key, first.data, other.data);
-done:
-    fv_buffer_fini(&first);
-    fv_buffer_fini(&other);
-    return err;
-}
-
-/* Every key of either. */
+/* Shard number i is one of the same evaluation as the first of them. */
 static fv_err check_settings(const merge *m, int i)
 {
-    const fv_json *both[] = {m->shards[0].settings, m->shards[i].settings};
-    for (int side = 0; side < 2; side++)
-        for (void *at = fv_json_first(both[side]); at; at = fv_json_next(both[side], at))
-            FV_TRY(check_setting(m, i, fv_json_key(at)));
-    return FV_OK;
+    const fv_report *const both[] = {&m->shards[0], &m->shards[i]};
+    const char *const names[] = {m->names[0], m->names[i]};
+    return fv_report_compare(both, names);
 }
 
 static fv_err find_place(merge *m, int i)

@@ -78,12 +78,40 @@ refused 1 '"extraction" is "split" in one, "strict" in the other' \
 cp -r "$model" "$folder/other"
 printf ' ' >>"$folder/other/generation_config.json"
 evaluate other --shard 2/3 --model "$folder/other"
+evaluate foreign --model "$folder/other"
 refused 1 '"model_hash" is' --merge "$folder/x" "$folder/part1" "$folder/other" "$folder/part3"
 sed -i 2d "$folder/part3/samples.jsonl"
 refused 1 "are not the 13 rows of shard 3/3" --merge "$folder/x" "$folder/part"{1,2,3}
 echo '{"row": 5}' >>"$folder/part3/samples.jsonl"
 refused 1 "part3/samples.jsonl:13" --merge "$folder/x" "$folder/part"{1,2,3}
 [ ! -e "$folder/x" ] || fail "refused shards were merged"
+
+# What is there already, of the same evaluation: its table again, and nothing is computed; of another: refused.
+again() { # FOLDER ARGUMENT...
+    local before
+    before=$(stat -c %Y.%i "$1"/*)
+    "$FOVEA" eval --keep "${@:2}" >"$folder/log" 2>&1 || fail "not kept: $(cat "$folder/log")"
+    grep -q "^all  *[0-9]* " "$folder/log" || fail "no table again: $(cat "$folder/log")"
+    [ "$before" = "$(stat -c %Y.%i "$1"/*)" ] || fail "$1 was written again"
+}
+again "$folder/one" "${low[@]}" --out "$folder/one"
+again "$folder/part1" "${low[@]}" --shard 1/3 --out "$folder/part1"
+mpirun -n 2 "$FOVEA" eval --keep "${low[@]}" --out "$folder/one" >"$folder/log" 2>&1 || fail "$(cat "$folder/log")"
+cp -r "$folder/merged" "$folder/whole"
+again "$folder/whole" --merge "$folder/whole" "$folder/one"
+kept() { refused 1 "$1" "${low[@]}" --out "$folder/one" --keep "${@:2}"; }
+kept 'one is there already, give another folder: ' --model "$folder/other"
+kept '"model_hash" is "' --model "$folder/other"
+kept '"mode" is "low" in one, "full" in the other' --mode full
+kept '"rule" is "containment" in one, "exact" in the other' --rule exact
+kept '"max_tokens" is 200 in one, 199 in the other' --max-tokens 199
+kept '"rows" is 40 in one, 39 in the other' --limit 39
+kept 'one is shard 1/1 of the evaluation, what is asked for 1/3' --shard 1/3
+"$FOVEA" pack --synthetic glance --rows 40 --seed 7 --out "$folder/data.h5" >/dev/null
+kept '"data_hash" is "' --data "$folder/data.h5"
+sed 's/Look/See/' "$folder/prompts.yaml" >"$folder/others.yaml"
+kept '"prompts_hash" is "' --prompts "$folder/others.yaml"
+refused 1 '"model_hash" is "' --keep --merge "$folder/whole" "$folder/foreign"
 
 # The other modes, and a part of the rows.
 "$FOVEA" eval "${options[@]}" --mode full --limit 5 --out "$folder/full" >"$folder/log"

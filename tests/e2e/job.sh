@@ -138,4 +138,38 @@ state record "JobId=12 JobName=x Command=$folder/slurm_script WorkDir=/"
 from "there is no $folder/slurm/job.sh: set FOVEA_HOME to the project's folder"
 from "train config.yaml" FOVEA_HOME="$root"
 from "train config.yaml" SLURM_SUBMIT_DIR="$root"
+
+# An evaluation: every pack has a folder of its own, whatever the packs are called.
+state record "" status 0
+mkdir -p d1 d2 e/d1
+touch d1/test.h5 d2/test.h5 e/d1/test.h5 other.h5 test-more.h5
+evaluates() { # TASK TASKS TEXT ARGUMENT...: what the task does, or says
+    local array=(SLURM_ARRAY_JOB_ID=12 SLURM_ARRAY_TASK_ID="$1" SLURM_ARRAY_TASK_MIN=1)
+    : >arguments
+    env SLURM_JOB_ID=12 "${array[@]}" SLURM_ARRAY_TASK_MAX="${last_task:-$2}" SLURM_ARRAY_TASK_COUNT="$2" \
+        bash "$root/slurm/eval.sbatch" "${@:4}" >said 2>&1 || true
+    grep -qF -- "$3" said arguments || fail "task $1 of $2 of ${*:4}: no \"$3\" in: $(cat said arguments)"
+}
+evaluates 3 4 "eval --data other.h5 --shard 1/2 --out out/other/shard-1 --keep --mode low" out test-more.h5 other.h5 -- --mode low
+evaluates 1 2 "--data d1/test.h5 --shard 1/1 --out out/d1-test/shard-1" out d1/test.h5 d2/test.h5 -- --mode low
+evaluates 2 2 "/d2/test.h5 --shard 1/1 --out out/d2-test/shard-1" out d1/test.h5 "$folder/d2/test.h5" -- --mode low
+evaluates 2 3 "--data e/d1/test.h5 --shard 1/1 --out out/e-d1-test/shard-1" out ./d1/test.h5 e/d1/test.h5 other.h5 --
+evaluates 3 3 "--data other.h5 --shard 1/1 --out out/other/shard-1" out d1/test.h5 e/d1/test.h5 other.h5 --
+evaluates 1 2 "d1/test.h5 is given twice" out d1/test.h5 d2/../d1/test.h5 --
+evaluates 1 1 "there is no none.h5" out none.h5 --
+evaluates 1 1 "give a folder and packs" out -- --mode low
+evaluates 1 3 "3 tasks cannot be shared out among 2 packs" out d1/test.h5 other.h5 --
+last_task=5 evaluates 1 2 "submit all of them" out other.h5 --
+rm -r out
+mkdir out
+got=0
+env SLURM_JOB_ID=12 bash "$root/slurm/merge.sbatch" out >said 2>&1 || got=$?
+[ "$got" = 2 ] && grep -q "there are no shards in out" said || fail "nothing to merge: $got $(cat said)"
+
+# More tasks than an array may have.
+made scontrol <<'END'
+echo "MaxArraySize            = 1001"
+END
+! bash "$root/slurm/pipeline.sh" run 501 d1/test.h5 d2/test.h5 -- config.yaml >said 2>&1 || fail "1002 tasks"
+grep -q "501 shards of 2 packs are 1002 tasks, and MaxArraySize is 1001 here: give 500 shards or fewer" said || fail "$(cat said)"
 echo "job: well"

@@ -26,6 +26,15 @@ for name in samples.jsonl samples.h5; do
     cmp $work/whole/$name $work/piped/eval/data/merged/$name || fail "three tasks give another $name"
 done
 grep -q '^all  *64 ' $work/fovea-merge-"$merge".log || fail "no table: $(cat $work/fovea-merge-"$merge".log)"
+# Merged again, the table again; another mode into the same folder is refused.
+submit merge slurm/merge.sbatch $work/piped/eval
+submit mode --array=1-3 slurm/eval.sbatch $work/piped/eval $work/data.h5 -- --model $work/piped/model "${options[@]}" --mode low
+mode=$job
+ends "$((mode - 1))" COMPLETED 30 $work/merge.log
+grep -q '^all  *64 ' $work/merge.log || fail "no table again: $(cat $work/merge.log)"
+ends "$mode" FAILED 30 $work/mode.log
+grep -q '"mode" is "policy" in one, "low" in the other' $work/mode.log || fail "$(cat $work/mode.log)"
+
 # Devices of a node, or of a task, by rank; a rank without one is refused.
 placed() { # OPTION OF srun...: rank, node and device of each, in a line
     srun --mpi=pmix -w n1,n2 -N2 "$@" "$FOVEA" doctor --ranks 2>$work/placed.log |
