@@ -111,6 +111,8 @@ static fv_err describe(eval *e)
     FV_TRY(set_text(report->settings, "mode", fv_eval_mode_name(o->mode)));
     FV_TRY(set_text(report->settings, "rule", o->rule->name));
     FV_TRY(set_text(report->settings, "extraction", o->extraction == FV_EXTRACT_SPLIT ? "split" : "strict"));
+    FV_TRY(set_text(report->settings, "transparency",
+                    o->views.transparency == FV_ALPHA_WHITE ? "white" : "drop"));
     if (o->by)
         FV_TRY(set_text(report->settings, "by", o->by));
     FV_TRY(set_hashes(e, report->settings));

@@ -19,6 +19,7 @@ enum {
     KEY_TOKENS,
     KEY_MIN_PIXELS,
     KEY_MAX_PIXELS,
+    KEY_TRANSPARENCY,
     KEY_RUNNING,
     KEY_PASS_TOKENS,
     KEY_CACHE
@@ -52,6 +53,7 @@ static const struct argp_option options[] = {
      "of prompt and answer together (32768, or what the model has room for)", 4},
     {"min-pixels", KEY_MIN_PIXELS, "N", 0, "of the large view, for rows without a target size (262144)", 4},
     {"max-pixels", KEY_MAX_PIXELS, "N", 0, "the same (4194304)", 4},
+    {"transparency", KEY_TRANSPARENCY, "NAME", 0, fv_alpha_help, 4},
     {0, 0, 0, 0, "Machine:", 5},
     {"tensor", KEY_TENSOR, "T", 0, "ranks that hold one copy of the model together (1)", 5},
     {"max-running", KEY_RUNNING, "N", 0, "answers at once on a copy of the model (16)", 5},
@@ -107,6 +109,8 @@ static error_t parse_size(int key, const char *text, struct argp_state *state, f
         return out->views.min_pixels = parse_int(state, "--min-pixels", text, 1), 0;
     case KEY_MAX_PIXELS:
         return out->views.max_pixels = parse_int(state, "--max-pixels", text, 1), 0;
+    case KEY_TRANSPARENCY:
+        return out->views.transparency = fv_parse_alpha(state, text), 0;
     case KEY_TENSOR:
         return out->runtime.tensor = parse_int(state, "--tensor", text, 1), 0;
     case KEY_RUNNING:

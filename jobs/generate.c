@@ -3,6 +3,7 @@
 #include "runtime.h"
 
 #include "fovea/chat.h"
+#include "fovea/file.h"
 #include "fovea/generate.h"
 #include "fovea/json.h"
 #include "fovea/processor.h"
@@ -19,6 +20,7 @@ typedef struct generate_options {
     fv_runtime_options runtime;
     const char **images; /* owned list */
     int n_images;
+    fv_alpha transparency;
     const char *prompt, *system;
     int json, max_tokens; /* 0: not given */
     double temperature, top_p, repetition_penalty;
@@ -49,21 +51,53 @@ typedef struct generate {
 
 /* Images. */
 
+/* The size of the patches' image. */
+typedef struct cutting {
+    const fv_processor *processor;
+    const char *path; /* of the image, for messages */
+    fv_grid *grid;    /* set */
+} cutting;
+
+static fv_err size_of_grid(const void *context, int *width, int *height)
+{
+    const cutting *c = context;
+    fv_err err = fv_processor_grid(c->processor, *width, *height, c->grid);
+    if (err != FV_OK)
+        return fv_error_prefix(err, "%s", c->path);
+    *width = c->grid->w * c->processor->patch;
+    *height = c->grid->h * c->processor->patch;
+    return FV_OK;
+}
+
+static fv_err read_image(const generate *g, const fv_processor *processor, int i, fv_image *out)
+{
+    fv_file_map map;
+    const char *path = g->options->images[i];
+    const cutting to = {processor, path, &g->grids[i]};
+    const fv_image_fit fit = {.context = &to, .size = size_of_grid, .filter = processor->resample};
+    FV_TRY(fv_file_open_map(path, &map));
+    const fv_image_file file = {.data = map.data,
+                                .size = map.size,
+                                .name = path,
+                                .max_pixels = FV_IMAGE_MAX_PIXELS,
+                                .alpha = g->options->transparency};
+    fv_err err = fv_image_read(&file, &fit, out);
+    fv_file_close_map(&map);
+    return err;
+}
+
 /* Grow pixels by the patches of one image. */
 static fv_err process_image(generate *g, const fv_processor *processor, int i, int64_t *n_used)
 {
     fv_image image;
-    const char *path = g->options->images[i];
-    FV_TRY(fv_image_load(path, &image));
-    fv_err err = fv_processor_grid(processor, image.width, image.height, &g->grids[i]);
-    if (err != FV_OK)
-        fv_error_prefix(err, "%s", path);
-    FV_TRY_DONE(err);
+    fv_err err = FV_OK;
+    FV_TRY(read_image(g, processor, i, &image));
     int64_t n = fv_grid_patches(g->grids[i]) * fv_processor_patch_size(processor);
     float *grown = realloc(g->pixels, (size_t)(*n_used + n) * sizeof *grown);
-    FV_CHECK_DONE(grown, FV_ERR_MEMORY, "cannot allocate the %lld numbers of %s", (long long)n, path);
+    FV_CHECK_DONE(grown, FV_ERR_MEMORY, "cannot allocate the %lld numbers of %s", (long long)n,
+                  g->options->images[i]);
     g->pixels = grown;
-    FV_TRY_DONE(fv_processor_run(processor, &image, g->pixels + *n_used));
+    FV_TRY_DONE(fv_processor_cut(processor, &image, g->pixels + *n_used));
     *n_used += n;
 done:
     fv_image_fini(&image);
@@ -303,13 +337,15 @@ enum {
     KEY_TOP_P,
     KEY_PENALTY,
     KEY_SEED,
-    KEY_JSON
+    KEY_JSON,
+    KEY_TRANSPARENCY
 };
 
 static const struct argp_option option_list[] = {
     {"prompt", KEY_PROMPT, "TEXT", 0, "the question; - reads it from standard input (required)", 0},
-    {"image", KEY_IMAGE, "FILE", 0, "a JPEG, PNG or WebP image, shown before the question; may be repeated",
-     0},
+    {"image", KEY_IMAGE, "FILE", 0,
+     "a JPEG, PNG, WebP, GIF, BMP or TIFF image, shown before the question; may be repeated", 0},
+    {"transparency", KEY_TRANSPARENCY, "NAME", 0, fv_alpha_help, 0},
     {"system", KEY_SYSTEM, "TEXT", 0, "the system message (\"" FV_CHAT_DEFAULT_SYSTEM "\")", 0},
     {"max-tokens", KEY_MAX_TOKENS, "N", 0, "longest answer (512, or what the model has room for)", 0},
     {"temperature", KEY_TEMPERATURE, "X", 0,
@@ -365,6 +401,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_IMAGE:
         return add_image(out, fv_parse_path(state, "--image", argument), state);
+    case KEY_TRANSPARENCY:
+        out->transparency = fv_parse_alpha(state, argument);
+        return 0;
     case KEY_PROMPT:
         out->prompt = argument;
         return 0;

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { KEY_MODEL = 'm', KEY_KERNELS = 0x1001, KEY_THREADS };
 
@@ -144,4 +145,16 @@ double fv_parse_real(struct argp_state *state, const char *option, const char *t
     if (end == text || *end || errno || !(value >= low && value <= high))
         argp_error(state, "%s is \"%s\", expected a number from %g to %g", option, text, low, high);
     return value;
+}
+
+const char fv_alpha_help[] =
+    "what is behind transparent pixels: white, or drop: the colour that is stored with them is shown (white)";
+
+fv_alpha fv_parse_alpha(struct argp_state *state, const char *text)
+{
+    if (strcmp(text, "drop") == 0)
+        return FV_ALPHA_DROP;
+    if (strcmp(text, "white") != 0)
+        argp_error(state, "--transparency is \"%s\", expected white or drop", text);
+    return FV_ALPHA_WHITE;
 }

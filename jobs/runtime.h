@@ -57,4 +57,8 @@ const char *fv_parse_path(struct argp_state *state, const char *option, const ch
 long fv_parse_integer(struct argp_state *state, const char *option, const char *text, long low, long high);
 double fv_parse_real(struct argp_state *state, const char *option, const char *text, double low, double high);
 
+/* "white" or "drop", of --transparency. */
+fv_alpha fv_parse_alpha(struct argp_state *state, const char *text);
+extern const char fv_alpha_help[];
+
 #endif

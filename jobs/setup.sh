@@ -23,6 +23,8 @@ libcurl4-openssl-dev|module libcurl|curl
 libjpeg-dev|module libjpeg|libjpeg-turbo
 libpng-dev|module libpng|libpng
 libwebp-dev|module libwebp|libwebp
+libgif-dev|header gif_lib.h|giflib
+libtiff-dev|module libtiff-4|libtiff (4.5 or newer)
 libutf8proc-dev|module libutf8proc|utf8proc
 libxxhash-dev|module libxxhash|xxhash
 libcmocka-dev|module cmocka|cmocka

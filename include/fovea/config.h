@@ -47,7 +47,7 @@ typedef enum fv_view_choice { FV_VIEW_SMALL, FV_VIEW_LARGE } fv_view_choice;
 
 typedef struct fv_views_config {
     fv_view_choice prompt;
-    fv_view_settings bounds; /* keys min_pixels, max_pixels */
+    fv_view_settings bounds; /* keys min_pixels, max_pixels, transparency */
 } fv_views_config;
 
 typedef struct fv_rollout_config {

@@ -39,6 +39,8 @@ int64_t fv_processor_patch_size(const fv_processor *p);
  * a block row by row too; D is (channel, temporal_patch, patch, patch). The float form is rescaled and
  * normalised; the uint8_t form holds the resized pixels as they are. */
 fv_err fv_processor_run(const fv_processor *p, const fv_image *image, float *out);
+/* The same of an image that has the sides of its grid already, grid * patch. */
+fv_err fv_processor_cut(const fv_processor *p, const fv_image *image, float *out);
 fv_err fv_processor_run_u8(const fv_processor *p, const fv_image *image, uint8_t *out);
 
 #endif

@@ -5,10 +5,11 @@
 
 #include "fovea/processor.h"
 
-/* Bounds of the large view in pixels, used for rows without a target size. */
+/* Bounds of the large view in pixels, used for rows without a target size; and what transparency becomes. */
 typedef struct fv_view_settings {
     int64_t min_pixels; /* 262144 */
     int64_t max_pixels; /* 4194304 */
+    fv_alpha transparency;
 } fv_view_settings;
 
 typedef struct fv_view_size {
@@ -26,13 +27,15 @@ typedef struct fv_view_sizes {
 fv_err fv_view_sizes_of(const fv_view_settings *settings, fv_view_size image, fv_view_size target,
                         fv_view_sizes *out);
 
-/* The patches of one view: the image is resized to it (bicubic), then goes through the processor. */
+/* The patches of one view: the file is decoded and resized to it (bicubic), then goes through the processor.
+ */
 typedef struct fv_view {
     fv_grid grid;
     float *pixels; /* owned, (fv_grid_patches(grid), fv_processor_patch_size) */
 } fv_view;
 
-fv_err fv_view_init(fv_view *view, const fv_processor *processor, const fv_image *image, fv_view_size size);
+fv_err fv_view_init(fv_view *view, const fv_processor *processor, const fv_image_file *file,
+                    fv_view_size size);
 void fv_view_fini(fv_view *view); /* back to {0} */
 
 #endif

@@ -16,8 +16,8 @@ typedef struct decoder {
     struct jpeg_error_mgr error;
     struct jpeg_progress_mgr progress;
     jmp_buf jump;
-    const fv_image_source *source;
-    fv_image *out;
+    const fv_image_file *source;
+    fv_image_target *to;
     uint8_t *cmyk; /* one row, or NULL; owned */
     fv_err err;
 } decoder;
@@ -95,8 +95,8 @@ static void read_header(decoder *d)
     d->info.out_color_space = n == 4 ? JCS_CMYK : JCS_RGB;
     d->info.dct_method = JDCT_ISLOW;
     d->info.do_fancy_upsampling = TRUE;
-    fv_err err = fv_image_init(d->out, d->source->name, d->info.image_width, d->info.image_height,
-                               d->source->max_pixels);
+    d->to->orientation = find_orientation(d);
+    fv_err err = fv_image_begin(d->to, d->info.image_width, d->info.image_height, FV_ROWS_IN_ORDER);
     if (err != FV_OK)
         leave(d, err);
 }
@@ -117,39 +117,39 @@ static void cmyk_to_rgb(const uint8_t *cmyk, uint8_t *rgb, int width)
 
 static void read_pixels(decoder *d)
 {
-    size_t row_bytes = (size_t)d->out->width * 3;
+    int width = d->to->width;
     if (d->info.out_color_space == JCS_CMYK) {
-        d->cmyk = malloc((size_t)d->out->width * 4);
+        d->cmyk = malloc((size_t)width * 4);
         if (!d->cmyk)
             leave(d, FV_FAIL(FV_ERR_MEMORY, "%s: no memory for a row of pixels", d->source->name));
     }
     jpeg_start_decompress(&d->info);
     while (d->info.output_scanline < d->info.output_height) {
-        uint8_t *rgb = d->out->rgb + d->info.output_scanline * row_bytes;
+        uint8_t *rgb = fv_image_row(d->to, (int)d->info.output_scanline);
         JSAMPROW row = d->cmyk ? d->cmyk : rgb;
         jpeg_read_scanlines(&d->info, &row, 1);
         if (d->cmyk)
-            cmyk_to_rgb(d->cmyk, rgb, d->out->width);
+            cmyk_to_rgb(d->cmyk, rgb, width);
+        fv_image_row_done(d->to);
     }
     jpeg_finish_decompress(&d->info);
 }
 
 /* What longjmp may leave half-done lives with the caller, not in the frame that calls setjmp. */
-static fv_err run(decoder *d, int *orientation)
+static fv_err run(decoder *d)
 {
     if (setjmp(d->jump) != 0)
         return d->err;
     open_decoder(d);
     read_header(d);
-    *orientation = find_orientation(d);
     read_pixels(d);
     return FV_OK;
 }
 
-fv_err fv_image_decode_jpeg(const fv_image_source *source, fv_image *out, int *orientation)
+fv_err fv_image_decode_jpeg(fv_image_target *to)
 {
-    decoder d = {.source = source, .out = out};
-    fv_err err = run(&d, orientation);
+    decoder d = {.source = to->file, .to = to};
+    fv_err err = run(&d);
     jpeg_destroy_decompress(&d.info);
     free(d.cmyk);
     return err;

@@ -91,7 +91,7 @@ static fv_err create(const fv_resize_passes *passes, const fv_image *in, int wid
     return err;
 }
 
-static const fv_resize_passes *best_passes(void)
+const fv_resize_passes *fv_resize_best(void)
 {
     const fv_resize_passes *avx2 = fv_resize_avx2();
     return avx2 ? avx2 : &fv_resize_portable;
@@ -99,7 +99,7 @@ static const fv_resize_passes *best_passes(void)
 
 fv_err fv_resizer_create(const fv_image *in, int width, int height, fv_filter filter, fv_resizer **out)
 {
-    return create(best_passes(), in, width, height, filter, out);
+    return create(fv_resize_best(), in, width, height, filter, out);
 }
 
 void fv_resizer_destroy(fv_resizer *resizer)
@@ -217,5 +217,5 @@ fv_err fv_image_resize_by(const fv_resize_passes *passes, const fv_image *in, fv
 fv_err fv_image_resize(const fv_image *in, int width, int height, fv_filter filter, fv_image *out)
 {
     *out = (fv_image){.width = width, .height = height};
-    return fv_image_resize_by(best_passes(), in, filter, out);
+    return fv_image_resize_by(fv_resize_best(), in, filter, out);
 }

@@ -22,6 +22,7 @@ typedef struct fv_resize_passes {
 
 extern const fv_resize_passes fv_resize_portable;
 const fv_resize_passes *fv_resize_avx2(void); /* NULL where the processor lacks it */
+const fv_resize_passes *fv_resize_best(void);
 
 /* fv_image_resize by the given passes. *out gives width and height, and receives the pixels. */
 fv_err fv_image_resize_by(const fv_resize_passes *passes, const fv_image *in, fv_filter filter,

@@ -15,6 +15,7 @@
     }
 
 static const char *const view_names[] = {"small", "large", NULL};
+static const char *const alpha_names[] = {"white", "drop", NULL};
 static const char *const judge_names[] = {"rule", "api", "local", "program", "replay", NULL};
 static const char *const method_names[] = {"compare", "think", NULL};
 static const char *const service_names[] = {"openai", "azure", NULL};
@@ -61,6 +62,8 @@ static const fv_setting views_fields[] = {
     {"prompt", FV_SETTING_CHOICE, VIEWS(prompt), "what a question starts with", .names = view_names},
     {"min_pixels", FV_SETTING_INTEGER, VIEWS(bounds.min_pixels), "of the large view, at least", FROM(1)},
     {"max_pixels", FV_SETTING_INTEGER, VIEWS(bounds.max_pixels), "of the large view, at most", FROM(1)},
+    {"transparency", FV_SETTING_CHOICE, VIEWS(bounds.transparency), "white behind it, or drop the alpha",
+     .names = alpha_names},
     {0},
 };
 

@@ -165,11 +165,9 @@ static fv_err check_views(fv_view_size image, fv_view_size target)
 
 static fv_err check_image(fv_row_image *image, const char *name, fv_view_size target)
 {
-    fv_image pixels;
-    FV_TRY(fv_image_decode(image->file.data, image->file.size, name, FV_IMAGE_MAX_PIXELS, &pixels));
-    image->width = pixels.width;
-    image->height = pixels.height;
-    fv_image_fini(&pixels);
+    const fv_image_file file = {
+        .data = image->file.data, .size = image->file.size, .name = name, .max_pixels = FV_IMAGE_MAX_PIXELS};
+    FV_TRY(fv_image_check(&file, &image->width, &image->height));
     fv_err err = check_views((fv_view_size){image->width, image->height}, target);
     return err == FV_OK ? FV_OK : fv_error_prefix(err, "%s", name);
 }

@@ -52,13 +52,14 @@ static fv_err look(const fv_source *source, const fv_row *row, const fv_group *g
                    fv_view *view)
 {
     fv_view_sizes sizes;
-    fv_image image;
+    const fv_buffer *bytes = &row->images[0].file;
+    const fv_image_file file = {.data = bytes->data,
+                                .size = bytes->size,
+                                .name = "its image",
+                                .max_pixels = FV_IMAGE_MAX_PIXELS,
+                                .alpha = source->views.transparency};
     FV_TRY(sizes_of(source, row, group->is_large_first, &sizes));
-    FV_TRY(fv_image_decode(row->images[0].file.data, row->images[0].file.size, "its image",
-                           FV_IMAGE_MAX_PIXELS, &image));
-    fv_err err = fv_view_init(view, source->processor, &image, is_large ? sizes.large : sizes.small);
-    fv_image_fini(&image);
-    return err;
+    return fv_view_init(view, source->processor, &file, is_large ? sizes.large : sizes.small);
 }
 
 fv_err fv_source_view(void *context, const fv_group *group, int is_large, fv_view *view)

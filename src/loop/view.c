@@ -62,19 +62,23 @@ static fv_err fill(fv_view *view, const fv_processor *processor, const fv_image 
     return fv_processor_run(processor, image, view->pixels);
 }
 
-fv_err fv_view_init(fv_view *view, const fv_processor *processor, const fv_image *image, fv_view_size size)
+static fv_err size_of_view(const void *context, int *width, int *height)
 {
-    fv_image resized = {0};
-    fv_err err = FV_OK;
+    const fv_view_size *size = context;
+    *width = size->width;
+    *height = size->height;
+    return FV_OK;
+}
+
+fv_err fv_view_init(fv_view *view, const fv_processor *processor, const fv_image_file *file,
+                    fv_view_size size)
+{
+    const fv_image_fit fit = {.context = &size, .size = size_of_view, .filter = FV_FILTER_BICUBIC};
+    fv_image image;
     *view = (fv_view){0};
-    if (size.width == image->width && size.height == image->height) {
-        FV_TRY_DONE(fill(view, processor, image));
-    } else {
-        FV_TRY_DONE(fv_image_resize(image, size.width, size.height, FV_FILTER_BICUBIC, &resized));
-        FV_TRY_DONE(fill(view, processor, &resized));
-    }
-done:
-    fv_image_fini(&resized);
+    FV_TRY(fv_image_read(file, &fit, &image));
+    fv_err err = fill(view, processor, &image);
+    fv_image_fini(&image);
     if (err != FV_OK)
         fv_view_fini(view);
     return err;

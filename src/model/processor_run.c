@@ -169,15 +169,20 @@ static fv_err cut(const fv_processor *p, const fv_resizer *resizer, fv_grid grid
     return FV_OK;
 }
 
-static fv_err run(const fv_processor *p, const fv_image *image, const target *t)
+static fv_err run_to(const fv_processor *p, const fv_image *image, fv_grid grid, const target *t)
 {
-    fv_grid grid;
     fv_resizer *resizer;
-    FV_TRY(fv_processor_grid(p, image->width, image->height, &grid));
     FV_TRY(fv_resizer_create(image, grid.w * p->patch, grid.h * p->patch, p->resample, &resizer));
     fv_err err = cut(p, resizer, grid, t);
     fv_resizer_destroy(resizer);
     return err;
+}
+
+static fv_err run(const fv_processor *p, const fv_image *image, const target *t)
+{
+    fv_grid grid;
+    FV_TRY(fv_processor_grid(p, image->width, image->height, &grid));
+    return run_to(p, image, grid, t);
 }
 
 fv_err fv_processor_run(const fv_processor *p, const fv_image *image, float *out)
@@ -185,6 +190,14 @@ fv_err fv_processor_run(const fv_processor *p, const fv_image *image, float *out
     target t = {.values = out};
     fill_table(p, &t);
     return run(p, image, &t);
+}
+
+fv_err fv_processor_cut(const fv_processor *p, const fv_image *image, float *out)
+{
+    target t = {.values = out};
+    fill_table(p, &t);
+    return run_to(p, image, (fv_grid){.t = 1, .h = image->height / p->patch, .w = image->width / p->patch},
+                  &t);
 }
 
 fv_err fv_processor_run_u8(const fv_processor *p, const fv_image *image, uint8_t *out)

@@ -47,6 +47,18 @@ if command -v h5dump >/dev/null; then
     h5dump -y -d full_visual_tokens "$folder/one/samples.h5" | tr -d ' \n' | grep -q '4,4,4,4,4,4' || fail "full_visual_tokens"
 fi
 
+# Transparent pixels are white, or have the colour stored with them.
+for image in rgba rgba_on_white; do
+    echo "{\"question\": \"What?\", \"answer\": \"a\", \"image\": \"$image.png\"}"
+done | "$FOVEA" pack --jsonl - --images "$TEST_DATA/images" --out "$folder/alpha.h5" >/dev/null
+for behind in white drop; do
+    "$FOVEA" eval "${low[@]}" --data "$folder/alpha.h5" --max-pixels 3136 --min-pixels 784 --transparency $behind \
+        --out "$folder/$behind" >"$folder/log" || fail "$(cat "$folder/log")"
+    setting "$folder/$behind" transparency "\"$behind\""
+done
+turns() { cut -d'"' -f17- "$folder/$1/samples.jsonl" | uniq | wc -l; }
+[ "$(turns white)$(turns drop)" = 12 ] || fail "alpha: $(cat "$folder/white/samples.jsonl" "$folder/drop/samples.jsonl")"
+
 # Batches and memory change nothing; neither do ranks that share the rows out.
 evaluate small --max-running 3 --pass-tokens 6 --cache-pages 5
 same "$folder/one" "$folder/small"

@@ -36,6 +36,14 @@ equal "$(field finish <<<"$answer")" '"length"'
 [ "$(field visual_tokens <<<"$answer")" -gt 0 ] || fail "no visual tokens in: $answer"
 [ "$(generate "${both[@]}" --prompt "What differs?" --system "Be brief.")" != "$answer" ] || fail "the system message is lost"
 
+# What is transparent stands on white, or shows the colour stored with it.
+generate --model "$vl" --prompt "What?" --json --image "$images/rgba.png" >"$folder/white"
+generate --model "$vl" --prompt "What?" --json --image "$images/rgba_on_white.png" | cmp - "$folder/white"
+generate --model "$vl" --prompt "What?" --json --image "$images/rgba.png" --transparency white | cmp - "$folder/white"
+! generate --model "$vl" --prompt "What?" --json --image "$images/rgba.png" --transparency drop | cmp -s - "$folder/white" ||
+    fail "--transparency drop is on white"
+refused 2 '--transparency is "black"' generate --model "$vl" --prompt a --transparency black
+
 # Draws follow the seed; temperature 0 follows nothing.
 draw=(--model "$vl" --prompt "Say something" --temperature 1 --top-k 50 --top-p 0.9 --json)
 equal "$(generate "${draw[@]}" --seed 5)" "$(generate "${draw[@]}" --seed 5)"
@@ -54,6 +62,8 @@ refused 2 "--model is empty" generate --model "" --prompt a
 refused 1 "/nowhere/config.json" generate --model /nowhere --prompt a
 refused 1 "the prompt is empty" generate --model "$vl" --prompt ""
 refused 1 "cannot open /nowhere.png" generate --model "$vl" --prompt a --image /nowhere.png
+printf 'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n' >"$folder/pointer.png"
+refused 1 "pointer.png is a Git-LFS pointer" generate --model "$vl" --prompt a --image "$folder/pointer.png"
 refused 1 "is a text model" generate --model "$folder/tiny-qwen3" --prompt a --image "$images/rgb.jpg"
 head -c 5000 /dev/zero | tr '\0' 'a' >"$folder/long"
 refused 1 "exceed the model's 4096 positions" generate --model "$vl" --prompt - <"$folder/long"

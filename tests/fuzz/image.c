@@ -1,4 +1,4 @@
-/* A JPEG, PNG or WebP file from anywhere; what is accepted becomes patches, all of them finite numbers. */
+/* An image file from anywhere; what is accepted becomes patches, all of them finite numbers. */
 #include "fovea/processor.h"
 
 #include <math.h>
@@ -27,15 +27,32 @@ static void check_patches(const fv_image *image)
     free(patches);
 }
 
+static fv_err fit_to(const void *context, int *width, int *height)
+{
+    (void)context;
+    *width = *width / 2 + 1;
+    *height = *height % 50 + 3;
+    return FV_OK;
+}
+
+/* Checked, whole, or resized on the way: all or none. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    fv_image image;
-    if (fv_image_decode(data, size, "input", MAX_PIXELS, &image) != FV_OK) {
+    fv_image image, small;
+    int width, height;
+    const fv_image_fit fit = {.size = fit_to, .filter = FV_FILTER_BICUBIC};
+    const fv_image_file file = {.data = data, .size = size, .name = "input", .max_pixels = MAX_PIXELS};
+    fv_err err = fv_image_read(&file, NULL, &image);
+    if (fv_image_check(&file, &width, &height) != err || fv_image_read(&file, &fit, &small) != err)
+        __builtin_trap();
+    fv_image_fini(&small);
+    if (err != FV_OK) {
         if (image.rgb)
             __builtin_trap();
         return 0;
     }
-    if (image.width < 1 || image.height < 1 || image.width > MAX_PIXELS / image.height)
+    if (image.width != width || image.height != height || width < 1 || height < 1 ||
+        width > MAX_PIXELS / height)
         __builtin_trap();
     check_patches(&image);
     fv_image_fini(&image);
