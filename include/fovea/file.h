@@ -17,7 +17,8 @@ typedef struct fv_file_map {
     size_t size;
 } fv_file_map;
 
-/* Map a regular file. FV_ERR_IO names the path and the system's reason. */
+/* Map a regular file. FV_ERR_IO names the path and the system's reason; FV_ERR_FORMAT a pointer of Git LFS,
+ * which stands for a file that was not fetched. */
 fv_err fv_file_open_map(const char *path, fv_file_map *out);
 void fv_file_close_map(fv_file_map *map); /* back to {0} */
 

@@ -27,6 +27,13 @@ static fv_err map_descriptor(const char *path, int descriptor, fv_file_map *out)
     return FV_OK;
 }
 
+/* What git leaves in place of a large file that was not fetched. */
+static int is_lfs_pointer(const fv_file_map *map)
+{
+    static const char start[] = "version https://git-lfs.github.com/spec/";
+    return map->size >= sizeof start && memcmp(map->data, start, sizeof start - 1) == 0;
+}
+
 fv_err fv_file_open_map(const char *path, fv_file_map *out)
 {
     *out = (fv_file_map){0};
@@ -34,7 +41,11 @@ fv_err fv_file_open_map(const char *path, fv_file_map *out)
     FV_CHECK(descriptor >= 0, FV_ERR_IO, "cannot open %s: %s", path, strerror(errno));
     fv_err err = map_descriptor(path, descriptor, out);
     close(descriptor); /* the mapping stays */
-    return err;
+    if (err != FV_OK || !is_lfs_pointer(out))
+        return err;
+    fv_file_close_map(out);
+    return FV_FAIL(FV_ERR_FORMAT,
+                   "%s is only a pointer of Git LFS, not the file itself: fetch it (git lfs pull)", path);
 }
 
 void fv_file_close_map(fv_file_map *map)

@@ -1,5 +1,7 @@
 #include "tiny_folder.h"
 
+#include "fovea/tokenizer.h"
+
 /* How the copy of a folder differs from the original. */
 typedef struct change {
     const char *drop;   /* a tensor to leave out */
@@ -157,6 +159,27 @@ static void test_indexes_that_lie(void **state)
     assert_fails(open_folder("indexed"), FV_ERR_IO, "neither model.safetensors nor");
 }
 
+/* A clone without Git LFS: each large file is three lines of text. */
+static void test_pointers_of_git_lfs(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"model.safetensors", "config.json", "tokenizer.json"};
+    fv_tokenizer *tokenizer;
+    fv_model_shape shape = tiny_shape(FV_FAMILY_QWEN2, 0);
+    assert_ok(tiny_write("cloned", &shape, FV_FOLDER_V4, FV_FOLDER_SHARD_BYTES));
+    for (int i = 0; i < 3; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "cloned/%s", names[i]);
+        temp_write(
+            path,
+            "version https://git-lfs.github.com/spec/v1\n"
+            "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n");
+        fv_err err = i < 2 ? open_folder("cloned") : fv_tokenizer_load(temp_path("cloned"), &tokenizer);
+        assert_fails(err, FV_ERR_FORMAT, "is only a pointer of Git LFS");
+        assert_non_null(strstr(fv_error_text(), names[i]));
+    }
+}
+
 static int setup(void **state)
 {
     if (temp_setup(state) != 0)
@@ -178,6 +201,7 @@ int main(void)
         cmocka_unit_test(test_tensors_that_do_not_fit),
         cmocka_unit_test(test_a_tied_model_may_repeat_its_head),
         cmocka_unit_test(test_indexes_that_lie),
+        cmocka_unit_test(test_pointers_of_git_lfs),
     };
     return cmocka_run_group_tests(tests, setup, temp_teardown);
 }
