@@ -94,6 +94,31 @@ static fv_err check_pre_tokenizer(const fv_json *part, const char *name)
     return expect_false(bytes, name, "use_regex");
 }
 
+/* Whether a template gives a text alone as it is. */
+static int is_empty_template(const fv_json *single)
+{
+    return fv_json_size(single) == 1 && fv_json_get(fv_json_at(single, 0), "Sequence");
+}
+
+/* Byte levels change offsets alone, and a template may add no token. */
+static fv_err check_post_processor(const fv_json *part, const char *name)
+{
+    const char *type;
+    FV_TRY(part_type(part, name, "post_processor", &type));
+    if (strcmp(type, "Sequence") == 0) {
+        const fv_json *steps = fv_json_get(part, "processors");
+        for (size_t i = 0; i < fv_json_size(steps); i++)
+            FV_TRY(check_post_processor(fv_json_at(steps, i), name));
+        return FV_OK;
+    }
+    int is_template = strcmp(type, "TemplateProcessing") == 0;
+    FV_CHECK(is_template || strcmp(type, "none") == 0 || strcmp(type, "ByteLevel") == 0, FV_ERR_UNSUPPORTED,
+             "%s: the post_processor is %s, supported are those that add no token", name, type);
+    FV_CHECK(!is_template || is_empty_template(fv_json_get(part, "single")), FV_ERR_UNSUPPORTED,
+             "%s: the post_processor adds tokens to a text, supported are those that add none", name);
+    return FV_OK;
+}
+
 fv_err fv_tokenizer_check(const fv_json *root, const char *name)
 {
     FV_CHECK(fv_json_kind_of(root) == FV_JSON_OBJECT, FV_ERR_FORMAT,
@@ -102,9 +127,5 @@ fv_err fv_tokenizer_check(const fv_json *root, const char *name)
     FV_TRY(expect_type(fv_json_get(root, "normalizer"), name, "normalizer", "NFC"));
     FV_TRY(check_pre_tokenizer(fv_json_get(root, "pre_tokenizer"), name));
     FV_TRY(expect_type(fv_json_get(root, "decoder"), name, "decoder", "ByteLevel"));
-    const char *post;
-    FV_TRY(part_type(fv_json_get(root, "post_processor"), name, "post_processor", &post));
-    FV_CHECK(strcmp(post, "none") == 0 || strcmp(post, "ByteLevel") == 0, FV_ERR_UNSUPPORTED,
-             "%s: the post_processor is %s, supported is ByteLevel or none", name, post);
-    return FV_OK;
+    return check_post_processor(fv_json_get(root, "post_processor"), name);
 }

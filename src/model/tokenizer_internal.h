@@ -66,6 +66,13 @@ struct fv_tokenizer {
     fv_added_set normalized; /* looked for after normalization */
 };
 
+/* tokenizer_folder.c: what a folder's files say together, as one tokenizer.json would. The caller destroys
+ * it. */
+fv_err fv_tokenizer_describe(const char *folder, fv_json **out);
+
+/* tokenizer_write.c: a tokenizer.json of Qwen2's kind without tokens and merges. The caller destroys it. */
+fv_err fv_tokenizer_make_frame(fv_json **out);
+
 /* tokenizer_check.c: refuse what is not supported. */
 fv_err fv_tokenizer_check(const fv_json *root, const char *name);
 

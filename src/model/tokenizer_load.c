@@ -166,7 +166,9 @@ fv_err fv_tokenizer_load(const char *folder, fv_tokenizer **out)
     fv_json *root;
     *out = NULL;
     FV_TRY(fv_file_path(path, sizeof path, folder, "tokenizer.json"));
-    FV_TRY(fv_json_load(path, &root));
+    if (!fv_file_exists(path))
+        FV_TRY(fv_file_path(path, sizeof path, folder, "vocab.json"));
+    FV_TRY(fv_tokenizer_describe(folder, &root));
     fv_err err = build(root, path, out);
     fv_json_destroy(root);
     return err;

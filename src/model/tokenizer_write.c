@@ -54,11 +54,21 @@ static const char config[] = "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFas
                              "  \"clean_up_tokenization_spaces\": false,\n"
                              "  \"eos_token\": \"<|im_end|>\",\n  \"pad_token\": \"<|endoftext|>\"\n}\n";
 
+fv_err fv_tokenizer_make_frame(fv_json **out)
+{
+    FV_TRY(fv_json_parse(frame, sizeof frame - 1, "tokenizer.json", out));
+    fv_json *steps = fv_json_get(fv_json_get(*out, "pre_tokenizer"), "pretokenizers");
+    fv_err err = fv_json_set(fv_json_get(fv_json_at(steps, 0), "pattern"), "Regex",
+                             fv_json_make_string(FV_QWEN2_SPLIT, strlen(FV_QWEN2_SPLIT)));
+    if (err != FV_OK) {
+        fv_json_destroy(*out);
+        *out = NULL;
+    }
+    return err;
+}
+
 static fv_err fill(fv_json *root, const fv_added_token *special, size_t n_special)
 {
-    fv_json *steps = fv_json_get(fv_json_get(root, "pre_tokenizer"), "pretokenizers");
-    FV_TRY(fv_json_set(fv_json_get(fv_json_at(steps, 0), "pattern"), "Regex",
-                       fv_json_make_string(FV_QWEN2_SPLIT, strlen(FV_QWEN2_SPLIT))));
     FV_TRY(make_vocab(special, n_special, fv_json_get(fv_json_get(root, "model"), "vocab")));
     return make_added(special, n_special, fv_json_get(root, "added_tokens"));
 }
@@ -70,7 +80,7 @@ fv_err fv_tokenizer_write_bytes(const char *folder, const fv_added_token *specia
     fv_tokenizer *check = NULL;
     fv_buffer text = {0};
     fv_err err = FV_OK;
-    FV_TRY(fv_json_parse(frame, sizeof frame - 1, "tokenizer.json", &root));
+    FV_TRY(fv_tokenizer_make_frame(&root));
     FV_TRY_DONE(fill(root, special, n_special));
     FV_TRY_DONE(fv_json_print(root, 2, &text));
     FV_TRY_DONE(fv_tokenizer_parse(text.data, text.size, "tokenizer.json", &check));

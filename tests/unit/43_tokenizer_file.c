@@ -16,12 +16,13 @@ static fv_buffer file; /* the tokenizer.json written */
 static int write_folder(void **state)
 {
     (void)state;
-    static const fv_added_token special[] = {{"<|im_end|>", 300}, {"<a>", 301},         {"<b>", 302},
-                                             {"<w>", 303},        {"<n\xC3\xA9>", 400}, {"<a><b>", 401}};
+    static const fv_added_token special[] = {{"<|im_end|>", 300},   {"<a>", 301},         {"<b>", 302},
+                                             {"<w>", 303},          {"<n\xC3\xA9>", 400}, {"<a><b>", 401},
+                                             {"<|endoftext|>", 299}};
     char path[128];
     fv_file_map map;
     strcpy(folder, "/tmp/fovea_tokenizer_XXXXXX");
-    if (!mkdtemp(folder) || fv_tokenizer_write_bytes(folder, special, 6) != FV_OK)
+    if (!mkdtemp(folder) || fv_tokenizer_write_bytes(folder, special, 7) != FV_OK)
         return -1;
     snprintf(path, sizeof path, "%s/tokenizer.json", folder);
     if (fv_file_open_map(path, &map) != FV_OK || fv_buffer_append(&file, map.data, map.size) != FV_OK)
@@ -179,7 +180,16 @@ static const change changes[] = {
      "lacks add_prefix_space or use_regex"},
     {"\"decoder\"", "ByteLevel", "WordPiece", FV_ERR_UNSUPPORTED, "the decoder is WordPiece"},
     {"\"post_processor\"", "ByteLevel", "TemplateProcessing", FV_ERR_UNSUPPORTED,
-     "the post_processor is TemplateProcessing"},
+     "the post_processor adds tokens"},
+    {"\"post_processor\"", "ByteLevel", "BertProcessing", FV_ERR_UNSUPPORTED,
+     "the post_processor is BertProcessing"},
+    {"\"post_processor\"", "\"type\": \"ByteLevel\"",
+     "\"type\": \"TemplateProcessing\", \"single\": [{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}, "
+     "{\"SpecialToken\": {\"id\": \"<|im_end|>\", \"type_id\": 0}}]",
+     FV_ERR_UNSUPPORTED, "the post_processor adds tokens"},
+    {"\"post_processor\"", "\"type\": \"ByteLevel\"",
+     "\"type\": \"Sequence\", \"processors\": [{\"type\": \"ByteLevel\"}, {\"type\": \"RobertaProcessing\"}]",
+     FV_ERR_UNSUPPORTED, "the post_processor is RobertaProcessing"},
     {"\"vocab\"", "\"vocab\"", "\"words\"", FV_ERR_FORMAT, "the model has no \"vocab\""},
     {"\"merges\"", "\"merges\"", "\"joins\"", FV_ERR_FORMAT, "the model has no \"merges\""},
     {"\"merges\"", "[]", "[\"a b\"]", FV_ERR_FORMAT,
@@ -236,6 +246,22 @@ static void test_a_merge_must_not_make_an_added_token(void **state)
     fv_buffer_fini(&text);
 }
 
+static void test_post_processors_without_effect(void **state)
+{
+    (void)state;
+    static const char *const harmless[] = {
+        "\"type\": \"TemplateProcessing\", \"single\": [{\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}]",
+        "\"type\": \"Sequence\", \"processors\": [{\"type\": \"ByteLevel\"}]"};
+    for (int i = 0; i < 2; i++) {
+        fv_tokenizer *t;
+        fv_buffer text = copy_of_file();
+        replace(&text, "\"post_processor\"", "\"type\": \"ByteLevel\"", harmless[i]);
+        assert_ok(fv_tokenizer_parse(text.data, text.size, "test", &t));
+        fv_tokenizer_destroy(t);
+        fv_buffer_fini(&text);
+    }
+}
+
 static void test_files_cut_short_are_refused(void **state)
 {
     (void)state;
@@ -258,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_flags_of_added_tokens),
         cmocka_unit_test(test_a_wrong_file_is_refused_with_a_sentence),
         cmocka_unit_test(test_a_merge_must_not_make_an_added_token),
+        cmocka_unit_test(test_post_processors_without_effect),
         cmocka_unit_test(test_files_cut_short_are_refused),
     };
     return cmocka_run_group_tests(tests, write_folder, remove_folder);
