@@ -74,12 +74,13 @@ static const range newer_marks[] = {
     {0x1E2AE, 0x1E2AE}, {0x1E2EC, 0x1E2EF}, {0x1E4EC, 0x1E4EF}};
 
 /* Code points that normalization leaves alone and that never join the one before: text made of them is in
- * form C. Most text is, so this spares it the slow way. */
+ * form C. Most text is, so this spares it the slow way. U+11A7 is the empty final of Hangul, which utf8proc
+ * would swallow behind a syllable. */
 static int is_settled(uint32_t code)
 {
-    static const range settled[] = {{0x400, 0x482},   {0x4E00, 0x9FFF}, {0x3001, 0x3029},
-                                    {0x3041, 0x3096}, {0x30A1, 0x30FF}, {0xAC00, 0xD7A3},
-                                    {0x2010, 0x2027}, {0xFF01, 0xFF60}, {0x1F300, 0x1FAFF}};
+    static const range settled[] = {{0x11A7, 0x11A7}, {0x400, 0x482},    {0x4E00, 0x9FFF}, {0x3001, 0x3029},
+                                    {0x3041, 0x3096}, {0x30A1, 0x30FF},  {0xAC00, 0xD7A3}, {0x2010, 0x2027},
+                                    {0xFF01, 0xFF60}, {0x1F300, 0x1FAFF}};
     return code < 0x300 || IN(code, settled) || IN(code, newer_marks);
 }
 

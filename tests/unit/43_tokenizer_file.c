@@ -234,6 +234,46 @@ static void test_a_wrong_file_is_refused_with_a_sentence(void **state)
     }
 }
 
+static size_t append_char(char *text, size_t size, uint32_t code)
+{
+    return size + (size_t)fv_utf8_encode(code, text + size);
+}
+
+/* The bytes of a text in form C. */
+static void check_normal(const fv_tokenizer *t, const char *text, size_t size, const char *normal, size_t n)
+{
+    fv_tokens tokens = {0};
+    assert_ok(fv_tokenizer_encode(t, text, size, FV_TOKENIZE_PLAIN, &tokens));
+    assert_int_equal(tokens.n, n);
+    for (size_t i = 0; i < n; i++)
+        assert_int_equal(tokens.ids[i], (uint8_t)normal[i]);
+    fv_tokens_fini(&tokens);
+}
+
+/* Every syllable of Hangul from its parts, from its first two, and from the open syllable and the final. T 0
+ * is U+11A7, which is no final: it stays. */
+static void test_conjoining_jamo(void **state)
+{
+    (void)state;
+    fv_tokenizer *t;
+    assert_ok(fv_tokenizer_load(folder, &t));
+    for (uint32_t open = 0; open < 19 * 21; open++) {
+        for (uint32_t final = 0; final < 28; final++) {
+            char parts[16], joined[16], normal[16];
+            size_t n_parts = append_char(parts, 0, 0x1100 + open / 21), n_joined = 0, n = 0;
+            n_parts = append_char(parts, n_parts, 0x1161 + open % 21);
+            n_parts = append_char(parts, n_parts, 0x11A7 + final);
+            n_joined = append_char(joined, n_joined, 0xAC00 + 28 * open);
+            n_joined = append_char(joined, n_joined, 0x11A7 + final);
+            n = append_char(normal, n, 0xAC00 + 28 * open + final);
+            n = final ? n : append_char(normal, n, 0x11A7);
+            check_normal(t, parts, n_parts, normal, n);
+            check_normal(t, joined, n_joined, normal, n);
+        }
+    }
+    fv_tokenizer_destroy(t);
+}
+
 static void test_a_merge_must_not_make_an_added_token(void **state)
 {
     (void)state;
@@ -284,6 +324,7 @@ int main(void)
         cmocka_unit_test(test_flags_of_added_tokens),
         cmocka_unit_test(test_a_wrong_file_is_refused_with_a_sentence),
         cmocka_unit_test(test_a_merge_must_not_make_an_added_token),
+        cmocka_unit_test(test_conjoining_jamo),
         cmocka_unit_test(test_post_processors_without_effect),
         cmocka_unit_test(test_files_cut_short_are_refused),
     };
