@@ -40,8 +40,10 @@ typedef struct fv_text_part {
     fv_tokenize_mode mode;
 } fv_text_part;
 
-/* Read folder/tokenizer.json, or the same JSON from memory (name is for messages). FV_ERR_FORMAT and
- * FV_ERR_UNSUPPORTED name the key, what was found and what is expected. The caller destroys *out. */
+/* Read folder/tokenizer.json, or vocab.json and merges.txt, with the added tokens that tokenizer_config.json,
+ * special_tokens_map.json and added_tokens.json name; or a tokenizer.json from memory (name is for messages).
+ * FV_ERR_FORMAT and FV_ERR_UNSUPPORTED name the key, what was found and what is expected. The caller destroys
+ * *out. */
 fv_err fv_tokenizer_load(const char *folder, fv_tokenizer **out);
 fv_err fv_tokenizer_parse(const char *json, size_t size, const char *name, fv_tokenizer **out);
 void fv_tokenizer_destroy(fv_tokenizer *tokenizer); /* NULL is fine */
