@@ -7,12 +7,12 @@
  *           - the number alone: "1", "0", "1.0", with punctuation or Markdown around it;
  *           - a JSON object, anywhere in the reply, with a member "score" that is 0 or 1; one at most;
  *           - a line "Score: 1", also "Final score = 0.0", in any case, with the mark of a list before it,
- * Markdown or quotes around any part, and a colon of any script; behind the number punctuation, a remark in
- *             parentheses without digits, or a reason in English (", since ...", ". The answers agree") that
- *             takes nothing back and names no other score.
- *           All lines and the object must agree; one with another value ("Score: 10", "Score: 1/2", "Score:
- * 1, or 0", "Score: 1, since it is wrong") spoils the reply. words   [[YES]] or [[NO]] anywhere; nothing else
- * stands in double brackets.
+ *             Markdown or quotes around any part, and a colon of any script. Behind the number:
+ *             punctuation, a remark in parentheses without digits, or a reason in English (", since
+ *             they agree") that takes nothing back and names no other score.
+ *           All lines and the object must agree; another value in one of them ("Score: 10", "Score: 1/2",
+ *           "Score: 1, or 0", "Score: 1, since it is wrong") spoils the reply.
+ *   words   [[YES]] or [[NO]] anywhere; nothing else stands in double brackets.
  */
 #ifndef FOVEA_VERDICT_H
 #define FOVEA_VERDICT_H

@@ -19,6 +19,28 @@ typedef struct fv_text_pair {
 fv_err fv_text_pair_init(fv_text_pair *pair, fv_slice answer, fv_slice truth);
 void fv_text_pair_fini(fv_text_pair *pair);
 
+/* Make *text the content of its last \boxed{...}, with braces in it up to 64 deep; thoughts before </think>
+ * are passed over. 0, and *text as it was, if there is none or it is not closed. */
+int fv_text_unbox(fv_slice *text);
+
+/* Whether there is a command of LaTeX in it, or dollars around it. */
+int fv_text_is_latex(fv_slice text);
+
+/* Append simple LaTeX as plain text: fractions, roots, powers, signs and units, without what only sets type.
+ */
+fv_err fv_text_plain(fv_slice latex, fv_buffer *out);
+
+/* What follows the last "answer is", "answer:" or the like, up to the end of the sentence; nothing if none.
+ */
+fv_slice fv_text_conclusion(fv_slice text);
+
+/* Whether both folded texts are numbers, and whether they are equal as `number` has it. */
+int fv_numbers_compare(fv_slice answer, fv_slice truth, int *is_equal);
+
+/* Whether both folded plain texts are formulas, at least one of more than a number or a name, of equal value.
+ */
+int fv_formulas_equal(fv_slice a, fv_slice b);
+
 fv_err fv_rule_exact(fv_slice answer, fv_slice truth, double *score);
 fv_err fv_rule_number(fv_slice answer, fv_slice truth, double *score);
 fv_err fv_rule_relaxed(fv_slice answer, fv_slice truth, double *score);

@@ -175,13 +175,26 @@ static int starts_unit(const text_reader *reader)
            fv_slice_starts(rest_of(reader), fv_slice_of("°"));
 }
 
+/* Words that make of a number something else: "3 or four", "3 and a half", "3 is wrong". */
+static int starts_clause(fv_slice text)
+{
+    static const char *const words[] = {"and", "or",  "to",   "but",   "not", "is",
+                                        "are", "was", "plus", "minus", "out", "over"};
+    size_t size = fv_slice_find(text, fv_slice_of(" "));
+    fv_slice word = size == FV_SLICE_NONE ? text : fv_slice_cut(text, 0, size);
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (fv_slice_equal(word, fv_slice_of(words[i])))
+            return 1;
+    return 0;
+}
+
 /* The rest of the text, if it can be a unit. */
 static int read_unit(text_reader *reader, number *out)
 {
     int n_words = 1;
     if (reader->at == reader->text.size)
         return 1;
-    if (!starts_unit(reader))
+    if (!starts_unit(reader) || starts_clause(rest_of(reader)))
         return 0;
     out->unit = rest_of(reader);
     for (size_t i = 1; i < out->unit.size; i++)
@@ -209,9 +222,11 @@ static int parse(fv_slice folded, number *out)
     size_t start = reader.at;
     out->is_negative = skip_sign(&reader);
     int has_sign = reader.at > start;
+    skip(&reader, ' '); /* "- 4", "- $ 4" */
     out->currency = read_currency(&reader);
     if (!has_sign)
         out->is_negative = skip_sign(&reader);
+    skip(&reader, ' ');
     if (!read_decimal(&reader, &out->numerator) || !read_fraction(&reader, out))
         return 0;
     if (out->numerator.n == 0)
@@ -287,16 +302,29 @@ static int near_number(const number *answer, const number *truth)
     return fabs(x - y) <= 0.05 * fabs(y) * (1 + 1e-9);
 }
 
+static int compare(fv_slice answer, fv_slice truth, int (*matches)(const number *, const number *),
+                   int *is_match)
+{
+    number a, t;
+    int are_numbers = parse(answer, &a) && parse(truth, &t);
+    *is_match = are_numbers && is_commensurable(&a, &t) && matches(&a, &t);
+    return are_numbers;
+}
+
+int fv_numbers_compare(fv_slice answer, fv_slice truth, int *is_equal)
+{
+    return compare(answer, truth, same_number, is_equal);
+}
+
 static fv_err score_numbers(fv_slice answer, fv_slice truth, int (*matches)(const number *, const number *),
                             double *score)
 {
     fv_text_pair pair;
-    number a, t;
+    int is_match;
     FV_TRY(fv_text_pair_init(&pair, answer, truth));
-    int are_numbers = parse(pair.answer, &a) && parse(pair.truth, &t);
-    if (are_numbers)
-        *score = is_commensurable(&a, &t) && matches(&a, &t);
+    int are_numbers = compare(pair.answer, pair.truth, matches, &is_match);
     fv_text_pair_fini(&pair);
+    *score = is_match;
     return are_numbers ? FV_OK : fv_rule_exact(answer, truth, score);
 }
 

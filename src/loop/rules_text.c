@@ -2,8 +2,10 @@
 #include "fovea/utf8.h"
 #include "loop/rules_internal.h"
 
+#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <utf8proc.h>
 
 static int is_decimal_digit(uint32_t code)
@@ -102,6 +104,53 @@ fv_slice fv_text_bare(fv_slice folded)
     return first < end ? fv_slice_cut(folded, first, end) : folded;
 }
 
+static int has_word_at(fv_slice text, size_t at, const char *word)
+{
+    size_t n = strlen(word), end = at + n;
+    return end <= text.size && strncasecmp(text.data + at, word, n) == 0 &&
+           (at == 0 || !isalnum((unsigned char)text.data[at - 1])) &&
+           (end == text.size || !isalnum((unsigned char)text.data[end]));
+}
+
+/* Where what "is", ":" or "=" says begins, behind a cue that ends at; at itself if there is none of them. */
+static size_t skip_verb(fv_slice text, size_t at)
+{
+    size_t end = at;
+    while (end < text.size && is_one_of(text.data[end], " \n\t:=*"))
+        end++;
+    int is_sign = memchr(text.data + at, ':', end - at) || memchr(text.data + at, '=', end - at);
+    if (!has_word_at(text, end, "is"))
+        return is_sign ? end : at;
+    for (end += 2; end < text.size && is_one_of(text.data[end], " \n\t:=*");)
+        end++;
+    return end;
+}
+
+static fv_slice up_to(fv_slice text, const char *mark)
+{
+    size_t at = fv_slice_find(text, fv_slice_of(mark));
+    return at == FV_SLICE_NONE ? text : fv_slice_cut(text, 0, at);
+}
+
+fv_slice fv_text_conclusion(fv_slice text)
+{
+    static const char *const cues[] = {"answer", "result", "solution"};
+    static const char *const ends[] = {"\n", ". ", " because ", " since ", ", so ", ", as ", ", which "};
+    for (size_t at = text.size; at-- > 0;)
+        for (size_t i = 0; i < sizeof cues / sizeof cues[0]; i++) {
+            size_t behind = at + strlen(cues[i]), first;
+            if (!has_word_at(text, at, cues[i]) || (first = skip_verb(text, behind)) == behind)
+                continue;
+            fv_slice rest = fv_slice_cut(text, first, text.size);
+            for (size_t e = 0; e < sizeof ends / sizeof ends[0]; e++)
+                rest = up_to(rest, ends[e]);
+            while (rest.size > 0 && rest.data[rest.size - 1] == ',')
+                rest.size--;
+            return rest;
+        }
+    return (fv_slice){0};
+}
+
 fv_err fv_text_pair_init(fv_text_pair *pair, fv_slice answer, fv_slice truth)
 {
     *pair = (fv_text_pair){0};
@@ -121,11 +170,36 @@ void fv_text_pair_fini(fv_text_pair *pair)
     fv_buffer_fini(&pair->truth_memory);
 }
 
+/* The brackets around a list: "[1, 2)" is '[' and ')'. 0 if there are none, or nothing to tell apart in them.
+ */
+static int find_brackets(fv_slice text, char *open, char *close)
+{
+    while (text.size > 0 && is_one_of(text.data[text.size - 1], " .*\"'`"))
+        text.size--;
+    while (text.size > 0 && is_one_of(text.data[0], " *\"'`"))
+        text = fv_slice_cut(text, 1, text.size);
+    if (text.size < 3 || !is_one_of(text.data[0], "([{") || !is_one_of(text.data[text.size - 1], ")]}") ||
+        !memchr(text.data, ',', text.size))
+        return 0;
+    *open = text.data[0];
+    *close = text.data[text.size - 1];
+    return 1;
+}
+
+/* Points, intervals and sets of the same numbers are not the same. */
+static int differ_in_brackets(fv_slice a, fv_slice b)
+{
+    char open_a, close_a, open_b, close_b;
+    return find_brackets(a, &open_a, &close_a) && find_brackets(b, &open_b, &close_b) &&
+           (open_a != open_b || close_a != close_b);
+}
+
 fv_err fv_rule_exact(fv_slice answer, fv_slice truth, double *score)
 {
     fv_text_pair pair;
     FV_TRY(fv_text_pair_init(&pair, answer, truth));
-    *score = pair.answer.size > 0 && fv_slice_equal(fv_text_bare(pair.answer), fv_text_bare(pair.truth));
+    *score = pair.answer.size > 0 && !differ_in_brackets(pair.answer, pair.truth) &&
+             fv_slice_equal(fv_text_bare(pair.answer), fv_text_bare(pair.truth));
     fv_text_pair_fini(&pair);
     return FV_OK;
 }

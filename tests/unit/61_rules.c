@@ -13,15 +13,19 @@ typedef struct rule_case {
 static void check(const char *name, const rule_case *cases, size_t n)
 {
     const fv_rule *rule;
+    int n_bad = 0;
     assert_ok(fv_rule_find(name, &rule));
     for (size_t i = 0; i < n; i++) {
         double score = -1;
         fv_slice truth = fv_slice_of(cases[i].truth);
         assert_ok(fv_rule_score(rule, fv_slice_of(cases[i].answer), &truth, 1, &score));
-        if (score < cases[i].score - 1e-12 || score > cases[i].score + 1e-12)
-            fail_msg("%s: \"%s\" against \"%s\" is %g, not %g", name, cases[i].answer, cases[i].truth, score,
-                     cases[i].score);
+        if (score >= cases[i].score - 1e-12 && score <= cases[i].score + 1e-12)
+            continue;
+        n_bad++;
+        print_error("%s: \"%s\" against \"%s\" is %g, not %g\n", name, cases[i].answer, cases[i].truth, score,
+                    cases[i].score);
     }
+    assert_int_equal(n_bad, 0);
 }
 #define CHECK(name, cases) check(name, cases, sizeof(cases) / sizeof(cases)[0])
 
@@ -261,6 +265,198 @@ static void test_boxed(void **state)
     CHECK("boxed", cases);
 }
 
+/* What stands in the last box is the answer, whatever the rule. */
+static void test_boxes_before_any_rule(void **state)
+{
+    (void)state;
+    static const rule_case exact[] = {
+        {"So it is \\boxed{Paris}.", "Paris", 1},
+        {"\\boxed{\\text{Paris}}", "paris", 1},
+        {"$$\\boxed{ \\textbf{New York} }$$", "New York", 1},
+        {"\\boxed{\\frac{3}{4}}", "3/4", 1},
+        {"\\boxed{\\frac{3}{4}}", "\\frac{3}{4}", 1},
+        {"Paris", "\\boxed{Paris}", 1},
+        {"\\boxed{Rome} or \\boxed{Paris}", "Paris", 1},
+        {"\\boxed{Paris} or \\boxed{Rome}", "Paris", 0},
+        {"Paris, so \\boxed{Rome}", "Paris", 0},
+        {"\\boxed{{a}{b}}", "ab", 1},
+        {"\\boxed{x^{2_{3}}}", "x^{2_{3}}", 1},
+        {"\\fbox{yes}", "Yes", 1},
+        {"<think>\\boxed{Paris}</think>Rome", "Paris", 0},
+        {"<think>\\boxed{Rome}</think>\\boxed{Paris}", "Paris", 1},
+        {"\\boxed{Paris", "Paris", 0},
+        {"\\boxed{}", "", 0},
+        {"\\boxed{}", "Paris", 0},
+        {"\\boxed{\\$5}", "$5", 1},
+        {"\\boxed{5}", "$5", 0},
+        {"\\boxed{[1, 2]}", "(1, 2)", 0},
+        {"\\boxed{(1, 2)}", "(1, 2)", 1},
+    };
+    static const rule_case number[] = {
+        {"The total is \\boxed{1{,}234.5}", "1,234.50", 1},
+        {"\\boxed{12\\%}", "0.12", 1},
+        {"\\boxed{12\\%}", "1.2", 0},
+        {"\\boxed{\\dfrac{1}{2}}", "0.5", 1},
+        {"\\boxed{-\\frac12}", "-0.5", 1},
+        {"\\boxed{-\\frac12}", "0.5", 0},
+        {"\\boxed{12\\text{ cm}}", "12", 1},
+        {"\\boxed{45^\\circ}", "45", 1},
+        {"\\boxed{\\$ 5}", "$5.00", 1},
+        {"$\\frac{1}{4}$", "0.25", 1},
+        {"\\(12\\)", "12", 1},
+        {"$12$", "12", 1},
+        {"\\boxed{12}", "13", 0},
+        {"13 \\boxed{12}", "13", 0},
+        {"\\boxed{1\\frac{1}{2}}", "5.5", 0},
+    };
+    static const rule_case relaxed[] = {
+        {"\\boxed{105}", "100", 1}, {"\\boxed{106}", "100", 0}, {"\\boxed{\\text{blue}}", "Blue", 1}};
+    static const rule_case choice[] = {
+        {"\\boxed{B}", "B", 1},
+        {"\\boxed{\\text{(B)}}", "B", 1},
+        {"\\boxed{\\textbf{(B)}\\ 12}", "B", 1},
+        {"A or \\boxed{\\mathrm{B}}", "B", 1},
+        {"The answer is A. \\boxed{B}", "A", 0},
+        {"\\boxed{12\\text{ cm}}", "B) 12 cm", 1},
+    };
+    static const rule_case anls[] = {{"It says \\boxed{Hello World}", "hello world", 1},
+                                     {"\\boxed{helo}", "hello", 0.8},
+                                     {"\\boxed{a}", "abc", 0}};
+    static const rule_case containment[] = {{"\\boxed{\\text{STOP here}}", "stop", 1},
+                                            {"stop, no: \\boxed{go}", "stop", 0},
+                                            {"\\boxed{}", "a", 0}};
+    CHECK("exact", exact);
+    CHECK("number", number);
+    CHECK("relaxed", relaxed);
+    CHECK("choice", choice);
+    CHECK("anls", anls);
+    CHECK("containment", containment);
+}
+
+static void test_boxed_forms(void **state)
+{
+    (void)state;
+    static const rule_case cases[] = {
+        {"The answer is 3", "3", 1},
+        {"The answer is $3$.", "3", 1},
+        {"So the final answer is: **3**.", "3", 1},
+        {"Answer: \\frac12", "1/2", 1},
+        {"The answer is 3, since 1 + 2 = 3.", "3", 1},
+        {"The answer is not 3", "3", 0},
+        {"The answer isn't 3", "3", 0},
+        {"The answer is 3 or 4", "3", 0},
+        {"The answer is 3 or four", "3", 0},
+        {"The answer is 3 is wrong", "3", 0},
+        {"The answer is 3, 4", "3", 0},
+        {"The answer is 3. The answer is 4.", "3", 0},
+        {"The answer is 3. The answer is 4.", "4", 1},
+        {"The answer is 3.5", "3", 0},
+        {"The answer is 13", "3", 0},
+        {"The answer 3 is wrong", "3", 0},
+        {"x = 3", "3", 1},
+        {"3", "x = 3", 1},
+        {"\\boxed{y = 3}", "x = 3", 0},
+        {"\\boxed{y = 2x + 1}", "y=1+2x", 1},
+        {"\\boxed{y = 2x + 1}", "y=2x-1", 0},
+        {"x \\neq 3", "3", 0},
+        {"\\boxed{x \\le 3}", "x <= 3", 1},
+        {"\\boxed{x \\le 3}", "x >= 3", 0},
+        {"\\boxed{- 4}", "-4", 1},
+        {"- 4", "-4", 1},
+        {"- 4", "4", 0},
+        {"\\boxed{\\frac12}", "1/2", 1},
+        {"\\boxed{\\frac12}", "0.5", 1},
+        {"\\boxed{\\frac 1 2}", "0.5", 1},
+        {"\\boxed{\\frac1{2}}", "0.5", 1},
+        {"\\boxed{\\frac{1}2}", "0.5", 1},
+        {"\\boxed{\\tfrac34}", "\\dfrac{3}{4}", 1},
+        {"\\boxed{\\frac12}", "2", 0},
+        {"\\boxed{\\frac12}", "2/1", 0},
+        {"\\boxed{\\frac{-1}{2}}", "-0.5", 1},
+        {"\\boxed{1\\frac12}", "1.5", 1},
+        {"\\boxed{1\\frac12}", "3/2", 1},
+        {"\\boxed{-1\\frac12}", "-1.5", 1},
+        {"\\boxed{1\\frac12}", "5.5", 0},
+        {"\\boxed{1\\frac12}", "11/2", 0},
+        {"\\boxed{1\\frac12}", "1/2", 0},
+        {"\\boxed{2+3}", "5", 1},
+        {"\\boxed{2 + 3}", "6", 0},
+        {"\\boxed{5 - 3}", "2", 1},
+        {"\\boxed{1+x}", "x + 1", 1},
+        {"\\boxed{x-1}", "1-x", 0},
+        {"\\boxed{-1+x}", "x-1", 1},
+        {"\\boxed{\\frac{x+1}{2}}", "\\frac{x}{2}+\\frac12", 1},
+        {"\\boxed{\\frac12x}", "x/2", 1},
+        {"\\boxed{\\frac{1}{2}x}", "1/(2x)", 0},
+        {"\\boxed{2\\sqrt{3}}", "\\sqrt{12}", 1},
+        {"\\boxed{2\\sqrt3}", "2\\cdot\\sqrt{3}", 1},
+        {"\\boxed{\\sqrt{3}}", "3", 0},
+        {"\\boxed{\\sqrt[3]{8}}", "2", 1},
+        {"\\boxed{\\frac{\\sqrt{3}}{2}}", "\\sqrt{3}/2", 1},
+        {"\\boxed{2\\pi}", "\\pi \\times 2", 1},
+        {"\\boxed{2\\pi}", "6.28", 0},
+        {"\\boxed{10^{3}}", "1000", 1},
+        {"\\boxed{2.5 \\times 10^{-3}}", "0.0025", 1},
+        {"\\boxed{x^{10}}", "x^1", 0},
+        {"\\boxed{x^{n+1}}", "x^n+1", 0},
+        {"\\boxed{5\\text{ m}^2}", "5 m\u00B2", 1},
+        {"\\boxed{5}", "5\\ \\text{cm}", 1},
+        {"\\boxed{5\\text{ cm}}", "5\\text{ mm}", 0},
+        {"\\boxed{50\\%}", "50", 1},
+        {"\\boxed{50\\%}", "5", 0},
+        {"\\boxed{1{,}000}", "1000", 1},
+        {"\\boxed{1,000}", "1", 0},
+        {"\\boxed{\\$5}", "5", 1},
+        {"\\boxed{$5$}", "5", 1},
+        {"[1,2]", "(1,2)", 0},
+        {"\\boxed{[1, 2]}", "[1,2]", 1},
+        {"\\boxed{[1,2)}", "[1,2]", 0},
+        {"\\boxed{(1,2]}", "[1,2)", 0},
+        {"\\boxed{\\left[1, 2\\right)}", "[1,2)", 1},
+        {"\\boxed{(2,1)}", "(1,2)", 0},
+        {"\\boxed{(\\frac12, 3)}", "(0.5, 3.0)", 1},
+        {"\\boxed{(1,2,3)}", "(1,2)", 0},
+        {"\\boxed{(1, 2)}", "1, 2", 0},
+        {"\\boxed{1, 234}", "1234", 0},
+        {"\\boxed{(-\\infty, 3]}", "(-\u221E,3]", 1},
+        {"\\boxed{(-\\infty, 3]}", "(-\u221E,3)", 0},
+        {"\\boxed{(-\\infty, 1) \\cup (2, \\infty)}", "(-\\infty,1)\\cup(2,\\infty)", 1},
+        {"\\boxed{(-\\infty, 1) \\cup (2, \\infty)}", "(-\\infty,1]\\cup(2,\\infty)", 0},
+        {"\\boxed{(-\\infty, 1) \\cup (2, \\infty)}", "(-\\infty,1)\\cup[2,\\infty)", 0},
+        {"\\boxed{\\{2, 1\\}}", "\\{1,2\\}", 1},
+        {"\\boxed{\\{1, 2\\}}", "{2, 1}", 1},
+        {"\\boxed{\\{1, 1\\}}", "\\{1,2\\}", 0},
+        {"\\boxed{\\{1,2\\}}", "(1,2)", 0},
+        {"\\boxed{1, 2}", "2, 1", 0},
+        {"\\boxed{1, 2}", "1,2", 1},
+        {"\\boxed{1, 2}", "1", 0},
+        {"\\boxed{-3, \\frac12}", "-3, 0.5", 1},
+        {"\\boxed{\\text{cat}}", "act", 0},
+        {"\\boxed{\\text{New York}}", "York New", 0},
+        {"\\boxed{2020-01-02}", "2017", 0},
+        {"\\boxed{3/4/2020}", "0.000371287", 0},
+        {"\\boxed{5-6}", "6-7", 0},
+        {"\\boxed{10:30}", "10", 0},
+        {"\\boxed{2x}", "x2", 0},
+        {"\\boxed{f(2)}", "2f", 0},
+        {"\\boxed{0.333}", "1/3", 0},
+        {"\\boxed{1/0}", "2/0", 0},
+        {"\\boxed{3 and a half}", "3", 0},
+        {"\\boxed{\\text{yes}}", "Yes", 1},
+        {"\\boxed{A}", "B", 0},
+    };
+    CHECK("boxed", cases);
+    static const rule_case exact[] = {{"[1,2]", "(1,2)", 0}, {"(1,2]", "(1,2)", 0}, {"(1,2)", "(1,2).", 1}};
+    CHECK("exact", exact);
+    CHECK("number", exact);
+    static const rule_case number[] = {{"- 4", "-4", 1},
+                                       {"- $4", "-4", 1},
+                                       {"3 or four", "3", 0},
+                                       {"3 and a half", "3", 0},
+                                       {"3 is wrong", "3", 0}};
+    CHECK("number", number);
+}
+
 /* "\\frac{" n times, then as many "}{1}". */
 static double score_of_nested(int n)
 {
@@ -373,6 +569,8 @@ int main(void)
         cmocka_unit_test(test_relaxed),
         cmocka_unit_test(test_choice),
         cmocka_unit_test(test_boxed),
+        cmocka_unit_test(test_boxes_before_any_rule),
+        cmocka_unit_test(test_boxed_forms),
         cmocka_unit_test(test_nesting_has_an_end),
         cmocka_unit_test(test_anls),
         cmocka_unit_test(test_containment),
