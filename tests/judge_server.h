@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
-#include <time.h>
 
 extern char **environ;
 
@@ -30,21 +29,14 @@ __attribute__((unused)) static void make_certificates(void)
     assert_int_equal(system(command), 0);
 }
 
-__attribute__((unused)) static int server_port(const judge_server *server)
+/* The server says its port when it listens. */
+__attribute__((unused)) static int server_port(int output)
 {
-    char name[80];
     int port = 0;
-    snprintf(name, sizeof name, "%s/port", server->folder);
-    for (int i = 0; i < 1000 && port == 0; i++) {
-        FILE *file = fopen(temp_path(name), "r");
-        if (file) {
-            assert_int_equal(fscanf(file, "%d", &port), 1);
-            fclose(file);
-        } else {
-            nanosleep(&(struct timespec){0, 10000000}, NULL);
-        }
-    }
-    assert_int_not_equal(port, 0);
+    FILE *file = fdopen(output, "r");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%d", &port), 1);
+    fclose(file);
     return port;
 }
 
@@ -70,16 +62,19 @@ __attribute__((unused)) static void server_start(judge_server *server, const cha
     for (; arguments && *arguments; arguments++)
         argv[n++] = (char *)*arguments;
     posix_spawn_file_actions_t actions;
-    int ends[2];
+    int ends[2], out[2];
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
     assert_int_equal(posix_spawn_file_actions_init(&actions), 0);
     assert_int_equal(posix_spawn_file_actions_adddup2(&actions, ends[0], 0), 0);
+    assert_int_equal(posix_spawn_file_actions_adddup2(&actions, out[1], 1), 0);
     assert_int_equal(posix_spawn(&server->process, argv[0], &actions, NULL, argv, environ), 0);
     posix_spawn_file_actions_destroy(&actions);
     close(ends[0]);
+    close(out[1]);
     server->input = ends[1];
     snprintf(server->url, sizeof server->url, "%s://127.0.0.1:%d/v1", certificate ? "https" : "http",
-             server_port(server));
+             server_port(out[0]));
 }
 
 /* How many requests it has had; those of one fault or verdict if word is not NULL. */

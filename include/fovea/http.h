@@ -7,7 +7,7 @@
  *
  * Connections are kept and used again, with HTTP/2 where the server offers it. Certificates are verified. No
  * redirect is followed: it arrives as its status. A proxy is used if the environment names one (https_proxy,
- * no_proxy). */
+ * no_proxy), but not to this machine. Bodies arrive unpacked (gzip and the like). */
 #ifndef FOVEA_HTTP_H
 #define FOVEA_HTTP_H
 
@@ -20,6 +20,7 @@ typedef struct fv_http_settings {
     const char *url;            /* "https://..." or "http://...", without a user's name */
     const char *const *headers; /* "Name: value" of every request, ended by NULL */
     const char *ca_file;        /* certificates to trust, PEM; "": the system's */
+    const char *ca_folder;      /* and those in a folder of OpenSSL's (c_rehash); "" or NULL: none */
     int max_in_flight;
     double deadline_s; /* of a request, from fv_http_post to the last byte */
     size_t max_bytes;  /* of a response's body */
@@ -38,7 +39,7 @@ typedef struct fv_http_response {
     fv_http_outcome outcome;
     const char *problem; /* what went wrong, in words, if not answered; never holds a header of the request */
     int status;          /* of HTTP */
-    double retry_after_s;     /* what the server asked for; 0: nothing */
+    double retry_after_s;     /* what the server asked for, as seconds, milliseconds or a date; 0: nothing */
     const char *content_type; /* "" if the server named none */
     fv_slice body;
 } fv_http_response;
@@ -48,6 +49,9 @@ typedef fv_err (*fv_http_done)(void *context, const fv_http_response *response);
 
 /* Copies all of settings. FV_ERR_ARGUMENT: an address that is none; FV_ERR_IO: ca_file cannot be read. */
 fv_err fv_http_create(const fv_http_settings *settings, fv_http **out);
+
+/* Whether an address is one of this machine: 127.0.0.0/8, ::1 or localhost. */
+int fv_http_is_loopback(const char *url);
 
 /* Requests under way are dropped; their done is not called. NULL is fine. */
 void fv_http_destroy(fv_http *http);

@@ -23,15 +23,17 @@ typedef enum fv_api_service { FV_API_OPENAI, FV_API_AZURE } fv_api_service;
 /* Texts are never NULL; "": see each. */
 typedef struct fv_judge_api_settings {
     fv_api_service service;
-    /* Up to "/chat/completions" (or, of Azure, "/openai"). "": AZURE_ENDPOINT of the environment, or
-     * OpenAI's. */
-    const char *url;
-    const char *model; /* of Azure: the deployment */
-    const char
-        *key_file; /* readable by its owner only. "": OPENAI_API_KEY or AZURE_API_KEY of the environment */
-    const char *ca_file; /* PEM. "": the system's authorities */
-    int in_flight;       /* requests at once */
-    double deadline_s;   /* of a request */
+    const char *url;      /* up to "/chat/completions" (or, of Azure, "/openai"). "": the environment's */
+    const char *model;    /* of Azure: the deployment */
+    const char *key_file; /* readable by its owner only. "": the environment's */
+    const char *ca_file;  /* PEM. "": the environment's, else the system's authorities */
+    /* "Name: value; Name: value" for each request, beside or in place of our own. $NAME or ${NAME} in a value
+     * is a variable of the environment, and as secret as a key; a key itself is refused here, since settings
+     * are written into the folder of a run. "" or NULL: none. */
+    const char *headers;
+    int key_over_http; /* also to other machines than this */
+    int in_flight;     /* requests at once */
+    double deadline_s; /* of a request */
     int tries;
     double budget_s;
     double temperature, temperature_step;
@@ -39,7 +41,7 @@ typedef struct fv_judge_api_settings {
 } fv_judge_api_settings;
 
 /* prompt is taken, also on failure; the texts of settings are borrowed. FV_ERR_ARGUMENT: no key, a key for
- * plain http, or a file that others may read. */
+ * plain http, a file that others may read, or a bad header. */
 fv_err fv_judge_api_create(const fv_judge_api_settings *settings, fv_judge_prompt *prompt, fv_judge **out);
 
 /* Append the JSON of the request for a case. */

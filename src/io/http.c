@@ -3,18 +3,21 @@
 #include "fovea/buffer.h"
 #include "fovea/file.h"
 
+#include <arpa/inet.h>
 #include <curl/curl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-enum { CONNECT_MS = 30000 };
+enum { CONNECT_MS = 30000, LONGEST_PAUSE_S = 1 << 20 };
 
 /* A handle and the request it is busy with; handles are made at their first use and kept. */
 typedef struct slot {
     fv_http *http;
     CURL *easy;
-    fv_buffer body; /* of the response */
+    fv_buffer body;       /* of the response */
+    double retry_after_s; /* of a header in milliseconds; 0: there was none */
     char problem[CURL_ERROR_SIZE];
     fv_http_done done;
     void *context;
@@ -22,7 +25,7 @@ typedef struct slot {
 } slot;
 
 struct fv_http {
-    char *url, *ca_file;
+    char *url, *ca_file, *ca_folder;
     struct curl_slist *headers;
     double deadline_s;
     size_t max_bytes;
@@ -43,26 +46,54 @@ static size_t receive(char *data, size_t one, size_t n, void *context)
     return bytes;
 }
 
-static int set_options(slot *s)
+/* libcurl knows Retry-After; this is the header of OpenAI and Azure. A line is not ended by NUL. */
+static size_t receive_header(char *line, size_t one, size_t n, void *context)
 {
-    const fv_http *http = s->http;
-    CURL *easy = s->easy;
+    static const char name[] = "retry-after-ms:";
+    slot *s = context;
+    char number[32];
+    size_t size = one * n, length = strlen(name);
+    if (size > length && strncasecmp(line, name, length) == 0) {
+        snprintf(number, sizeof number, "%.*s", (int)(size - length), line + length);
+        double ms = strtod(number, NULL);
+        s->retry_after_s = ms > 0 ? fmin(ms / 1000, LONGEST_PAUSE_S) : 0;
+    }
+    return size;
+}
+
+static int set_trust(const fv_http *http, CURL *easy)
+{
     int failed = 0;
-    failed |= curl_easy_setopt(easy, CURLOPT_URL, http->url);
-    failed |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, http->headers);
-    failed |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)ceil(1000 * http->deadline_s));
-    failed |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-    failed |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     failed |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
     failed |= curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
     failed |= curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     if (http->ca_file[0])
         failed |= curl_easy_setopt(easy, CURLOPT_CAINFO, http->ca_file);
+    if (http->ca_folder[0])
+        failed |= curl_easy_setopt(easy, CURLOPT_CAPATH, http->ca_folder);
+    if (fv_http_is_loopback(http->url))
+        failed |= curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
+    return failed;
+}
+
+static int set_options(slot *s)
+{
+    const fv_http *http = s->http;
+    CURL *easy = s->easy;
+    int failed = set_trust(http, easy);
+    failed |= curl_easy_setopt(easy, CURLOPT_URL, http->url);
+    failed |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, http->headers);
+    failed |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)ceil(1000 * http->deadline_s));
+    failed |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
+    failed |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    failed |= curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, ""); /* all that can be unpacked */
     failed |= curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L); /* rather share a connection than open one */
     /* CURLOPT_NOSIGNAL stays off: with it, writing to a connection that the server has closed would end the
      * process. */
     failed |= curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, receive);
     failed |= curl_easy_setopt(easy, CURLOPT_WRITEDATA, s);
+    failed |= curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, receive_header);
+    failed |= curl_easy_setopt(easy, CURLOPT_HEADERDATA, s);
     failed |= curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, s->problem);
     failed |= curl_easy_setopt(easy, CURLOPT_PRIVATE, s);
     return failed;
@@ -88,6 +119,7 @@ fv_err fv_http_post(fv_http *http, fv_slice body, fv_http_done done, void *conte
     if (!s->easy)
         FV_TRY(open_slot(s));
     s->body.size = 0;
+    s->retry_after_s = 0;
     s->problem[0] = '\0';
     s->done = done;
     s->context = context;
@@ -132,10 +164,12 @@ static fv_err tell(slot *s, CURLcode code)
     curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &status);
     curl_easy_getinfo(s->easy, CURLINFO_RETRY_AFTER, &retry_after);
     curl_easy_getinfo(s->easy, CURLINFO_CONTENT_TYPE, &type);
+    double after_s = fmin((double)retry_after, LONGEST_PAUSE_S); /* a date that is over is below 0 */
     const fv_http_response response = {.outcome = outcome_of(code),
                                        .problem = s->problem[0] ? s->problem : curl_easy_strerror(code),
                                        .status = (int)status,
-                                       .retry_after_s = (double)retry_after,
+                                       .retry_after_s =
+                                           s->retry_after_s > 0 ? s->retry_after_s : fmax(0, after_s),
                                        .content_type = type ? type : "",
                                        .body = {s->body.data, s->body.size}};
     return s->done(s->context, &response);
@@ -177,6 +211,33 @@ fv_err fv_http_poll(fv_http *http, double wait_s)
     CURLMcode waited = curl_multi_poll(http->multi, NULL, 0, (int)ceil(1000 * fmin(wait_s, 1e6)), NULL);
     FV_CHECK(waited == CURLM_OK, FV_ERR_IO, "requests to %s: %s", http->url, curl_multi_strerror(waited));
     return move(http, &n_done);
+}
+
+/* Addresses: as libcurl reads them, which connects to them. */
+
+static int is_loopback(const char *host)
+{
+    struct in6_addr six;
+    struct in_addr four;
+    if (inet_pton(AF_INET6, host, &six) == 1)
+        return IN6_IS_ADDR_LOOPBACK(&six);
+    if (inet_pton(AF_INET, host, &four) == 1)
+        return ntohl(four.s_addr) >> 24 == IN_LOOPBACKNET;
+    return strcasecmp(host, "localhost") == 0;
+}
+
+int fv_http_is_loopback(const char *url)
+{
+    CURLU *parts = curl_url();
+    char *host = NULL, bare[INET6_ADDRSTRLEN] = "";
+    if (parts && curl_url_set(parts, CURLUPART_URL, url, 0) == CURLUE_OK &&
+        curl_url_get(parts, CURLUPART_HOST, &host, 0) == CURLUE_OK)
+        snprintf(bare, sizeof bare, "%s", host[0] == '[' ? host + 1 : host); /* what is longer is none */
+    bare[strcspn(bare, "]")] = '\0';
+    int is = is_loopback(bare);
+    curl_free(host);
+    curl_url_cleanup(parts);
+    return is;
 }
 
 /* Life. */
@@ -222,9 +283,10 @@ static fv_err fill(fv_http *http, const fv_http_settings *settings)
 {
     http->url = strdup(settings->url);
     http->ca_file = strdup(settings->ca_file);
+    http->ca_folder = strdup(settings->ca_folder ? settings->ca_folder : "");
     http->slots = calloc((size_t)settings->max_in_flight, sizeof *http->slots);
-    FV_CHECK(http->url && http->ca_file && http->slots, FV_ERR_MEMORY, "cannot allocate %d requests",
-             settings->max_in_flight);
+    FV_CHECK(http->url && http->ca_file && http->ca_folder && http->slots, FV_ERR_MEMORY,
+             "cannot allocate %d requests", settings->max_in_flight);
     http->n_slots = settings->max_in_flight;
     for (int i = 0; i < http->n_slots; i++) {
         http->slots[i].http = http;
@@ -269,6 +331,7 @@ void fv_http_destroy(fv_http *http)
     curl_multi_cleanup(http->multi);
     curl_slist_free_all(http->headers);
     free(http->slots);
+    free(http->ca_folder);
     free(http->ca_file);
     free(http->url);
     free(http);

@@ -1,6 +1,7 @@
 #include "fovea/json.h"
 #include "fovea/file.h"
 #include "fovea/utf8.h"
+#include "io/json_mend.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -41,19 +42,34 @@ static fv_err check_depth(const char *text, size_t size, const char *name)
     return FV_OK;
 }
 
-fv_err fv_json_parse(const char *text, size_t size, const char *name, fv_json **out)
+static fv_err parse(const char *text, size_t size, const char *name, size_t flags, fv_json **out)
 {
     *out = NULL;
     FV_CHECK(size <= MAX_BYTES, FV_ERR_FORMAT, "%s: %zu bytes of JSON, at most %d are read", name, size,
              MAX_BYTES);
     FV_TRY(check_depth(text, size, name));
     json_error_t reason;
-    json_t *root = json_loadb(text ? text : "", size,
-                              JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &reason);
+    json_t *root = json_loadb(text ? text : "", size, JSON_ALLOW_NUL | JSON_DECODE_ANY | flags, &reason);
     FV_CHECK(root, FV_ERR_FORMAT, "%s:%d:%d: not valid JSON: %s", name, reason.line, reason.column,
              reason.text);
     *out = (fv_json *)root;
     return FV_OK;
+}
+
+fv_err fv_json_parse(const char *text, size_t size, const char *name, fv_json **out)
+{
+    return parse(text, size, name, JSON_REJECT_DUPLICATES, out);
+}
+
+fv_err fv_json_parse_foreign(const char *text, size_t size, const char *name, fv_json **out)
+{
+    fv_buffer mended = {0};
+    *out = NULL;
+    fv_err err = fv_json_mend(text, size, &mended);
+    if (err == FV_OK)
+        err = parse(mended.data, mended.size, name, 0, out);
+    fv_buffer_fini(&mended);
+    return err;
 }
 
 fv_err fv_json_load(const char *path, fv_json **out)

@@ -1,7 +1,6 @@
 #include "fovea/judge_api.h"
 
 #include "fovea/clock.h"
-#include "fovea/json.h"
 #include "fovea/log.h"
 #include "fovea/rng.h"
 #include "loop/judge_api_internal.h"
@@ -11,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_REPLY_BYTES = 1 << 20 };
+enum { MAX_REPLY_BYTES = 1 << 20, MAX_KINDS = 16 };
 
 static const double longest_pause_s = 30;
 
@@ -22,9 +21,10 @@ typedef struct errand {
     fv_waiter waiter;
     int n_tries; /* that count against the limit */
     int is_probe;
-    double first_s;  /* when it was first sent; 0: not yet */
-    double due_s;    /* not to be sent before */
-    fv_unjudged why; /* of the last try */
+    fv_api_form form; /* it was last sent in */
+    double first_s;   /* when it was first sent; 0: not yet */
+    double due_s;     /* not to be sent before */
+    fv_unjudged why;  /* of the last try */
     struct errand *next;
 } errand;
 
@@ -38,7 +38,10 @@ typedef struct api {
     fv_judge_prompt *prompt; /* owned */
     fv_api_access access;
     fv_http *http;
-    int is_known; /* the server has given a verdict */
+    fv_api_form form; /* what the server takes, as far as we have learnt */
+    int is_known;     /* it has given a verdict */
+    char kinds[MAX_KINDS][sizeof((fv_api_refusal *)0)->kind]; /* of refusals that were told */
+    int n_kinds;
     fv_breaker breaker;
     queue fresh;     /* never sent */
     errand *resting; /* sent before, in no order: few */
@@ -46,45 +49,6 @@ typedef struct api {
     fv_buffer body;
     uint32_t n_draws;
 } api;
-
-/* Requests. */
-
-static fv_err add_message(fv_json *messages, const char *role, fv_slice text)
-{
-    fv_json *message = fv_json_make_object();
-    FV_TRY(fv_json_append(messages, message));
-    FV_TRY(fv_json_set(message, "role", fv_json_make_string(role, strlen(role))));
-    return fv_json_set(message, "content", fv_json_make_string(text.data ? text.data : "", text.size));
-}
-
-static fv_err fill(const fv_judge_api_settings *settings, const fv_judge_prompt *prompt, fv_slice user,
-                   double temperature, fv_json *out)
-{
-    fv_json *messages = fv_json_make_array();
-    FV_TRY(fv_json_set(out, "model", fv_json_make_string(settings->model, strlen(settings->model))));
-    FV_TRY(fv_json_set(out, "temperature", fv_json_make_real(temperature)));
-    if (settings->reply_tokens > 0)
-        FV_TRY(fv_json_set(out, "max_tokens", fv_json_make_integer(settings->reply_tokens)));
-    FV_TRY(fv_json_set(out, "messages", messages));
-    FV_TRY(add_message(messages, "system", fv_judge_prompt_system(prompt)));
-    return add_message(messages, "user", user);
-}
-
-fv_err fv_judge_api_request(const fv_judge_api_settings *settings, const fv_judge_prompt *prompt,
-                            const fv_case *asked, double temperature, fv_buffer *out)
-{
-    fv_buffer user = {0};
-    fv_json *object = fv_json_make_object();
-    fv_err err = FV_OK;
-    FV_CHECK_DONE(object, FV_ERR_MEMORY, "cannot allocate a request");
-    FV_TRY_DONE(fv_judge_prompt_user(prompt, asked, &user));
-    FV_TRY_DONE(fill(settings, prompt, (fv_slice){user.data, user.size}, temperature, object));
-    FV_TRY_DONE(fv_json_print(object, 0, out));
-done:
-    fv_json_destroy(object);
-    fv_buffer_fini(&user);
-    return err;
-}
 
 /* Verdicts. */
 
@@ -138,12 +102,41 @@ static int is_try(const api *a, const fv_api_reading *reading)
     return reading->verdict.why != FV_UNJUDGED_BUSY && (reading->is_reply || !a->breaker.is_open);
 }
 
+/* The first of each kind, since a run has thousands of cases. */
+static void tell_refusal(api *a, const fv_api_reading *reading)
+{
+    const fv_api_refusal *r = &reading->refusal;
+    if (r->status == 0 || reading->act == FV_API_REFORM || a->n_kinds == MAX_KINDS)
+        return;
+    for (int i = 0; i < a->n_kinds; i++)
+        if (strcmp(a->kinds[i], r->kind) == 0)
+            return;
+    strcpy(a->kinds[a->n_kinds++], r->kind);
+    FV_LOG_RANK(WARN, "the judge at %s refuses a request (%s, status %d)%s%s; more of this kind are not told",
+                a->access.url.data, fv_unjudged_name(reading->verdict.why), r->status,
+                r->sentence[0] ? ": " : "", r->sentence);
+}
+
+/* Several cases may be on their way in a form when the first of them is refused. */
+static fv_err reform(api *a, errand *e, const fv_api_reading *reading)
+{
+    if (fv_api_form_equal(e->form, a->form)) {
+        a->form = reading->form;
+        FV_LOG_RANK(INFO, "the judge at %s does not take a request as it was; from now on %s (status %d): %s",
+                    a->access.url.data, reading->learnt, reading->refusal.status, reading->refusal.sentence);
+    }
+    return try_again(a, e, fv_clock_now());
+}
+
 static fv_err consider(api *a, errand *e, const fv_api_reading *reading)
 {
     double now = fv_clock_now();
     e->why = reading->verdict.why;
     a->is_known |= reading->verdict.has_verdict;
     watch(a, e, reading, now);
+    tell_refusal(a, reading);
+    if (reading->act == FV_API_REFORM)
+        return reform(a, e, reading);
     if (reading->act == FV_API_DONE)
         return conclude(e, reading->verdict);
     e->n_tries += is_try(a, reading);
@@ -156,7 +149,11 @@ static fv_err done(void *context, const fv_http_response *response)
 {
     errand **place = context, *e = *place;
     api *a = e->judge->state;
-    const fv_api_reader reader = {fv_judge_prompt_grammar(a->prompt), a->access.url.data, a->is_known};
+    const fv_api_reader reader = {.access = &a->access,
+                                  .settings = &a->settings,
+                                  .grammar = fv_judge_prompt_grammar(a->prompt),
+                                  .form = e->form,
+                                  .is_known = a->is_known};
     fv_api_reading reading;
     FV_TRY(fv_api_read(&reader, response, &reading));
     *place = NULL;
@@ -183,7 +180,8 @@ static fv_err send(api *a, errand *e)
         e->first_s = fv_clock_now();
     double temperature = a->settings.temperature + e->n_tries * a->settings.temperature_step;
     a->body.size = 0;
-    FV_TRY(fv_judge_api_request(&a->settings, a->prompt, &e->asked, temperature, &a->body));
+    e->form = a->form;
+    FV_TRY(fv_api_form_write(a->form, &a->settings, a->prompt, &e->asked, temperature, &a->body));
     FV_TRY(fv_http_post(a->http, (fv_slice){a->body.data, a->body.size}, done, place));
     fv_breaker_send(&a->breaker);
     e->judge->counts.n_tries++;
@@ -316,10 +314,10 @@ static const fv_judge_table api_table = {.name = "api", .submit = submit, .poll 
 static fv_err connect_to(api *a)
 {
     FV_TRY(fv_api_access_find(&a->settings, &a->access));
-    const char *const headers[] = {"Content-Type: application/json", a->access.header.data, NULL};
     const fv_http_settings http = {.url = a->access.url.data,
-                                   .headers = headers,
-                                   .ca_file = a->settings.ca_file,
+                                   .headers = (const char *const *)a->access.headers,
+                                   .ca_file = a->access.ca_file,
+                                   .ca_folder = a->access.ca_folder,
                                    .max_in_flight = a->settings.in_flight,
                                    .deadline_s = a->settings.deadline_s,
                                    .max_bytes = MAX_REPLY_BYTES};
@@ -336,7 +334,7 @@ fv_err fv_judge_api_create(const fv_judge_api_settings *settings, fv_judge_promp
         fv_judge_prompt_destroy(prompt);
         return FV_FAIL(FV_ERR_MEMORY, "cannot allocate a judge");
     }
-    *a = (api){.settings = *settings, .prompt = prompt, .away = away};
+    *a = (api){.settings = *settings, .prompt = prompt, .away = away, .form = fv_api_form_of(settings)};
     a->fresh.end = &a->fresh.first;
     FV_TRY(fv_judge_create(&api_table, a, NULL, out));
     fv_err err = connect_to(a);

@@ -11,20 +11,17 @@ bash "$CERTIFICATES" "$(mkdir "$folder/tls" && echo "$folder/tls")"
 # Servers end with this shell, which holds their input. serve NAME [OPTION...]: its port.
 serve() {
     mkdir "$folder/$1.server"
+    mkfifo "$folder/$1.port"
     exec {input}> >(exec "$JUDGE_SERVER" "$folder/$1.server" --cert "$folder/tls/good.pem" --key "$folder/tls/key.pem" \
-        --require "Bearer $OPENAI_API_KEY" "${@:2}")
-    for _ in $(seq 500); do
-        [ -s "$folder/$1.server/port" ] && break
-        sleep 0.02
-    done
-    port=$(cat "$folder/$1.server/port")
+        --require "Bearer $OPENAI_API_KEY" "${@:2}" >"$folder/$1.port")
+    read -r port <"$folder/$1.port"
 }
 requests() { wc -l <"$folder/$1.server/requests"; }
 
 make_run "$folder"
 settings=(rollout.max_turn_tokens=24 rollout.max_tokens=256 rollout.refills=0 reward.judge=api reward.rule=exact
     reward.product=efficient validate.before=false judge.prompt="$root/configs/prompts/judge.yaml" judge.model=judge-1 judge.ca_file="$folder/tls/ca.pem"
-    judge.in_flight=8 judge.deadline_s=2)
+    judge.in_flight=8)
 train() { # NAME RANKS [KEY=VALUE...]
     mpiexec -n "$2" "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/$1" "${@:3}" 2>"$folder/$1.log"
 }
@@ -42,7 +39,7 @@ asked=$(total first judge_asked)
 [ "$(requests well)" -ge "$asked" ] || fail "the server had $(requests well) requests for $asked cases"
 field first accuracy | awk '$1 > 0.2 && $1 < 0.8 { n++ } END { exit !(n > 0) }' || fail "verdicts are not the server's"
 serve ill --plan 429:0,busy:2,500:4,stall:1,half:4,garbage:4,html:4
-judged faults 1 judge.url="https://127.0.0.1:$port/v1" judge.tries=8
+judged faults 1 judge.url="https://127.0.0.1:$port/v1" judge.tries=1000 judge.deadline_s=2
 same first faults
 
 # Nobody is asked twice: not with the log of another run, and not after a kill.
@@ -51,18 +48,28 @@ same first again
 [ "$(total again judge_asked)" = 0 ] || fail "again: asked"
 judged replay 1 reward.judge=replay judge.log="$folder/first/verdicts" judge.ca_file=/nowhere
 same first replay
-serve killed --latency 30
+# start NAME N [KEY=VALUE...]: a run whose server holds all requests but the first N; returns when it holds one.
+start() {
+    serve "$1" --hold-after "$2"
+    mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/$1" judge.url="https://127.0.0.1:$port/v1" \
+        "${@:3}" 2>/dev/null &
+    until [ "$(requests "$1")" -gt "$2" ]; do
+        kill -0 $! || fail "$1: ended before it asked $2 cases"
+        sleep 0.02
+    done
+}
+cut() {
+    kill -9 "$(rank_of $! 0)" "$(rank_of $! 1)" || fail "no ranks"
+    wait $! 2>/dev/null || true
+}
+start killed 12 judge.log="$folder/log"
+cut
+serve after
 url=https://127.0.0.1:$port/v1
-mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/dead" judge.url="$url" judge.log="$folder/log" 2>/dev/null &
-for _ in $(seq 500); do
-    [ "$(requests killed)" -ge 12 ] && break
-    sleep 0.02
-done
-kill -9 $! 2>/dev/null || true
-wait $! 2>/dev/null || true
 judged resumed 2 judge.url="$url" judge.log="$folder/log"
 same first resumed
-[ "$(requests killed)" -le $((asked + 8 + 2)) ] || fail "$(requests killed) requests for $asked cases and a kill"
+n=$(($(requests killed) + $(requests after)))
+[ "$n" -le $((asked + 8 + 2)) ] || fail "$n requests for $asked cases and a kill"
 
 # Too many without a verdict end the run with a sentence.
 train unknown 2 reward.judge=replay judge.model=other judge.log="$folder/first/verdicts" && fail "unknown: not refused"
@@ -82,10 +89,9 @@ judged program 2 reward.judge=program judge.program="sh $folder/judge.sh" layout
 [ "$(total program judge_asked)" -gt 20 ] || fail "the program was not asked"
 
 # The key, while a run goes on and after all of them.
-mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/seen" judge.url="$url" judge.log="$folder/log2" 2>/dev/null &
-sleep 0.5
+start seen 1 judge.log="$folder/log2"
 ! cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -v '^Bearer' | grep -qE 'sk-(secret|wrong)' ||
     fail "the key is in a command line"
-wait $!
+cut
 ! grep -rlE 'sk-(secret|wrong)' "$folder" || fail "the key is in a file"
 echo "judge: well"

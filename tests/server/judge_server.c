@@ -1,19 +1,23 @@
 /* A server of chat completions for tests: it gives the verdicts and the faults that the question's text asks
  * for.
  *
- * usage: judge_server FOLDER [--cert FILE --key FILE] [--latency MS] [--away-after N --away-for MS]
- *                            [--require TEXT] [--plan FAULT:PERCENT,...]
+ * usage: judge_server FOLDER [--cert FILE --key FILE] [--latency MS] [--away-after N [--away-for MS]]
+ * [--hold-after N]
+ *                            [--require TEXT]... [--replies FOLDER] [--refuse TEXT=NAME]... [--plan
+ * FAULT:PERCENT,...]
  *
- * It listens on a free port of 127.0.0.1, writes the number to FOLDER/port, and appends a line for each
- * request to FOLDER/requests: its fault, or "ok", the verdict, and the temperature. It runs until standard
- * input ends. With
- * --require each request's head must hold TEXT, else the status is 401. After the N-th request nobody listens
- * for a while.
+ * It listens on a free port of 127.0.0.1, prints the number, and appends a line for each request to
+ * FOLDER/requests: its fault, or "ok", the verdict, and the temperature. It runs until standard input ends.
+ * With --require each request's head must hold TEXT, else the status is 401. A request that holds TEXT of
+ * --refuse is answered with the reply NAME: a file of --replies with a whole response of HTTP, or with its
+ * body alone if it does not start with "HTTP/". After request --away-after nobody listens, and every
+ * connection is dropped, until FOLDER/back is there or --away-for is over. After request --hold-after
+ * requests are noted, and answered when standard input ends: never.
  *
  * In the text of a request, "say-VERDICT" (right, wrong, ten, both, refuse, filter, cut, nothing) is what the
- * model says, else a hash of the text decides between right and wrong; "first-FAULT" makes the first request
- * with this text fail, "always-FAULT" all of them. --plan makes a share of all requests fail, drawn by the
- * number of the request. */
+ * model says, else a hash of the text decides between right and wrong; "reply-NAME" is answered with that
+ * reply; "first-FAULT" makes the first request with this text fail, "always-FAULT" all of them. --plan makes
+ * a share of all requests fail, drawn by the number of the request. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -29,11 +33,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_HEAD = 1 << 16, MAX_SEEN = 1 << 16, STACK_BYTES = 1 << 18 };
+enum { MAX_HEAD = 1 << 16, MAX_SEEN = 1 << 16, STACK_BYTES = 1 << 18, MAX_TEXTS = 8, MAX_REPLY = 1 << 16 };
 
 static struct {
-    const char *folder, *cert, *key, *require, *plan;
-    int latency_ms, away_after, away_for_ms;
+    const char *folder, *cert, *key, *plan, *replies;
+    const char *require[MAX_TEXTS], *refuse[MAX_TEXTS];
+    int n_require, n_refuse, latency_ms, away_after, away_for_ms, hold_after;
 } options;
 
 static SSL_CTX *tls;
@@ -169,6 +174,43 @@ static int say(connection *c, const char *verdict)
     return respond(c, "200 OK", "", "application/json; charset=utf-8", body);
 }
 
+/* Replies that tests wrote. */
+
+static int reply(connection *c, const char *name)
+{
+    char path[4096], *text = malloc(MAX_REPLY + 1);
+    snprintf(path, sizeof path, "%s/%s", options.replies, name);
+    FILE *file = fopen(path, "r");
+    if (!file || !text)
+        die(path);
+    size_t n = fread(text, 1, MAX_REPLY, file);
+    text[n] = '\0';
+    fclose(file);
+    int is_whole = strncmp(text, "HTTP/", 5) == 0;
+    int left = is_whole ? put(c, text, n) : respond(c, "200 OK", "", "application/json", text);
+    free(text);
+    return is_whole ? -1 : left; /* such a response ends with its connection */
+}
+
+/* The reply to a request that holds what is refused. */
+static int find_refusal(const char *body, char name[64])
+{
+    char text[256];
+    for (int i = 0; i < options.n_refuse; i++)
+        if (sscanf(options.refuse[i], "%255[^=]=%63s", text, name) == 2 && strstr(body, text))
+            return 1;
+    const char *asked = strstr(body, "reply-");
+    return asked && sscanf(asked, "reply-%63[a-z0-9_]", name) == 1;
+}
+
+static int is_entitled(const char *head)
+{
+    for (int i = 0; i < options.n_require; i++)
+        if (!strstr(head, options.require[i]))
+            return 0;
+    return 1;
+}
+
 /* Faults. Each returns -1 if the connection ends with it. */
 
 static int stall(connection *c)
@@ -263,8 +305,14 @@ static int answer(connection *c, const char *body, int *number)
         return -1; /* whoever is connected is dropped too */
     int is_faulty = fault_of(body, fault, number);
     note(is_faulty ? fault : "ok", verdict, body);
-    if (options.require && !strstr(c->head, options.require))
+    if (!is_entitled(c->head))
         return respond(c, "401 Unauthorized", "", "application/json", "{}");
+    if (options.hold_after && *number > options.hold_after)
+        for (;;)
+            pause();
+    char name[64];
+    if (find_refusal(body, name))
+        return reply(c, name);
     sleep_ms(options.latency_ms);
     return is_faulty ? fail(c, fault) : say(c, verdict);
 }
@@ -292,10 +340,13 @@ static int listen_at(int wanted)
 static void go_away(void)
 {
     pthread_mutex_lock(&away);
+    char path[4096];
+    snprintf(path, sizeof path, "%s/back", options.folder);
     shutdown(listener, SHUT_RDWR); /* wakes accept */
     close(listener);
     is_away = 1;
-    sleep_ms(options.away_for_ms);
+    for (int ms = 0; access(path, F_OK) != 0 && (ms < options.away_for_ms || !options.away_for_ms); ms++)
+        sleep_ms(1);
     is_away = 0;
     listener = listen_at(port);
     pthread_mutex_unlock(&away);
@@ -360,14 +411,47 @@ static void accept_for_ever(void)
     }
 }
 
-static FILE *open_file(const char *name, const char *mode)
+static FILE *open_requests(void)
 {
     char path[4096];
-    snprintf(path, sizeof path, "%s/%s", options.folder, name);
-    FILE *file = fopen(path, mode);
+    snprintf(path, sizeof path, "%s/requests", options.folder);
+    FILE *file = fopen(path, "w");
     if (!file)
         die(path);
     return file;
+}
+
+static void add(const char *text, const char *list[MAX_TEXTS], int *n)
+{
+    if (*n == MAX_TEXTS)
+        exit(2);
+    list[(*n)++] = text;
+}
+
+static void take(const char *name, const char *value)
+{
+    if (strcmp(name, "--cert") == 0)
+        options.cert = value;
+    else if (strcmp(name, "--key") == 0)
+        options.key = value;
+    else if (strcmp(name, "--latency") == 0)
+        options.latency_ms = atoi(value);
+    else if (strcmp(name, "--away-after") == 0)
+        options.away_after = atoi(value);
+    else if (strcmp(name, "--away-for") == 0)
+        options.away_for_ms = atoi(value);
+    else if (strcmp(name, "--hold-after") == 0)
+        options.hold_after = atoi(value);
+    else if (strcmp(name, "--require") == 0)
+        add(value, options.require, &options.n_require);
+    else if (strcmp(name, "--refuse") == 0)
+        add(value, options.refuse, &options.n_refuse);
+    else if (strcmp(name, "--replies") == 0)
+        options.replies = value;
+    else if (strcmp(name, "--plan") == 0)
+        options.plan = value;
+    else
+        exit(2);
 }
 
 static void parse(int argc, char **argv)
@@ -375,25 +459,8 @@ static void parse(int argc, char **argv)
     if (argc < 2)
         exit(2);
     options.folder = argv[1];
-    for (int i = 2; i + 1 < argc; i += 2) {
-        const char *name = argv[i], *value = argv[i + 1];
-        if (strcmp(name, "--cert") == 0)
-            options.cert = value;
-        else if (strcmp(name, "--key") == 0)
-            options.key = value;
-        else if (strcmp(name, "--latency") == 0)
-            options.latency_ms = atoi(value);
-        else if (strcmp(name, "--away-after") == 0)
-            options.away_after = atoi(value);
-        else if (strcmp(name, "--away-for") == 0)
-            options.away_for_ms = atoi(value);
-        else if (strcmp(name, "--require") == 0)
-            options.require = value;
-        else if (strcmp(name, "--plan") == 0)
-            options.plan = value;
-        else
-            exit(2);
-    }
+    for (int i = 2; i + 1 < argc; i += 2)
+        take(argv[i], argv[i + 1]);
 }
 
 static void open_tls(void)
@@ -412,16 +479,10 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN);
     if (options.cert)
         open_tls();
-    requests = open_file("requests", "w");
+    requests = open_requests();
     listener = listen_at(0);
-    FILE *file = open_file("port.tmp", "w");
-    fprintf(file, "%d\n", port);
-    fclose(file);
-    char from[4096], to[4096];
-    snprintf(from, sizeof from, "%s/port.tmp", options.folder);
-    snprintf(to, sizeof to, "%s/port", options.folder);
-    if (rename(from, to) != 0)
-        die(to);
+    printf("%d\n", port);
+    fflush(stdout);
     start_thread(watch_input, NULL);
     accept_for_ever();
 }

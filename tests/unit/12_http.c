@@ -4,6 +4,8 @@
 
 #include "fovea/http.h"
 
+#include <time.h>
+
 typedef struct tally {
     int n[FV_HTTP_TOO_LONG + 1]; /* by outcome */
     int n_done, status;
@@ -31,8 +33,9 @@ static fv_http_settings settings_of(const char *url, const char *ca_file)
     return (fv_http_settings){.url = url,
                               .headers = headers,
                               .ca_file = ca_file,
+                              .ca_folder = "",
                               .max_in_flight = 20,
-                              .deadline_s = 2,
+                              .deadline_s = 60, /* no bound for what a busy machine does */
                               .max_bytes = 4096};
 }
 
@@ -81,15 +84,42 @@ static void test_many_over_tls(void **state)
     free(ca);
 }
 
+/* A response with these lines in its head, and what they say of a pause. */
+static double pause_of(const fv_http_settings *settings, const char *lines)
+{
+    char text[512];
+    snprintf(text, sizeof text, "HTTP/1.1 429 -\r\n%sContent-Length: 0\r\n\r\n", lines);
+    temp_write("pause", text);
+    return ask(settings, "reply-pause").retry_after_s;
+}
+
+static void test_pauses(const fv_http_settings *settings)
+{
+    char line[128], date[64];
+    time_t later = time(NULL) + 1000;
+    struct tm parts;
+    gmtime_r(&later, &parts);
+    strftime(date, sizeof date, "%a, %d %b %Y %H:%M:%S GMT", &parts);
+    snprintf(line, sizeof line, "Retry-After: %s\r\n", date);
+    assert_true(pause_of(settings, "Retry-After-Ms: 250\r\nRetry-After: 7\r\n") == 0.25);
+    assert_true(pause_of(settings, "retry-after: 7\r\n") == 7);
+    double left = pause_of(settings, line);
+    assert_true(left > 100 && left <= 1000);
+    assert_true(pause_of(settings, "Retry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\n") == 0);
+    assert_true(pause_of(settings, "Retry-After: soon\r\nretry-after-ms: nan\r\n") == 0);
+}
+
 static void test_faults(void **state)
 {
     (void)state;
     judge_server server;
-    server_start(&server, "faults", NULL, NULL);
+    const char *const arguments[] = {"--replies", temp_root, NULL};
+    server_start(&server, "faults", NULL, arguments);
     fv_http_settings settings = settings_of(server.url, "");
     tally t = ask(&settings, "always-busy");
     assert_int_equal(t.status, 429);
     assert_true(t.retry_after_s == 1);
+    test_pauses(&settings);
     t = ask(&settings, "always-500");
     assert_int_equal(t.n[FV_HTTP_ANSWERED], 1);
     assert_int_equal(t.status, 500);
@@ -128,6 +158,45 @@ static void test_certificates(void **state)
     assert_int_equal(ask(&settings, "say-right").n[FV_HTTP_UNTRUSTED], 1);
     server_stop(&server);
     free(ca);
+}
+
+/* What is packed though nobody asked: gzip of "{}". */
+static void test_packed(void **state)
+{
+    (void)state;
+    static const char packed[] = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 22\r\n\r\n"
+                                 "\x1f\x8b\x08\0\0\0\0\0\0\x03\xab\xae\x05\0\x43\xbf\xa6\xa3\x02\0\0\0";
+    const char *const arguments[] = {"--replies", temp_root, NULL};
+    judge_server server;
+    assert_ok(fv_file_write(temp_path("packed"), packed, sizeof packed - 1));
+    server_start(&server, "packing", NULL, arguments);
+    const fv_http_settings settings = settings_of(server.url, "");
+    const tally t = ask(&settings, "reply-packed");
+    assert_int_equal(t.n[FV_HTTP_ANSWERED], 1);
+    assert_int_equal(t.n_bytes, 2);
+    server_stop(&server);
+}
+
+static void test_loopback(void **state)
+{
+    (void)state;
+    static const char *const here[] = {"http://127.0.0.1/v1", "http://127.3.2.1:80", "http://[::1]:8000/v1",
+                                       "http://localhost:1/", "HTTP://LocalHost",    NULL};
+    static const char *const away[] = {"http://127.0.0.1.example/",
+                                       "http://128.0.0.1",
+                                       "http://[::2]/",
+                                       "http://localhost.example",
+                                       "http://0.0.0.0/",
+                                       "http://x/127.0.0.1",
+                                       "http://127.0.0.1@x/",
+                                       "http://x#@localhost",
+                                       "nonsense",
+                                       "",
+                                       NULL};
+    for (const char *const *url = here; *url; url++)
+        assert_true(fv_http_is_loopback(*url));
+    for (const char *const *url = away; *url; url++)
+        assert_false(fv_http_is_loopback(*url));
 }
 
 static void test_refusals(void **state)
@@ -183,8 +252,12 @@ static void test_failures_of_done_arrive(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_many_over_tls), cmocka_unit_test(test_faults),
-                                       cmocka_unit_test(test_certificates), cmocka_unit_test(test_refusals),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_many_over_tls),
+                                       cmocka_unit_test(test_faults),
+                                       cmocka_unit_test(test_certificates),
+                                       cmocka_unit_test(test_refusals),
+                                       cmocka_unit_test(test_packed),
+                                       cmocka_unit_test(test_loopback),
                                        cmocka_unit_test(test_failures_of_done_arrive)};
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }

@@ -27,9 +27,9 @@ static fv_judge_api_settings settings_of(const judge_server *server)
                                    .key_file = "",
                                    .ca_file = ca_file,
                                    .in_flight = 16,
-                                   .deadline_s = 0.5,
+                                   .deadline_s = 60, /* a busy machine is no fault */
                                    .tries = 3,
-                                   .budget_s = 20,
+                                   .budget_s = 600,
                                    .temperature_step = 0.5};
 }
 
@@ -54,7 +54,6 @@ static const scripted scripts[] = {
     {"right", "first-busy", "right"},
     {"wrong", "first-500", "wrong"},
     {"right", "first-503", "right"},
-    {"right", "first-stall", "right"},
     {"wrong", "first-half", "wrong"},
     {"wrong", "first-drop", "wrong"},
     {"right", "first-garbage", "right"},
@@ -105,8 +104,7 @@ static void test_scripted_faults(void **state)
     fv_judge *judge;
     fv_judge_counts counts;
     server_start(&server, "scripted", "good", arguments);
-    fv_judge_api_settings settings = settings_of(&server);
-    settings.deadline_s = 3; /* only what stalls is late, on a busy machine too */
+    const fv_judge_api_settings settings = settings_of(&server);
     assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
     judge_scripted(judge, N);
     fv_judge_take_counts(judge, &counts);
@@ -145,26 +143,52 @@ static void test_tries(void **state)
     server_stop(&server);
 }
 
+/* What stalls is late, as often as this machine may make other requests late. */
+static void test_a_server_that_stalls(void **state)
+{
+    (void)state;
+    judge_server server;
+    fv_judge *judge;
+    judged j;
+    server_start(&server, "stalls", NULL, NULL);
+    fv_judge_api_settings settings = settings_of(&server);
+    settings.deadline_s = 0.5;
+    settings.tries = 1000;
+    assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
+    judged_ask(judge, &j, "say-right first-stall", "7");
+    assert_ok(fv_judge_collect(judge));
+    assert_string_equal(judged_outcome(&j), "right");
+    assert_int_equal(server_requests(&server, "stall right"), 1);
+    fv_judge_destroy(judge);
+    server_stop(&server);
+}
+
+/* Nobody listens after the hundredth request, until several have failed. */
 static void test_a_server_that_goes_away(void **state)
 {
     (void)state;
     enum { N = 300 };
-    static const char *const arguments[] = {"--away-after", "100", "--away-for", "3000",
-                                            "--latency",    "5",   NULL};
+    static const char *const arguments[] = {"--away-after", "100", NULL};
     static judged j[N];
     judge_server server;
     fv_judge *judge;
+    fv_judge_counts counts;
     char answers[N][32];
+    int64_t n_tries = 0;
     server_start(&server, "away", "good", arguments);
     const fv_judge_api_settings settings = settings_of(&server);
     assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
-    double from = fv_clock_now();
     for (int i = 0; i < N; i++) {
         snprintf(answers[i], sizeof answers[i], "%d say-%s", i, i % 2 ? "right" : "wrong");
         judged_ask(judge, &j[i], answers[i], "7");
     }
+    while (n_tries < 117) { /* 16 in flight have failed, and a probe */
+        assert_ok(fv_judge_poll(judge, 1));
+        fv_judge_take_counts(judge, &counts);
+        n_tries += counts.n_tries;
+    }
+    temp_write("away/back", "");
     assert_ok(fv_judge_collect(judge));
-    assert_true(fv_clock_now() - from > 2.5);
     for (int i = 0; i < N; i++)
         assert_string_equal(judged_outcome(&j[i]), i % 2 ? "right" : "wrong");
     fv_judge_destroy(judge);
@@ -184,11 +208,9 @@ static void test_a_server_that_stays_away(void **state)
     settings.budget_s = 2;
     server_stop(&server);
     assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
-    double from = fv_clock_now();
     for (int i = 0; i < N; i++)
         judged_ask(judge, &j[i], "x", "7");
     assert_ok(fv_judge_collect(judge));
-    assert_true(fv_clock_now() - from < 10);
     for (int i = 0; i < N; i++)
         assert_string_equal(judged_outcome(&j[i]), "unreachable");
     fv_judge_take_counts(judge, &counts);
@@ -207,7 +229,6 @@ static void test_cases_that_always_fail(void **state)
     char answers[N][40];
     server_start(&server, "poison", NULL, NULL);
     fv_judge_api_settings settings = settings_of(&server);
-    settings.budget_s = 8;
     settings.tries = 2;
     assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
     for (int i = 0; i < N; i++) {
@@ -283,8 +304,15 @@ static void test_keys(void **state)
     chmod(path, 0600);
     assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
     fv_judge_destroy(judge);
-    settings.url = "http://127.0.0.1:1/v1";
+    settings.url = "http://192.0.2.1/v1";
     refuse(&settings, "for https only");
+    settings.key_over_http = 1;
+    assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
+    fv_judge_destroy(judge);
+    settings.key_over_http = 0;
+    settings.url = "http://localhost:1/v1";
+    assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
+    fv_judge_destroy(judge);
     settings.url = "https://127.0.0.1:1/v1";
     temp_write("key", "hush\r\nX-Other: 1\n");
     chmod(path, 0600);
@@ -325,6 +353,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_scripted_faults),
                                        cmocka_unit_test(test_tries),
+                                       cmocka_unit_test(test_a_server_that_stalls),
                                        cmocka_unit_test(test_a_server_that_goes_away),
                                        cmocka_unit_test(test_a_server_that_stays_away),
                                        cmocka_unit_test(test_cases_that_always_fail),
