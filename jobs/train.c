@@ -35,9 +35,10 @@ static fv_err set_trainer(train *t)
                                   .has_greedy = fv_estimator_needs_greedy(estimator),
                                   .row_of = fv_training_row,
                                   .row_context = &t->training};
-    t->trainer = (fv_trainer){.settings = {.prompts = c->rollout.prompts,
-                                           .groups = c->update.groups,
-                                           .refills = c->rollout.refills,
+    t->trainer = (fv_trainer){.settings = {.plan = {.prompts = c->rollout.prompts,
+                                                    .groups = c->update.groups,
+                                                    .refills = c->rollout.refills,
+                                                    .partial = c->update.partial},
                                            .max_unjudged_share = c->reward.max_unjudged_share,
                                            .advantage = {.estimator = estimator,
                                                          .eps = c->advantage.eps,

@@ -16,6 +16,7 @@
 #include "fovea/optimizer.h"
 #include "fovea/reward.h"
 #include "fovea/settings.h"
+#include "fovea/step_plan.h"
 #include "fovea/view.h"
 #include "fovea/watch.h"
 
@@ -59,7 +60,8 @@ typedef struct fv_rollout_config {
     int64_t max_tokens;
     int max_rounds, max_images;
     int max_running, pass_tokens, cache_pages; /* fv_rollout_settings */
-    int refills; /* times a step may draw further prompts in place of dropped groups; 0: never */
+    int refills; /* times a step may draw further prompts in place of dropped groups, and prompts in all as a
+                    multiple of prompts; 0: never */
 } fv_rollout_config;
 
 /* Who says whether an answer is right: reward.rule alone, a model behind an API, a model in the run's own
@@ -102,6 +104,7 @@ typedef struct fv_advantage_config {
 
 typedef struct fv_update_config {
     int groups;            /* of a mini-batch: one step of the optimizer */
+    fv_partial partial;    /* fv_step_plan */
     int64_t micro_tokens;  /* of a micro-batch */
     int recompute;         /* activations are computed again in the backward pass, not kept */
     int reference_on_host; /* fv_reference_init */

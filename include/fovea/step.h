@@ -4,12 +4,11 @@
 
 #include "fovea/advantage.h"
 #include "fovea/collect.h"
+#include "fovea/step_plan.h"
 #include "fovea/update.h"
 
 typedef struct fv_step_settings {
-    int prompts; /* groups that a step trains on */
-    int groups;  /* of a mini-batch: one update of the weights */
-    int refills; /* how often a step may go back for more prompts in place of groups that were dropped */
+    fv_step_plan plan;
     double max_unjudged_share; /* of the answers of a step; with more of them without a verdict it fails */
     fv_advantage_settings advantage;
 } fv_step_settings;
@@ -32,6 +31,7 @@ typedef struct fv_step_stats {
     fv_collect_stats collect;      /* over all refills */
     int n_groups;                  /* trained on */
     int n_no_signal, n_no_verdict; /* groups dropped */
+    int n_spare;                   /* groups with a signal that are left over */
     int n_updates, n_skipped;      /* mini-batches; those with a number that was not finite */
     fv_update_stats first;         /* of the first update: the answers are fresh */
     fv_update_stats sum;           /* losses, norms and sums of all updates added up */
@@ -42,7 +42,7 @@ typedef struct fv_step_stats {
 
 /* rate: of the optimizer. batch receives all groups of the step, dropped ones included, for whoever reports
  * on them; the caller releases it. With too few groups left after all refills the step trains on those there
- * are; with none it moves nothing.
+ * are (plan.partial); with none it moves nothing.
  *
  * FV_AGAIN if a stop was requested (stop.h) during the rollout: batch is empty, the step under way is in the
  * trainer, and another call, or another run whose trainer is given the same, finishes it to the same bits. */

@@ -26,6 +26,7 @@ static const char *const ratio_names[] = {"token", "sequence", "cispo", NULL};
 static const char *const kl_names[] = {"plain", "abs", "mse", "low_var", NULL};
 static const char *const kl_place_names[] = {"loss", "reward", NULL};
 static const char *const mean_names[] = {"sequence", "token", "constant", NULL};
+static const char *const partial_names[] = {"keep", "drop", "spread", NULL};
 static const char *const schedule_names[] = {"constant", "linear", "cosine", NULL};
 
 /* Sections. */
@@ -191,6 +192,8 @@ static const fv_setting loss_fields[] = {
 #define UPDATE(member) FV_SETTING_AT(fv_update_config, member)
 static const fv_setting update_fields[] = {
     {"groups", FV_SETTING_INTEGER, UPDATE(groups), "groups (rows, if supervised) of a mini-batch", FROM(1)},
+    {"partial", FV_SETTING_CHOICE, UPDATE(partial), "groups that do not fill a mini-batch",
+     .names = partial_names},
     {"micro_tokens", FV_SETTING_INTEGER, UPDATE(micro_tokens), "tokens of a micro-batch", FROM(1)},
     {"recompute", FV_SETTING_SWITCH, UPDATE(recompute), "compute activations twice to save memory"},
     {"reference_on_host", FV_SETTING_SWITCH, UPDATE(reference_on_host),
@@ -263,9 +266,9 @@ static const fv_setting log_fields[] = {
         .prompt = FV_VIEW_SMALL, .bounds = {.min_pixels = 262144, .max_pixels = 4194304 } \
     }
 
-#define UPDATE_DEFAULT                                                       \
-    {                                                                        \
-        .groups = 32, .micro_tokens = 32768, .recompute = 1, .skip_limit = 4 \
+#define UPDATE_DEFAULT                                                                                     \
+    {                                                                                                      \
+        .groups = 32, .partial = FV_PARTIAL_SPREAD, .micro_tokens = 32768, .recompute = 1, .skip_limit = 4 \
     }
 
 static const fv_train_config train_defaults = {

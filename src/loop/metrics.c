@@ -153,6 +153,7 @@ static fv_err set_updates(fv_json *object, const fv_step_stats *stats, double ra
                                  {"groups", stats->n_groups},
                                  {"groups_no_signal", stats->n_no_signal},
                                  {"groups_no_verdict", stats->n_no_verdict},
+                                 {"groups_spare", stats->n_spare},
                                  {"updates", updates},
                                  {"updates_skipped", stats->n_skipped},
                                  {"loss", over(stats->sum.loss, updates)},

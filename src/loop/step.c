@@ -111,16 +111,18 @@ static fv_err charge_kl(fv_trainer *t, fv_group *groups, int n, fv_step_stats *s
     return FV_OK;
 }
 
-/* Rollout, reward and advantage, again for as many prompts as were dropped. */
+/* Rollout, reward and advantage, again in place of groups that were dropped. */
 static fv_err fill(fv_trainer *t, fv_group_fate **fates, fv_step_stats *stats)
 {
     fv_batch *batch = &t->batch;
     int n_kept = 0;
     if (batch->n > 0)
         FV_TRY(judge_fates(t, batch, fates, &n_kept));
-    for (; t->refill <= t->settings.refills && n_kept < t->settings.prompts; t->refill++) {
-        int64_t n = t->settings.prompts - n_kept;
+    for (int64_t n; t->refill <= t->settings.plan.refills; t->refill++) {
         int before = batch->n;
+        n = fv_plan_draws(&t->settings.plan, before, n_kept);
+        if (n == 0)
+            break;
         fv_batch more;
         fv_collect_stats collected;
         fv_phase_set("rollout");
@@ -194,14 +196,21 @@ static void add_update(fv_step_stats *stats, const fv_update_stats *part)
 static int keep(const fv_trainer *t, const fv_batch *batch, const fv_group_fate *fates, fv_group *kept,
                 fv_step_stats *stats)
 {
+    const fv_step_plan *plan = &t->settings.plan;
     int n = 0;
     for (int g = 0; g < batch->n; g++) {
         stats->n_no_signal += fates[g] == FV_GROUP_NO_SIGNAL;
         stats->n_no_verdict += fates[g] == FV_GROUP_NO_VERDICT;
-        if (fates[g] == FV_GROUP_KEPT && n < t->settings.prompts)
+        if (fates[g] != FV_GROUP_KEPT)
+            continue;
+        if (n < plan->prompts)
             kept[n++] = batch->groups[g];
+        else
+            stats->n_spare++;
     }
-    return n;
+    int n_used = fv_plan_first(plan, n, fv_plan_updates(plan, n));
+    stats->n_spare += n - n_used;
+    return n_used;
 }
 
 static fv_err ask_reference(fv_trainer *t, const fv_group *kept, fv_step_stats *stats)
@@ -217,15 +226,17 @@ static fv_err ask_reference(fv_trainer *t, const fv_group *kept, fv_step_stats *
 static fv_err update(fv_trainer *t, const fv_batch *batch, const fv_group_fate *fates, double rate,
                      fv_step_stats *stats)
 {
+    const fv_step_plan *plan = &t->settings.plan;
     fv_group *kept = malloc(((size_t)batch->n + 1) * sizeof *kept);
     fv_err err = FV_OK;
     FV_CHECK_DONE(kept, FV_ERR_MEMORY, "cannot allocate a list of %d groups", batch->n);
     stats->n_groups = keep(t, batch, fates, kept, stats);
     FV_TRY_DONE(ask_reference(t, kept, stats));
-    for (int first = 0, n; first < stats->n_groups; first += n) {
+    for (int i = 0; i < fv_plan_updates(plan, stats->n_groups); i++) {
         fv_update_stats part;
-        n = stats->n_groups - first < t->settings.groups ? stats->n_groups - first : t->settings.groups;
-        FV_TRY_DONE(fv_update(t->updater, kept + first, n, rate, &part));
+        int first = fv_plan_first(plan, stats->n_groups, i);
+        FV_TRY_DONE(fv_update(t->updater, kept + first, fv_plan_first(plan, stats->n_groups, i + 1) - first,
+                              rate, &part));
         add_update(stats, &part);
     }
 done:

@@ -94,6 +94,19 @@ well train plain 2
 same plain cut
 [ "$(field cut logprob_max_diff | sort -u)" = 0.0 ] || fail "log-probs differ from the rollout's"
 
+# Where few groups are kept, refills fill the step; stopped again and again inside of them, it is the same one.
+settings+=(rollout.prompts=6 rollout.refills=24 reward.rule=exact update.groups=3)
+well train filled 2 steps=2
+[ "$(field filled groups | sort -u)" = 6.0 ] || fail "steps are not full: $(field filled groups)"
+for n_stops in $(seq 0 20); do
+    status=0
+    FOVEA_AT="pass:400=stop" run train pieces 2 steps=2 || status=$?
+    [ $status = 75 ] || break
+done
+[ $status = 0 ] && [ $n_stops -gt 1 ] || fail "pieces: status $status after $n_stops stops: $(cat "$folder/pieces.log")"
+same filled pieces
+settings=(steps=4 rollout.prompts=12 update.groups=6)
+
 # Any layout from any other: weights bit for bit, the same tokens, losses close.
 well train spread 4 steps=1
 well train spread 2 steps=2 layout.tensor=2

@@ -73,6 +73,18 @@ train charged 2 loss.kl_place=reward loss.kl_weight=0.1 optimizer.rate=1e-3 step
 train equal 2 loss.kl_place=reward loss.kl_weight=0.1 optimizer.rate=1e-3 reward.accuracy_weight=0 reward.format_weight=0 reward.control=none
 [ "$(field equal groups | sort -u)" = 0.0 ] || fail "trained on equal rewards: $(field equal groups)"
 
+# What becomes of groups that do not fill a mini-batch.
+train keep 1 rollout.refills=0 rollout.prompts=20 update.groups=4 update.partial=keep steps=1
+n=$(field keep groups) n=${n%.0}
+for partial in drop spread; do
+    train $partial 1 rollout.refills=0 rollout.prompts=20 update.groups=4 update.partial=$partial steps=1
+done
+[ $n -gt 4 ] || fail "$n groups show nothing"
+[ "$(field keep updates) $(field drop updates) $(field spread updates)" = "$(((n + 3) / 4)).0 $((n / 4)).0 $((n / 4)).0" ] ||
+    fail "$n groups by 4: $(field keep updates), $(field drop updates) and $(field spread updates) updates"
+[ "$(field drop groups) $(field drop groups_spare) $(field spread groups)" = "$((n / 4 * 4)).0 $((n % 4)).0 $n.0" ] ||
+    fail "$n groups: $(field drop groups) and $(field drop groups_spare), $(field spread groups)"
+
 # Metrics do not depend on what the loss is a mean over.
 for mean in sequence token constant; do
     train $mean 1 loss.mean=$mean loss.constant=1000 steps=1 update.groups=6 optimizer.rate=0

@@ -22,6 +22,7 @@ static void test_defaults(void **state)
     assert_int_equal(c.rollout.prompts, 512);
     assert_int_equal(c.rollout.answers, 16);
     assert_int_equal(c.update.groups, 32);
+    assert_int_equal(c.update.partial, FV_PARTIAL_SPREAD);
     assert_int_equal(c.reward.control.rule, FV_CONTROL_PAPER);
     assert_true(c.reward.control.theta == 0.2);
     assert_true(c.reward.weights.format == 0.5);
@@ -91,6 +92,9 @@ static void test_choices(void **state)
         {"loss.mean=sequence", offsetof(fv_train_config, loss.mean), FV_MEAN_SEQUENCE},
         {"loss.mean=token", offsetof(fv_train_config, loss.mean), FV_MEAN_TOKEN},
         {"loss.mean=constant", offsetof(fv_train_config, loss.mean), FV_MEAN_CONSTANT},
+        {"update.partial=keep", offsetof(fv_train_config, update.partial), FV_PARTIAL_KEEP},
+        {"update.partial=drop", offsetof(fv_train_config, update.partial), FV_PARTIAL_DROP},
+        {"update.partial=spread", offsetof(fv_train_config, update.partial), FV_PARTIAL_SPREAD},
         {"optimizer.schedule=constant", offsetof(fv_train_config, optimizer.schedule), FV_SCHEDULE_CONSTANT},
         {"optimizer.schedule=linear", offsetof(fv_train_config, optimizer.schedule), FV_SCHEDULE_LINEAR},
         {"optimizer.schedule=cosine", offsetof(fv_train_config, optimizer.schedule), FV_SCHEDULE_COSINE},

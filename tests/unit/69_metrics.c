@@ -146,6 +146,7 @@ static void test_updates_and_phases(void **state)
         .n_groups = 4,
         .n_no_signal = 2,
         .n_no_verdict = 1,
+        .n_spare = 3,
         .n_updates = 2,
         .n_skipped = 1,
         .first = {.sums = {.max_logprob_diff = 0.125}},
@@ -171,14 +172,15 @@ static void test_updates_and_phases(void **state)
            updated = 3 * (600 * token + 90 * draw);
     fv_json *object = metrics_of(&batch, &stats, 1e6);
     CHECK(object, {"learning_rate", 0.25}, {"groups", 4}, {"groups_no_signal", 2}, {"groups_no_verdict", 1},
-          {"updates", 2}, {"updates_skipped", 1}, {"loss", 1.5}, {"policy_loss", 1}, {"kl", 0.25},
-          {"entropy", 2}, {"gradient_norm", 2.5}, {"ratio", 2}, {"clip_share", 0.1}, {"approximate_kl", 0.2},
-          {"logprob_max_diff", 0.125}, {"step_s", 20}, {"rollout_s", 2}, {"judge_s", 1}, {"reference_s", 5},
-          {"update_s", 4}, {"drawn_tokens", 100}, {"rollout_tokens_per_s", 150}, {"drawn_tokens_per_s", 50},
-          {"reference_tokens_per_s", 100}, {"update_tokens_per_s", 150}, {"evictions", 3},
-          {"peak_megabytes", 77}, {"judge_asked", 10}, {"judge_recalled", 2}, {"judge_tries", 1.5},
-          {"judge_latency_s", 0.5}, {"judge_compared", 4}, {"judge_agreement", 0.75},
-          {"rollout_flops_per_s", rolled / 2}, {"update_flops_per_s", updated / 4});
+          {"groups_spare", 3}, {"updates", 2}, {"updates_skipped", 1}, {"loss", 1.5}, {"policy_loss", 1},
+          {"kl", 0.25}, {"entropy", 2}, {"gradient_norm", 2.5}, {"ratio", 2}, {"clip_share", 0.1},
+          {"approximate_kl", 0.2}, {"logprob_max_diff", 0.125}, {"step_s", 20}, {"rollout_s", 2},
+          {"judge_s", 1}, {"reference_s", 5}, {"update_s", 4}, {"drawn_tokens", 100},
+          {"rollout_tokens_per_s", 150}, {"drawn_tokens_per_s", 50}, {"reference_tokens_per_s", 100},
+          {"update_tokens_per_s", 150}, {"evictions", 3}, {"peak_megabytes", 77}, {"judge_asked", 10},
+          {"judge_recalled", 2}, {"judge_tries", 1.5}, {"judge_latency_s", 0.5}, {"judge_compared", 4},
+          {"judge_agreement", 0.75}, {"rollout_flops_per_s", rolled / 2},
+          {"update_flops_per_s", updated / 4});
     fv_json_destroy(object);
 }
 
