@@ -32,7 +32,13 @@ typedef struct eval {
 
 /* Preparation. */
 
-static void set_sizes(eval *e)
+static float penalty_of(const eval *e, const fv_generation_defaults *defaults)
+{
+    double asked = e->options->repetition_penalty;
+    return asked >= 0 ? (float)asked : defaults->repetition_penalty;
+}
+
+static void set_sizes(eval *e, const fv_generation_defaults *defaults)
 {
     const fv_eval_options *o = e->options;
     int64_t rows = (int64_t)fv_dataset_rows(e->dataset);
@@ -41,6 +47,7 @@ static void set_sizes(eval *e)
                               .n_rows = o->limit && o->limit < rows ? o->limit : rows,
                               .shard = o->shard,
                               .n_shards = o->n_shards,
+                              .repetition_penalty = penalty_of(e, defaults),
                               .by = o->by};
     e->max_tokens = o->max_tokens ? o->max_tokens : positions < 32768 ? positions : 32768;
 }
@@ -49,13 +56,17 @@ static fv_err prepare(eval *e)
 {
     const fv_eval_options *o = e->options;
     const char *model = o->runtime.model;
+    fv_generation_defaults defaults;
+    fv_model_shape shape;
+    FV_TRY(fv_model_shape_load(model, &shape, &defaults));
+    fv_generation_warn(&defaults, model);
     FV_TRY(fv_tokenizer_load(model, &e->tokenizer));
     FV_TRY(fv_chat_init(&e->chat, e->tokenizer));
     FV_TRY(fv_runtime_load_processor(&e->runtime, model, &e->chat, &e->processor));
     FV_TRY(fv_prompts_load(o->prompts, &e->prompts));
     FV_TRY(fv_dataset_open(o->data, &e->dataset));
     FV_TRY(fv_judge_rule_create(o->rule, &e->judge));
-    set_sizes(e);
+    set_sizes(e, &defaults);
     return FV_OK;
 }
 
@@ -113,6 +124,9 @@ static fv_err describe(eval *e)
     FV_TRY(set_text(report->settings, "extraction", o->extraction == FV_EXTRACT_SPLIT ? "split" : "strict"));
     FV_TRY(set_text(report->settings, "transparency",
                     o->views.transparency == FV_ALPHA_WHITE ? "white" : "drop"));
+    if (e->what.repetition_penalty != 1)
+        FV_TRY(fv_json_set(report->settings, "repetition_penalty",
+                           fv_json_make_real((double)e->what.repetition_penalty)));
     if (o->by)
         FV_TRY(set_text(report->settings, "by", o->by));
     FV_TRY(set_hashes(e, report->settings));

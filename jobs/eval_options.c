@@ -15,6 +15,7 @@ enum {
     KEY_RULE,
     KEY_EXTRACTION,
     KEY_TENSOR,
+    KEY_PENALTY,
     KEY_TURN_TOKENS,
     KEY_TOKENS,
     KEY_MIN_PIXELS,
@@ -48,6 +49,8 @@ static const struct argp_option options[] = {
     {0, 0, 0, 0, "Answers:", 4},
     {"rule", KEY_RULE, "NAME", 0, "what makes an answer right (exact)", 4},
     {"extraction", KEY_EXTRACTION, "NAME", 0, "split, or strict: without tags no credit (split)", 4},
+    {"repetition-penalty", KEY_PENALTY, "X", 0,
+     "make tokens that were there before less likely; 1: do not (as generation_config.json says)", 4},
     {"max-turn-tokens", KEY_TURN_TOKENS, "N", 0, "drawn in one turn (1024)", 4},
     {"max-tokens", KEY_TOKENS, "N", 0,
      "of prompt and answer together (32768, or what the model has room for)", 4},
@@ -101,6 +104,8 @@ static int parse_int(struct argp_state *state, const char *option, const char *t
 static error_t parse_size(int key, const char *text, struct argp_state *state, fv_eval_options *out)
 {
     switch (key) {
+    case KEY_PENALTY:
+        return out->repetition_penalty = fv_parse_real(state, "--repetition-penalty", text, 1e-3, 1e3), 0;
     case KEY_TURN_TOKENS:
         return out->max_turn_tokens = parse_int(state, "--max-turn-tokens", text, 1), 0;
     case KEY_TOKENS:
@@ -196,6 +201,7 @@ void fv_eval_options_parse(int argc, char **argv, fv_eval_options *out)
             "tokens drawn, a sample. seconds: of rollout and scoring; samples of all sources share them."};
     *out = (fv_eval_options){.runtime.tensor = 1,
                              .views = {.min_pixels = 262144, .max_pixels = 4194304},
+                             .repetition_penalty = -1,
                              .max_turn_tokens = 1024,
                              .max_running = 16,
                              .pass_tokens = 1024,

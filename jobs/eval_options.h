@@ -18,6 +18,7 @@ typedef struct fv_eval_options {
     const fv_rule *rule;
     fv_extraction extraction;
     fv_view_settings views;
+    double repetition_penalty; /* below 0: as the folder says */
     int max_turn_tokens;
     int64_t max_tokens; /* 0: what the model has room for */
     int max_running, pass_tokens;

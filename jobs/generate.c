@@ -172,6 +172,7 @@ static fv_err prepare(generate *g)
     const char *model = g->options->runtime.model;
     fv_model_shape shape;
     FV_TRY(fv_model_shape_load(model, &shape, &g->defaults));
+    fv_generation_warn(&g->defaults, model);
     FV_TRY(fv_tokenizer_load(model, &g->tokenizer));
     FV_TRY(fv_chat_init(&g->chat, g->tokenizer));
     FV_TRY(process_images(g));
@@ -261,9 +262,10 @@ static fv_sampling sampling_of(const generate *g)
 static int max_tokens_of(const generate *g)
 {
     int64_t left = fv_model_shape_of(g->runtime.model)->text.max_positions - (int64_t)g->prompt.n;
+    int usual = g->defaults.max_new_tokens ? g->defaults.max_new_tokens : DEFAULT_TOKENS;
     if (g->options->max_tokens)
         return g->options->max_tokens;
-    return left < 1 ? 1 : left < DEFAULT_TOKENS ? (int)left : DEFAULT_TOKENS;
+    return left < 1 ? 1 : left < usual ? (int)left : usual;
 }
 
 /* Ranks with folders or command lines of their own would wait for each other without end. */
@@ -347,7 +349,8 @@ static const struct argp_option option_list[] = {
      "a JPEG, PNG, WebP, GIF, BMP or TIFF image, shown before the question; may be repeated", 0},
     {"transparency", KEY_TRANSPARENCY, "NAME", 0, fv_alpha_help, 0},
     {"system", KEY_SYSTEM, "TEXT", 0, "the system message (\"" FV_CHAT_DEFAULT_SYSTEM "\")", 0},
-    {"max-tokens", KEY_MAX_TOKENS, "N", 0, "longest answer (512, or what the model has room for)", 0},
+    {"max-tokens", KEY_MAX_TOKENS, "N", 0,
+     "longest answer (max_new_tokens of generation_config.json, or 512, or what the model has room for)", 0},
     {"temperature", KEY_TEMPERATURE, "X", 0,
      "0 takes the likeliest token (this and the next three: as generation_config.json says)", 0},
     {"top-k", KEY_TOP_K, "N", 0, "draw from the N likeliest tokens; 0: all", 0},

@@ -137,12 +137,11 @@ static fv_err init_folder(const init_options *with)
 {
     fv_model_shape shape;
     source from = {.seed = (uint64_t)with->seed, .tokenizer = with->tokenizer};
-    const fv_generation_defaults generation = {.temperature = 1, .top_p = 1, .repetition_penalty = 1};
     FV_TRY(fv_model_shape_load_yaml(with->shape, &shape));
     FV_TRY(set_ids_from(with->tokenizer, &shape));
     FV_TRY(fv_param_list_init(&from.params, &shape));
     fv_folder_write_args args = {.shape = &shape,
-                                 .generation = &generation,
+                                 .generation = &fv_generation_usual,
                                  .style = with->style,
                                  .storage = with->storage,
                                  .max_shard_bytes = with->shard_bytes,

@@ -16,6 +16,18 @@ static fv_eval_mode mode_of(const fv_train_config *config)
     return config->rollout.max_rounds > 1 ? FV_EVAL_POLICY : FV_EVAL_LOW;
 }
 
+/* What the configuration leaves open is the folder's choice. */
+static fv_err find_penalty(const fv_train_config *config, float *out)
+{
+    fv_generation_defaults defaults;
+    fv_model_shape shape;
+    FV_TRY(fv_model_shape_load(config->run.model, &shape, &defaults));
+    fv_generation_warn(&defaults, config->run.model);
+    *out = config->validate.repetition_penalty > 0 ? config->validate.repetition_penalty
+                                                   : defaults.repetition_penalty;
+    return FV_OK;
+}
+
 fv_err fv_validation_open(fv_validation *v, fv_training *t)
 {
     const char *path = t->config.data.validate;
@@ -42,7 +54,7 @@ fv_err fv_validation_open(fv_validation *v, fv_training *t)
                               .shard = 1,
                               .n_shards = 1,
                               .temperature = t->config.validate.temperature};
-    return FV_OK;
+    return find_penalty(&t->config, &v->what.repetition_penalty);
 }
 
 void fv_validation_close(fv_validation *v)
@@ -76,6 +88,8 @@ static fv_err describe(const fv_validation *v, int64_t step, fv_report *report)
     FV_TRY(set_text(report->settings, "mode", fv_eval_mode_name(v->what.mode)));
     FV_TRY(set_text(report->settings, "rule", config->reward.rule));
     FV_TRY(fv_json_set(report->settings, "temperature", fv_json_make_real((double)v->what.temperature)));
+    FV_TRY(fv_json_set(report->settings, "repetition_penalty",
+                       fv_json_make_real((double)v->what.repetition_penalty)));
     FV_TRY(fv_json_set(report->settings, "rows", fv_json_make_integer(v->what.n_rows)));
     return fv_json_set(report->settings, "step", fv_json_make_integer(step));
 }

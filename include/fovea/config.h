@@ -133,6 +133,7 @@ typedef struct fv_validate_config {
     int64_t every; /* steps; 0: only at the end */
     int before;    /* also before the first step */
     float temperature;
+    float repetition_penalty; /* 1: none; 0: as the model's generation_config.json says */
 } fv_validate_config;
 
 typedef struct fv_save_config {

@@ -18,16 +18,17 @@ const char *fv_eval_mode_name(fv_eval_mode mode); /* low, full, policy */
 
 typedef struct fv_evaluation {
     fv_eval_mode mode;
-    int64_t n_rows;      /* the first of the data set */
-    int shard, n_shards; /* report.h; 1 and 1: all of them */
-    float temperature;   /* of the draws; 0: greedy */
+    int64_t n_rows;           /* the first of the data set */
+    int shard, n_shards;      /* report.h; 1 and 1: all of them */
+    float temperature;        /* of the draws; 0: greedy */
+    float repetition_penalty; /* rollout.h; 0 or 1: none */
     const char *by; /* the extra field of a row that is its record's source; NULL: the row's own source */
 } fv_evaluation;
 
 /* Add the samples to *report on the first rank of the world; shard, n_shards and seconds are set on all.
- * Of the collector the first view, the draws' temperature, top_k and top_p, n_answers, has_greedy and row_of
- * are not looked at, and the rounds only in policy. FV_ERR_ARGUMENT: a shard without rows. FV_AGAIN: a stop
- * was requested (stop.h); the evaluation has come to nothing. */
+ * Of the collector the first view, the draws' temperature, top_k, top_p and penalty, n_answers, has_greedy
+ * and row_of are not looked at, and the rounds only in policy. FV_ERR_ARGUMENT: a shard without rows.
+ * FV_AGAIN: a stop was requested (stop.h); the evaluation has come to nothing. */
 fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_report *report);
 
 #endif

@@ -25,6 +25,12 @@ typedef struct fv_sampling {
     uint64_t seed;
 } fv_sampling;
 
+/* The logit of a token that is in the prompt or the answer so far. */
+static inline float fv_repeated_logit(float logit, float penalty)
+{
+    return logit > 0 ? logit / penalty : logit * penalty;
+}
+
 /* Receives each token as it is drawn, with its log-prob under softmax(logits / temperature) after the
  * penalty (temperature 0: of the plain logits). Anything but FV_OK ends the generation and is returned. */
 typedef fv_err (*fv_token_sink)(void *context, int32_t id, float logprob);

@@ -13,9 +13,11 @@
 
 typedef struct fv_rollout_settings {
     fv_dialogue dialogue;
-    float temperature; /* 0 takes the likeliest token */
-    int top_k;         /* 0 = all */
-    float top_p;       /* 1 = all */
+    float temperature;        /* 0 takes the likeliest token */
+    int top_k;                /* 0 = all */
+    float top_p;              /* 1 = all */
+    float repetition_penalty; /* what is drawn follows logits so changed (generate.h), log-probs do not; 0 or
+                                 1: none, as in training, whose ratios would not be those of what was drawn */
     uint64_t seed;
     uint32_t step;           /* names the draws, with seed */
     const int32_t *excluded; /* borrowed, (n_excluded): never drawn, and outside every log-prob */

@@ -85,10 +85,18 @@ typedef struct fv_model_shape {
 typedef struct fv_generation_defaults {
     int do_sample;            /* 0 */
     float temperature;        /* 1 */
-    int top_k;                /* 0 = off */
+    int top_k;                /* 50; 0 = off */
     float top_p;              /* 1 */
     float repetition_penalty; /* 1 */
+    int max_new_tokens;       /* 0: not said */
+    char passed_over[256];    /* keys that would change answers but are not supported, ", " between them */
 } fv_generation_defaults;
+
+/* The library's defaults. */
+extern const fv_generation_defaults fv_generation_usual;
+
+/* Warn of the keys that are passed over, if there are any. Local: only the first rank writes. */
+void fv_generation_warn(const fv_generation_defaults *defaults, const char *folder);
 
 /* Read folder/config.json, flat (transformers 4) or nested (transformers 5), and
  * folder/generation_config.json if it is there; defaults may be NULL. FV_ERR_FORMAT or FV_ERR_UNSUPPORTED

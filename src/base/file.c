@@ -45,7 +45,8 @@ fv_err fv_file_open_map(const char *path, fv_file_map *out)
         return err;
     fv_file_close_map(out);
     return FV_FAIL(FV_ERR_FORMAT,
-                   "%s is only a pointer of Git LFS, not the file itself: fetch it (git lfs pull)", path);
+                   "%s is a Git-LFS pointer, not the file that it stands for; fetch that with git lfs pull",
+                   path);
 }
 
 void fv_file_close_map(fv_file_map *map)

@@ -90,6 +90,7 @@ fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_repor
     rollout.temperature = what->temperature;
     rollout.top_k = 0;
     rollout.top_p = 1;
+    rollout.repetition_penalty = what->repetition_penalty;
     if (what->mode != FV_EVAL_POLICY)
         rollout.dialogue.max_rounds = 1;
     answering.source = &source;

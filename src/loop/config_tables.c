@@ -223,6 +223,8 @@ static const fv_setting validate_fields[] = {
     {"every", FV_SETTING_INTEGER, VALIDATE(every), "steps; 0 = only at the end", FROM(0)},
     {"before", FV_SETTING_SWITCH, VALIDATE(before), "also before the first step"},
     {"temperature", FV_SETTING_REAL, VALIDATE(temperature), "0 takes the likeliest token", FROM(0)},
+    {"repetition_penalty", FV_SETTING_REAL, VALIDATE(repetition_penalty),
+     "1 = none, 0 = as generation_config.json says", FROM(0)},
     {0},
 };
 

@@ -11,6 +11,8 @@ static fv_err check(const fv_rollout_settings *s)
     FV_CHECK(s->top_k >= 0, FV_ERR_ARGUMENT, "top_k is %d, expected 0 (all) or more", s->top_k);
     FV_CHECK(s->top_p > 0 && s->top_p <= 1, FV_ERR_ARGUMENT, "top_p is %g, expected above 0, at most 1",
              s->top_p);
+    FV_CHECK(s->repetition_penalty >= 0, FV_ERR_ARGUMENT, "repetition_penalty is %g, expected 0 or more",
+             s->repetition_penalty);
     FV_CHECK(s->max_running >= 1, FV_ERR_ARGUMENT, "max_running is %d, expected 1 or more", s->max_running);
     FV_CHECK(s->pass_tokens / 2 >= s->max_running, FV_ERR_ARGUMENT,
              "pass_tokens is %d, expected at least twice max_running, %d", s->pass_tokens, s->max_running);

@@ -56,6 +56,8 @@ typedef struct fv_pass {
     float *uniforms;
     int32_t *drawn; /* what came out */
     float *logprobs;
+    float *changed;   /* (max_running, V) logits, if repetition is penalised */
+    uint8_t *is_seen; /* (V), 0 between draws */
 } fv_pass;
 
 typedef struct fv_rollout {
@@ -77,6 +79,7 @@ typedef struct fv_rollout {
     fv_workspace text_work, vision_work;
     fv_tensor features, rows, hidden, uniform; /* (n_features, C), I32 (n_draws), (n_draws, C), (n_draws) */
     fv_logits logits;
+    fv_tensor changed; /* (n_draws, V) what is drawn from, if repetition is penalised */
     fv_head_pass head;
 } fv_rollout;
 
@@ -108,5 +111,12 @@ fv_err fv_pass_compute(fv_rollout *r);
 
 /* What the largest pass takes. */
 fv_err fv_pass_bytes(fv_rollout *r, size_t *bytes);
+
+/* rollout_penalty.c */
+
+int fv_pass_is_penalized(const fv_rollout *r);
+
+/* Fill r->changed: the logits of every draw, but those of tokens that its sequence has penalised. */
+fv_err fv_pass_penalize(fv_rollout *r);
 
 #endif

@@ -40,13 +40,21 @@ fv_err fv_pass_init(fv_rollout *r)
     int is_there = p->ids && p->by_token && p->positions && p->slots && p->segments && p->spans &&
                    p->pieces && p->draws && p->draw_rows && p->drawn && p->uniforms && p->logprobs;
     FV_CHECK(is_there, FV_ERR_MEMORY, "cannot allocate a pass of %lld tokens", (long long)tokens);
+    if (!fv_pass_is_penalized(r))
+        return FV_OK;
+    size_t vocab = (size_t)fv_model_shape_of(r->model)->text.vocab;
+    p->changed = array(draws, vocab * sizeof *p->changed);
+    p->is_seen = calloc(vocab, 1);
+    FV_CHECK(p->changed && p->is_seen, FV_ERR_MEMORY, "cannot allocate the logits of %lld draws",
+             (long long)draws);
     return FV_OK;
 }
 
 void fv_pass_fini(fv_pass *p)
 {
-    void *const arrays[] = {p->ids,    p->by_token, p->positions, p->slots, p->segments, p->spans,
-                            p->pieces, p->draws,    p->draw_rows, p->drawn, p->uniforms, p->logprobs};
+    void *const arrays[] = {p->ids,      p->by_token, p->positions, p->slots,     p->segments,
+                            p->spans,    p->pieces,   p->draws,     p->draw_rows, p->drawn,
+                            p->uniforms, p->logprobs, p->changed,   p->is_seen};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         free(arrays[i]);
     *p = (fv_pass){0};
@@ -211,6 +219,8 @@ static fv_err take(void *context, fv_arena *arena)
     FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){p->n_draws, hidden}, &r->hidden));
     FV_TRY(fv_tensor_take(arena, FV_F32, 1, &p->n_draws, &r->uniform));
     FV_TRY(fv_logits_take(r->model, p->n_draws, arena, &r->logits));
+    if (fv_pass_is_penalized(r))
+        FV_TRY(fv_tensor_take(arena, FV_F32, 2, r->logits.all.dim, &r->changed));
     return fv_head_take(r->model, p->n_draws, r->settings->n_excluded, arena, &r->head);
 }
 
@@ -263,13 +273,14 @@ static fv_err forward(fv_rollout *r, fv_tensor *hidden)
     return fv_text_forward(r->text, &r->run, r->features, &r->cache.store, hidden);
 }
 
-/* Draws [first, first + n) from the logits. */
+/* Draws [first, first + n) from the logits, or from what a penalty made of them. */
 static fv_err sample(fv_rollout *r, int64_t first, int64_t n, float temperature)
 {
     const fv_rollout_settings *s = r->settings;
+    fv_tensor logits = fv_pass_is_penalized(r) ? r->changed : r->logits.all;
     if (n == 0)
         return FV_OK;
-    return fv_sample(r->backend, &(fv_sample_args){.logits = fv_tensor_rows(r->logits.all, first, n),
+    return fv_sample(r->backend, &(fv_sample_args){.logits = fv_tensor_rows(logits, first, n),
                                                    .uniform = fv_tensor_rows(r->uniform, first, n),
                                                    .excluded = r->head.excluded,
                                                    .ids = fv_tensor_rows(r->head.targets, first, n),
@@ -288,6 +299,8 @@ static fv_err draw(fv_rollout *r, fv_tensor hidden)
         FV_TRY(fv_upload(r->backend, r->head.excluded, s->excluded));
     FV_TRY(fv_gather(r->backend, &(fv_gather_args){.table = hidden, .index = r->rows, .out = r->hidden}));
     FV_TRY(fv_model_logits(r->model, r->hidden, &r->logits));
+    if (fv_pass_is_penalized(r))
+        FV_TRY(fv_pass_penalize(r));
     FV_TRY(sample(r, 0, p->n_sampled, s->temperature));
     FV_TRY(sample(r, p->n_sampled, p->n_draws - p->n_sampled, 0));
     FV_TRY(fv_head_from_logits(r->model, &r->head, r->logits.all,

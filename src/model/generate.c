@@ -165,11 +165,9 @@ static fv_err penalize_repetition(generation *g)
     if (penalty == 1.0f)
         return FV_OK;
     FV_TRY(fv_download(backend, g->logits.all, g->host_logits));
-    for (int64_t id = 0; id < g->logits.all.dim[1]; id++) {
-        float logit = g->host_logits[id];
+    for (int64_t id = 0; id < g->logits.all.dim[1]; id++)
         if (g->is_seen[id])
-            g->host_logits[id] = logit > 0 ? logit / penalty : logit * penalty;
-    }
+            g->host_logits[id] = fv_repeated_logit(g->host_logits[id], penalty);
     return fv_upload(backend, g->logits.all, g->host_logits);
 }
 

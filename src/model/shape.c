@@ -164,30 +164,6 @@ static fv_err read_config(const fv_json *root, fv_model_shape *out)
     return FV_OK;
 }
 
-static fv_err read_generation(const fv_json *root, fv_model_shape *out, fv_generation_defaults *defaults)
-{
-    double temperature = defaults->temperature, top_p = defaults->top_p;
-    double penalty = defaults->repetition_penalty;
-    int64_t top_k = defaults->top_k;
-    FV_CHECK(fv_json_kind_of(root) == FV_JSON_OBJECT, FV_ERR_FORMAT, "not a JSON object");
-    FV_TRY(read_special_ids(root, out));
-    FV_TRY(fv_json_get_bool(root, "do_sample", &defaults->do_sample));
-    FV_TRY(fv_json_get_real(root, "temperature", &temperature));
-    FV_TRY(fv_json_get_integer(root, "top_k", &top_k));
-    FV_TRY(fv_json_get_real(root, "top_p", &top_p));
-    FV_TRY(fv_json_get_real(root, "repetition_penalty", &penalty));
-    FV_CHECK(temperature >= 0 && top_p > 0 && top_p <= 1 && penalty > 0 && top_k >= 0 && top_k <= INT_MAX,
-             FV_ERR_FORMAT,
-             "temperature %g, top_p %g, top_k %lld, repetition_penalty %g, expected at least 0, above 0 and "
-             "at most 1, at least 0, above 0",
-             temperature, top_p, (long long)top_k, penalty);
-    defaults->temperature = (float)temperature;
-    defaults->top_p = (float)top_p;
-    defaults->top_k = (int)top_k;
-    defaults->repetition_penalty = (float)penalty;
-    return FV_OK;
-}
-
 static fv_err load_config(const char *path, fv_model_shape *out)
 {
     fv_json *root = NULL;
@@ -203,7 +179,10 @@ static fv_err load_generation(const char *path, fv_model_shape *out, fv_generati
     if (!fv_file_exists(path))
         return FV_OK;
     FV_TRY(fv_json_load(path, &root));
-    fv_err err = read_generation(root, out, defaults);
+    fv_err err = fv_json_kind_of(root) == FV_JSON_OBJECT ? read_special_ids(root, out)
+                                                         : FV_FAIL(FV_ERR_FORMAT, "not a JSON object");
+    if (err == FV_OK)
+        err = fv_generation_read(root, defaults);
     fv_json_destroy(root);
     return err == FV_OK ? FV_OK : fv_error_prefix(err, "%s", path);
 }
@@ -211,7 +190,7 @@ static fv_err load_generation(const char *path, fv_model_shape *out, fv_generati
 fv_err fv_model_shape_load(const char *folder, fv_model_shape *out, fv_generation_defaults *defaults)
 {
     char path[PATH_MAX];
-    fv_generation_defaults own = {.temperature = 1, .top_p = 1, .repetition_penalty = 1};
+    fv_generation_defaults own = fv_generation_usual;
     *out = fv_shape_empty;
     FV_TRY(fv_file_path(path, sizeof path, folder, "config.json"));
     FV_TRY(load_config(path, out));

@@ -48,6 +48,9 @@ fv_err fv_shape_read_rope(const fv_json *root, const fv_json *text, fv_model_sha
 fv_err fv_shape_check_vision_rope(const fv_json *vision);
 const char *fv_rope_kind_name(fv_rope_kind kind); /* as rope_type says it */
 
+/* generation.c: what generation_config.json, an object, says of sampling. */
+fv_err fv_generation_read(const fv_json *root, fv_generation_defaults *out);
+
 /* What follows from other fields: flags of the family, and sizes that were left 0. */
 void fv_shape_derive(fv_model_shape *shape);
 

@@ -89,6 +89,16 @@ static void test_generation_config_wins(void **state)
     assert_int_equal(defaults.do_sample, 1);
     assert_int_equal(defaults.top_k, 20);
     assert_true(defaults.temperature == 0.5f && defaults.repetition_penalty == 1.05f);
+    assert_string_equal(defaults.passed_over, "");
+    temp_write(
+        "generation/generation_config.json",
+        "{\"do_sample\": true, \"top_k\": null, \"max_new_tokens\": 2048, \"num_beams\": 4, \"min_p\": 0, "
+        "\"no_repeat_ngram_size\": 3, \"suppress_tokens\": [], \"stop_strings\": \"end\", "
+        "\"forced_eos_token_id\": null, \"typical_p\": 1.0}");
+    assert_ok(fv_model_shape_load(temp_path("generation"), &shape, &defaults));
+    assert_int_equal(defaults.top_k, 50);
+    assert_int_equal(defaults.max_new_tokens, 2048);
+    assert_string_equal(defaults.passed_over, "num_beams, no_repeat_ngram_size, stop_strings");
     temp_write("generation/generation_config.json", "{\"top_p\": 2}");
     assert_fails(fv_model_shape_load(temp_path("generation"), &shape, NULL), FV_ERR_FORMAT, "top_p 2");
 }

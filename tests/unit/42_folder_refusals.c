@@ -175,7 +175,7 @@ static void test_pointers_of_git_lfs(void **state)
             "version https://git-lfs.github.com/spec/v1\n"
             "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393\nsize 12345\n");
         fv_err err = i < 2 ? open_folder("cloned") : fv_tokenizer_load(temp_path("cloned"), &tokenizer);
-        assert_fails(err, FV_ERR_FORMAT, "is only a pointer of Git LFS");
+        assert_fails(err, FV_ERR_FORMAT, "is a Git-LFS pointer");
         assert_non_null(strstr(fv_error_text(), names[i]));
     }
 }

@@ -205,6 +205,45 @@ static void test_greedy_answers(void **state)
     }
 }
 
+static int is_in(const fv_tokens *ids, size_t n, int32_t id)
+{
+    for (size_t i = 0; i < n; i++)
+        if (ids->ids[i] == id)
+            return 1;
+    return 0;
+}
+
+/* A penalty changes what is drawn, but not what its log-prob means: check_all. A large one forbids whatever
+ * was in the prompt or the answer. */
+static void test_repetition_penalty(void **state)
+{
+    (void)state;
+    fv_group plain[GROUPS];
+    fv_rollout_settings settings = settings_of(12, 2048, 200);
+    int n_other = 0;
+    w.is_scripted = 0;
+    assert_ok(roll(settings, NULL));
+    memcpy(plain, w.groups, sizeof plain);
+    settings.repetition_penalty = 3;
+    assert_ok(roll(settings, NULL));
+    check_all();
+    for (int g = 0; g < GROUPS; g++)
+        n_other += memcmp(plain[g].answers[0].ids.ids, w.groups[g].answers[0].ids.ids, 16) != 0;
+    assert_true(n_other > 0);
+    forget();
+    settings.repetition_penalty = 1e4f;
+    settings.temperature = 0;
+    assert_ok(roll(settings, NULL));
+    for (int g = 0; g < GROUPS; g++) {
+        const fv_tokens *prompt = &w.groups[g].prompt, *ids = &w.groups[g].answers[0].ids;
+        for (size_t i = 0; i < ids->n; i++)
+            assert_false(is_in(prompt, prompt->n, ids->ids[i]) || is_in(ids, i, ids->ids[i]));
+    }
+    forget();
+    for (int g = 0; g < GROUPS; g++)
+        fv_group_fini(&plain[g]);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -228,7 +267,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_drawn_answers),  cmocka_unit_test(test_dialogues),
         cmocka_unit_test(test_draws),          cmocka_unit_test(test_ended_and_taken_up),
-        cmocka_unit_test(test_greedy_answers), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_greedy_answers), cmocka_unit_test(test_repetition_penalty),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, rollout_setup, rollout_teardown);
 }
