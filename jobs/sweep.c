@@ -7,10 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_MAX_PARALLEL = 0x301, KEY_DEPENDENCY, KEY_DRY_RUN, KEY_LAUNCHER, KEY_BEST };
+enum { KEY_MAX_PARALLEL = 0x301, KEY_DEPENDENCY, KEY_DRY_RUN, KEY_LAUNCHER, KEY_BEST, KEY_LIMIT };
 
 static const struct argp_option option_list[] = {
     {"max-parallel", KEY_MAX_PARALLEL, "N", 0, "submit, retry, run: so many runs at a time", 0},
+    {"limit", KEY_LIMIT, "N", 0, "submit, retry: N runs at most", 0},
     {"dependency", KEY_DEPENDENCY, "SPEC", 0, "submit, retry: begin after another job, e.g. afterok:123", 0},
     {"dry-run", KEY_DRY_RUN, NULL, 0, "submit, retry, run: print what would be done", 0},
     {"launcher", KEY_LAUNCHER, "COMMAND", 0, "run: what starts the ranks of a run, e.g. \"mpirun -n 2\"", 0},
@@ -78,6 +79,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_MAX_PARALLEL:
         out->max_parallel = (int)fv_parse_integer(state, "--max-parallel", argument, 1, 100000);
         return 0;
+    case KEY_LIMIT:
+        out->limit = (int)fv_parse_integer(state, "--limit", argument, 1, 100000);
+        return 0;
     case KEY_DEPENDENCY:
         out->dependency = argument;
         return 0;
@@ -110,8 +114,10 @@ int fv_job_sweep(int argc, char **argv)
         .args_doc = "VERB SWEEP.yaml [-- OPTION OF sbatch...]",
         .doc =
             "Many runs of training that differ in some settings (include/fovea/sweep.h). plan prints them; "
-            "submit queues those that are new, as one job array; status tells of each; retry queues again "
-            "those that failed; collect makes a table of results; run does without Slurm, here."};
+            "submit queues those that are new, as one job array; status tells of each: state, last step, "
+            "job, "
+            "log and reason; retry queues again those that failed, or were done with other settings than "
+            "the file has now; collect makes a table of results; run does without Slurm, here."};
     fv_sweep_options options = {.launcher = ""};
     fv_sweep sweep;
     argp_parse(&argp, argc, argv, 0, NULL, &options);

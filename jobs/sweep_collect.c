@@ -21,7 +21,7 @@ static fv_err fill_row(const fv_sweep *sweep, const fv_sweep_run *run, row *out)
 {
     double value = (double)NAN;
     out->run = run;
-    FV_TRY(fv_sweep_figures(sweep, run, &out->figures));
+    FV_TRY(fv_sweep_figures(sweep, run->name, &out->figures));
     FV_TRY(fv_json_get_integer(out->figures, "step", &out->step));
     FV_TRY(fv_json_get_real(out->figures, sweep->metric, &value));
     out->metric = sweep->is_least_best ? -value : value;
@@ -135,13 +135,12 @@ done:
     return err;
 }
 
-static fv_err collect(const fv_sweep *sweep, const fv_sweep_options *options, fv_sweep_state *states,
+static fv_err collect(const fv_sweep *sweep, const fv_sweep_options *options, const fv_sweep_view *view,
                       row *rows)
 {
     int n = options->best && options->best < sweep->n_runs ? options->best : sweep->n_runs;
-    FV_TRY(fv_sweep_look(sweep, states));
     for (int i = 0; i < sweep->n_runs; i++)
-        rows[i].state = states[i];
+        rows[i].state = view->items[i].state;
     FV_TRY(fill(sweep, rows));
     qsort(rows, (size_t)sweep->n_runs, sizeof *rows, compare);
     print_table(sweep, rows, n);
@@ -151,13 +150,14 @@ static fv_err collect(const fv_sweep *sweep, const fv_sweep_options *options, fv
 fv_err fv_sweep_collect(const fv_sweep *sweep, const fv_sweep_options *options)
 {
     size_t n = (size_t)sweep->n_runs;
-    fv_sweep_state *states = calloc(n, sizeof *states);
+    fv_sweep_view view;
+    FV_TRY(fv_sweep_look(sweep, &view));
     row *rows = calloc(n, sizeof *rows);
-    fv_err err = states && rows ? collect(sweep, options, states, rows)
-                                : FV_FAIL(FV_ERR_MEMORY, "no memory for a table of %zu runs", n);
+    fv_err err = rows ? collect(sweep, options, &view, rows)
+                      : FV_FAIL(FV_ERR_MEMORY, "no memory for a table of %zu runs", n);
     for (size_t i = 0; rows && i < n; i++)
         fv_json_destroy(rows[i].figures);
     free(rows);
-    free(states);
+    fv_sweep_view_fini(&view);
     return err;
 }

@@ -18,7 +18,7 @@ extern char **environ;
 typedef struct local {
     const fv_sweep *sweep;
     const fv_sweep_options *options;
-    fv_sweep_state *states;
+    fv_sweep_view view;
     pid_t *processes; /* (n_runs); 0: not under way */
     int n_under_way, n_failed;
 } local;
@@ -30,7 +30,7 @@ static fv_err print_command(const local *l, const fv_sweep_run *run, fv_buffer *
     fv_buffer list = {0};
     FV_CHECK(readlink("/proc/self/exe", program, sizeof program - 1) > 0, FV_ERR_IO,
              "cannot tell where this program is: %s", strerror(errno));
-    FV_TRY(fv_buffer_print(out, "exec %s ", l->options->launcher));
+    FV_TRY(fv_buffer_print(out, "SLURM_KILL_BAD_EXIT=1 exec %s ", l->options->launcher));
     FV_TRY(fv_sweep_quote(program, out));
     fv_err err = fv_sweep_arguments(l->sweep, run, '\0', &list);
     for (const char *at = list.data; err == FV_OK && at < list.data + list.size; at += strlen(at) + 1)
@@ -87,11 +87,12 @@ static fv_err await_one(local *l)
 static fv_err run_all(local *l)
 {
     int limit = l->options->max_parallel ? l->options->max_parallel : 1;
-    FV_TRY(fv_sweep_look(l->sweep, l->states));
+    FV_TRY(fv_sweep_look(l->sweep, &l->view));
+    fv_sweep_warn(&l->view);
     if (!l->options->dry_run)
         FV_TRY(fv_file_make_folder(l->sweep->out));
     for (int i = 0; i < l->sweep->n_runs; i++) {
-        if (l->states[i] != FV_SWEEP_NEW && l->states[i] != FV_SWEEP_FAILED)
+        if (l->view.items[i].state != FV_SWEEP_NEW && l->view.items[i].state != FV_SWEEP_FAILED)
             continue;
         while (l->n_under_way >= limit)
             FV_TRY(await_one(l));
@@ -107,12 +108,9 @@ static fv_err run_all(local *l)
 fv_err fv_sweep_run_here(const fv_sweep *sweep, const fv_sweep_options *options)
 {
     size_t n = (size_t)sweep->n_runs;
-    local l = {.sweep = sweep,
-               .options = options,
-               .states = calloc(n, sizeof *l.states),
-               .processes = calloc(n, sizeof *l.processes)};
-    fv_err err = l.states && l.processes ? run_all(&l) : FV_FAIL(FV_ERR_MEMORY, "no memory for %zu runs", n);
-    free(l.states);
+    local l = {.sweep = sweep, .options = options, .processes = calloc(n, sizeof *l.processes)};
+    fv_err err = l.processes ? run_all(&l) : FV_FAIL(FV_ERR_MEMORY, "no memory for %zu runs", n);
+    fv_sweep_view_fini(&l.view);
     free(l.processes);
     return err;
 }

@@ -27,6 +27,7 @@
 #define FOVEA_SWEEP_H
 
 #include "fovea/buffer.h"
+#include "fovea/config.h"
 #include "fovea/json.h"
 
 typedef struct fv_sweep_run {
@@ -53,6 +54,9 @@ void fv_sweep_fini(fv_sweep *sweep); /* back to {0} */
 /* Append the arguments of fovea that make the run, each followed by end: the command, the configuration,
  * out=..., and KEY=VALUE for all settings. */
 fv_err fv_sweep_arguments(const fv_sweep *sweep, const fv_sweep_run *run, char end, fv_buffer *out);
+
+/* The settings of the run; the caller ends them with fv_settings_fini (fv_train_settings). */
+fv_err fv_sweep_settings(const fv_sweep *sweep, const fv_sweep_run *run, fv_train_config *out);
 
 /* Append a value as it is written on a command line; of an absent one (NULL) nothing. */
 fv_err fv_sweep_print_value(const fv_json *value, fv_buffer *out);

@@ -1,7 +1,5 @@
 #include "loop/sweep_internal.h"
 
-#include "fovea/config.h"
-
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -216,31 +214,35 @@ fv_err fv_sweep_arguments(const fv_sweep *sweep, const fv_sweep_run *run, char e
     return print_settings(run->values, NULL, end, out);
 }
 
-/* Cut the arguments apart; those from the third on are settings. */
-static fv_err check_run(const fv_sweep *sweep, const fv_sweep_run *run, const fv_buffer *arguments)
+/* The arguments cut apart; those from the third on are settings. */
+static fv_err read_settings(const fv_sweep *sweep, const fv_buffer *arguments, fv_train_config *out)
 {
     const char **list = calloc(arguments->size + 1, sizeof *list);
     int n = 0;
-    fv_train_config config;
-    FV_CHECK(list, FV_ERR_MEMORY, "no memory to check a run");
+    FV_CHECK(list, FV_ERR_MEMORY, "no memory for the settings of a run");
     for (const char *at = arguments->data; at < arguments->data + arguments->size; at += strlen(at) + 1)
         list[n++] = at;
-    fv_err err = fv_settings_read(&fv_train_settings, sweep->config, list + 2, n - 2, &config);
-    if (err == FV_OK)
-        fv_settings_fini(&fv_train_settings, &config);
+    fv_err err = fv_settings_read(&fv_train_settings, sweep->config, list + 2, n - 2, out);
     free(list);
-    return err == FV_OK ? err : fv_error_prefix(err, "run %s", run->name);
+    return err;
+}
+
+fv_err fv_sweep_settings(const fv_sweep *sweep, const fv_sweep_run *run, fv_train_config *out)
+{
+    fv_buffer arguments = {0};
+    fv_err err = fv_sweep_arguments(sweep, run, '\0', &arguments);
+    if (err == FV_OK)
+        err = read_settings(sweep, &arguments, out);
+    fv_buffer_fini(&arguments);
+    return err == FV_OK ? FV_OK : fv_error_prefix(err, "run %s", run->name);
 }
 
 fv_err fv_sweep_check(const fv_sweep *sweep)
 {
     for (int i = 0; i < sweep->n_runs; i++) {
-        fv_buffer arguments = {0};
-        fv_err err = fv_sweep_arguments(sweep, &sweep->runs[i], '\0', &arguments);
-        if (err == FV_OK)
-            err = check_run(sweep, &sweep->runs[i], &arguments);
-        fv_buffer_fini(&arguments);
-        FV_TRY(err);
+        fv_train_config config;
+        FV_TRY(fv_sweep_settings(sweep, &sweep->runs[i], &config));
+        fv_settings_fini(&fv_train_settings, &config);
     }
     return FV_OK;
 }
