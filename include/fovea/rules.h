@@ -20,9 +20,12 @@
  *   relaxed      Both are numbers: at most 5 % of the truth away (ChartQA, Masry et al., 2022); a truth
  *                of 0 must be met exactly. Else exact. 12 % is 0.12, never 12, as ChartQA has it.
  *   choice       Multiple choice. Truth: a letter ("B"), a letter and text ("B) 12 cm") or text. Answer:
- *                a label in front ("B", "(b)", "B.", "B) text", "**B**: text") or an upper-case letter
- *                after the last "answer", "option" or "choice", with or without "is" and ":". Two letters
- *                decide; else the texts behind the labels, or the whole texts, must be equal as in exact.
+ *                a label in front ("B", "(b)", "B.", "B) text", "**B**: text", "D, text"), an upper-case
+ *                letter that a sentence chooses ("The answer is B", "I think it is B", "B is correct"), or
+ *                the text of the option, framed so or not, numbers up to 99 also as words. What "answer"
+ *                leads to goes before other letters. A letter that is refused ("not A", "A is wrong") does
+ *                not count, nor do the article ("A cat") and names ("vitamin C"). Several letters are none.
+ *                Two letters decide; else the texts must be equal as in exact.
  *   boxed        Mathematics. Numbers as in number. Formulas are equal if they compute the same: "1+x",
  *                "x+1"; "2+3", "5"; "\sqrt{12}", "2\sqrt3". Points, intervals and lists: brackets, order
  *                and every item; with {} on a side in any order. Equations: both sides; and "x = 5" is

@@ -34,6 +34,18 @@ fv_err fv_text_plain(fv_slice latex, fv_buffer *out);
  */
 fv_slice fv_text_conclusion(fv_slice text);
 
+/* A letter of a choice at the start of a text: "B", "(b)", "B.", "**B**:"; in a sentence also an upper-case
+ * one that stands alone. */
+typedef struct fv_label {
+    char letter;    /* upper case */
+    size_t end;     /* behind its marks */
+    int is_set_off; /* it has marks, or ends the text */
+} fv_label;
+int fv_label_parse(fv_slice text, int is_in_sentence, fv_label *out);
+
+/* The letter that an answer chooses; 0: none, or several. */
+char fv_letter_chosen(fv_slice text);
+
 /* Whether both folded texts are numbers, and whether they are equal as `number` has it. */
 int fv_numbers_compare(fv_slice answer, fv_slice truth, int *is_equal);
 
