@@ -23,7 +23,7 @@ enum { DATA, MODEL, PROMPTS };
 static fv_err identify(fv_training *t)
 {
     const fv_run_config *run = &t->config.run;
-    t->identity[DATA] = fv_dataset_hash(t->data);
+    t->identity[DATA] = fv_rows_identity(&t->rows, fv_dataset_hash(t->data));
     FV_TRY(fv_identity_of_folder(run->model, &t->identity[MODEL]));
     return fv_identity_of_file(run->prompts, &t->identity[PROMPTS]);
 }
@@ -104,7 +104,7 @@ static fv_err open_journal(fv_training *t, const fv_progress *progress, int is_o
     fv_err err = describe(t, &now);
     if (err == FV_OK) {
         const fv_buffer config = {.data = now.config, .size = strlen(now.config)};
-        err = fv_journal_open(&t->journal, t->config.run.out, &config, &place);
+        err = fv_journal_open(&t->journal, &t->claim, t->config.run.out, &config, &place);
     }
     t->journal.watched = t->config.save.best_by;
     fv_progress_fini(&now);

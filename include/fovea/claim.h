@@ -1,6 +1,7 @@
 /* The claim of one running program to a run's folder, so that two of them never write it. Local.
  *
- *     RUN/lock                   who has it: host, process, job, time and epoch, and a lock of the kernel
+ *     RUN/lock                   who has it: host, process, job, time and epoch, and a lock of the kernel; a
+ *                                new file for every claim
  *     RUN/checkpoints/.epoch_N   where claim number N, its epoch, makes what it is going to commit
  *
  * The lock goes when its process ends, however it ends: a stale one is not met. What it cannot tell is a copy
@@ -31,6 +32,10 @@ fv_err fv_claim_take(const char *run, fv_claim *out);
 
 /* FV_ERR_ARGUMENT, naming who has it now, if another program has taken the folder. */
 fv_err fv_claim_check(const fv_claim *claim);
+
+/* Give the file or folder name of own the name path, in place of what has it. Fails as fv_claim_check does if
+ * another program has taken the folder: nothing of path changes then. Else FV_ERR_IO. */
+fv_err fv_claim_publish(const fv_claim *claim, const char *name, const char *path);
 
 /* Remove what this epoch has left, and let the folder go. */
 void fv_claim_release(fv_claim *claim);

@@ -5,25 +5,34 @@
  *   trajectories.jsonl  an object for some answers of each step: texts, rewards by part, the row of the data
  *                       set
  *
- * A line that cannot be written, because the disk is full, say, is kept and tried again with the next: the
- * run goes on, and no line is torn. */
+ * What cannot be written, because the disk is full, say, is kept and tried again with the next line: the run
+ * goes on, and no line is torn. What is kept is bounded: FV_JOURNAL_PENDING bytes a file, and then lines are
+ * lost, of which the log tells. */
 #ifndef FOVEA_JOURNAL_H
 #define FOVEA_JOURNAL_H
 
 #include "fovea/batch.h"
+#include "fovea/claim.h"
 #include "fovea/json.h"
+
+enum { FV_JOURNAL_PENDING = 64 << 20 };
 
 /* A file that only grows. */
 typedef struct fv_journal_file {
-    char *path; /* owned */
-    int descriptor;
-    uint64_t written;  /* bytes in the file */
-    fv_buffer pending; /* lines that are not */
-    int is_failing;    /* has warned */
+    const fv_claim *claim; /* borrowed */
+    char *path, *name;     /* owned: the file, and its name in the folder */
+    int descriptor;        /* -1: it could not be begun yet */
+    uint64_t written;      /* bytes in the file */
+    fv_buffer pending;     /* lines that are not */
+    int64_t n_lost;        /* lines, for want of memory */
+    int is_failing;        /* has warned */
 } fv_journal_file;
 
 /* Starts as {0}. */
 typedef struct fv_journal {
+    const fv_claim *claim; /* borrowed */
+    char *folder;          /* owned */
+    fv_buffer config;      /* while it could not be written */
     fv_journal_file metrics, trajectories;
     const char
         *watched; /* borrowed; a figure, with a minus in front if less of it is better; "" or NULL: none */
@@ -35,15 +44,16 @@ typedef struct fv_journal_place {
     uint64_t metrics, trajectories; /* bytes */
 } fv_journal_place;
 
-/* In a folder that is there: write config as config.yaml and cut the files back to place ({0}: they begin
- * anew). They become new files under the old names, so that a program which still has the old ones open
- * writes nothing more that is seen. */
-fv_err fv_journal_open(fv_journal *journal, const char *folder, const fv_buffer *config,
-                       const fv_journal_place *place);
-/* Back to {0}. FV_ERR_IO if lines are left that could not be written. */
+/* In folder, that of the claim: write config as config.yaml and cut the files back to the whole lines of
+ * place
+ * ({0}: they begin anew). They are made in the claim's own folder and become new files under the old names: a
+ * program that was taken over can neither do that nor write what is seen. Fails if the folder is another's
+ * now (fv_claim_check), not for a disk that is full. */
+fv_err fv_journal_open(fv_journal *journal, const fv_claim *claim, const char *folder,
+                       const fv_buffer *config, const fv_journal_place *place);
+/* Back to {0}. With some patience for lines that could not be written; FV_ERR_IO if they are left. */
 fv_err fv_journal_close(fv_journal *journal);
 
-/* Lines not written yet are counted. */
 fv_journal_place fv_journal_place_of(const fv_journal *journal);
 
 /* Append {"step": step, ...}; figures is taken, and gets its step. */

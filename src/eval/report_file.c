@@ -2,6 +2,7 @@
 
 #include "fovea/file.h"
 #include "fovea/hdf5.h"
+#include "fovea/lines.h"
 
 #include <limits.h>
 #include <math.h>
@@ -217,31 +218,18 @@ static fv_err load_summary(const char *folder, fv_report *out)
     return err == FV_OK ? FV_OK : fv_error_prefix(err, "%s", path);
 }
 
-static fv_err read_lines(const fv_file_map *map, const char *path, fv_report *out)
+static fv_err take_line(void *context, const fv_line *line)
 {
-    const char *line = (const char *)map->data, *end = line + map->size;
-    for (int number = 1; line < end; number++) {
-        char name[PATH_MAX + 16];
-        const char *stop = memchr(line, '\n', (size_t)(end - line));
-        fv_record record;
-        snprintf(name, sizeof name, "%s:%d", path, number);
-        FV_CHECK(stop, FV_ERR_FORMAT, "%s: the line has no end", name);
-        FV_TRY(fv_record_parse(line, (size_t)(stop - line), name, &record));
-        FV_TRY(fv_report_add(out, &record));
-        line = stop + 1;
-    }
-    return FV_OK;
+    fv_record record;
+    FV_TRY(fv_record_parse(line->text, line->size, line->name, &record));
+    return fv_report_add(context, &record);
 }
 
 static fv_err load_lines(const char *folder, fv_report *out)
 {
     char path[PATH_MAX];
-    fv_file_map map;
     FV_TRY(fv_file_path(path, sizeof path, folder, samples_json));
-    FV_TRY(fv_file_open_map(path, &map));
-    fv_err err = read_lines(&map, path, out);
-    fv_file_close_map(&map);
-    return err;
+    return fv_lines_read(path, take_line, out);
 }
 
 fv_err fv_report_load(const char *folder, fv_report *out)

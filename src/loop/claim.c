@@ -50,16 +50,19 @@ static holder myself(void)
     return h;
 }
 
-/* {0} if the lock has nothing, or nothing of ours. */
+/* {0} if the lock has nothing, or nothing of ours. Read, not mapped: whoever wrote it may be of a version
+ * that writes it in place. */
 static holder read_holder(const char *path)
 {
-    fv_file_map map;
-    char text[TEXT_BYTES];
+    char text[TEXT_BYTES] = "";
     holder h = {0};
-    if (fv_file_open_map(path, &map) != FV_OK)
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (descriptor < 0)
         return h;
-    snprintf(text, sizeof text, "%.*s", (int)map.size, map.data ? (const char *)map.data : "");
-    fv_file_close_map(&map);
+    ssize_t size = read(descriptor, text, sizeof text - 1);
+    close(descriptor);
+    if (size <= 0)
+        return h;
     int n = sscanf(text,
                    "host: %127[^\n]\nprocess: %ld\njob: %127[^\n]\nrestart: %" SCNu64
                    "\nsince: %127[^\n]\nepoch: %" SCNu64,
@@ -67,15 +70,13 @@ static holder read_holder(const char *path)
     return n == 6 ? h : (holder){0};
 }
 
-/* In place: the lock is on this file. */
 static fv_err write_holder(const fv_claim *claim, const holder *h)
 {
     char text[TEXT_BYTES];
     int n =
         snprintf(text, sizeof text, lock_format, h->host, h->process, h->job, h->restart, h->since, h->epoch);
-    FV_CHECK(ftruncate(claim->descriptor, 0) == 0 && pwrite(claim->descriptor, text, (size_t)n, 0) == n &&
-                 fsync(claim->descriptor) == 0,
-             FV_ERR_IO, "cannot write %s: %s", claim->lock, strerror(errno));
+    FV_CHECK(pwrite(claim->descriptor, text, (size_t)n, 0) == n && fsync(claim->descriptor) == 0, FV_ERR_IO,
+             "cannot write %s: %s", claim->lock, strerror(errno));
     return FV_OK;
 }
 
@@ -103,14 +104,34 @@ static fv_err refuse(const fv_claim *claim, const holder *other)
         claim->lock, other->process, other->host, or_none(other->job), or_none(other->since));
 }
 
-static fv_err lock(const fv_claim *claim, const holder *self)
+/* The file of that name may be a newer claim's by now. */
+static int is_current(const fv_claim *claim)
+{
+    struct stat ours, named;
+    return fstat(claim->descriptor, &ours) == 0 && stat(claim->lock, &named) == 0 &&
+           ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
+}
+
+static fv_err open_lock(fv_claim *claim)
+{
+    if (claim->descriptor >= 0)
+        close(claim->descriptor);
+    claim->descriptor = open(claim->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    FV_CHECK(claim->descriptor >= 0, FV_ERR_IO, "cannot open %s: %s", claim->lock, strerror(errno));
+    return FV_OK;
+}
+
+static fv_err lock(fv_claim *claim, const holder *self)
 {
     double from = fv_clock_now();
     int is_noticed = 0;
     for (;; fv_phase_move()) {
+        FV_TRY(open_lock(claim));
         int reason = try_lock(claim->descriptor);
-        if (reason == 0)
+        if (reason == 0 && is_current(claim))
             return FV_OK;
+        if (reason == 0)
+            continue;
         if (reason != EAGAIN && reason != EACCES) {
             FV_LOG_RANK(WARN, "%s cannot be locked (%s): only epochs keep two programs apart here",
                         claim->lock, strerror(reason));
@@ -198,6 +219,23 @@ static fv_err begin_epoch(fv_claim *claim)
     }
 }
 
+/* A new file under the old name, locked before it has it; then the file before is let go. */
+static fv_err name_holder(fv_claim *claim, const holder *h)
+{
+    char made[PATH_MAX];
+    int before = claim->descriptor;
+    fv_err err = FV_OK;
+    FV_TRY(fv_file_path(made, sizeof made, claim->own, "lock"));
+    claim->descriptor = open(made, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    FV_CHECK_DONE(claim->descriptor >= 0, FV_ERR_IO, "cannot create %s: %s", made, strerror(errno));
+    (void)try_lock(claim->descriptor); /* where there are no locks, the log has said so */
+    FV_TRY_DONE(write_holder(claim, h));
+    FV_TRY_DONE(fv_claim_publish(claim, "lock", claim->lock));
+done:
+    close(before);
+    return err;
+}
+
 static fv_err take(const char *run, fv_claim *claim)
 {
     holder self = myself();
@@ -205,13 +243,11 @@ static fv_err take(const char *run, fv_claim *claim)
     FV_TRY(fv_file_path(claim->lock, sizeof claim->lock, run, "lock"));
     FV_TRY(fv_file_path(claim->checkpoints, sizeof claim->checkpoints, run, "checkpoints"));
     FV_TRY(fv_file_make_folder(claim->checkpoints));
-    claim->descriptor = open(claim->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    FV_CHECK(claim->descriptor >= 0, FV_ERR_IO, "cannot open %s: %s", claim->lock, strerror(errno));
     FV_TRY(lock(claim, &self));
     claim->epoch = read_holder(claim->lock).epoch + 1;
     FV_TRY(begin_epoch(claim));
     self.epoch = claim->epoch;
-    return write_holder(claim, &self);
+    return name_holder(claim, &self);
 }
 
 fv_err fv_claim_take(const char *run, fv_claim *out)
@@ -233,6 +269,28 @@ fv_err fv_claim_check(const fv_claim *claim)
                    "the run, of epoch %" PRIu64 ", ends here and has committed nothing since",
                    claim->lock, now.process, or_none(now.host), or_none(now.job), now.restart,
                    or_none(now.since), claim->epoch);
+}
+
+static fv_err publish(const char *made, const char *path)
+{
+    struct stat info;
+    FV_CHECK(stat(made, &info) == 0, FV_ERR_IO, "cannot examine %s: %s", made, strerror(errno));
+    if (S_ISDIR(info.st_mode)) {
+        FV_TRY(fv_file_replace_folder(made, path));
+        return fv_file_remove_tree(made); /* what was at path */
+    }
+    FV_CHECK(rename(made, path) == 0, FV_ERR_IO, "cannot rename %s to %s: %s", made, path, strerror(errno));
+    return fv_file_sync_folder_of(path);
+}
+
+fv_err fv_claim_publish(const fv_claim *claim, const char *name, const char *path)
+{
+    char made[PATH_MAX];
+    FV_TRY(fv_file_path(made, sizeof made, claim->own, name));
+    fv_err err = publish(made, path);
+    if (err != FV_OK)
+        FV_TRY(fv_claim_check(claim));
+    return err;
 }
 
 void fv_claim_release(fv_claim *claim)

@@ -1,28 +1,50 @@
 #include "loop/journal_internal.h"
 
 #include "fovea/file.h"
+#include "fovea/log.h"
 
 #include <limits.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-static fv_err open_all(fv_journal *journal, const char *folder, const fv_buffer *config,
-                       const fv_journal_place *place)
+/* Once more, if it could not be written yet. */
+static fv_err write_config(fv_journal *journal)
 {
-    char path[PATH_MAX];
-    FV_TRY(fv_file_path(path, sizeof path, folder, "config.yaml"));
-    FV_TRY(fv_file_write(path, config->data, config->size));
-    FV_TRY(fv_file_path(path, sizeof path, folder, "metrics.jsonl"));
-    FV_TRY(fv_journal_file_open(&journal->metrics, path, place->metrics));
-    FV_TRY(fv_file_path(path, sizeof path, folder, "trajectories.jsonl"));
-    return fv_journal_file_open(&journal->trajectories, path, place->trajectories);
+    static const char name[] = "config.yaml";
+    char made[PATH_MAX], path[PATH_MAX];
+    if (!journal->config.data)
+        return FV_OK;
+    FV_TRY(fv_file_path(made, sizeof made, journal->claim->own, name));
+    FV_TRY(fv_file_path(path, sizeof path, journal->folder, name));
+    fv_err err = fv_file_write(made, journal->config.data, journal->config.size);
+    if (err == FV_OK)
+        err = fv_claim_publish(journal->claim, name, path);
+    else
+        FV_TRY(fv_claim_check(journal->claim));
+    if (err == FV_OK)
+        fv_buffer_fini(&journal->config);
+    return err == FV_ERR_IO ? FV_OK : err;
 }
 
-fv_err fv_journal_open(fv_journal *journal, const char *folder, const fv_buffer *config,
-                       const fv_journal_place *place)
+static fv_err open_all(fv_journal *journal, const fv_buffer *config, const fv_journal_place *place)
 {
-    *journal = (fv_journal){.score = (double)NAN};
-    fv_err err = open_all(journal, folder, config, place);
+    FV_CHECK(journal->folder, FV_ERR_MEMORY, "no memory for a journal");
+    FV_TRY(fv_buffer_append(&journal->config, config->data, config->size));
+    FV_TRY(write_config(journal));
+    if (journal->config.data)
+        FV_LOG_RANK(WARN, "%s/config.yaml cannot be written yet: %s", journal->folder, fv_error_text());
+    FV_TRY(fv_journal_file_open(&journal->metrics, journal->claim, journal->folder, "metrics.jsonl",
+                                place->metrics));
+    return fv_journal_file_open(&journal->trajectories, journal->claim, journal->folder, "trajectories.jsonl",
+                                place->trajectories);
+}
+
+fv_err fv_journal_open(fv_journal *journal, const fv_claim *claim, const char *folder,
+                       const fv_buffer *config, const fv_journal_place *place)
+{
+    *journal = (fv_journal){.claim = claim, .folder = strdup(folder), .score = (double)NAN};
+    fv_err err = open_all(journal, config, place);
     if (err != FV_OK)
         fv_journal_close(journal);
     return err;
@@ -30,8 +52,12 @@ fv_err fv_journal_open(fv_journal *journal, const char *folder, const fv_buffer 
 
 fv_err fv_journal_close(fv_journal *journal)
 {
+    if (journal->claim)
+        (void)write_config(journal);
     fv_err metrics = fv_journal_file_close(&journal->metrics);
     fv_err trajectories = fv_journal_file_close(&journal->trajectories);
+    fv_buffer_fini(&journal->config);
+    free(journal->folder);
     *journal = (fv_journal){0};
     return metrics != FV_OK ? metrics : trajectories;
 }
@@ -55,11 +81,14 @@ static void watch(fv_journal *journal, const fv_json *figures)
 fv_err fv_journal_metrics(fv_journal *journal, int64_t step, fv_json *figures)
 {
     fv_err err = fv_json_set(figures, "step", fv_json_make_integer(step));
+    if (err == FV_OK)
+        err = write_config(journal);
+    if (err == FV_OK)
+        watch(journal, figures);
     if (err != FV_OK) {
         fv_json_destroy(figures);
         return err;
     }
-    watch(journal, figures);
     return fv_journal_file_add(&journal->metrics, figures);
 }
 

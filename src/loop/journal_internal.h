@@ -3,9 +3,14 @@
 #define FOVEA_LOOP_JOURNAL_INTERNAL_H
 
 #include "fovea/journal.h"
+#include "fovea/lines.h"
 
-/* The file with its first size bytes. */
-fv_err fv_journal_file_open(fv_journal_file *file, const char *path, uint64_t size);
+/* A line is an object. FV_ERR_FORMAT: it is none. */
+fv_err fv_journal_parse(const fv_line *line, fv_json **out);
+
+/* The file name of folder with the lines that end in its first size bytes. Fails as fv_journal_open does. */
+fv_err fv_journal_file_open(fv_journal_file *file, const fv_claim *claim, const char *folder,
+                            const char *name, uint64_t size);
 /* Append object, which is taken, as a line. */
 fv_err fv_journal_file_add(fv_journal_file *file, fv_json *object);
 fv_err fv_journal_file_close(fv_journal_file *file); /* {0} is fine */

@@ -5,7 +5,9 @@
 #include "fovea/claim.h"
 #include "fovea/keep.h"
 
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static void be_job(const char *job, const char *restart)
@@ -74,6 +76,55 @@ static void test_successor_takes_over(void **state)
     fv_claim_release(&young);
 }
 
+/* The lock is a new file for every claim, which nobody rewrites; who waits for the old one meets the new one.
+ */
+static void test_lock_is_replaced(void **state)
+{
+    (void)state;
+    fv_claim old, young;
+    struct stat before, after, now;
+    be_job("10", "0");
+    assert_ok(fv_claim_take(temp_path("lock"), &old));
+    assert_int_equal(stat(temp_path("lock/lock"), &before), 0);
+    be_job("10", "1");
+    assert_ok(fv_claim_take(temp_path("lock"), &young));
+    assert_int_equal(stat(temp_path("lock/lock"), &after), 0);
+    assert_true(before.st_ino != after.st_ino);
+    assert_int_equal(fstat(old.descriptor, &now), 0);
+    assert_int_equal(now.st_size, before.st_size);
+    fv_claim_release(&old);
+    /* The lock of the one that took over holds, also where the old one is gone. */
+    int other = open(temp_path("lock/lock"), O_RDWR | O_CLOEXEC);
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    assert_true(other >= 0 && fcntl(other, F_OFD_SETLK, &whole) != 0);
+    close(other);
+    fv_claim_release(&young);
+}
+
+/* A run publishes out of its epoch's folder, and only while it has that. */
+static void test_publishing(void **state)
+{
+    (void)state;
+    fv_claim old, young;
+    char made[PATH_MAX];
+    be_job("12", "0");
+    assert_ok(fv_claim_take(temp_path("publish"), &old));
+    assert_ok(fv_file_path(made, sizeof made, old.own, "x"));
+    assert_ok(fv_file_write(made, "old", 3));
+    be_job("12", "1");
+    assert_ok(fv_claim_take(temp_path("publish"), &young));
+    assert_fails(fv_claim_publish(&old, "x", temp_path("publish/x")), FV_ERR_ARGUMENT, "restart 1");
+    assert_false(fv_file_exists(temp_path("publish/x")));
+    assert_ok(fv_file_path(made, sizeof made, young.own, "x"));
+    assert_ok(fv_file_make_folder(made));
+    assert_ok(fv_claim_publish(&young, "x", temp_path("publish/x")));
+    assert_ok(fv_file_make_folder(made));
+    assert_ok(fv_claim_publish(&young, "x", temp_path("publish/x")));
+    assert_false(fv_file_exists(made));
+    fv_claim_release(&old);
+    fv_claim_release(&young);
+}
+
 static void check_kept(fv_keep keep, int best, const char *expected)
 {
     const uint64_t steps[] = {1, 2, 3, 4, 5, 6, 7};
@@ -94,8 +145,9 @@ static void test_what_is_kept(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_one_at_a_time), cmocka_unit_test(test_stale),
-                                       cmocka_unit_test(test_successor_takes_over),
-                                       cmocka_unit_test(test_what_is_kept)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_at_a_time),        cmocka_unit_test(test_stale),
+        cmocka_unit_test(test_successor_takes_over), cmocka_unit_test(test_lock_is_replaced),
+        cmocka_unit_test(test_publishing),           cmocka_unit_test(test_what_is_kept)};
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }
