@@ -25,6 +25,7 @@ typedef struct eval {
     fv_judge *judge;
     int32_t excluded[FV_CHAT_VISION_IDS];
     int64_t max_tokens;
+    fv_rows rows; /* of dataset: those that are asked */
     fv_evaluation what;
     fv_report report;
     int is_kept; /* the results are there already */
@@ -45,6 +46,7 @@ static void set_sizes(eval *e, const fv_generation_defaults *defaults)
     int64_t positions = fv_model_shape_of(e->runtime.model)->text.max_positions;
     e->what = (fv_evaluation){.mode = o->mode,
                               .n_rows = o->limit && o->limit < rows ? o->limit : rows,
+                              .rows = &e->rows,
                               .shard = o->shard,
                               .n_shards = o->n_shards,
                               .repetition_penalty = penalty_of(e, defaults),
@@ -67,6 +69,10 @@ static fv_err prepare(eval *e)
     FV_TRY(fv_dataset_open(o->data, &e->dataset));
     FV_TRY(fv_judge_rule_create(o->rule, &e->judge));
     set_sizes(e, &defaults);
+    int positions = fv_model_shape_of(e->runtime.model)->text.max_positions;
+    FV_CHECK(e->max_tokens <= positions, FV_ERR_ARGUMENT,
+             "--max-tokens is %lld, but %s has positions for %d tokens", (long long)e->max_tokens, model,
+             positions);
     return FV_OK;
 }
 
@@ -130,6 +136,7 @@ static fv_err describe(eval *e)
     if (o->by)
         FV_TRY(set_text(report->settings, "by", o->by));
     FV_TRY(set_hashes(e, report->settings));
+    FV_TRY(fv_report_leave_out(report, &e->rows, e->what.n_rows));
     return set_numbers(e, report->settings);
 }
 
@@ -153,16 +160,21 @@ static fv_rollout_settings rollout_of(eval *e)
                                  .cache_pages = o->cache_pages ? o->cache_pages : pages};
 }
 
+static fv_source source_of(const eval *e)
+{
+    return (fv_source){.dataset = e->dataset,
+                       .processor = &e->processor,
+                       .prompts = e->prompts,
+                       .chat = &e->chat,
+                       .views = e->options->views,
+                       .first = fv_eval_first(e->options->mode)};
+}
+
 static fv_err evaluate(eval *e)
 {
-    const fv_eval_options *o = e->options;
     const fv_rollout_settings rollout = rollout_of(e);
-    const fv_score_settings score = {.extraction = o->extraction};
-    fv_source source = {.dataset = e->dataset,
-                        .processor = &e->processor,
-                        .prompts = e->prompts,
-                        .chat = &e->chat,
-                        .views = o->views};
+    const fv_score_settings score = {.extraction = e->options->extraction};
+    fv_source source = source_of(e);
     const fv_collector with = {.mesh = &e->runtime.mesh,
                                .model = e->runtime.model,
                                .source = &source,
@@ -170,6 +182,30 @@ static fv_err evaluate(eval *e)
                                .rollout = &rollout,
                                .score = &score};
     return fv_evaluate(&with, &e->what, &e->report);
+}
+
+/* All rows of the evaluation, whatever the shard: all shards leave out the same. */
+static fv_err measure(eval *e)
+{
+    const fv_eval_options *o = e->options;
+    fv_rollout_settings rollout = rollout_of(e);
+    const fv_source source = source_of(e);
+    rollout.dialogue.max_rounds = fv_eval_rounds(o->mode, MAX_ROUNDS);
+    const fv_dialogue_room room = {.source = &source,
+                                   .dialogue = &rollout.dialogue,
+                                   .cache_pages = rollout.cache_pages,
+                                   .tokens = "--max-tokens",
+                                   .pages = "--cache-pages"};
+    const fv_measurer measurer = {fv_dialogue_measure, &room};
+    const fv_measure what = {.dataset = e->dataset,
+                             .name = o->data,
+                             .n_rows = (uint64_t)e->what.n_rows,
+                             .measurers = &measurer,
+                             .n_measurers = 1,
+                             .too_long = o->too_long,
+                             .pixels = "--max-pixels",
+                             .skip = "--too-long skip"};
+    return fv_rows_measure(&what, e->runtime.world, &e->rows);
 }
 
 /* Results. */
@@ -180,6 +216,9 @@ static fv_err print_table(const fv_report *report)
     fv_buffer table = {0};
     FV_TRY(fv_summary_init(&summary, report));
     fv_err err = fv_summary_print(&summary, report->seconds, &table);
+    if (err == FV_OK && fv_report_left_out(report) > 0)
+        err =
+            fv_buffer_print(&table, "left out, too long: %lld rows\n", (long long)fv_report_left_out(report));
     if (err == FV_OK)
         fwrite(table.data, 1, table.size, stdout); /* main sees whether it was written */
     fv_buffer_fini(&table);
@@ -246,6 +285,7 @@ static fv_err run(eval *e)
     FV_TRY(fv_runtime_open(&e->runtime, &e->options->runtime));
     fv_comm *world = e->runtime.world;
     FV_TRY(fv_comm_agree(world, prepare(e)));
+    FV_TRY(measure(e));
     FV_TRY(fv_comm_agree(world, world->rank == 0 ? begin(e) : FV_OK));
     FV_TRY(fv_comm_broadcast(world, &e->is_kept, sizeof e->is_kept, 0));
     if (e->is_kept)
@@ -260,6 +300,7 @@ static fv_err run(eval *e)
 static int finish(eval *e, fv_err err)
 {
     fv_report_fini(&e->report);
+    fv_rows_fini(&e->rows);
     fv_judge_destroy(e->judge);
     fv_dataset_close(e->dataset);
     fv_prompts_destroy(e->prompts);

@@ -11,6 +11,7 @@ enum {
     KEY_KEEP,
     KEY_SHARD,
     KEY_LIMIT,
+    KEY_TOO_LONG,
     KEY_BY,
     KEY_RULE,
     KEY_EXTRACTION,
@@ -43,6 +44,8 @@ static const struct argp_option options[] = {
      1},
     {0, 0, 0, 0, "Rows:", 3},
     {"limit", KEY_LIMIT, "N", 0, "the first N rows (all)", 3},
+    {"too-long", KEY_TOO_LONG, "refuse|skip", 0,
+     "what becomes of rows that are too long: none is evaluated, or they are left out (refuse)", 3},
     {"shard", KEY_SHARD, "I/N", 0, "only every N-th row, from the I-th (1/1)", 3},
     {"merge", KEY_MERGE, "DIR", 0, "join the folders of all shards in DIR; evaluate nothing", 3},
     {"by", KEY_BY, "FIELD", 0, "sums over rows that have the same in this extra field (by their sources)", 3},
@@ -86,6 +89,13 @@ static void parse_extraction(struct argp_state *state, const char *text, fv_eval
     out->extraction = strcmp(text, "strict") == 0 ? FV_EXTRACT_STRICT : FV_EXTRACT_SPLIT;
     if (out->extraction == FV_EXTRACT_SPLIT && strcmp(text, "split") != 0)
         argp_error(state, "--extraction is \"%s\", expected split or strict", text);
+}
+
+static void parse_too_long(struct argp_state *state, const char *text, fv_eval_options *out)
+{
+    out->too_long = strcmp(text, "skip") == 0 ? FV_TOO_LONG_SKIP : FV_TOO_LONG_REFUSE;
+    if (out->too_long == FV_TOO_LONG_REFUSE && strcmp(text, "refuse") != 0)
+        argp_error(state, "--too-long is \"%s\", expected refuse or skip", text);
 }
 
 static void parse_shard(struct argp_state *state, const char *text, fv_eval_options *out)
@@ -169,6 +179,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return parse_rule(state, text, out), 0;
     case KEY_EXTRACTION:
         return parse_extraction(state, text, out), 0;
+    case KEY_TOO_LONG:
+        return parse_too_long(state, text, out), 0;
     case KEY_SHARD:
         return parse_shard(state, text, out), 0;
     case KEY_BY:

@@ -24,6 +24,7 @@ typedef struct fv_eval_options {
     int max_running, pass_tokens;
     int cache_pages; /* 0: two of the longest */
     int64_t limit;   /* 0: all rows */
+    fv_too_long too_long;
     int shard, n_shards;
     const char *by; /* NULL: the rows' sources */
 } fv_eval_options;

@@ -35,8 +35,26 @@ static fv_err prepare(job *j)
     FV_CHECK(j->options->gain <= c->rollout.answers, FV_ERR_ARGUMENT,
              "--gain is %d, but rollout.answers is %d: no row can gain more", j->options->gain,
              c->rollout.answers);
-    j->what = (fv_selection){.gain = j->options->gain, .max_unjudged_share = c->reward.max_unjudged_share};
+    j->what = (fv_selection){.rows = &j->training.rows,
+                             .gain = j->options->gain,
+                             .max_unjudged_share = c->reward.max_unjudged_share};
     return t->runtime.world->rank == 0 ? open_output(j) : FV_OK;
+}
+
+/* Either view alone. */
+static fv_err measure(job *j)
+{
+    fv_training *t = &j->training;
+    fv_source sources[] = {t->source, t->source};
+    fv_dialogue dialogue = t->dialogue;
+    sources[0].first = FV_FIRST_SMALL;
+    sources[1].first = FV_FIRST_LARGE;
+    dialogue.max_rounds = 1;
+    const fv_dialogue_room rooms[] = {fv_training_room(t, &sources[0], &dialogue),
+                                      fv_training_room(t, &sources[1], &dialogue)};
+    const fv_training_rows what = {
+        .data = t->data, .name = t->config.data.train, .rooms = rooms, .n_rooms = 2, .is_judged = 1};
+    return fv_training_measure(t, &what, &t->rows);
 }
 
 static fv_err select_rows(job *j)
@@ -93,6 +111,7 @@ static fv_err run(job *j)
     if (t->runtime.is_judge)
         return fv_training_judge(t);
     FV_TRY(fv_comm_agree(t->runtime.world, prepare(j)));
+    FV_TRY(measure(j));
     FV_TRY(select_rows(j));
     return fv_comm_agree(t->runtime.world, t->runtime.world->rank == 0 ? commit(j) : FV_OK);
 }

@@ -120,6 +120,29 @@ static fv_err prepare(sft *s)
     return FV_OK;
 }
 
+/* A place is a lesson of one of these. */
+static fv_err measure(sft *s)
+{
+    fv_training *t = &s->training;
+    fv_source sources[] = {t->source, t->source, t->source};
+    fv_dialogue dialogues[] = {t->dialogue, t->dialogue};
+    int n = s->plain_prompts ? 3 : 1;
+    sources[1].prompts = sources[2].prompts = dialogues[1].prompts = s->plain_prompts;
+    sources[1].first = FV_FIRST_SMALL;
+    sources[2].first = FV_FIRST_LARGE;
+    dialogues[1].max_rounds = 1;
+    fv_lesson_room rooms[3];
+    fv_measurer measurers[3];
+    for (int i = 0; i < n; i++) {
+        rooms[i] = (fv_lesson_room){i ? &s->plain_lesson : &s->lesson, &sources[i], &dialogues[i > 0]};
+        measurers[i] = (fv_measurer){fv_lesson_measure, &rooms[i]};
+    }
+    const fv_training_rows what = {
+        .data = t->data, .name = t->config.data.train, .others = measurers, .n_others = n};
+    FV_TRY(fv_training_measure(t, &what, &t->rows));
+    return fv_validation_measure(&s->validation);
+}
+
 static fv_err dry_run(sft *s)
 {
     FV_TRY(fv_comm_agree(s->training.runtime.world, write_lessons(s)));
@@ -152,6 +175,7 @@ static fv_err run(sft *s, const fv_training_options *options)
     if (!options->dry_run)
         FV_TRY(fv_training_watch(t));
     FV_TRY(fv_comm_agree(t->runtime.world, prepare(s)));
+    FV_TRY(measure(s));
     FV_TRY(fv_training_prepare_updates(t, &FV_LOSS_SUPERVISED, 1, NULL));
     if (options->dry_run)
         return dry_run(s);

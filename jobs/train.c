@@ -65,6 +65,19 @@ static fv_err prepare(train *t)
     return keep_reference(t);
 }
 
+static fv_err measure(train *t)
+{
+    fv_training *training = &t->training;
+    const fv_dialogue_room room = fv_training_room(training, &training->source, &training->dialogue);
+    const fv_training_rows what = {.data = training->data,
+                                   .name = training->config.data.train,
+                                   .rooms = &room,
+                                   .n_rooms = 1,
+                                   .is_judged = 1};
+    FV_TRY(fv_training_measure(training, &what, &training->rows));
+    return fv_validation_measure(&t->validation);
+}
+
 /* Steps. */
 
 static void tell(const train *t, const fv_json *figures)
@@ -205,6 +218,7 @@ static fv_err run(train *t, const fv_training_options *options)
     if (training->runtime.is_judge)
         return fv_training_judge(training);
     FV_TRY(fv_comm_agree(training->runtime.world, prepare(t)));
+    FV_TRY(measure(t));
     FV_TRY(fv_training_prepare_updates(training, &training->config.loss, 0,
                                        t->reference.model ? &t->reference : NULL));
     if (options->dry_run)

@@ -139,9 +139,7 @@ static fv_err set_stages(fv_training *t)
     FV_CHECK(c->rollout.max_tokens <= shape->text.max_positions, FV_ERR_ARGUMENT,
              "rollout.max_tokens is %lld, but %s has positions for %d tokens",
              (long long)c->rollout.max_tokens, c->run.model, shape->text.max_positions);
-    FV_TRY(fv_dialogue_check(&t->dialogue));
-    fv_err err = fv_source_check(&t->source, t->dialogue.max_tokens);
-    return err == FV_OK ? FV_OK : fv_error_prefix(err, "%s", c->data.train);
+    return fv_dialogue_check(&t->dialogue);
 }
 
 static void set_rollout(fv_training *t)
@@ -268,8 +266,8 @@ fv_err fv_training_prepare_updates(fv_training *t, const fv_loss_settings *loss,
 uint64_t fv_training_row(const void *context, int64_t place)
 {
     const fv_training *t = context;
-    uint64_t n = fv_dataset_rows(t->data), at = (uint64_t)place;
-    return fv_order_row((uint64_t)t->config.run.seed, (uint32_t)(at / n), n, at % n);
+    uint64_t n = t->rows.n, at = (uint64_t)place;
+    return t->rows.kept[fv_order_row((uint64_t)t->config.run.seed, (uint32_t)(at / n), n, at % n)];
 }
 
 static fv_err close_journal(fv_training *t, fv_err err)
@@ -289,6 +287,8 @@ int fv_training_finish(fv_training *t, fv_err err)
     fv_optimizer_fini(&t->optimizer);
     fv_policy_destroy(t->policy);
     fv_judge_destroy(t->judge);
+    fv_judge_room_close(t->judge_room);
+    fv_rows_fini(&t->rows);
     fv_mail_destroy(t->mail);
     fv_dataset_close(t->data);
     fv_prompts_destroy(t->prompts);

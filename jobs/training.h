@@ -6,6 +6,8 @@
 
 #include "fovea/config.h"
 #include "fovea/journal.h"
+#include "fovea/judge_room.h"
+#include "fovea/measure.h"
 #include "fovea/saver.h"
 #include "fovea/step.h"
 
@@ -31,6 +33,7 @@ typedef struct fv_training {
     fv_prompts *prompts;
     fv_processor processor;
     fv_dataset *data;
+    fv_rows rows; /* of data: those that are asked */
     fv_source source;
     int32_t vision_ids[FV_CHAT_VISION_IDS];
     int n_vision_ids;
@@ -38,6 +41,7 @@ typedef struct fv_training {
     fv_rollout_settings rollout;
     fv_mail *mail; /* to the ranks that judge; NULL: there are none */
     fv_judge *judge;
+    fv_judge_room *judge_room; /* NULL: not looked at yet, or the judge has none that is known */
     fv_score_settings score;
     fv_policy *policy;
     fv_optimizer optimizer;
@@ -54,6 +58,24 @@ typedef struct fv_training {
 /* Starts as {0}. Signals request a stop from now on. Collective over all processes. A process that judges
  * (runtime.is_judge) has its judge, and no model. */
 fv_err fv_training_open(fv_training *training, const fv_training_options *options);
+
+/* Measure rows before anything is drawn (measure.h): the first dialogues and first views that they are asked
+ * in (n_rooms), by the judge if they are judged, and by other measurers. rows receives those that are asked,
+ * as data.too_long says. Collective over the processes that train. */
+typedef struct fv_training_rows {
+    const fv_dataset *data;
+    const char *name; /* of data */
+    const fv_dialogue_room *rooms;
+    int n_rooms;
+    int is_judged;
+    const fv_measurer *others;
+    int n_others;
+} fv_training_rows;
+fv_err fv_training_measure(fv_training *training, const fv_training_rows *what, fv_rows *rows);
+
+/* What a prompt and its answer may take in this run. */
+fv_dialogue_room fv_training_room(const fv_training *training, const fv_source *source,
+                                  const fv_dialogue *dialogue);
 
 /* From now on all processes are watched (watch.h): for a program that saves what it does. Collective over
  * them. */

@@ -40,9 +40,6 @@ fv_err fv_validation_open(fv_validation *v, fv_training *t)
              "%s has images, but data.train, %s, has none", path, t->config.data.train);
     v->source = t->source;
     v->source.dataset = v->data;
-    fv_err err = fv_source_check(&v->source, t->dialogue.max_tokens);
-    if (err != FV_OK)
-        return fv_error_prefix(err, "%s", path);
     v->collector = (fv_collector){.mesh = &t->runtime.mesh,
                                   .model = t->runtime.model,
                                   .source = &v->source,
@@ -51,14 +48,31 @@ fv_err fv_validation_open(fv_validation *v, fv_training *t)
                                   .score = &t->score};
     v->what = (fv_evaluation){.mode = mode_of(&t->config),
                               .n_rows = (int64_t)fv_dataset_rows(v->data),
+                              .rows = &v->rows,
                               .shard = 1,
                               .n_shards = 1,
                               .temperature = t->config.validate.temperature};
     return find_penalty(&t->config, &v->what.repetition_penalty);
 }
 
+fv_err fv_validation_measure(fv_validation *v)
+{
+    fv_training *t = v->training;
+    if (!v->data)
+        return FV_OK;
+    fv_source source = v->source;
+    fv_dialogue dialogue = t->dialogue;
+    source.first = fv_eval_first(v->what.mode);
+    dialogue.max_rounds = fv_eval_rounds(v->what.mode, dialogue.max_rounds);
+    const fv_dialogue_room room = fv_training_room(t, &source, &dialogue);
+    const fv_training_rows what = {
+        .data = v->data, .name = t->config.data.validate, .rooms = &room, .n_rooms = 1, .is_judged = 1};
+    return fv_training_measure(t, &what, &v->rows);
+}
+
 void fv_validation_close(fv_validation *v)
 {
+    fv_rows_fini(&v->rows);
     fv_dataset_close(v->data);
     *v = (fv_validation){0};
 }
@@ -85,6 +99,7 @@ static fv_err describe(const fv_validation *v, int64_t step, fv_report *report)
     report->data = strdup(config->data.validate);
     report->settings = fv_json_make_object();
     FV_CHECK(report->model && report->data && report->settings, FV_ERR_MEMORY, "no memory for a report");
+    FV_TRY(fv_report_leave_out(report, &v->rows, v->what.n_rows));
     FV_TRY(set_text(report->settings, "mode", fv_eval_mode_name(v->what.mode)));
     FV_TRY(set_text(report->settings, "rule", config->reward.rule));
     FV_TRY(fv_json_set(report->settings, "temperature", fv_json_make_real((double)v->what.temperature)));

@@ -10,6 +10,7 @@
 typedef struct fv_validation {
     fv_training *training; /* borrowed */
     fv_dataset *data;      /* owned; NULL: data.validate is not set, and validations do nothing */
+    fv_rows rows;          /* of data: those that are asked */
     fv_source source;
     fv_collector collector;
     fv_evaluation what;
@@ -18,6 +19,8 @@ typedef struct fv_validation {
 
 /* After fv_training_open. Local. */
 fv_err fv_validation_open(fv_validation *validation, fv_training *training);
+/* Measure its rows (fv_training_measure). Collective. */
+fv_err fv_validation_measure(fv_validation *validation);
 void fv_validation_close(fv_validation *validation);
 
 /* If a validation is due after so many steps (0: before the first) and not done: answer the whole set in the

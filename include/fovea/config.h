@@ -13,6 +13,7 @@
 #include "fovea/judge_local.h"
 #include "fovea/keep.h"
 #include "fovea/loss.h"
+#include "fovea/measure.h"
 #include "fovea/optimizer.h"
 #include "fovea/reward.h"
 #include "fovea/settings.h"
@@ -34,8 +35,9 @@ typedef struct fv_run_config {
 } fv_run_config;
 
 typedef struct fv_data_config {
-    char *train;    /* a pack */
-    char *validate; /* a pack; "": no validation */
+    char *train;          /* a pack */
+    char *validate;       /* a pack; "": no validation */
+    fv_too_long too_long; /* measure.h: of training, validation and selection */
 } fv_data_config;
 
 /* Of the ranks, judge_ranks judge; the others, in groups of tensor, hold one copy of the model a group. */

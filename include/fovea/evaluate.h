@@ -1,11 +1,13 @@
 /* Evaluation: one answer to every row of a data set, greedy unless asked otherwise. Collective over the mesh.
  *
- * Whatever is left of the rows goes to whoever is free; no row is dropped. Each answer is a function of
- * model, row and settings alone, so neither the number of data ranks nor shards change a record. */
+ * Whatever is left of the rows goes to whoever is free; no row of what->rows is dropped. Each answer is a
+ * function of model, row and settings alone, so neither the number of data ranks nor shards change a record.
+ */
 #ifndef FOVEA_EVALUATE_H
 #define FOVEA_EVALUATE_H
 
 #include "fovea/collect.h"
+#include "fovea/measure.h"
 #include "fovea/report.h"
 
 typedef enum fv_eval_mode {
@@ -16,9 +18,14 @@ typedef enum fv_eval_mode {
 
 const char *fv_eval_mode_name(fv_eval_mode mode); /* low, full, policy */
 
+/* What a mode shows first, and how many turns it has. Local. */
+fv_first_view fv_eval_first(fv_eval_mode mode);
+int fv_eval_rounds(fv_eval_mode mode, int max_rounds);
+
 typedef struct fv_evaluation {
     fv_eval_mode mode;
     int64_t n_rows;           /* the first of the data set */
+    const fv_rows *rows;      /* borrowed: those of them that are answered */
     int shard, n_shards;      /* report.h; 1 and 1: all of them */
     float temperature;        /* of the draws; 0: greedy */
     float repetition_penalty; /* rollout.h; 0 or 1: none */

@@ -3,6 +3,7 @@
 #ifndef FOVEA_LESSON_H
 #define FOVEA_LESSON_H
 
+#include "fovea/measure.h"
 #include "fovea/source.h"
 
 /* Texts in which {answer} stands for the row's answer. Borrowed. */
@@ -20,5 +21,13 @@ fv_err fv_lesson_check(const fv_lesson *lesson);
  * the dialogue's limits. */
 fv_err fv_lesson_group(const fv_lesson *lesson, const fv_source *source, const fv_dialogue *dialogue,
                        int64_t place, uint64_t row, fv_group *out);
+
+/* What the longest lesson of a row needs. An fv_measurer's; context: an fv_lesson_room. */
+typedef struct fv_lesson_room {
+    const fv_lesson *lesson; /* borrowed, as are the others */
+    const fv_source *source;
+    const fv_dialogue *dialogue;
+} fv_lesson_room;
+fv_err fv_lesson_measure(const void *context, const fv_row *row, fv_demands *out);
 
 #endif

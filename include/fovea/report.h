@@ -13,13 +13,14 @@
 #define FOVEA_REPORT_H
 
 #include "fovea/json.h"
+#include "fovea/measure.h"
 #include "fovea/record.h"
 
 /* Starts as {0}. */
 typedef struct fv_report {
     char *model, *data; /* owned: paths, for people */
     fv_json *settings;  /* owned: an object of all that the samples follow from; equal in all shards. "rows":
-                           of the whole evaluation */
+                           of the whole evaluation; "left_out": those of them that were too long, if any */
     int shard, n_shards;
     double seconds;     /* of rollout and judging; of a merged report the sum of its shards */
     fv_record *records; /* owned, (n), by ascending row */
@@ -30,15 +31,15 @@ typedef struct fv_report {
 fv_err fv_report_add(fv_report *report, fv_record *record);
 void fv_report_fini(fv_report *report); /* back to {0} */
 
-/* Rows of a shard, and the row at a place in it. */
-int64_t fv_shard_rows(int64_t n_rows, int shard, int n_shards);
-uint64_t fv_shard_row(int64_t place, int shard, int n_shards);
+/* Settings, an object by now: of n_rows rows those that rows has not are left out. How many are. */
+fv_err fv_report_leave_out(fv_report *report, const fv_rows *rows, int64_t n_rows);
+int64_t fv_report_left_out(const fv_report *report);
 
 /* Write the folder, which exists, each file whole or not at all and summary.json last. */
 fv_err fv_report_write(const fv_report *report, const char *folder);
 
-/* Read it back from summary.json and samples.jsonl. FV_ERR_FORMAT names file and line. On failure *out is
- * {0}. */
+/* Read it back from summary.json and samples.jsonl, whose bad lines are passed over with a warning (lines.h):
+ * their rows are missing. FV_ERR_FORMAT names the file. On failure *out is {0}. */
 fv_err fv_report_load(const char *folder, fv_report *out);
 
 /* FV_ERR_ARGUMENT if two reports are not of one evaluation, whichever of its shards they are: names the

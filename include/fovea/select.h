@@ -8,10 +8,12 @@
 #define FOVEA_SELECT_H
 
 #include "fovea/collect.h"
+#include "fovea/measure.h"
 
 enum { FV_SELECT_MOST = 256 }; /* rows of one call */
 
 typedef struct fv_selection {
+    const fv_rows *rows;       /* borrowed: those that are asked; others are not kept */
     int gain;                  /* right answers that the large view must add */
     double max_unjudged_share; /* of the answers of a call; with more of them without a verdict it fails */
 } fv_selection;

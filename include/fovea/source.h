@@ -23,11 +23,9 @@ typedef struct fv_source {
 fv_err fv_source_group(const fv_source *source, int64_t place, uint64_t row, int n_answers, fv_group *group,
                        fv_row *read);
 
-/* That all rows can be asked, as far as the sizes of their images tell, before any is: one image at most, and
- * a prompt of fewer than max_tokens tokens even if its question had none. FV_ERR_ARGUMENT names the first row
- * that cannot, with the arithmetic; FV_ERR_UNSUPPORTED: a row of several images, or a view that is too large.
- */
-fv_err fv_source_check(const fv_source *source, int64_t max_tokens);
+/* The prompt of a row that is read, into a group that has none: its ids, the grids of both views. On failure
+ * the group can only be released. */
+fv_err fv_source_prompt(const fv_source *source, const fv_row *row, fv_group *group);
 
 /* An fv_view_of whose context is an fv_source: of this data set, whatever its prompts and first view. */
 fv_err fv_source_view(void *source, const fv_group *group, int is_large, fv_view *view);

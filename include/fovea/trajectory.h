@@ -79,6 +79,10 @@ typedef struct fv_dialogue {
 /* FV_ERR_ARGUMENT names the setting that makes no sense. */
 fv_err fv_dialogue_check(const fv_dialogue *dialogue);
 
+/* Tokens of the turn in which the tool answers a good call for the first time; 0 if there is no turn for it.
+ */
+fv_err fv_dialogue_tool_tokens(const fv_dialogue *dialogue, const fv_group *group, int64_t *out);
+
 /* Append a drawn token. A turn ends with <|im_end|> or at a limit of length. Then, if the turn called the
  * tool and a round is left, the tool's turn is appended whole: the large view after a good call, if
  * max_images allows it, else what is wrong; a turn that was cut is closed with <|im_end|> first. If nothing

@@ -9,10 +9,41 @@ const char *fv_eval_mode_name(fv_eval_mode mode)
     return names[mode];
 }
 
+fv_first_view fv_eval_first(fv_eval_mode mode)
+{
+    return mode == FV_EVAL_FULL ? FV_FIRST_LARGE : FV_FIRST_SMALL;
+}
+
+int fv_eval_rounds(fv_eval_mode mode, int max_rounds)
+{
+    return mode == FV_EVAL_POLICY ? max_rounds : 1;
+}
+
+/* An evaluation, and the rows of its shard. */
+typedef struct asked {
+    const fv_evaluation *what;
+    uint64_t *rows; /* owned, (n) */
+    int64_t n;
+} asked;
+
 static uint64_t row_of(const void *context, int64_t place)
 {
-    const fv_evaluation *what = context;
-    return fv_shard_row(place, what->shard, what->n_shards);
+    const asked *a = context;
+    return a->rows[place];
+}
+
+static fv_err list_rows(const fv_evaluation *what, asked *out)
+{
+    uint64_t n_shards = (uint64_t)what->n_shards;
+    *out = (asked){.what = what, .rows = malloc((what->rows->n + 1) * sizeof *out->rows)};
+    FV_CHECK(out->rows, FV_ERR_MEMORY, "no memory for a list of %llu rows",
+             (unsigned long long)what->rows->n);
+    for (uint64_t i = 0; i < what->rows->n; i++)
+        if (what->rows->kept[i] % n_shards == (uint64_t)what->shard - 1)
+            out->rows[out->n++] = what->rows->kept[i];
+    FV_CHECK(what->shard <= what->n_rows, FV_ERR_ARGUMENT, "shard %d/%d of %lld rows has none", what->shard,
+             what->n_shards, (long long)what->n_rows);
+    return FV_OK;
 }
 
 /* A text as it is, anything else as JSON; "" if it is absent. */
@@ -46,7 +77,7 @@ static fv_err set_source(const char *by, fv_row *row)
 
 static fv_err add_record(const fv_collector *with, const fv_group *group, fv_report *report)
 {
-    const fv_evaluation *what = with->row_context;
+    const fv_evaluation *what = ((const asked *)with->row_context)->what;
     fv_row row;
     fv_record record;
     FV_TRY(fv_dataset_read_texts(with->source->dataset, (uint64_t)group->row, &row));
@@ -78,28 +109,35 @@ static fv_err collect(const fv_collector *with, int64_t n, fv_report *report)
     return err;
 }
 
-fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_report *report)
+static fv_err evaluate(const fv_collector *with, const asked *a, fv_report *report)
 {
-    int64_t n = fv_shard_rows(what->n_rows, what->shard, what->n_shards);
+    const fv_evaluation *what = a->what;
     fv_source source = *with->source;
     fv_rollout_settings rollout = *with->rollout;
     fv_collector answering = *with;
-    FV_CHECK(n > 0, FV_ERR_ARGUMENT, "shard %d/%d of %lld rows has none", what->shard, what->n_shards,
-             (long long)what->n_rows);
-    source.first = what->mode == FV_EVAL_FULL ? FV_FIRST_LARGE : FV_FIRST_SMALL;
+    source.first = fv_eval_first(what->mode);
     rollout.temperature = what->temperature;
     rollout.top_k = 0;
     rollout.top_p = 1;
     rollout.repetition_penalty = what->repetition_penalty;
-    if (what->mode != FV_EVAL_POLICY)
-        rollout.dialogue.max_rounds = 1;
+    rollout.dialogue.max_rounds = fv_eval_rounds(what->mode, rollout.dialogue.max_rounds);
     answering.source = &source;
     answering.rollout = &rollout;
     answering.n_answers = 1;
     answering.has_greedy = 0;
     answering.row_of = row_of;
-    answering.row_context = what;
+    answering.row_context = a;
     report->shard = what->shard;
     report->n_shards = what->n_shards;
-    return collect(&answering, n, report);
+    return a->n > 0 ? collect(&answering, a->n, report) : FV_OK;
+}
+
+fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_report *report)
+{
+    asked a;
+    fv_err err = fv_comm_agree(with->mesh->world, list_rows(what, &a));
+    if (err == FV_OK)
+        err = evaluate(with, &a, report);
+    free(a.rows);
+    return err;
 }

@@ -32,14 +32,28 @@ void fv_report_fini(fv_report *report)
     *report = (fv_report){0};
 }
 
-int64_t fv_shard_rows(int64_t n_rows, int shard, int n_shards)
+static const char left_out[] = "left_out";
+
+fv_err fv_report_leave_out(fv_report *report, const fv_rows *rows, int64_t n_rows)
 {
-    return n_rows < shard ? 0 : (n_rows - shard) / n_shards + 1;
+    uint64_t next = 0;
+    if (rows->n_left_out == 0)
+        return FV_OK;
+    fv_json *list = fv_json_make_array();
+    FV_TRY(fv_json_set(report->settings, left_out, list));
+    for (int64_t row = 0; row < n_rows; row++) {
+        if (next < rows->n && rows->kept[next] == (uint64_t)row)
+            next++;
+        else
+            FV_TRY(fv_json_append(list, fv_json_make_integer(row)));
+    }
+    return FV_OK;
 }
 
-uint64_t fv_shard_row(int64_t place, int shard, int n_shards)
+int64_t fv_report_left_out(const fv_report *report)
 {
-    return (uint64_t)place * (uint64_t)n_shards + (uint64_t)shard - 1;
+    const fv_json *list = fv_json_get(report->settings, left_out);
+    return list ? (int64_t)fv_json_size(list) : 0;
 }
 
 /* Sums. */

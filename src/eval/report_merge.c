@@ -8,8 +8,27 @@ typedef struct merge {
     fv_report *shards;
     const char *const *names;
     int n;
-    int *order; /* owned, (n_shards): which of shards; -1: none yet */
+    int *order;     /* owned, (n_shards): which of shards; -1: none yet */
+    uint8_t *is_in; /* owned, (n_rows): rows that are not left out */
 } merge;
+
+static fv_err list_rows(merge *m, int64_t n_rows)
+{
+    const fv_json *out = fv_json_get(m->shards[0].settings, "left_out");
+    FV_CHECK(n_rows > 0 && n_rows < INT64_MAX, FV_ERR_FORMAT, "%s: \"rows\" is %lld", m->names[0],
+             (long long)n_rows);
+    m->is_in = malloc((size_t)n_rows);
+    FV_CHECK(m->is_in, FV_ERR_MEMORY, "cannot allocate a list of %lld rows", (long long)n_rows);
+    memset(m->is_in, 1, (size_t)n_rows);
+    for (size_t i = 0; out && i < fv_json_size(out); i++) {
+        int64_t row;
+        FV_TRY(fv_json_to_integer(fv_json_at(out, i), "left_out", &row));
+        FV_CHECK(row >= 0 && row < n_rows, FV_ERR_FORMAT, "%s: \"left_out\" has row %lld of %lld",
+                 m->names[0], (long long)row, (long long)n_rows);
+        m->is_in[row] = 0;
+    }
+    return FV_OK;
+}
 
 /* Shard number i is one of the same evaluation as the first of them. */
 static fv_err check_settings(const merge *m, int i)
@@ -32,13 +51,17 @@ static fv_err find_place(merge *m, int i)
 static fv_err check_rows(const merge *m, int i, int64_t n_rows)
 {
     const fv_report *shard = &m->shards[i];
-    int64_t n = fv_shard_rows(n_rows, shard->shard, shard->n_shards);
-    int is_whole = (int64_t)shard->n == n;
-    for (int64_t place = 0; place < n && is_whole; place++)
-        is_whole = shard->records[place].row == fv_shard_row(place, shard->shard, shard->n_shards);
-    FV_CHECK(is_whole, FV_ERR_ARGUMENT,
-             "%s: its %zu samples are not the %lld rows of shard %d/%d; evaluate that shard again",
-             m->names[i], shard->n, (long long)n, shard->shard, shard->n_shards);
+    size_t n = 0;
+    int is_whole = 1;
+    for (int64_t row = shard->shard - 1; row < n_rows; row += shard->n_shards) {
+        if (!m->is_in[row])
+            continue;
+        is_whole = is_whole && n < shard->n && shard->records[n].row == (uint64_t)row;
+        n++;
+    }
+    FV_CHECK(is_whole && n == shard->n, FV_ERR_ARGUMENT,
+             "%s: its %zu samples are not the %zu rows of shard %d/%d; evaluate that shard again",
+             m->names[i], shard->n, n, shard->shard, shard->n_shards);
     return FV_OK;
 }
 
@@ -46,6 +69,7 @@ static fv_err check(merge *m, int64_t *n_rows)
 {
     int n_shards = m->shards[0].n_shards;
     FV_TRY(fv_json_require_integer(m->shards[0].settings, "rows", n_rows));
+    FV_TRY(list_rows(m, *n_rows));
     for (int i = 0; i < m->n; i++) {
         FV_TRY(check_settings(m, i));
         FV_CHECK(m->shards[i].n_shards == n_shards, FV_ERR_ARGUMENT, "%s is one of %d shards, %s one of %d",
@@ -73,9 +97,15 @@ static fv_err join(merge *m, int64_t n_rows, fv_report *out)
     take(&out->settings, &first->settings, sizeof out->settings);
     for (int i = 0; i < m->n; i++)
         out->seconds += m->shards[m->order[i]].seconds;
-    for (int64_t row = 0; row < n_rows; row++)
-        FV_TRY(fv_report_add(out, &m->shards[m->order[row % m->n]].records[row / m->n]));
-    return FV_OK;
+    size_t *next = calloc((size_t)m->n, sizeof *next);
+    fv_err err = next ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "cannot allocate the places of %d shards", m->n);
+    for (int64_t row = 0; row < n_rows && err == FV_OK; row++) {
+        int of = (int)(row % m->n);
+        if (m->is_in[row])
+            err = fv_report_add(out, &m->shards[m->order[of]].records[next[of]++]);
+    }
+    free(next);
+    return err;
 }
 
 fv_err fv_report_merge(fv_report *shards, const char *const *names, int n, fv_report *out)
@@ -93,6 +123,7 @@ fv_err fv_report_merge(fv_report *shards, const char *const *names, int n, fv_re
     FV_TRY_DONE(join(&m, n_rows, out));
 done:
     free(m.order);
+    free(m.is_in);
     if (err != FV_OK)
         fv_report_fini(out);
     return err;

@@ -148,6 +148,8 @@ static fv_err keep(const selecting *s, fv_dataset_writer *out, fv_selection_coun
     for (int i = 0; i < s->n; i++) {
         int why = reason(s, i);
         counts->rows++;
+        if (!fv_rows_has(s->what->rows, (uint64_t)(s->first + i)))
+            continue;
         counts->low += why == LOW;
         counts->full += why == FULL;
         counts->unjudged += s->right[LOW][i] == UNJUDGED || s->right[FULL][i] == UNJUDGED;
@@ -161,13 +163,18 @@ static fv_err keep(const selecting *s, fv_dataset_writer *out, fv_selection_coun
 fv_err fv_select(const fv_collector *with, const fv_selection *what, int64_t first, int n,
                  fv_dataset_writer *out, fv_selection_counts *counts)
 {
-    selecting s = {.with = with, .what = what, .first = first, .n = n, .n_asked = n};
+    selecting s = {.with = with, .what = what, .first = first, .n = n};
     FV_CHECK(what->gain >= 1 && what->gain <= with->n_answers, FV_ERR_ARGUMENT,
              "a gain of %d right answers; expected 1 to %d, the answers to each view", what->gain,
              with->n_answers);
     FV_CHECK(n >= 1 && n <= FV_SELECT_MOST, FV_ERR_ARGUMENT, "%d rows; expected 1 to %d", n, FV_SELECT_MOST);
-    for (int i = 0; i < n; i++)
-        s.asked[i] = i;
+    for (int i = 0; i < n; i++) {
+        s.right[LOW][i] = UNJUDGED;
+        if (fv_rows_has(what->rows, (uint64_t)(first + i)))
+            s.asked[s.n_asked++] = i;
+    }
+    if (s.n_asked == 0)
+        return fv_comm_agree(with->mesh->world, keep(&s, out, counts));
     FV_TRY(look(&s, LOW));
     keep_open(&s);
     if (s.n_asked)

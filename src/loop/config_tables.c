@@ -16,6 +16,7 @@
 
 static const char *const view_names[] = {"small", "large", NULL};
 static const char *const alpha_names[] = {"white", "drop", NULL};
+static const char *const too_long_names[] = {"refuse", "skip", NULL};
 static const char *const judge_names[] = {"rule", "api", "local", "program", "replay", NULL};
 static const char *const method_names[] = {"compare", "think", NULL};
 static const char *const service_names[] = {"openai", "azure", NULL};
@@ -48,6 +49,8 @@ static const fv_setting run_fields[] = {
 static const fv_setting data_fields[] = {
     {"train", FV_SETTING_PATH, DATA(train), "the pack to train on", FROM(1)},
     {"validate", FV_SETTING_PATH, DATA(validate), "the pack to validate on; '' = no validation", FROM(0)},
+    {"too_long", FV_SETTING_CHOICE, DATA(too_long), "rows that need more than there is room for",
+     .names = too_long_names},
     {0},
 };
 

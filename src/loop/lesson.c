@@ -83,3 +83,49 @@ fv_err fv_lesson_group(const fv_lesson *lesson, const fv_source *source, const f
     fv_group_fini(out);
     return fv_error_prefix(err, "row %llu", (unsigned long long)number);
 }
+
+/* Measuring. */
+
+/* Tokens of a turn. */
+static fv_err count(const fv_dialogue *dialogue, const char *text, const char *answer, int64_t *out)
+{
+    fv_buffer filled = {0};
+    fv_tokens ids = {0};
+    fv_err err = fill(text, answer, &filled);
+    if (err == FV_OK)
+        err =
+            fv_tokenizer_encode(dialogue->chat->tokenizer, filled.data, filled.size, FV_TOKENIZE_PLAIN, &ids);
+    *out = (int64_t)ids.n + 1;
+    fv_tokens_fini(&ids);
+    fv_buffer_fini(&filled);
+    return err;
+}
+
+static fv_err measure_group(const fv_lesson_room *room, const fv_group *group, const char *truth,
+                            fv_demands *out)
+{
+    const fv_lesson *lesson = room->lesson;
+    const fv_dialogue *d = room->dialogue;
+    int64_t answer, call = 0, tool = 0;
+    FV_TRY(count(d, lesson->answer, truth, &answer));
+    if (lesson->call && group->has_image && lesson->call_share > 0) {
+        FV_TRY(count(d, lesson->call, truth, &call));
+        FV_TRY(fv_dialogue_tool_tokens(d, group, &tool));
+    }
+    FV_TRY(fv_demands_add(out, (fv_demand){"rollout.max_tokens", "tokens",
+                                           (int64_t)group->prompt.n + call + tool + answer, d->max_tokens,
+                                           NULL, 0}));
+    return fv_demands_add(out, (fv_demand){"rollout.max_turn_tokens", "tokens in a turn",
+                                           answer > call ? answer : call, d->max_turn_tokens, NULL, 0});
+}
+
+fv_err fv_lesson_measure(const void *context, const fv_row *row, fv_demands *out)
+{
+    const fv_lesson_room *room = context;
+    fv_group group = {0};
+    fv_err err = fv_source_prompt(room->source, row, &group);
+    if (err == FV_OK)
+        err = measure_group(room, &group, row->answer, out);
+    fv_group_fini(&group);
+    return err;
+}

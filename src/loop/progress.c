@@ -127,9 +127,11 @@ fv_err fv_progress_check(const fv_progress *saved, const fv_progress *now)
     FV_CHECK(saved->is_supervised == now->is_supervised, FV_ERR_ARGUMENT,
              "this checkpoint is of `fovea %s`: go on with that", saved->is_supervised ? "sft" : "train");
     FV_TRY(check_config(saved, now));
-    FV_CHECK(saved->data_identity == now->data_identity, FV_ERR_ARGUMENT,
-             "data.train is another data set than the run was begun with (hash %016llx, was %016llx)",
-             (unsigned long long)now->data_identity, (unsigned long long)saved->data_identity);
+    FV_CHECK(
+        saved->data_identity == now->data_identity, FV_ERR_ARGUMENT,
+        "data.train is another data set, or other rows of it are too long, than when the run was begun (hash "
+        "%016llx, was %016llx)",
+        (unsigned long long)now->data_identity, (unsigned long long)saved->data_identity);
     FV_CHECK(saved->model_identity == now->model_identity, FV_ERR_ARGUMENT,
              "model is another one than the run was begun with (hash %016llx, was %016llx)",
              (unsigned long long)now->model_identity, (unsigned long long)saved->model_identity);

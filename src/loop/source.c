@@ -21,7 +21,7 @@ static fv_err grids_of(const fv_source *source, const fv_row *row, fv_group *gro
     return fv_processor_grid(source->processor, sizes.large.width, sizes.large.height, &group->large);
 }
 
-static fv_err fill(const fv_source *source, const fv_row *row, fv_group *group)
+fv_err fv_source_prompt(const fv_source *source, const fv_row *row, fv_group *group)
 {
     int64_t n_image_tokens = 0;
     group->is_large_first = source->first == FV_FIRST_LARGE;
@@ -40,7 +40,7 @@ fv_err fv_source_group(const fv_source *source, int64_t place, uint64_t row, int
     FV_TRY(fv_dataset_read_texts(source->dataset, row, read));
     fv_err err = fv_group_init(group, place, (int64_t)row, n_answers);
     if (err == FV_OK)
-        err = fill(source, read, group);
+        err = fv_source_prompt(source, read, group);
     if (err == FV_OK)
         return FV_OK;
     fv_group_fini(group);
@@ -71,52 +71,4 @@ fv_err fv_source_view(void *context, const fv_group *group, int is_large, fv_vie
     fv_err err = look(source, &row, group, is_large, view);
     fv_row_fini(&row);
     return err == FV_OK ? FV_OK : fv_error_prefix(err, "row %lld", (long long)group->row);
-}
-
-/* Before anything is asked. */
-
-static fv_err check_row(const fv_source *source, uint64_t row, int64_t n_wording, int64_t max_tokens)
-{
-    fv_view_size image, target;
-    fv_view_sizes sizes;
-    fv_grid grid;
-    uint64_t n = fv_dataset_sizes(source->dataset, row, &image, &target);
-    FV_CHECK(n <= 1, FV_ERR_UNSUPPORTED, "%llu images; a prompt shows one", (unsigned long long)n);
-    if (n == 0)
-        return FV_OK;
-    FV_TRY(fv_view_sizes_of(&source->views, image, target, &sizes));
-    fv_view_size first = source->first == FV_FIRST_LARGE ? sizes.large : sizes.small;
-    FV_TRY(fv_processor_grid(source->processor, first.width, first.height, &grid));
-    int64_t n_image = fv_grid_tokens(grid, source->processor->merge);
-    FV_CHECK(
-        n_wording + n_image < max_tokens, FV_ERR_ARGUMENT,
-        "its image at %d x %d pixels is %lld tokens, the wording around it %lld: of the %lld that a prompt "
-        "and its answer may have (max_tokens) none is left; raise it, or lower max_pixels",
-        first.width, first.height, (long long)n_image, (long long)n_wording, (long long)max_tokens);
-    return FV_OK;
-}
-
-/* Tokens of a prompt beside its question and its image. */
-static fv_err count_wording(const fv_source *source, int64_t *out)
-{
-    fv_tokens tokens = {0};
-    fv_err err =
-        fv_prompts_start(source->prompts, source->chat, (fv_text_part){"", 0, FV_TOKENIZE_PLAIN}, 1, &tokens);
-    *out = (int64_t)tokens.n - 1;
-    fv_tokens_fini(&tokens);
-    return err;
-}
-
-fv_err fv_source_check(const fv_source *source, int64_t max_tokens)
-{
-    int64_t n_wording;
-    if (fv_dataset_images(source->dataset) == 0)
-        return FV_OK;
-    FV_TRY(count_wording(source, &n_wording));
-    for (uint64_t row = 0; row < fv_dataset_rows(source->dataset); row++) {
-        fv_err err = check_row(source, row, n_wording, max_tokens);
-        if (err != FV_OK)
-            return fv_error_prefix(err, "row %llu", (unsigned long long)row);
-    }
-    return FV_OK;
 }

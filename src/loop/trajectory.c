@@ -131,6 +131,19 @@ static fv_err reply(const fv_dialogue *dialogue, const fv_group *group, const fv
                                  turn.reason ? turn.reason : "No further image can be shown.", out);
 }
 
+fv_err fv_dialogue_tool_tokens(const fv_dialogue *dialogue, const fv_group *group, int64_t *out)
+{
+    const fv_answer first = {.n_rounds = 1};
+    fv_tokens tool = {0};
+    *out = 0;
+    if (dialogue->max_rounds == 1 || !group->has_image)
+        return FV_OK;
+    fv_err err = reply(dialogue, group, &first, (fv_turn){FV_TURN_CALL, NULL}, &tool);
+    *out = (int64_t)tool.n;
+    fv_tokens_fini(&tool);
+    return err;
+}
+
 /* Append the tool's turn and open the next round, if there is room for it and for a token after it. */
 static fv_err go_on(const fv_dialogue *dialogue, const fv_group *group, fv_answer *answer, fv_turn turn)
 {

@@ -151,5 +151,5 @@ refused 1 "one/summary.json is there already" "${low[@]}" --out "$folder/one"
 refused 1 "cannot create folder $folder/no/such" "${low[@]}" --out "$folder/no/such"
 refused 1 "shard 7/7 of 6 rows has none" "${low[@]}" --out "$folder/x" --limit 6 --shard 7/7
 refused 1 "1 ranks cannot be cut into tensor groups of 2" "${low[@]}" --out "$folder/x" --tensor 2
-refused 1 "raise cache_pages" "${low[@]}" --out "$folder/x" --cache-pages 1
+refused 1 "and --cache-pages is 1; and 37 more: raise --cache-pages to 4," "${low[@]}" --out "$folder/x" --cache-pages 1
 echo "eval: well"

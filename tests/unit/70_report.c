@@ -152,8 +152,8 @@ static fv_report make_report(int64_t n_rows, int shard, int n_shards)
         .model = strdup("m"), .data = strdup("d"), .shard = shard, .n_shards = n_shards, .seconds = 0.5};
     report.settings = fv_json_make_object();
     assert_ok(fv_json_set(report.settings, "rows", fv_json_make_integer(n_rows)));
-    for (int64_t i = 0; i < fv_shard_rows(n_rows, shard, n_shards); i++) {
-        uint64_t row = fv_shard_row(i, shard, n_shards);
+    for (int64_t at = shard - 1; at < n_rows; at += n_shards) {
+        uint64_t row = (uint64_t)at;
         static const char *const sources[] = {"b", "", "a"};
         fv_record record = record_of(row, sources[row % 3], row % 4 == 3 ? -1 : 0.1 * (double)row);
         record.counts[FV_COUNT_CALLED] = row == 2;
@@ -270,8 +270,35 @@ static void test_shards(void **state)
     for (int n_shards = 1; n_shards <= 4; n_shards++)
         for (int64_t n_rows = n_shards; n_rows < 10; n_rows += 2)
             check_shards(n_rows, n_shards);
-    assert_int_equal(fv_shard_rows(2, 3, 4), 0);
-    assert_int_equal(fv_shard_rows(3, 3, 4), 1);
+}
+
+/* Rows that are left out are nobody's, also where a shard has no other. */
+static void test_rows_left_out(void **state)
+{
+    (void)state;
+    static const uint64_t kept[] = {0, 2, 4, 5};
+    const fv_rows rows = {.kept = (uint64_t *)kept, .n = 4, .n_left_out = 3};
+    fv_report shards[3], merged;
+    const char *const names[] = {"one", "two", "three"};
+    for (int i = 0; i < 3; i++) {
+        fv_report all = make_report(7, i + 1, 3), *shard = &shards[i];
+        *shard = all;
+        shard->n = 0;
+        for (size_t r = 0; r < all.n; r++)
+            if (fv_rows_has(&rows, all.records[r].row))
+                shard->records[shard->n++] = all.records[r];
+            else
+                fv_record_fini(&all.records[r]);
+        assert_ok(fv_report_leave_out(shard, &rows, 7));
+        assert_int_equal(fv_report_left_out(shard), 3);
+    }
+    assert_ok(fv_report_merge(shards, names, 3, &merged));
+    assert_int_equal(merged.n, 4);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(merged.records[i].row, kept[i]);
+    fv_report_fini(&merged);
+    for (int i = 0; i < 3; i++)
+        fv_report_fini(&shards[i]);
 }
 
 static void refuse(fv_report *a, fv_report *b, const char *sentence)
@@ -337,6 +364,7 @@ int main(void)
         cmocka_unit_test(test_sums),
         cmocka_unit_test(test_nothing_to_divide_by),
         cmocka_unit_test(test_shards),
+        cmocka_unit_test(test_rows_left_out),
         cmocka_unit_test(test_shards_that_do_not_fit),
         cmocka_unit_test(test_bad_summaries),
     };
