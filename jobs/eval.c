@@ -8,9 +8,11 @@
 #include "fovea/meter.h"
 #include "fovea/pages.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MAX_ROUNDS = 2, MAX_IMAGES = 2 };
 
@@ -228,6 +230,7 @@ static fv_err print_table(const fv_report *report)
 
 static fv_err write_results(const fv_report *report, const char *folder)
 {
+    FV_TRY(fv_file_make_folder(folder));
     FV_TRY(fv_report_write(report, folder));
     return print_table(report);
 }
@@ -257,15 +260,25 @@ static fv_err keep_results(const fv_report *asked, const char *folder)
     return err;
 }
 
-/* The folder is there before the work begins; results are not written over. *is_kept: they are there, and
- * printed. */
+/* That the folder can be made, now and not after the work; but one without results is not left if the work is
+ * stopped. */
+static fv_err try_folder(const char *folder)
+{
+    if (fv_file_exists(folder))
+        return fv_file_make_folder(folder);
+    FV_TRY(fv_file_make_folder(folder));
+    FV_CHECK(rmdir(folder) == 0, FV_ERR_IO, "cannot remove folder %s: %s", folder, strerror(errno));
+    return FV_OK;
+}
+
+/* Results are not written over. *is_kept: they are there, and printed. */
 static fv_err begin_output(const fv_report *asked, const char *folder, int keeps, int *is_kept)
 {
     char path[PATH_MAX];
     FV_TRY(fv_file_path(path, sizeof path, folder, "summary.json"));
     *is_kept = fv_file_exists(path);
     if (!*is_kept)
-        return fv_file_make_folder(folder);
+        return try_folder(folder);
     FV_CHECK(keeps, FV_ERR_ARGUMENT,
              "%s is there already: give another folder for --out, or --keep to see it again", path);
     return keep_results(asked, folder);

@@ -15,8 +15,8 @@ typedef struct fv_line {
     uint64_t end; /* bytes of the file up to and with its line feed */
 } fv_line;
 
-/* Call each for every line that has its line feed, in order. One that each fails on with FV_ERR_FORMAT is bad:
- * it is passed over, and the log warns of the first one and of how many there are. The file is read, not
+/* Call each for every line that has its line feed, in order. One that each fails on with FV_ERR_FORMAT is
+ * bad: it is passed over, and the log warns of the first one and of how many there are. The file is read, not
  * mapped: its writer may cut it short meanwhile. FV_ERR_IO, or what else each fails with. */
 fv_err fv_lines_read(const char *path, fv_err (*each)(void *context, const fv_line *line), void *context);
 

@@ -109,7 +109,7 @@ evaluate() {
 grep -qF "$two" "$folder/out" && grep -qF "(--too-long skip)" "$folder/out" || fail "$(cat "$folder/out")"
 [ ! -e "$folder/eval" ] || fail "a refused evaluation left a folder"
 ! evaluate eval --mode low || fail "too long rows were evaluated"
-grep -qF "mixed.h5: 1 of 5 rows are too long: row 4 needs" "$folder/out" || fail "$(cat "$folder/out")"
+grep -qF "$two" "$folder/out" || fail "$(cat "$folder/out")"
 for i in 1 2 3 4; do evaluate part$i --mode policy --too-long skip --shard $i/4 || fail "$(cat "$folder/out")"; done
 evaluate whole --mode policy --too-long skip || fail "$(cat "$folder/out")"
 grep -q "^left out, too long: 2 rows$" "$folder/out" || fail "$(cat "$folder/out")"
@@ -117,7 +117,7 @@ grep -q "^left out, too long: 2 rows$" "$folder/out" || fail "$(cat "$folder/out
 cmp "$folder/whole/samples.jsonl" "$folder/merged/samples.jsonl" || fail "other samples from shards"
 ! "$FOVEA" pack --select "$folder/config.yaml" --out "$folder/smart.h5" data.train="$folder/mixed.h5" --gain 2 2>"$folder/out" ||
     fail "too long rows were selected from"
-grep -qF "mixed.h5: 1 of 5 rows are too long: row 4 needs" "$folder/out" || fail "$(cat "$folder/out")"
+grep -qF "$two" "$folder/out" || fail "$(cat "$folder/out")"
 
 echo '{"question": "q", "images": ["rgb.jpg", "rgb.png"], "answer": "a"}' >"$folder/two.jsonl"
 cat "$folder/two.jsonl" >>"$folder/rows.jsonl"

@@ -65,10 +65,10 @@ static void test_what_is_left_of_lines(void **state)
         size_t size;
     } cases[] = {
 #define CASE(text) {text, sizeof text - 1}
-        CASE(WHOLE "{\"loss\": 3"),          CASE(WHOLE "{\"loss\": 3, \"a\": \"\xc3"),
-        CASE(WHOLE "\0\0\0\0\0\0"),          CASE("\0\0\0\0\n" WHOLE),
+        CASE(WHOLE "{\"loss\": 3"),         CASE(WHOLE "{\"loss\": 3, \"a\": \"\xc3"),
+        CASE(WHOLE "\0\0\0\0\0\0"),         CASE("\0\0\0\0\n" WHOLE),
         CASE("{\"a\": \"\xe2\x82\n" WHOLE), CASE("{\"loss\": {\"loss\": 4}\n" WHOLE "\n7\nnull\n"),
-        CASE(WHOLE "{\"loss\"\0: 5}\n"),     CASE("\n" WHOLE "\xff\xff"),
+        CASE(WHOLE "{\"loss\"\0: 5}\n"),    CASE("\n" WHOLE "\xff\xff"),
     };
     be_job("1", "0");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
