@@ -1,6 +1,6 @@
 /* fovea generate: a question, with images, answered by a model. */
+#include "generate_options.h"
 #include "jobs.h"
-#include "runtime.h"
 
 #include "fovea/chat.h"
 #include "fovea/file.h"
@@ -8,24 +8,12 @@
 #include "fovea/json.h"
 #include "fovea/processor.h"
 
-#include <argp.h>
 #include <errno.h>
 #include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_TEXT = 1 << 24, PREFILL_CHUNK = 512, DEFAULT_TOKENS = 512 };
-
-typedef struct generate_options {
-    fv_runtime_options runtime;
-    const char **images; /* owned list */
-    int n_images;
-    fv_alpha transparency;
-    const char *prompt, *system;
-    int json, max_tokens; /* 0: not given */
-    double temperature, top_p, repetition_penalty;
-    long top_k, seed; /* below 0: not given, as are the three above */
-} generate_options;
 
 typedef struct answer {
     int is_streamed;
@@ -36,7 +24,7 @@ typedef struct answer {
 } answer;
 
 typedef struct generate {
-    const generate_options *options;
+    const fv_generate_options *options;
     fv_runtime runtime;
     fv_generation_defaults defaults;
     fv_tokenizer *tokenizer;
@@ -146,16 +134,51 @@ static fv_err share_question(generate *g)
     return fv_comm_broadcast(world, g->question.data, size, 0);
 }
 
+static int64_t tokens_of_image(const generate *g, int i)
+{
+    return fv_grid_tokens(g->grids[i], fv_model_shape_of(g->runtime.model)->vision.merge);
+}
+
+/* Every <|image_pad|> of a text as many times as its image has tokens. */
+static fv_err expand_images(generate *g, const fv_tokens *text)
+{
+    int n_images = 0;
+    for (size_t i = 0; i < text->n; i++) {
+        int64_t n = 1;
+        int is_image = text->ids[i] == g->chat.image_pad;
+        FV_CHECK(!is_image || n_images < g->options->n_images, FV_ERR_ARGUMENT,
+                 "the prompt has more <|image_pad|> than the %d images given", g->options->n_images);
+        if (is_image)
+            n = tokens_of_image(g, n_images++);
+        for (; n > 0; n--)
+            FV_TRY(fv_tokens_push(&g->prompt, text->ids[i]));
+    }
+    FV_CHECK(n_images == g->options->n_images, FV_ERR_ARGUMENT,
+             "%d images were given, but the prompt has %d <|image_pad|> to show them", g->options->n_images,
+             n_images);
+    return FV_OK;
+}
+
+static fv_err encode_raw(generate *g)
+{
+    fv_tokens text = {0};
+    fv_err err =
+        fv_tokenizer_encode(g->tokenizer, g->question.data, g->question.size, FV_TOKENIZE_MARKUP, &text);
+    if (err == FV_OK)
+        err = expand_images(g, &text);
+    fv_tokens_fini(&text);
+    return err;
+}
+
 /* Images come first, as the reference's examples have them. */
 static fv_err encode_prompt(generate *g)
 {
     size_t n_images = (size_t)g->options->n_images, n_messages = 0;
-    int merge = fv_model_shape_of(g->runtime.model)->vision.merge;
     fv_chat_message messages[2];
     fv_chat_part system, *parts = malloc((n_images + 1) * sizeof *parts);
     FV_CHECK(parts, FV_ERR_MEMORY, "cannot allocate a prompt of %zu images", n_images);
     for (size_t i = 0; i < n_images; i++)
-        parts[i] = (fv_chat_part){.n_image_tokens = fv_grid_tokens(g->grids[i], merge)};
+        parts[i] = (fv_chat_part){.n_image_tokens = tokens_of_image(g, (int)i)};
     parts[n_images] = (fv_chat_part){.text = {g->question.data, g->question.size, FV_TOKENIZE_PLAIN}};
     if (g->options->system) {
         system = fv_chat_text(g->options->system, FV_TOKENIZE_PLAIN);
@@ -176,6 +199,9 @@ static fv_err prepare(generate *g)
     FV_TRY(fv_tokenizer_load(model, &g->tokenizer));
     FV_TRY(fv_chat_init(&g->chat, g->tokenizer));
     FV_TRY(process_images(g));
+    if (g->options->is_raw)
+        return encode_raw(g);
+    FV_TRY(fv_chat_load_template(&g->chat, model));
     return encode_prompt(g);
 }
 
@@ -247,7 +273,7 @@ static fv_err print_end(generate *g, fv_finish finish)
 /* What the command line leaves open is the folder's choice. */
 static fv_sampling sampling_of(const generate *g)
 {
-    const generate_options *o = g->options;
+    const fv_generate_options *o = g->options;
     const fv_generation_defaults *d = &g->defaults;
     double temperature = d->do_sample ? d->temperature : 0;
     return (fv_sampling){.temperature = (float)(o->temperature >= 0 ? o->temperature : temperature),
@@ -327,120 +353,10 @@ static int finish(generate *g, fv_err err)
     return fv_runtime_finish(&g->runtime, err);
 }
 
-/* The command line. */
-
-enum {
-    KEY_IMAGE = 'i',
-    KEY_PROMPT = 'p',
-    KEY_SYSTEM = 0x101,
-    KEY_MAX_TOKENS,
-    KEY_TEMPERATURE,
-    KEY_TOP_K,
-    KEY_TOP_P,
-    KEY_PENALTY,
-    KEY_SEED,
-    KEY_JSON,
-    KEY_TRANSPARENCY
-};
-
-static const struct argp_option option_list[] = {
-    {"prompt", KEY_PROMPT, "TEXT", 0, "the question; - reads it from standard input (required)", 0},
-    {"image", KEY_IMAGE, "FILE", 0,
-     "a JPEG, PNG, WebP, GIF, BMP or TIFF image, shown before the question; may be repeated", 0},
-    {"transparency", KEY_TRANSPARENCY, "NAME", 0, fv_alpha_help, 0},
-    {"system", KEY_SYSTEM, "TEXT", 0, "the system message (\"" FV_CHAT_DEFAULT_SYSTEM "\")", 0},
-    {"max-tokens", KEY_MAX_TOKENS, "N", 0,
-     "longest answer (max_new_tokens of generation_config.json, or 512, or what the model has room for)", 0},
-    {"temperature", KEY_TEMPERATURE, "X", 0,
-     "0 takes the likeliest token (this and the next three: as generation_config.json says)", 0},
-    {"top-k", KEY_TOP_K, "N", 0, "draw from the N likeliest tokens; 0: all", 0},
-    {"top-p", KEY_TOP_P, "X", 0, "draw from the likeliest tokens that sum to X", 0},
-    {"repetition-penalty", KEY_PENALTY, "X", 0, "make tokens that were there before less likely; 1: do not",
-     0},
-    {"seed", KEY_SEED, "N", 0, "of the draws (0)", 0},
-    {"json", KEY_JSON, NULL, 0,
-     "print one line of JSON: text, ids, logprobs, finish, prompt_tokens, visual_tokens", 0},
-    {0}};
-
-static error_t add_image(generate_options *out, const char *path, struct argp_state *state)
-{
-    const char **grown = realloc(out->images, (size_t)(out->n_images + 1) * sizeof *grown);
-    if (!grown)
-        argp_failure(state, FV_EXIT_FAILED, 0, "cannot allocate a list of %d images", out->n_images + 1);
-    out->images = grown;
-    out->images[out->n_images++] = path;
-    return 0;
-}
-
-static error_t parse_sampling(int key, const char *argument, struct argp_state *state, generate_options *out)
-{
-    switch (key) {
-    case KEY_TEMPERATURE:
-        out->temperature = fv_parse_real(state, "--temperature", argument, 0, 1e6);
-        return 0;
-    case KEY_TOP_K:
-        out->top_k = fv_parse_integer(state, "--top-k", argument, 0, INT32_MAX);
-        return 0;
-    case KEY_TOP_P:
-        out->top_p = fv_parse_real(state, "--top-p", argument, 1e-6, 1);
-        return 0;
-    case KEY_PENALTY:
-        out->repetition_penalty = fv_parse_real(state, "--repetition-penalty", argument, 1e-3, 1e3);
-        return 0;
-    case KEY_SEED:
-        out->seed = fv_parse_integer(state, "--seed", argument, 0, INT64_MAX);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static error_t parse(int key, char *argument, struct argp_state *state)
-{
-    generate_options *out = state->input;
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &out->runtime;
-        return 0;
-    case KEY_IMAGE:
-        return add_image(out, fv_parse_path(state, "--image", argument), state);
-    case KEY_TRANSPARENCY:
-        out->transparency = fv_parse_alpha(state, argument);
-        return 0;
-    case KEY_PROMPT:
-        out->prompt = argument;
-        return 0;
-    case KEY_SYSTEM:
-        out->system = argument;
-        return 0;
-    case KEY_MAX_TOKENS:
-        out->max_tokens = (int)fv_parse_integer(state, "--max-tokens", argument, 1, 1 << 24);
-        return 0;
-    case KEY_JSON:
-        out->json = 1;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "unexpected argument \"%s\"; the question goes after --prompt", argument);
-        return 0;
-    case ARGP_KEY_END:
-        if (!out->prompt)
-            argp_error(state, "--prompt TEXT is required");
-        return 0;
-    default:
-        return parse_sampling(key, argument, state, out);
-    }
-}
-
 int fv_job_generate(int argc, char **argv)
 {
-    const struct argp_child children[] = {{&fv_runtime_argp, 0, NULL, 0}, {0}};
-    const struct argp argp = {.options = option_list,
-                              .parser = parse,
-                              .children = children,
-                              .doc = "Let a model answer a question, about images if there are any. The text "
-                                     "is written as it comes."};
-    generate_options options = {.temperature = -1, .top_p = -1, .repetition_penalty = -1, .top_k = -1};
-    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    fv_generate_options options;
+    fv_generate_options_parse(argc, argv, &options);
     generate g = {.options = &options};
     int status = finish(&g, run(&g));
     free(options.images);

@@ -37,20 +37,35 @@ fv_chat_part fv_chat_text(const char *text, fv_tokenize_mode mode);
 
 /* Where the messages stand in the conversation. */
 enum {
-    FV_CHAT_OPENING = 1,    /* first: the default system message is put before them if they bring none */
+    FV_CHAT_OPENING = 1,    /* first: the chat's system message is put before them if they bring none */
     FV_CHAT_AFTER_TURN = 2, /* the ids before them end with the <|im_end|> of a generated turn */
-    FV_CHAT_ANSWER = 4,     /* the assistant is to answer: ends with <|im_start|>assistant\n */
+    FV_CHAT_ANSWER =
+        4, /* the assistant is to answer: ends with <|im_start|>assistant\n and what it begins with */
 };
+
+enum { FV_CHAT_SYSTEM_BYTES = 512 };
 
 /* The special tokens of the format. */
 typedef struct fv_chat {
     const fv_tokenizer *tokenizer; /* borrowed */
     int32_t im_start, im_end;
     int32_t vision_start, vision_end, image_pad; /* -1 if the tokenizer has none */
+    char system[FV_CHAT_SYSTEM_BYTES];           /* of conversations that bring none; "" = no message */
+    int begins_thinking;                         /* answers begin with <think>\n, which is not drawn */
 } fv_chat;
 
-/* FV_ERR_UNSUPPORTED if the tokenizer lacks <|im_start|> or <|im_end|> as special tokens. */
+/* FV_ERR_UNSUPPORTED if the tokenizer lacks <|im_start|> or <|im_end|> as special tokens. The system message
+ * is FV_CHAT_DEFAULT_SYSTEM. */
 fv_err fv_chat_init(fv_chat *chat, const fv_tokenizer *tokenizer);
+
+/* Take the rules of a folder's chat template: chat_template.jinja, else chat_template.json, else that of
+ * tokenizer_config.json; a folder without one changes nothing. Templates are not run but recognised by their
+ * text: those of Qwen2, Qwen2.5, Qwen2.5-VL and Qwen3, which differ in the system message that they put first
+ * and in how an answer begins. FV_ERR_UNSUPPORTED names the file and what is not of this kind. */
+fv_err fv_chat_load_template(fv_chat *chat, const char *folder);
+
+/* The same for the text of a template. */
+fv_err fv_chat_read_template(fv_chat *chat, const char *text, size_t size);
 
 /* The vision tokens, which no text of the assistant may hold: <|vision_start|>, <|vision_end|>,
  * <|vision_pad|>, <|image_pad|>, <|video_pad|>. Returns how many of them the tokenizer has. */

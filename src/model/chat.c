@@ -18,6 +18,7 @@ fv_err fv_chat_init(fv_chat *chat, const fv_tokenizer *tokenizer)
         .vision_start = special_id(tokenizer, "<|vision_start|>"),
         .vision_end = special_id(tokenizer, "<|vision_end|>"),
         .image_pad = special_id(tokenizer, "<|image_pad|>"),
+        .system = FV_CHAT_DEFAULT_SYSTEM,
     };
     FV_CHECK(chat->im_start >= 0 && chat->im_end >= 0, FV_ERR_UNSUPPORTED,
              "the tokenizer has no special token %s, which the chat format needs",
@@ -100,8 +101,9 @@ static fv_err append_all(const fv_chat *chat, const fv_chat_message *messages, s
 {
     if (flags & FV_CHAT_AFTER_TURN)
         FV_TRY(append_text(chat, "\n", out));
-    if ((flags & FV_CHAT_OPENING) && n_messages && messages[0].role != FV_CHAT_SYSTEM) {
-        fv_chat_part text = fv_chat_text(FV_CHAT_DEFAULT_SYSTEM, FV_TOKENIZE_PLAIN);
+    int needs_system = (flags & FV_CHAT_OPENING) && n_messages && messages[0].role != FV_CHAT_SYSTEM;
+    if (needs_system && chat->system[0]) {
+        fv_chat_part text = fv_chat_text(chat->system, FV_TOKENIZE_PLAIN);
         FV_TRY(append_message(chat, &(fv_chat_message){FV_CHAT_SYSTEM, &text, 1}, out));
     }
     for (size_t i = 0; i < n_messages; i++)
@@ -109,7 +111,8 @@ static fv_err append_all(const fv_chat *chat, const fv_chat_message *messages, s
     if (!(flags & FV_CHAT_ANSWER))
         return FV_OK;
     FV_TRY(fv_tokens_push(out, chat->im_start));
-    return append_text(chat, "assistant\n", out);
+    const char *beginning = chat->begins_thinking ? "assistant\n<think>\n" : "assistant\n";
+    return fv_tokenizer_encode(chat->tokenizer, beginning, strlen(beginning), FV_TOKENIZE_MARKUP, out);
 }
 
 fv_err fv_chat_encode(const fv_chat *chat, const fv_chat_message *messages, size_t n_messages, unsigned flags,

@@ -53,6 +53,31 @@ equal "$(generate "${draw[@]}" --seed 5 --temperature 0)" "$(generate "${draw[@]
 sed -i 's/"do_sample": false/"do_sample": true/' "$vl/generation_config.json"
 equal "$(generate --model "$vl" --prompt a --json --seed 5)" "$(generate --model "$vl" --prompt a --json --seed 5 --temperature 1)"
 
+
+# The folder's chat template says which system message comes first; --raw takes the whole text as it is given.
+count() { generate "$@" --json | field prompt_tokens; }
+text=$folder/tiny-qwen2
+turn='<|im_start|>user
+Hi<|im_end|>
+<|im_start|>assistant
+'
+equal "$(generate --model "$text" --prompt Hi --json)" "$(generate --model "$text" --json --raw --prompt "<|im_start|>system
+You are a helpful assistant.<|im_end|>
+$turn")"
+printf '%s' "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>' + '\n' }}" \
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}" >"$text/chat_template.jinja"
+equal "$(generate --model "$text" --prompt Hi --json)" "$(generate --model "$text" --json --raw --prompt "$turn")"
+echo '[INST] {{ messages[0].content }} [/INST]' >"$text/chat_template.jinja"
+refused 1 "chat_template.jinja: the chat template is not one of Qwen's" generate --model "$text" --prompt Hi
+rm "$text/chat_template.jinja"
+[ "$(count --model "$text" --raw --prompt Hi)" = 2 ] || fail "--raw adds to the prompt"
+shown="<|vision_start|><|image_pad|><|vision_end|>"
+answer=$(generate --model "$vl" --raw --prompt "$shown" --image "$images/lossy.webp" --json)
+equal "$(field prompt_tokens <<<"$answer")" "$(($(field visual_tokens <<<"$answer") + 2))"
+refused 1 "1 images were given, but the prompt has 0 <|image_pad|>" generate --model "$vl" --raw --prompt a --image "$images/rgb.jpg"
+refused 1 "more <|image_pad|> than the 0 images" generate --model "$vl" --raw --prompt "$shown"
+refused 2 "--raw takes the prompt as it is" generate --model "$vl" --raw --prompt a --system b
+
 refused 2 "--prompt TEXT is required" generate --model "$vl"
 refused 2 "--model DIR is required" generate --prompt a
 refused 2 "unrecognized option" generate --model "$vl" --prompt a --frobnicate

@@ -186,6 +186,134 @@ static void test_vision_tokens(void **state)
     fv_tokenizer_destroy(few);
 }
 
+/* Templates in the forms of the family, shortened. */
+#define QWEN2(system, more)                                                                                \
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>" \
+    "system\n" system "<|im_end|>\n' }}{% endif %}{{ '<|im_start|>' + message['role'] + '\n' + "           \
+    "message['content'] " more "+ '<|im_end|>' + '\n' }}{% endfor %}{% if add_generation_prompt %}"        \
+    "{{ '<|im_start|>assistant\n' }}{% endif %}"
+#define QWEN2_5(system, answer)                                                                          \
+    "{%- if tools %}{{- '<|im_start|>system\\n' }}{%- if messages[0]['role'] == 'system' %}"             \
+    "{{- messages[0]['content'] }}{%- else %}{{- 'Tools.' }}{%- endif %}{%- else %}"                     \
+    "{%- if messages[0]['role'] == 'system' %}{{- '<|im_start|>system\\n' + messages[0]['content'] + "   \
+    "'<|im_end|>\\n' }}" system "{%- endif %}{%- endif %}{%- for message in messages %}"                 \
+    "{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}{%- endfor %}" \
+    "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n" answer "{%- endif %}"
+#define QWEN2_5_VL(first)                                                                                   \
+    "{% for message in messages %}" first "<|im_start|>{{ message['role'] }}\n{% if message['content'] is " \
+    "string %}{{ message['content'] }}<|im_end|>\n{% else %}<|vision_start|><|image_pad|><|vision_end|>"    \
+    "<|im_end|>\n{% endif %}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+#define VL_FIRST \
+    "{% if loop.first and message['role'] != 'system' %}<|im_start|>system\nLook.<|im_end|>\n{% endif %}"
+
+static void test_templates_are_recognised(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *system;
+        int thinks;
+    } cases[] = {
+        {QWEN2("Help.", ""), "Help.", 0},
+        {QWEN2_5("{%- else %}{{- '<|im_start|>system\\nI\\'m \\\\boxed{}.<|im_end|>\\n' }}", "' }}"),
+         "I'm \\boxed{}.", 0},
+        {QWEN2_5("", "' }}{%- if enable_thinking is defined and enable_thinking is false %}"
+                     "{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}"),
+         "", 0},
+        {QWEN2_5("", "<think>\\n' }}"), "", 1},
+        {QWEN2_5_VL(VL_FIRST), "Look.", 0},
+        {QWEN2_5_VL(""), "", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fv_chat read;
+        assert_ok(fv_chat_init(&read, tokenizer));
+        assert_ok(fv_chat_read_template(&read, cases[i].text, strlen(cases[i].text)));
+        assert_string_equal(read.system, cases[i].system);
+        assert_int_equal(read.begins_thinking, cases[i].thinks);
+    }
+}
+
+static void test_other_templates_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *part;
+    } cases[] = {
+        {"{{ bos_token }}" QWEN2("Help.", ""), "it has \"bos_token\""},
+        {QWEN2("Help.", "| trim "), "it has \"| trim\""},
+        {QWEN2("Help.", "+ ' /no_think' "), "it adds to what messages say"},
+        {QWEN2("Help.", "") "<|eot_id|>", "it has the token <|eot_id|>"},
+        {QWEN2("' + date + '", ""), "its system message is made of \"date\""},
+        {QWEN2("{{ date }}", ""), "its system message is made of \"date\""},
+        {QWEN2("It is {{ date }}", ""), "has more than words"},
+        {QWEN2("Help.", "") QWEN2("Do not.", ""), "two system messages"},
+        {"{% for message in messages %}[{{ message.content }}]{% endfor %}", "does not write messages as"},
+        {QWEN2_5("", "Sure: ' }}"), "begins an answer with \"Sure: \""},
+        {QWEN2_5("", "' }}{%- if enable_thinking is not defined %}{{- '<think>' }}{%- endif %}"),
+         "adds more"},
+        {"{{ '<|im_start|>' + message.role }}", "does not begin an answer"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fv_chat read;
+        assert_ok(fv_chat_init(&read, tokenizer));
+        assert_fails(fv_chat_read_template(&read, cases[i].text, strlen(cases[i].text)), FV_ERR_UNSUPPORTED,
+                     cases[i].part);
+    }
+}
+
+static void check_system(const char *expected)
+{
+    fv_chat read;
+    assert_ok(fv_chat_init(&read, tokenizer));
+    assert_ok(fv_chat_load_template(&read, temp_path("m")));
+    assert_string_equal(read.system, expected);
+}
+
+#define SHORT(system)                                                                                  \
+    "<|im_start|>{{ message }}<|im_start|>system\\n" system "<|im_end|>{% if add_generation_prompt %}" \
+    "<|im_start|>assistant\\n{% endif %}"
+
+/* The nearest file counts, and a folder without any has the usual system message. */
+static void test_files_of_templates(void **state)
+{
+    (void)state;
+    fv_chat read;
+    temp_folder("m");
+    check_system(FV_CHAT_DEFAULT_SYSTEM);
+    temp_write("m/tokenizer_config.json", "{\"chat_template\": null}");
+    check_system(FV_CHAT_DEFAULT_SYSTEM);
+    temp_write("m/tokenizer_config.json", "{\"chat_template\": [{\"name\": \"tools\", \"template\": \"x\"}, "
+                                          "{\"name\": \"default\", \"template\": \"" SHORT("One.") "\"}]}");
+    check_system("One.");
+    temp_write("m/chat_template.json", "{\"chat_template\": \"" SHORT("Two.") "\"}");
+    check_system("Two.");
+    temp_write("m/chat_template.jinja", QWEN2("Three.", ""));
+    check_system("Three.");
+    temp_write("m/chat_template.jinja", "{{ messages }}");
+    assert_ok(fv_chat_init(&read, tokenizer));
+    assert_fails(fv_chat_load_template(&read, temp_path("m")), FV_ERR_UNSUPPORTED,
+                 "m/chat_template.jinja: the chat template is not one of Qwen's");
+}
+
+/* What a template says is what is written. */
+static void test_templates_make_tokens(void **state)
+{
+    (void)state;
+    static const char expected[] = "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n<think>\n";
+    static const char template[] = QWEN2_5("", "<think>\\n' }}");
+    fv_chat read;
+    fv_tokens tokens = {0}, wanted = {0};
+    fv_chat_part hi = fv_chat_text("Hi", FV_TOKENIZE_PLAIN);
+    const fv_chat_message message = {FV_CHAT_USER, &hi, 1};
+    assert_ok(fv_chat_init(&read, tokenizer));
+    assert_ok(fv_chat_read_template(&read, template, sizeof template - 1));
+    assert_ok(fv_chat_encode(&read, &message, 1, FV_CHAT_OPENING | FV_CHAT_ANSWER, &tokens));
+    assert_ok(fv_tokenizer_encode(tokenizer, expected, sizeof expected - 1, FV_TOKENIZE_MARKUP, &wanted));
+    assert_int_equal(tokens.n, wanted.n);
+    assert_memory_equal(tokens.ids, wanted.ids, wanted.n * sizeof *wanted.ids);
+    fv_tokens_fini(&tokens);
+    fv_tokens_fini(&wanted);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +322,10 @@ int main(void)
         cmocka_unit_test(test_a_later_message_continues_the_ids),
         cmocka_unit_test(test_a_failure_leaves_the_ids_as_they_were),
         cmocka_unit_test(test_vision_tokens),
+        cmocka_unit_test(test_templates_are_recognised),
+        cmocka_unit_test(test_other_templates_are_refused),
+        cmocka_unit_test(test_files_of_templates),
+        cmocka_unit_test(test_templates_make_tokens),
     };
     return cmocka_run_group_tests(tests, load, unload);
 }
