@@ -22,7 +22,7 @@ static fv_err open_output(job *j)
 {
     const fv_train_config *c = &j->training.config;
     if (c->reward.judge != FV_JUDGE_RULE && !c->judge.log[0])
-        FV_TRY(fv_file_make_folder(c->run.out));
+        FV_TRY(fv_file_make_folders(c->run.out));
     return fv_dataset_create(j->options->out, &j->writer);
 }
 

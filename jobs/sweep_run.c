@@ -90,7 +90,7 @@ static fv_err run_all(local *l)
     FV_TRY(fv_sweep_look(l->sweep, &l->view));
     fv_sweep_warn(&l->view);
     if (!l->options->dry_run)
-        FV_TRY(fv_file_make_folder(l->sweep->out));
+        FV_TRY(fv_file_make_folders(l->sweep->out));
     for (int i = 0; i < l->sweep->n_runs; i++) {
         if (l->view.items[i].state != FV_SWEEP_NEW && l->view.items[i].state != FV_SWEEP_FAILED)
             continue;

@@ -38,24 +38,13 @@ static fv_err print_list(const fv_sweep_view *view, const selection *which, int 
     return FV_OK;
 }
 
-static fv_err make_folders(const char *path)
-{
-    char part[PATH_MAX];
-    for (const char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
-        snprintf(part, sizeof part, "%.*s", slash ? (int)(slash - path) : (int)strlen(path), path);
-        FV_TRY(fv_file_make_folder(part));
-        if (!slash)
-            return FV_OK;
-    }
-}
-
 /* A folder of its own for every submission, as an absolute path, with its list. The folder's name is taken by
  * whoever makes it. */
 static fv_err write_list(const fv_sweep *sweep, const fv_buffer *list, char folder[PATH_MAX])
 {
     char path[PATH_MAX], whole[PATH_MAX], name[32];
     FV_TRY(fv_file_path(path, sizeof path, sweep->out, "submissions"));
-    FV_TRY(make_folders(path));
+    FV_TRY(fv_file_make_folders(path));
     FV_CHECK(realpath(path, whole), FV_ERR_IO, "cannot find %s: %s", path, strerror(errno));
     for (int i = 1; i < MAX_SUBMISSIONS; i++) {
         snprintf(name, sizeof name, "%04d", i);

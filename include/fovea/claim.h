@@ -25,7 +25,7 @@ typedef struct fv_claim {
     int descriptor; /* of the lock; -1 without one */
 } fv_claim;
 
-/* Claim the folder run, which is made if need be (its parent must exist). While another program has it this
+/* Claim the folder run, which is made if need be, with all that it is in. While another program has it this
  * waits a few seconds, then FV_ERR_ARGUMENT says which. The job is that of allocation.h and
  * SLURM_RESTART_COUNT. */
 fv_err fv_claim_take(const char *run, fv_claim *out);

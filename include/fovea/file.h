@@ -53,6 +53,9 @@ int fv_file_exists(const char *path);
 /* Create a folder (its parent must exist). Not an error if it exists. */
 fv_err fv_file_make_folder(const char *path);
 
+/* The same with all the folders that it is in. path is not empty. */
+fv_err fv_file_make_folders(const char *path);
+
 /* Remove a folder with all that is in it, or a file. Not an error if there is nothing. */
 fv_err fv_file_remove_tree(const char *path);
 

@@ -170,9 +170,20 @@ fv_err fv_file_make_folder(const char *path)
         return FV_OK;
     struct stat info;
     int reason = errno;
-    FV_CHECK(reason == EEXIST && stat(path, &info) == 0 && S_ISDIR(info.st_mode), FV_ERR_IO,
-             "cannot create folder %s: %s", path, strerror(reason));
+    FV_CHECK(stat(path, &info) == 0 && S_ISDIR(info.st_mode), FV_ERR_IO, "cannot create folder %s: %s", path,
+             strerror(reason));
     return FV_OK;
+}
+
+fv_err fv_file_make_folders(const char *path)
+{
+    char part[PATH_MAX];
+    for (const char *slash = strchr(path + 1, '/');; slash = strchr(slash + 1, '/')) {
+        snprintf(part, sizeof part, "%.*s", slash ? (int)(slash - path) : (int)strlen(path), path);
+        FV_TRY(fv_file_make_folder(part));
+        if (!slash)
+            return FV_OK;
+    }
 }
 
 fv_err fv_file_path(char *out, size_t size, const char *folder, const char *name)

@@ -239,7 +239,7 @@ done:
 static fv_err take(const char *run, fv_claim *claim)
 {
     holder self = myself();
-    FV_TRY(fv_file_make_folder(run));
+    FV_TRY(fv_file_make_folders(run));
     FV_TRY(fv_file_path(claim->lock, sizeof claim->lock, run, "lock"));
     FV_TRY(fv_file_path(claim->checkpoints, sizeof claim->checkpoints, run, "checkpoints"));
     FV_TRY(fv_file_make_folder(claim->checkpoints));

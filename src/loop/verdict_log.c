@@ -175,7 +175,7 @@ fv_err fv_verdict_log_share(fv_verdict_log *log, fv_comm *comm)
 fv_err fv_verdict_log_open(const char *folder, int rank, int64_t max_verdicts, fv_verdict_log **out)
 {
     *out = NULL;
-    FV_TRY(fv_file_make_folder(folder));
+    FV_TRY(fv_file_make_folders(folder));
     fv_verdict_log *log = calloc(1, sizeof *log);
     FV_CHECK(log, FV_ERR_MEMORY, "cannot allocate a log of verdicts");
     log->rank = rank;

@@ -30,8 +30,9 @@ while IFS= read -r line <&3; do
     eval "$line" || fail "status $? of: $line"
 done 3<$work/lines
 wait_for_jobs
-fovea sweep status configs/sweep/glance.yaml | tail -1 | grep -qx "6 done" || fail "$(fovea sweep status configs/sweep/glance.yaml)"
-! scontrol -o show job | grep -v JobState=COMPLETED || fail "jobs that have failed: $(tail -n 5 $project/*.log)"
+fovea sweep status configs/sweep/glance.yaml | tail -1 | grep -qx "6 done" || fail "$(fovea sweep status configs/sweep/glance.yaml; cat runs/sweep-glance/submissions/*/*.log)"
+failed=$(scontrol -o show job | grep -v JobState=COMPLETED | sed -n 's/.* StdOut=\([^ ]*\).*/\1/p')
+[ -z "$failed" ] || fail "jobs that have failed: $(head -n 40 $failed)"
 for model in runs/glance runs/one; do [ -e $model/model/config.json ] || fail "no model in $model"; done
 [ "$(grep -l '^all  *24 ' fovea-merge-*.log | wc -l)" = 2 ] || fail "no tables: $(cat fovea-merge-*.log)"
 echo "readme: well"

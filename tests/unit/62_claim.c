@@ -56,6 +56,19 @@ static void test_stale(void **state)
     fv_claim_release(&claim);
 }
 
+/* The folders that a run's folder is in are made; what is no folder is left as it is. */
+static void test_folders(void **state)
+{
+    (void)state;
+    fv_claim claim;
+    be_job("7", "0");
+    assert_ok(fv_claim_take(temp_path("new/folders/run"), &claim));
+    assert_true(fv_file_exists(temp_path("new/folders/run/checkpoints")));
+    fv_claim_release(&claim);
+    temp_write("file", "");
+    assert_fails(fv_claim_take(temp_path("file/run"), &claim), FV_ERR_IO, "cannot create folder");
+}
+
 static void test_successor_takes_over(void **state)
 {
     (void)state;
@@ -146,8 +159,9 @@ static void test_what_is_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_at_a_time),        cmocka_unit_test(test_stale),
-        cmocka_unit_test(test_successor_takes_over), cmocka_unit_test(test_lock_is_replaced),
-        cmocka_unit_test(test_publishing),           cmocka_unit_test(test_what_is_kept)};
+        cmocka_unit_test(test_one_at_a_time),    cmocka_unit_test(test_stale),
+        cmocka_unit_test(test_folders),          cmocka_unit_test(test_successor_takes_over),
+        cmocka_unit_test(test_lock_is_replaced), cmocka_unit_test(test_publishing),
+        cmocka_unit_test(test_what_is_kept)};
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }
