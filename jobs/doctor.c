@@ -231,6 +231,21 @@ static int find_command(const char *name, char *path, size_t size)
     return 0;
 }
 
+/* Of Slurm's PMIx plugin, which lets ranks through that should wait (comm.h). */
+static fv_err print_barrier(doctor *d)
+{
+    const char *fence = getenv("SLURM_PMIX_FENCE");
+    int waits = fv_comm_waits();
+    print_line("start of ranks", "%s; SLURM_PMIX_FENCE %s%s",
+               waits ? "they wait for each other" : "they rely on Slurm", fence ? "is " : "is not set",
+               fence ? fence : "");
+    if (waits || (fence && strcmp(fence, "ring") == 0))
+        return FV_OK;
+    return note_missing(d, 0, "PMIx",
+                        "only for srun over several nodes: export SLURM_PMIX_FENCE=ring, or build fovea "
+                        "with PMIx's header (libpmix-dev)");
+}
+
 static fv_err print_launch(doctor *d)
 {
     char path[PATH_MAX];
@@ -243,6 +258,8 @@ static fv_err print_launch(doctor *d)
     }
     int found = find_command("sbatch", path, sizeof path);
     print_line("Slurm", "%s", found ? path : "none; runs start by hand");
+    if (found)
+        FV_TRY(print_barrier(d));
     char job[64];
     const char *tasks = getenv("SLURM_NTASKS"), *nodes = getenv("SLURM_JOB_NUM_NODES");
     fv_allocation_job(job, sizeof job);

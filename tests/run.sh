@@ -64,12 +64,10 @@ run_tests() { # PRESET [CTEST OPTION...]
 stage() { # STAGE
     case $1 in
     release)
-        # Open MPI 4.1 crashes in MPI_Init now and then when several nodes start at once (mca_btl_tcp): a test on
-        # the cluster gets a second try.
         timed "build release" build release || return 1
         local status=0
         timed "tests of release" run_tests release -LE slurm || status=1
-        timed "tests on a Slurm cluster" run_tests release -L slurm --repeat until-pass:2 || status=1
+        timed "tests on a Slurm cluster" run_tests release -L slurm || status=1
         return $status
         ;;
     debug)

@@ -102,6 +102,10 @@ struct fv_mail {
 /* Local, also before any group exists: the MPI library and the standard it follows, as text cut at size. */
 void fv_comm_version(char *out, size_t size);
 
+/* Local, also before any group exists: whether the ranks of a Slurm step wait for each other where MPI starts
+ * and ends: 1 always, 0 only with SLURM_PMIX_FENCE=ring in the environment of srun. */
+int fv_comm_waits(void);
+
 /* Local: end all processes of the world with this exit status. Does not return. */
 void fv_comm_abort(fv_comm *comm, int status);
 

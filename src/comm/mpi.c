@@ -2,6 +2,7 @@
 #include "comm/mpi_internal.h"
 
 #include "comm/orphan.h"
+#include "comm/pmix.h"
 
 #include <mpi.h>
 #include <stdlib.h>
@@ -227,9 +228,10 @@ static void mpi_abort(fv_comm *comm, int status)
 static void mpi_destroy(fv_comm *comm)
 {
     MPI_Comm group = group_of(comm);
-    if (group == MPI_COMM_WORLD)
+    if (group == MPI_COMM_WORLD) {
+        fv_pmix_fence(); /* a rank that is lost by now loses nothing */
         MPI_Finalize();
-    else
+    } else
         MPI_Comm_free(&group);
     free(comm->state);
     free(comm);
@@ -289,9 +291,11 @@ static fv_err start_mpi(int *provided)
     /* Debian's Open MPI leaves out the one component that has one-sided operations over TCP. */
     setenv("OMPI_MCA_osc", "^ucx", 0);
     FV_TRY(fv_orphan_guard_start(&guard));
-    int code = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, provided);
+    fv_err err = fv_mpi_check(MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, provided), "MPI_Init_thread");
+    if (err == FV_OK)
+        err = fv_pmix_fence();
     fv_orphan_guard_stop(&guard);
-    return fv_mpi_check(code, "MPI_Init_thread");
+    return err;
 }
 
 fv_err fv_comm_world(fv_comm **out)

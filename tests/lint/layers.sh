@@ -58,7 +58,7 @@ function breach(text) { print $1 ":" $2 ": " text }
     }
     if (name ~ /\.\.\//)
         breach(name " climbs out of its folder; includes start at include/ or src/")
-    if (name ~ /^(mpi|nccl)\.h$/ && file !~ /^src\/comm\//)
+    if (name ~ /^(mpi|nccl|pmix)\.h$/ && file !~ /^src\/comm\//)
         breach(name " is for src/comm only")
     if (name ~ /^(hdf5|hdf5_hl|H5[A-Za-z]*|yaml|jansson|jpeglib|turbojpeg|png)\.h$|^(curl|webp|pango|cairo)\// && file !~ /^src\/io\//)
         breach(name " is for src/io only")
