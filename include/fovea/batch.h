@@ -28,6 +28,11 @@ fv_err fv_group_unpack(const void *bytes, size_t size, size_t *used, fv_group *o
 fv_err fv_batch_write(const fv_batch *batch, fv_hdf5 *file, const char *name);
 fv_err fv_batch_read(const fv_hdf5 *file, const char *name, fv_batch *out);
 
+/* Whether a batch that was read is one that a run of a model could have left: token ids below vocab, turns
+ * inside their answers, grids of whole tokens of merge x merge patches, finite numbers. FV_ERR_FORMAT names
+ * the group. */
+fv_err fv_batch_check(const fv_batch *batch, int vocab, int merge);
+
 /* Every rank receives the groups of all ranks, ordered by place; batch becomes that. Collective. */
 fv_err fv_batch_share(fv_batch *batch, fv_comm *comm);
 

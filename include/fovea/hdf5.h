@@ -26,7 +26,13 @@ typedef enum fv_hdf5_type {
 
 typedef struct fv_hdf5 fv_hdf5;
 
-fv_err fv_hdf5_open(const char *path, fv_hdf5 **out);   /* for reading */
+/* For reading. A file is first gone through whole by a process of its own: one that kills the library, says
+ * to be larger than it is, or shows other files (links, external storage, virtual datasets) is FV_ERR_FORMAT.
+ * _index: the index of a checkpoint, whose virtual datasets show files of its own folder. _own: a file that
+ * this run has made; nothing is checked. */
+fv_err fv_hdf5_open(const char *path, fv_hdf5 **out);
+fv_err fv_hdf5_open_index(const char *path, fv_hdf5 **out);
+fv_err fv_hdf5_open_own(const char *path, fv_hdf5 **out);
 fv_err fv_hdf5_create(const char *path, fv_hdf5 **out); /* replaces a file */
 fv_err fv_hdf5_close(fv_hdf5 *file); /* flushes; NULL is fine. A failed write can show only here */
 

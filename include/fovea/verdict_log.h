@@ -7,7 +7,8 @@
  * writer was killed may not open again. So verdicts go to a journal, one write each; whatever is whole in it
  * counts and a torn end is dropped. When the journals have grown by an eighth of the whole, rank 0 writes
  * verdicts.h5 anew beside the old one, renames it, and the journals start again; a kill in between leaves
- * verdicts in both, which is no harm.
+ * verdicts in both, which is no harm. A verdicts.h5 that cannot be read, or holds what no judge says, is set
+ * aside as verdicts.h5.damaged with a warning.
  *
  * At most max_verdicts are kept; beyond that the older half is forgotten. Every process reads all of the
  * folder when it opens it, so another number of ranks finds everything. */

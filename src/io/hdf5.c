@@ -96,7 +96,10 @@ static void prepare_library(void)
     H5Eset_auto2(H5E_DEFAULT, keep_reason, NULL);
 }
 
-fv_err fv_hdf5_open(const char *path, fv_hdf5 **out)
+/* What is known of a file before it is opened. */
+typedef enum trust { TRUST_NOTHING, TRUST_INDEX, TRUST_ALL } trust;
+
+static fv_err open_file(const char *path, trust what, fv_hdf5 **out)
 {
     FV_HDF5_HOLD;
     *out = NULL;
@@ -105,9 +108,26 @@ fv_err fv_hdf5_open(const char *path, fv_hdf5 **out)
     FV_CHECK(stat(path, &info) == 0 && access(path, R_OK) == 0, FV_ERR_IO, "cannot read %s: %s", path,
              strerror(errno));
     FV_CHECK(S_ISREG(info.st_mode), FV_ERR_IO, "%s is not a regular file", path);
+    if (what != TRUST_ALL)
+        FV_TRY(fv_hdf5_check(path, what == TRUST_INDEX));
     hid_t id = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     FV_CHECK(id >= 0, FV_ERR_FORMAT, "%s is not a readable HDF5 file: %s", path, fv_hdf5_reason());
     return wrap(path, id, out);
+}
+
+fv_err fv_hdf5_open(const char *path, fv_hdf5 **out)
+{
+    return open_file(path, TRUST_NOTHING, out);
+}
+
+fv_err fv_hdf5_open_index(const char *path, fv_hdf5 **out)
+{
+    return open_file(path, TRUST_INDEX, out);
+}
+
+fv_err fv_hdf5_open_own(const char *path, fv_hdf5 **out)
+{
+    return open_file(path, TRUST_ALL, out);
 }
 
 fv_err fv_hdf5_create(const char *path, fv_hdf5 **out)

@@ -289,23 +289,35 @@ static fv_err read_table(const fv_hdf5 *file, const char *table, const column *c
     return FV_OK;
 }
 
-static fv_err make_groups(const fv_hdf5 *file, const char *table, fv_batch *out)
+/* How many rows a table has, by its first column. */
+static fv_err count_rows(const fv_hdf5 *file, const char *table, const column *columns, int64_t *n)
 {
     char name[NAME_BYTES];
     int n_dims;
     int64_t dims[FV_HDF5_MAX_DIMS];
-    FV_TRY(fv_hdf5_dims(file, path_of(table, group_columns[0].name, name), &n_dims, dims));
+    FV_TRY(fv_hdf5_dims(file, path_of(table, columns[0].name, name), &n_dims, dims));
     FV_CHECK(n_dims == 1 && dims[0] <= INT_MAX, FV_ERR_FORMAT, "\"%s\" is no column", name);
-    for (int64_t i = 0; i < dims[0]; i++)
+    *n = dims[0];
+    return FV_OK;
+}
+
+static fv_err make_groups(const fv_hdf5 *file, const char *table, fv_batch *out)
+{
+    int64_t n = 0;
+    FV_TRY(count_rows(file, table, group_columns, &n));
+    for (int64_t i = 0; i < n; i++)
         FV_TRY(fv_batch_add(out, &(fv_group){0}));
     return FV_OK;
 }
 
-/* What the columns of a group say of its arrays. */
-static fv_err make_answers(fv_group *group)
+/* What the columns of a group say of its arrays; *n_left answers are in their table and not a group's yet. */
+static fv_err make_answers(fv_group *group, int64_t *n_left)
 {
+    FV_CHECK(group->has_greedy <= 1 && group->n_answers < *n_left + 1 - group->has_greedy, FV_ERR_FORMAT,
+             "a group of %d answers, of which %lld are there", group->n_answers, (long long)*n_left);
     int n = fv_group_size(group);
-    FV_CHECK(n > 0 && group->has_greedy <= 1 && n <= 1 << 20, FV_ERR_FORMAT, "a group of %d answers", n);
+    FV_CHECK(n > 0, FV_ERR_FORMAT, "a group without answers");
+    *n_left -= n;
     group->prompt.capacity = group->prompt.n;
     group->answers = calloc((size_t)n, sizeof *group->answers);
     FV_CHECK(group->answers, FV_ERR_MEMORY, "cannot allocate %d answers", n);
@@ -331,6 +343,7 @@ static void forget_arrays(fv_batch *batch)
 static fv_err read_tables(const fv_hdf5 *file, const char *name, tables *t, fv_batch *out)
 {
     char table[NAME_BYTES / 2];
+    int64_t n_left = 0;
     snprintf(table, sizeof table, "%s/group", name);
     FV_TRY(make_groups(file, table, out));
     FV_TRY(allocate(&t->groups, (size_t)out->n));
@@ -338,12 +351,13 @@ static fv_err read_tables(const fv_hdf5 *file, const char *name, tables *t, fv_b
         t->groups.at[t->groups.n++] = &out->groups[g];
     FV_TRY(read_table(file, table, group_columns, &t->groups));
     FV_TRY(read_run(file, table, group_runs, &t->groups));
+    snprintf(table, sizeof table, "%s/answer", name);
+    FV_TRY(count_rows(file, table, answer_columns, &n_left));
     for (int g = 0; g < out->n; g++)
-        FV_TRY(make_answers(&out->groups[g]));
+        FV_TRY(make_answers(&out->groups[g], &n_left));
     tables_fini(t);
     *t = (tables){0};
     FV_TRY(list_groups(out, t));
-    snprintf(table, sizeof table, "%s/answer", name);
     FV_TRY(read_table(file, table, answer_columns, &t->answers));
     for (size_t i = 0; i < t->answers.n; i++)
         FV_TRY(check_answer(t->answers.at[i]));

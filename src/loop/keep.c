@@ -21,7 +21,8 @@ static double score_of(const char *folder)
     char path[PATH_MAX];
     fv_hdf5 *index;
     double score = (double)NAN;
-    if (fv_file_path(path, sizeof path, folder, "index.h5") != FV_OK || fv_hdf5_open(path, &index) != FV_OK)
+    if (fv_file_path(path, sizeof path, folder, "index.h5") != FV_OK ||
+        fv_hdf5_open_own(path, &index) != FV_OK)
         return score;
     if (fv_progress_read_score(index, &score) != FV_OK)
         score = (double)NAN;

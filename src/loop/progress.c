@@ -2,6 +2,7 @@
 
 #include "fovea/settings.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -82,10 +83,24 @@ fv_err fv_progress_read_score(const fv_hdf5 *file, double *out)
     return read_one(file, "state/score", FV_HDF5_F64, out);
 }
 
+/* Numbers that a run could have come to. */
+static fv_err check_counts(const fv_progress *p)
+{
+    const uint64_t most[] = {p->step,           p->place,         p->optimizer_step,
+                             p->validated_step, p->metrics_bytes, p->trajectories_bytes};
+    int are_small = p->is_supervised <= 1 && p->refill <= INT_MAX && p->skipped_updates <= INT_MAX;
+    for (size_t i = 0; i < sizeof most / sizeof *most; i++)
+        are_small &= most[i] <= INT64_MAX / 16;
+    FV_CHECK(are_small, FV_ERR_FORMAT, "the state of the run cannot be: step %llu, prompt %llu",
+             (unsigned long long)p->step, (unsigned long long)p->place);
+    return FV_OK;
+}
+
 static fv_err read_all(const fv_hdf5 *file, fv_progress *out)
 {
     for (int i = 0; i < N_COUNTS; i++)
         FV_TRY(read_one(file, counts[i].name, FV_HDF5_U64, (char *)out + counts[i].offset));
+    FV_TRY(check_counts(out));
     FV_TRY(fv_progress_read_score(file, &out->score));
     FV_TRY(fv_hdf5_read_range(file, "state/config", FV_HDF5_TEXT, 0, 1, &out->config));
     FV_TRY(fv_batch_read(file, "state/batch", &out->batch));

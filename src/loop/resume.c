@@ -119,7 +119,10 @@ static fv_err read_progress(const loader *l, fv_progress *progress)
     const fv_hdf5 *state = fv_checkpoint_state(l->from);
     if (fv_checkpoint_facts_of(l->from).step == 0 && !fv_hdf5_has(state, "state/step"))
         return FV_OK;
+    const fv_model_shape *shape = fv_model_shape_of(l->args->optimizer->model);
     FV_TRY(fv_progress_read(state, progress));
+    FV_TRY(fv_batch_check(&progress->batch, shape->text.vocab, shape->vision.merge));
+    FV_TRY(fv_batch_check(&progress->begun, shape->text.vocab, shape->vision.merge));
     return fv_progress_check(progress, l->args->now);
 }
 

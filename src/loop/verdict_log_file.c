@@ -21,10 +21,18 @@ static const double patience_s = 5;
 
 /* verdicts.h5. */
 
+static int is_score(double score)
+{
+    return score >= 0 && score <= 1;
+}
+
 static fv_err put_all(fv_verdict_log *log, const char *path, const uint64_t *keys, size_t n_keys,
                       const double *scores, size_t n)
 {
     FV_CHECK(n_keys == 2 * n, FV_ERR_FORMAT, "%s: %zu numbers as keys of %zu verdicts", path, n_keys, n);
+    for (size_t i = 0; i < n; i++)
+        FV_CHECK(is_score(scores[i]), FV_ERR_FORMAT, "%s: verdict %zu is %g, expected 0 to 1", path, i,
+                 scores[i]);
     for (size_t i = 0; i < n; i++) {
         const fv_logged verdict = {{keys[2 * i], keys[2 * i + 1]}, scores[i]};
         FV_TRY(fv_verdict_log_put(log, &verdict));
@@ -46,16 +54,33 @@ done:
     return err;
 }
 
-static fv_err read_file(fv_verdict_log *log)
+static fv_err read_hdf5(fv_verdict_log *log, const char *path)
 {
-    char path[PATH_MAX];
     fv_hdf5 *file;
-    FV_TRY(fv_file_path(path, sizeof path, log->folder, file_name));
-    if (!fv_file_exists(path))
-        return FV_OK;
     FV_TRY(fv_hdf5_open(path, &file));
     fv_err err = read_sets(log, path, file), closed = fv_hdf5_close(file);
     return err != FV_OK ? err : closed;
+}
+
+/* It is only a cache: one that is damaged is put where a person may look at it. Another process may have done
+ * so. */
+static fv_err set_aside(const char *path)
+{
+    char aside[PATH_MAX];
+    FV_CHECK(snprintf(aside, sizeof aside, "%s.damaged", path) < (int)sizeof aside, FV_ERR_ARGUMENT,
+             "path too long: %s", path);
+    FV_LOG_RANK(WARN, "%s; it is set aside as %s, and what it knew is asked again", fv_error_text(), aside);
+    FV_CHECK(rename(path, aside) == 0 || errno == ENOENT, FV_ERR_IO, "cannot rename %s to %s: %s", path,
+             aside, strerror(errno));
+    return FV_OK;
+}
+
+static fv_err read_file(fv_verdict_log *log)
+{
+    char path[PATH_MAX];
+    FV_TRY(fv_file_path(path, sizeof path, log->folder, file_name));
+    fv_err err = fv_file_exists(path) ? read_hdf5(log, path) : FV_OK;
+    return err == FV_ERR_FORMAT || err == FV_ERR_IO ? set_aside(path) : err;
 }
 
 static fv_err write_sets(const fv_verdict_log *log, fv_hdf5 *file)
@@ -105,7 +130,7 @@ static int read_record(int descriptor, fv_logged *out)
 {
     fv_logged_record record;
     if (read(descriptor, &record, sizeof record) != (ssize_t)sizeof record ||
-        record.check != check_of(&record.verdict))
+        record.check != check_of(&record.verdict) || !is_score(record.verdict.score))
         return 0;
     *out = record.verdict;
     return 1;

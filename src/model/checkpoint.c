@@ -27,7 +27,7 @@ static fv_err open_index(fv_checkpoint *c)
     char path[PATH_MAX];
     uint64_t version;
     FV_TRY(fv_file_path(path, sizeof path, c->path, "index.h5"));
-    FV_TRY(fv_hdf5_open(path, &c->index));
+    FV_TRY(fv_hdf5_open_index(path, &c->index));
     FV_TRY(fv_hdf5_read_attribute(c->index, "format_version", &version));
     FV_CHECK(version == FV_CHECKPOINT_FORMAT, FV_ERR_UNSUPPORTED,
              "%s has format_version %llu, this program reads %d: use the program that wrote it, or a newer "

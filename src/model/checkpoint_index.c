@@ -56,7 +56,7 @@ static fv_err read_shard(const finisher *f, int number, fv_shard_place *out)
     fv_shard_name(number, "h5", name);
     FV_TRY(fv_file_path(path, sizeof path, f->folder, name));
     FV_TRY(fv_file_size(path, &out->bytes));
-    FV_TRY(fv_hdf5_open(path, &file));
+    FV_TRY(fv_hdf5_open_own(path, &file));
     fv_err err = read_header(file, out);
     fv_hdf5_close(file);
     return err;

@@ -3,6 +3,7 @@
 
 #include "fovea/hdf5.h"
 
+#include <hdf5.h>
 #include <pthread.h>
 
 static void test_there_and_back(void **state)
@@ -130,7 +131,8 @@ static void test_virtual(void **state)
     assert_ok(fv_hdf5_create(temp_path("whole.h5"), &file));
     assert_ok(fv_hdf5_write_virtual(file, "in/whole", 2, dims, blocks, 2));
     assert_ok(fv_hdf5_close(file));
-    assert_ok(fv_hdf5_open(temp_path("whole.h5"), &file));
+    assert_fails(fv_hdf5_open(temp_path("whole.h5"), &file), FV_ERR_FORMAT, "\"in/whole\" is virtual");
+    assert_ok(fv_hdf5_open_index(temp_path("whole.h5"), &file));
     assert_ok(fv_hdf5_read(file, "in/whole", FV_HDF5_F32, &data, &count));
     const float *shown = data, expected[9] = {0, 3, 4, 0, 5, 6, 1, 2, 0};
     assert_int_equal(count, 9);
@@ -213,11 +215,141 @@ static void test_refusals(void **state)
     assert_ok(fv_hdf5_close(NULL));
 }
 
+/* Files from outside. The reasons come from a process of its own, so nothing is held here. */
+
+/* A file with one dataset, made by the library itself: make gets the file's id. */
+static void refused(void (*make)(hid_t), const char *reason)
+{
+    fv_hdf5 *file;
+    hid_t id = H5Fcreate(temp_path("outside.h5"), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    assert_true(id >= 0);
+    make(id);
+    assert_true(H5Fclose(id) >= 0);
+    assert_fails(fv_hdf5_open(temp_path("outside.h5"), &file), FV_ERR_FORMAT, reason);
+    assert_null(file);
+}
+
+static void make_set(hid_t file, hid_t layout, hsize_t n)
+{
+    hid_t space = H5Screate_simple(1, &n, NULL);
+    hid_t set = H5Dcreate2(file, "set", H5T_NATIVE_INT32, space, H5P_DEFAULT, layout, H5P_DEFAULT);
+    assert_true(set >= 0);
+    H5Dclose(set);
+    H5Sclose(space);
+    H5Pclose(layout);
+}
+
+static void make_external_link(hid_t file)
+{
+    assert_true(H5Lcreate_external("a.h5", "/x", file, "set", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+}
+
+static void make_soft_link(hid_t file)
+{
+    assert_true(H5Lcreate_soft("/elsewhere", file, "set", H5P_DEFAULT, H5P_DEFAULT) >= 0);
+}
+
+static void make_external_storage(hid_t file)
+{
+    hid_t layout = H5Pcreate(H5P_DATASET_CREATE);
+    assert_true(H5Pset_external(layout, "/etc/passwd", 0, 64) >= 0);
+    make_set(file, layout, 16);
+}
+
+static void make_empty_chunks(hid_t file)
+{
+    hid_t layout = H5Pcreate(H5P_DATASET_CREATE);
+    const hsize_t chunk = 1024;
+    assert_true(H5Pset_chunk(layout, 1, &chunk) >= 0);
+    make_set(file, layout, 1000000000);
+}
+
+static void make_empty_deflated(hid_t file)
+{
+    hid_t layout = H5Pcreate(H5P_DATASET_CREATE);
+    const hsize_t chunk = 1024;
+    assert_true(H5Pset_chunk(layout, 1, &chunk) >= 0 && H5Pset_deflate(layout, 9) >= 0);
+    make_set(file, layout, 1000000000);
+}
+
+static void make_virtual_elsewhere(hid_t file)
+{
+    hid_t layout = H5Pcreate(H5P_DATASET_CREATE);
+    const hsize_t n = 4;
+    hid_t space = H5Screate_simple(1, &n, NULL);
+    assert_true(H5Pset_virtual(layout, space, "../other/part.h5", "run", space) >= 0);
+    H5Sclose(space);
+    make_set(file, layout, n);
+}
+
+static void test_files_from_outside(void **state)
+{
+    (void)state;
+    fv_hdf5 *file;
+    refused(make_external_link, "\"set\" is a link to somewhere else");
+    refused(make_soft_link, "\"set\" is a link to somewhere else");
+    refused(make_external_storage, "the numbers of dataset \"set\" are in another file");
+    refused(make_empty_chunks, "\"set\" should have 1000000000 elements, but the file holds 0 bytes of it");
+    refused(make_empty_deflated, "\"set\" should have 1000000000 elements");
+    refused(make_virtual_elsewhere, "\"set\" is virtual");
+    assert_fails(fv_hdf5_open_index(temp_path("outside.h5"), &file), FV_ERR_FORMAT,
+                 "\"set\" shows ../other/part.h5, which is not in the folder of the file");
+}
+
+/* Files that kill the library, or make it allocate gigabytes. */
+static void test_hostile_files(void **state)
+{
+    (void)state;
+    static const char *const names[][2] = {
+        {"hdf5/hg_segv.h5", "the HDF5 library ended by signal"},
+        {"hdf5/verdicts_broken.h5", "verdicts_broken.h5"},
+        {"hdf5/huge_columns.h5", "\"images/hash\" should have 300000000 elements"},
+        {"hdf5/ids_1e9.h5", "\"input_ids\" should have 900000000 elements"}};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        fv_hdf5 *file;
+        assert_fails(fv_hdf5_open(test_data(names[i][0]), &file), FV_ERR_FORMAT, names[i][1]);
+        assert_null(file);
+    }
+}
+
+/* Any byte of a small file changed: it opens, or is refused; nothing dies. What is not text or index may
+ * differ. */
+static void test_flipped_bytes(void **state)
+{
+    (void)state;
+    fv_hdf5 *file;
+    const char *const texts[3] = {"one", "two", "three"};
+    const int32_t numbers[3] = {1, 2, 3};
+    assert_ok(fv_hdf5_create(temp_path("small.h5"), &file));
+    assert_ok(fv_hdf5_append(file, "texts", FV_HDF5_TEXT, 3, texts));
+    assert_ok(fv_hdf5_append(file, "numbers", FV_HDF5_I32, 3, numbers));
+    assert_ok(fv_hdf5_close(file));
+    fv_file_map map;
+    assert_ok(fv_file_open_map(temp_path("small.h5"), &map));
+    for (size_t i = 0; i < 200; i++) {
+        size_t at = (i * 2654435761u) % (map.size < 4096 ? map.size : 4096);
+        FILE *out = fopen(temp_path("flipped.h5"), "w");
+        assert_true(out && fwrite(map.data, map.size, 1, out) == 1 && fseek(out, (long)at, SEEK_SET) == 0);
+        fputc(((const uint8_t *)map.data)[at] ^ (1 << i % 8), out);
+        assert_int_equal(fclose(out), 0);
+        if (fv_hdf5_open(temp_path("flipped.h5"), &file) == FV_OK)
+            assert_ok(fv_hdf5_close(file));
+        else
+            assert_non_null(strstr(fv_error_text(), "flipped.h5"));
+    }
+    fv_file_close_map(&map);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_parts_and_texts),
-        cmocka_unit_test(test_virtual),        cmocka_unit_test(test_list),
-        cmocka_unit_test(test_threads),        cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_there_and_back),
+                                       cmocka_unit_test(test_parts_and_texts),
+                                       cmocka_unit_test(test_virtual),
+                                       cmocka_unit_test(test_list),
+                                       cmocka_unit_test(test_threads),
+                                       cmocka_unit_test(test_refusals),
+                                       cmocka_unit_test(test_files_from_outside),
+                                       cmocka_unit_test(test_hostile_files),
+                                       cmocka_unit_test(test_flipped_bytes)};
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }

@@ -6,6 +6,7 @@
 #include "fovea/hdf5.h"
 #include "fovea/judge_recall.h"
 
+#include <math.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -146,6 +147,52 @@ static void test_torn_ends(void **state)
     fv_verdict_log_close(log);
 }
 
+/* A verdicts.h5 that cannot be read, or says what no judge says, is only a cache: it goes out of the way. */
+static void write_scores(double score)
+{
+    fv_hdf5 *file;
+    fv_verdict_key key = key_of(1);
+    const uint64_t words[2] = {key.low, key.high};
+    const int64_t n = 1;
+    assert_ok(fv_hdf5_create(temp_path("odd/verdicts.h5"), &file));
+    assert_ok(fv_hdf5_write(file, "key", FV_HDF5_U64, 2, (int64_t[]){1, 2}, words));
+    assert_ok(fv_hdf5_write(file, "score", FV_HDF5_F64, 1, &n, &score));
+    assert_ok(fv_hdf5_close(file));
+}
+
+static void check_set_aside(void)
+{
+    fv_verdict_log *log = open_log("odd", 0, 1000);
+    assert_int_equal(count_known(log, 0, 10), 0);
+    add(log, 0, 10);
+    fv_verdict_log_close(log);
+    assert_int_not_equal(access(temp_path("odd/verdicts.h5"), F_OK), 0);
+    assert_int_equal(unlink(temp_path("odd/verdicts.h5.damaged")), 0);
+    assert_int_equal(unlink(temp_path("odd/verdicts.0.journal")), 0);
+}
+
+static void test_odd_files(void **state)
+{
+    (void)state;
+    fv_file_map map;
+    static const double scores[] = {1e30, -0.5, 1.5, (double)NAN, (double)INFINITY};
+    fv_verdict_log_close(open_log("odd", 0, 1000));
+    write_scores(1);
+    fv_verdict_log *log = open_log("odd", 0, 1000);
+    assert_int_equal(count_known(log, 0, 10), 1);
+    fv_verdict_log_close(log);
+    for (size_t i = 0; i < sizeof scores / sizeof *scores; i++) {
+        write_scores(scores[i]);
+        check_set_aside();
+    }
+    assert_ok(fv_file_open_map(test_data("hdf5/verdicts_broken.h5"), &map));
+    assert_ok(fv_file_write(temp_path("odd/verdicts.h5"), map.data, map.size));
+    fv_file_close_map(&map);
+    check_set_aside();
+    temp_write("odd/verdicts.h5", "");
+    check_set_aside();
+}
+
 /* A process that adds and folds without end, and is killed at any moment. */
 static void add_for_ever(int done)
 {
@@ -252,10 +299,14 @@ static void test_nobody_is_asked_twice(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_keys),       cmocka_unit_test(test_restart_and_fold),
-        cmocka_unit_test(test_one_writer), cmocka_unit_test(test_a_writer_that_goes),
-        cmocka_unit_test(test_torn_ends),  cmocka_unit_test(test_kills),
-        cmocka_unit_test(test_bound),      cmocka_unit_test(test_nobody_is_asked_twice)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_keys),
+                                       cmocka_unit_test(test_restart_and_fold),
+                                       cmocka_unit_test(test_one_writer),
+                                       cmocka_unit_test(test_a_writer_that_goes),
+                                       cmocka_unit_test(test_torn_ends),
+                                       cmocka_unit_test(test_odd_files),
+                                       cmocka_unit_test(test_kills),
+                                       cmocka_unit_test(test_bound),
+                                       cmocka_unit_test(test_nobody_is_asked_twice)};
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }

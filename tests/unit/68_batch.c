@@ -4,6 +4,8 @@
 
 #include "fovea/batch.h"
 
+#include <hdf5.h>
+#include <math.h>
 #include <stdlib.h>
 
 static void fill(fv_group *group, int64_t place, int n_answers)
@@ -174,10 +176,119 @@ static void test_lying_columns(void **state)
     fv_batch_fini(&batch);
 }
 
+/* What no run leaves, each in a batch that is otherwise well. */
+typedef void (*spoil)(fv_group *group);
+
+static void spoil_grid(fv_group *g)
+{
+    g->large.h = 0;
+}
+static void spoil_odd_grid(fv_group *g)
+{
+    g->small.w = 3;
+}
+static void spoil_flag(fv_group *g)
+{
+    g->has_image = 7;
+}
+static void spoil_prompt(fv_group *g)
+{
+    g->prompt.ids[0] = 512;
+}
+static void spoil_token(fv_group *g)
+{
+    g->answers[2].ids.ids[1] = -1;
+}
+static void spoil_round(fv_group *g)
+{
+    g->answers[2].rounds[0].n = 3;
+}
+static void spoil_first(fv_group *g)
+{
+    g->answers[2].rounds[0].first = 1000;
+}
+static void spoil_logprob(fv_group *g)
+{
+    g->answers[2].logprobs[0] = NAN;
+}
+static void spoil_mask(fv_group *g)
+{
+    g->answers[2].is_drawn[0] = 2;
+}
+static void spoil_sample(fv_group *g)
+{
+    g->answers[2].sample = 0;
+}
+static void spoil_accuracy(fv_group *g)
+{
+    g->answers[2].reward.accuracy = 1e30;
+}
+static void spoil_kl(fv_group *g)
+{
+    g->answers[2].reward.kl = INFINITY;
+}
+
+static void test_what_no_run_leaves(void **state)
+{
+    (void)state;
+    static const struct {
+        spoil how;
+        const char *reason;
+    } cases[] = {{spoil_grid, "the size of its image"},
+                 {spoil_odd_grid, "the size of its image"},
+                 {spoil_flag, "what it has"},
+                 {spoil_prompt, "the tokens of its prompt"},
+                 {spoil_token, "answer 2 of group 0 cannot be: its tokens"},
+                 {spoil_round, "its turns"},
+                 {spoil_first, "its turns"},
+                 {spoil_logprob, "its log-probabilities"},
+                 {spoil_mask, "its log-probabilities"},
+                 {spoil_sample, "its number"},
+                 {spoil_accuracy, "its reward"},
+                 {spoil_kl, "its reward"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fv_group group;
+        fv_batch batch = {0};
+        fill(&group, 0, 3);
+        group.large = (fv_grid){1, 4, 8};
+        assert_ok(fv_batch_add(&batch, &group));
+        assert_ok(fv_batch_check(&batch, 512, 2));
+        cases[i].how(&batch.groups[0]);
+        assert_fails(fv_batch_check(&batch, 512, 2), FV_ERR_FORMAT, cases[i].reason);
+        fv_batch_fini(&batch);
+    }
+}
+
+/* More answers than their table has: refused before there is memory for them. */
+static void test_too_many_answers(void **state)
+{
+    (void)state;
+    fv_hdf5 *file;
+    fv_batch batch = {0}, back;
+    fill_batch(&batch);
+    assert_ok(fv_hdf5_create(temp_path("many.h5"), &file));
+    assert_ok(fv_batch_write(&batch, file, "b"));
+    assert_ok(fv_hdf5_close(file));
+    hid_t id = H5Fopen(temp_path("many.h5"), H5F_ACC_RDWR, H5P_DEFAULT);
+    hid_t set = H5Dopen2(id, "b/group_n_answers", H5P_DEFAULT);
+    const uint64_t many[4] = {1, 2, 1 << 20, 4};
+    assert_true(H5Dwrite(set, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, many) >= 0);
+    H5Dclose(set);
+    H5Fclose(id);
+    assert_ok(fv_hdf5_open(temp_path("many.h5"), &file));
+    assert_fails(fv_batch_read(file, "b", &back), FV_ERR_FORMAT,
+                 "a group of 1048576 answers, of which 8 are there");
+    assert_ok(fv_hdf5_close(file));
+    fv_batch_fini(&batch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_there_and_back),
                                        cmocka_unit_test(test_a_batch_is_ordered_by_place),
-                                       cmocka_unit_test(test_columns), cmocka_unit_test(test_lying_columns)};
+                                       cmocka_unit_test(test_columns),
+                                       cmocka_unit_test(test_lying_columns),
+                                       cmocka_unit_test(test_what_no_run_leaves),
+                                       cmocka_unit_test(test_too_many_answers)};
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }
