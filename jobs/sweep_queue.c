@@ -151,7 +151,8 @@ static int is_over(const char *state)
 static fv_err take_state(fv_sweep_item *item, const task *t, const char *state, long restarts,
                          const char *why)
 {
-    int is_pending = strcmp(state, "PENDING") == 0;
+    int is_held = strncmp(state, "REQUEUE", strlen("REQUEUE")) == 0 || strcmp(state, "SPECIAL_EXIT") == 0;
+    int is_pending = is_held || strcmp(state, "PENDING") == 0;
     if (is_over(state)) {
         int tells = strcmp(state, "COMPLETED") != 0 && strcmp(state, "FAILED") != 0;
         return tells && item->job == t->job ? fv_sweep_tell(&item->reason, "%s", state) : FV_OK;
@@ -184,10 +185,12 @@ static fv_err look_at_queue(fv_sweep_view *view, const tasks *all)
     fv_buffer text = {0};
     int status;
     fv_err err = FV_OK;
-    FV_TRY_DONE(fv_sweep_shell("command -v squeue >/dev/null || exit 0; " FV_SLURM_PLAIN
-                               "squeue --noheader --array --all --states=all "
-                               "--Format=ArrayJobID:20,ArrayTaskID:20,State:20,RestartCnt:12,Reason:128",
-                               &text, &status));
+    FV_TRY_DONE(fv_sweep_shell(
+        "command -v squeue >/dev/null || { echo 'fovea: there is no squeue here: runs that are "
+        "in the queue are told of as failed' >&2; exit 0; }; " FV_SLURM_PLAIN
+        "squeue --noheader --array --all --states=all "
+        "--Format=ArrayJobID:20,ArrayTaskID:20,State:20,RestartCnt:12,Reason:128",
+        &text, &status));
     FV_CHECK_DONE(status == 0, FV_ERR_IO,
                   "squeue failed with status %d: without the queue nobody knows which runs are under way",
                   status);

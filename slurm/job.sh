@@ -82,8 +82,14 @@ launch() {
     status=$?
 }
 
-queue_again() {
+# Neither cancelled nor queued again by Slurm. Yes, if nobody knows.
+is_running() {
     local state
+    state=$(squeue -h -j "$job" -o %T) || return 0
+    [ "$state" = RUNNING ]
+}
+
+queue_again() {
     if [ "${SLURM_RESTART_COUNT:-0}" -ge "${FOVEA_MAX_RESTARTS:-1000}" ]; then
         say "started again $SLURM_RESTART_COUNT times already (FOVEA_MAX_RESTARTS)"
         return
@@ -93,8 +99,6 @@ queue_again() {
         status=1
         return
     fi
-    state=$(squeue -h -j "$job" -o %T) || state=RUNNING # nobody knows
-    [ "$state" = RUNNING ] || return                    # cancelled, or queued again by Slurm
     say "exit status $status; job $job goes back into the queue"
     scontrol requeue "$job" || {
         say "Slurm does not queue job $job again (--no-requeue, or JobRequeue=0): submit it again, and it goes on" \
@@ -109,6 +113,7 @@ queue_again() {
 finish() {
     local seconds=$SECONDS is_saved=
     [ "$(newest)" = "$before" ] || is_saved=yes
+    [[ $status =~ ^(75|1[34][0-9])$ ]] && is_running || exit "$status"
     case $status in
     75) queue_again ;;
     137 | 143)

@@ -65,7 +65,10 @@ state record "JobId=7 JobName=x"
 ends 75 75 7 "job 7 $again" SLURM_JOB_ID=7 "${task[@]}" # inherited from the task that submitted this job
 state record ""
 state state COMPLETING
-ends 75 75 "" "" "${task[@]}"
+for status in 75 137 143 139; do
+    ends $status $status "" "" "${task[@]}"
+    [ ! -s said ] || fail "a job that was cancelled, with $status: $(cat said)"
+done
 state state RUNNING
 for status in 0 1 2; do ends $status $status "" "" "${task[@]}"; done
 
@@ -74,7 +77,7 @@ for status in 137 143 132 134 135 136 139; do
     state saves 0
     rm -rf run
     case $status in
-    137 | 143) ends $status $status "" "a rank was killed 0 s after the start" "${task[@]}" ;;
+    137 | 143) ends $status $status "" " s after the start, and what kills so early" "${task[@]}" ;;
     *) ends $status $status "" "a rank has crashed, and nothing new was saved" "${task[@]}" ;;
     esac
     state saves 2
@@ -97,7 +100,7 @@ vain 4 75 12_3 "$again"
 vain 5 75 12_3 "$again"
 vain 6 1 "" "3 starts have saved nothing new"
 ends 75 75 9 "$again" SLURM_JOB_ID=9 SLURM_RESTART_COUNT=6
-ends 75 75 "" "started again 8 times already" FOVEA_MAX_RESTARTS=8 SLURM_RESTART_COUNT=8
+ends 75 75 "" "started again 8 times already" "${task[@]}" FOVEA_MAX_RESTARTS=8 SLURM_RESTART_COUNT=8
 
 # Slurm does not take it back.
 state refusal 1

@@ -97,6 +97,10 @@ row seed=1 'waiting .*job 11_1 .*0001/runs-1.log: Resources$'
 row seed=2 'running .*job 11_2 .*runs-2.log$'
 row seed=3 'queued again .*job 11_3 .*BeginTime$'
 row seed=4 'waiting .*: Dependency never satisfied$'
+queue "11  1  SUSPENDED  0  None" "11  2  COMPLETING  1  None" "11  3  REQUEUE_HOLD  2  job requeued in held state" \
+    "11  4  CONFIGURING  0  None"
+sums "3 running, 1 queued again"
+queue "11  1  PENDING  0  Resources" "11  2  RUNNING  0  None" "11  3  PENDING  2  BeginTime" "11  4  PENDING  0  Priority"
 sums "2 waiting, 1 running, 1 queued again"
 submits submit
 submits retry
@@ -125,6 +129,11 @@ queue "11  2  TIMEOUT  0  None" "12  2  RUNNING  0  None"
 row seed=2 'running .*job 12_2 .*0002/runs-2.log$'
 row seed=1 'failed .*job 12_1 .*0002/runs-1.log$'
 submits retry seed=1 seed=3 seed=4
+
+# Without Slurm nobody knows, which is said.
+mkdir none
+for program in sh id sed env; do ln -s "$(command -v $program)" none; done
+PATH=$folder/none "$FOVEA" sweep status sweep.yaml 2>&1 >/dev/null | grep -qF "there is no squeue here" || fail "no squeue"
 
 # Done, with the settings of then; the file changes afterwards.
 finish() { # NAME SETTING...: as a run leaves its folder
