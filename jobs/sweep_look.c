@@ -157,10 +157,15 @@ static fv_err print_effective(const fv_sweep *sweep, const fv_sweep_run *run, fv
     return err;
 }
 
+static int is_of_run(const void *context, const char *key)
+{
+    (void)context;
+    return strcmp(key, "out") != 0 && strncmp(key, "resume", strlen("resume")) != 0;
+}
+
 /* Append in what the settings of a run's folder differ from those that the file gives it now. */
 static fv_err compare_settings(const fv_sweep_view *view, const fv_sweep_item *item, fv_buffer *out)
 {
-    static const char *const free_keys[] = {"out", "resume", NULL};
     char path[PATH_MAX];
     fv_file_map map;
     fv_buffer before = {0}, now = {0};
@@ -171,7 +176,7 @@ static fv_err compare_settings(const fv_sweep_view *view, const fv_sweep_item *i
     FV_TRY(fv_file_open_map(path, &map));
     FV_TRY_DONE(fv_buffer_append(&before, map.data ? (const char *)map.data : "", map.size));
     FV_TRY_DONE(print_effective(view->sweep, item->run, &now));
-    FV_TRY_DONE(fv_settings_compare(before.data, now.data, free_keys, out));
+    FV_TRY_DONE(fv_settings_compare(before.data, now.data, is_of_run, NULL, out));
 done:
     fv_file_close_map(&map);
     fv_buffer_fini(&before);

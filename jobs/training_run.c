@@ -14,7 +14,9 @@
 #include "fovea/resume.h"
 #include "fovea/stop.h"
 
+#include <errno.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,9 +43,9 @@ static fv_err describe(const fv_training *t, fv_progress *out)
     return err;
 }
 
-static int is_word(const char *resume)
+static int is_word(const char *from)
 {
-    return strcmp(resume, "auto") == 0 || strcmp(resume, "none") == 0;
+    return strcmp(from, "auto") == 0 || strcmp(from, "none") == 0;
 }
 
 /* On rank 0. */
@@ -52,7 +54,7 @@ static fv_err claim(fv_training *t)
     char path[PATH_MAX], job[128];
     const fv_run_config *run = &t->config.run;
     FV_TRY(fv_file_path(path, sizeof path, run->out, "metrics.jsonl"));
-    FV_CHECK(strcmp(run->resume, "none") != 0 || !fv_file_exists(path), FV_ERR_ARGUMENT,
+    FV_CHECK(strcmp(t->config.resume.from, "none") != 0 || !fv_file_exists(path), FV_ERR_ARGUMENT,
              "%s holds a run already: give another folder, remove it, or go on with it (resume: auto)",
              run->out);
     FV_TRY(fv_claim_take(run->out, &t->claim));
@@ -68,26 +70,77 @@ static fv_err claim(fv_training *t)
  * begun from another one's checkpoint may have been stopped since. */
 static fv_err find(fv_training *t, char path[PATH_MAX], int *is_verified)
 {
-    const char *resume = t->config.run.resume;
+    const char *from = t->config.resume.from;
     FV_TRY(fv_resume_find(t->claim.checkpoints, t->runtime.world, path));
     *is_verified = path[0] != '\0';
-    if (path[0] || is_word(resume))
+    if (path[0] || is_word(from))
         return FV_OK;
-    FV_CHECK(strlen(resume) < PATH_MAX, FV_ERR_ARGUMENT, "resume is too long a path");
-    strcpy(path, resume);
+    FV_CHECK(strlen(from) < PATH_MAX, FV_ERR_ARGUMENT, "resume is too long a path");
+    strcpy(path, from);
     return FV_OK;
+}
+
+static int is_steps(const void *context, const char *key)
+{
+    (void)context;
+    return strcmp(key, "steps") == 0;
+}
+
+/* A schedule is made for a number of steps. */
+static fv_err warn_of_steps(const fv_training *t, const fv_progress *now, const fv_progress *saved)
+{
+    fv_buffer steps = {0};
+    if (t->config.optimizer.schedule == FV_SCHEDULE_CONSTANT || !saved->config)
+        return FV_OK;
+    fv_err err = fv_settings_compare(saved->config, now->config, is_steps, NULL, &steps);
+    if (err == FV_OK && steps.size)
+        FV_LOG_ROOT(WARN, "%s: the rates up to here were not those of a run of so many steps", steps.data);
+    fv_buffer_fini(&steps);
+    return err;
+}
+
+/* What was accepted goes into the log and, a line each time, into the run's folder. */
+static fv_err record(const fv_training *t, uint64_t step, const fv_buffer *accepted, const fv_buffer *idle)
+{
+    char path[PATH_MAX];
+    if (idle->size)
+        FV_LOG_ROOT(WARN, "resume.accept names what does not differ from the checkpoint: %s", idle->data);
+    if (!accepted->size)
+        return FV_OK;
+    FV_LOG_ROOT(INFO, "accepted: %s", accepted->data);
+    FV_TRY(fv_file_path(path, sizeof path, t->config.run.out, "accepted"));
+    FILE *file = fopen(path, "a");
+    FV_CHECK(file, FV_ERR_IO, "cannot open %s: %s", path, strerror(errno));
+    int is_written = fprintf(file, "step %llu: %s\n", (unsigned long long)step, accepted->data) > 0;
+    FV_CHECK(fclose(file) == 0 && is_written, FV_ERR_IO, "cannot write %s: %s", path, strerror(errno));
+    return FV_OK;
+}
+
+/* Weights, moments and progress; on rank 0 what is to be told of differences. */
+static fv_err load_all(fv_training *t, fv_resume_args *args, fv_progress *progress)
+{
+    fv_buffer accepted = {0}, idle = {0};
+    args->accepted = &accepted, args->idle = &idle;
+    fv_err err = fv_resume_load(args, progress);
+    if (err == FV_OK && t->runtime.world->rank == 0)
+        err = record(t, progress->step, &accepted, &idle);
+    fv_buffer_fini(&accepted);
+    fv_buffer_fini(&idle);
+    return fv_comm_agree(t->runtime.world, err);
 }
 
 static fv_err load(fv_training *t, const char *path, int is_verified, fv_progress *now, fv_progress *progress)
 {
     double from = fv_clock_now();
     FV_TRY(fv_comm_agree(t->runtime.world, describe(t, now)));
-    const fv_resume_args args = {.path = path,
-                                 .is_verified = is_verified,
-                                 .mesh = &t->runtime.mesh,
-                                 .optimizer = &t->optimizer,
-                                 .now = now};
-    FV_TRY(fv_resume_load(&args, progress));
+    fv_resume_args args = {.path = path,
+                           .is_verified = is_verified,
+                           .mesh = &t->runtime.mesh,
+                           .optimizer = &t->optimizer,
+                           .now = now,
+                           .accept = t->config.resume.accept};
+    FV_TRY(load_all(t, &args, progress));
+    FV_TRY(warn_of_steps(t, now, progress));
     t->saved_step = is_verified ? (int64_t)progress->step : -1;
     FV_LOG_ROOT(INFO, "going on from %s, step %llu, after %.1f s", path, (unsigned long long)progress->step,
                 fv_clock_now() - from);

@@ -29,10 +29,15 @@ typedef struct fv_run_config {
     int64_t steps;
     int threads;   /* of a rank; 0: as OpenMP says */
     char *kernels; /* fv_backend_cpu_create; "": the best of the processor */
-    /* The newest checkpoint of out comes first. Where there is none: "auto" begins anew, any other text is
-     * the path of the checkpoint to go on from. "none": out must not hold a run. */
-    char *resume;
 } fv_run_config;
+
+/* The newest checkpoint of out comes first. Where there is none: from "auto" begins anew, any other text is
+ * the path of the checkpoint to go on from. "none": out must not hold a run. "resume: auto" is short for
+ * from. */
+typedef struct fv_resume_config {
+    char *from;
+    char *accept; /* settings that may differ from the checkpoint's (fv_progress_check), a list */
+} fv_resume_config;
 
 typedef struct fv_data_config {
     char *train;          /* a pack */
@@ -151,6 +156,7 @@ typedef struct fv_log_config {
 
 typedef struct fv_train_config {
     fv_run_config run; /* keys at the top of the file */
+    fv_resume_config resume;
     fv_data_config data;
     fv_layout_config layout;
     fv_views_config views;

@@ -14,15 +14,18 @@
 fv_err fv_resume_find(const char *checkpoints, fv_comm *world, char path[PATH_MAX]);
 
 /* Weights and moments of the checkpoint at path, whatever layout wrote it, and its progress, compared with
- * now (fv_progress_check); that of an imported one is {0}. Bytes are compared with their checksums if that
- * was not done before. FV_ERR_SHAPE, FV_ERR_FORMAT and FV_ERR_ARGUMENT name what does not fit; model and
- * optimizer can then only be destroyed. */
+ * now (fv_progress_check, fv_progress_adopt); that of an imported one is {0}. Bytes are compared with their
+ * checksums if that was not done before. FV_ERR_SHAPE, FV_ERR_FORMAT and FV_ERR_ARGUMENT name what does not
+ * fit; model and optimizer can then only be destroyed. */
 typedef struct fv_resume_args {
     const char *path;
     int is_verified;
     const fv_mesh *mesh;
     fv_optimizer *optimizer; /* and its model */
     const fv_progress *now;
+    const char *accept;  /* a list of settings: fv_progress_check, */
+    fv_buffer *accepted; /* whose answers are appended here, on every rank, */
+    fv_buffer *idle;     /* and here */
 } fv_resume_args;
 fv_err fv_resume_load(const fv_resume_args *args, fv_progress *progress);
 

@@ -21,6 +21,8 @@
 typedef enum fv_setting_kind {
     FV_SETTING_TEXT,    /* char *: one line of UTF-8 without control characters; owned, never NULL */
     FV_SETTING_PATH,    /* the same, of a file or folder; "" = none */
+    FV_SETTING_LIST,    /* char *: names of letters, digits, "." "_" "-", with ", " between them; owned, never
+                           NULL.    In the file a list, on the command line "a, b" or "[a, b]" */
     FV_SETTING_INTEGER, /* int or int64_t */
     FV_SETTING_REAL,    /* float or double, finite */
     FV_SETTING_SWITCH,  /* int, 0 or 1: false or true in the file */
@@ -47,6 +49,7 @@ typedef struct fv_settings_section {
     const char *key;          /* "": the top of the file */
     size_t offset;            /* of the section's struct */
     const fv_setting *fields; /* ended by a key of NULL */
+    const char *plain;        /* key of the field that "SECTION: value" is short for; NULL: none */
 } fv_settings_section;
 
 /* What there is to know about one type of struct. */
@@ -70,8 +73,15 @@ void fv_settings_fini(const fv_settings *settings, void *values); /* all bytes b
 fv_err fv_settings_print(const fv_settings *settings, const void *values, int with_help, fv_buffer *out);
 
 /* Compare two texts that fv_settings_print made, without help: append "KEY is NOW, was BEFORE", with ", "
- * between them, for every field that is in both with other values. free_keys, ended by NULL, are not
- * compared: "section.key", or "section." for all of a section. */
-fv_err fv_settings_compare(const char *before, const char *now, const char *const *free_keys, fv_buffer *out);
+ * between them, for every field that is in both with other values and that is_meant ("section.key"). */
+fv_err fv_settings_compare(const char *before, const char *now,
+                           int (*is_meant)(const void *context, const char *key), const void *context,
+                           fv_buffer *out);
+
+/* FV_ERR_FORMAT if there is no field of that name, with the one that was probably meant. */
+fv_err fv_settings_check_name(const fv_settings *settings, const char *name);
+
+/* The next name of a list; *at moves on. 0 at the end. A name beyond size is cut. */
+int fv_settings_next_name(const char **at, char *name, size_t size);
 
 #endif

@@ -87,7 +87,10 @@ static fv_err read_key(const reader *in, const fv_settings_section *section, con
     snprintf(name, sizeof name, "%s%s%s", section->key, *section->key ? "." : "", key);
     if (field)
         return fv_setting_set(field, name, value, fv_setting_member(section, field, in->out));
-    if (!*section->key && find_section(in->settings, key, strlen(key)))
+    const fv_settings_section *sub = *section->key ? NULL : find_section(in->settings, key, strlen(key));
+    if (sub && sub->plain)
+        return read_key(in, sub, sub->plain, value);
+    if (sub)
         return refuse_keys(name, value);
     return fv_settings_unknown(in->settings, section, name);
 }
@@ -138,7 +141,8 @@ static const fv_setting *find_name(const fv_settings *settings, const char *name
                 return *section = s, field;
         }
     *section = find_section(settings, name, strcspn(name, "."));
-    return NULL;
+    int is_plain = *section && (*section)->plain && strcmp((*section)->key, name) == 0;
+    return is_plain ? find_field(*section, (*section)->plain) : NULL;
 }
 
 static fv_err set_override(const fv_settings *settings, const char *name, const char *value, void *out)
@@ -148,13 +152,21 @@ static fv_err set_override(const fv_settings *settings, const char *name, const 
     if (!field)
         return fv_settings_unknown(settings, section ? section : settings->sections, name);
     void *member = fv_setting_member(section, field, out);
-    if (fv_setting_is_text(field))
+    if (fv_setting_is_text(field) && field->kind != FV_SETTING_LIST)
         return fv_setting_set_text(field, name, fv_slice_of(value), member);
     fv_yaml *yaml;
     FV_TRY(fv_yaml_parse(value, strlen(value), name, &yaml));
     fv_err err = fv_setting_set(field, name, fv_yaml_root(yaml), member);
     fv_yaml_destroy(yaml);
     return err;
+}
+
+fv_err fv_settings_check_name(const fv_settings *settings, const char *name)
+{
+    const fv_settings_section *section;
+    return find_name(settings, name, &section)
+               ? FV_OK
+               : fv_settings_unknown(settings, section ? section : settings->sections, name);
 }
 
 static fv_err read_override(const fv_settings *settings, const char *text, void *out)

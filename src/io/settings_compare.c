@@ -37,16 +37,6 @@ static int next(reader *r)
     return 0;
 }
 
-static int is_free(const char *key, const char *const *free_keys)
-{
-    for (; *free_keys; free_keys++) {
-        size_t n = strlen(*free_keys);
-        if ((*free_keys)[n - 1] == '.' ? strncmp(key, *free_keys, n) == 0 : strcmp(key, *free_keys) == 0)
-            return 1;
-    }
-    return 0;
-}
-
 static int find(const char *text, const char *key, fv_slice *value)
 {
     reader r = {.at = text, .section = {"", 0}};
@@ -58,12 +48,14 @@ static int find(const char *text, const char *key, fv_slice *value)
     return 0;
 }
 
-fv_err fv_settings_compare(const char *before, const char *now, const char *const *free_keys, fv_buffer *out)
+fv_err fv_settings_compare(const char *before, const char *now,
+                           int (*is_meant)(const void *context, const char *key), const void *context,
+                           fv_buffer *out)
 {
     reader r = {.at = now, .section = {"", 0}};
     fv_slice was;
     while (next(&r)) {
-        if (is_free(r.key, free_keys) || !find(before, r.key, &was))
+        if (!is_meant(context, r.key) || !find(before, r.key, &was))
             continue;
         if (was.size != r.value.size || memcmp(was.data, r.value.data, was.size) != 0)
             FV_TRY(fv_buffer_print(out, "%s%s is %.*s, was %.*s", out->size ? ", " : "", r.key,

@@ -18,9 +18,10 @@ static inline void *fv_setting_member(const fv_settings_section *section, const 
     return (char *)values + section->offset + field->offset;
 }
 
+/* A list is kept as one. */
 static inline int fv_setting_is_text(const fv_setting *field)
 {
-    return field->kind == FV_SETTING_TEXT || field->kind == FV_SETTING_PATH;
+    return field->kind == FV_SETTING_TEXT || field->kind == FV_SETTING_PATH || field->kind == FV_SETTING_LIST;
 }
 
 /* Check and store. name is for messages. An older text is freed. */

@@ -41,6 +41,8 @@ fv_err fv_setting_describe(const fv_setting *field, fv_buffer *out)
     case FV_SETTING_TEXT:
     case FV_SETTING_PATH:
         return describe_text(field, out);
+    case FV_SETTING_LIST:
+        return fv_buffer_print(out, "a list of names");
     case FV_SETTING_INTEGER:
         FV_TRY(fv_buffer_print(out, "a whole number"));
         return describe_range(&field->range, out);
@@ -83,6 +85,13 @@ static fv_err print_text(const void *member, fv_buffer *out)
     return fv_buffer_append(out, "'", 1);
 }
 
+static fv_err print_list(const void *member, fv_buffer *out)
+{
+    char *names;
+    memcpy(&names, member, sizeof names);
+    return fv_buffer_print(out, "[%s]", names ? names : "");
+}
+
 static fv_err print_integer(const fv_setting *field, const void *member, fv_buffer *out)
 {
     int64_t value;
@@ -112,6 +121,8 @@ fv_err fv_setting_print(const fv_setting *field, const void *member, fv_buffer *
     case FV_SETTING_TEXT:
     case FV_SETTING_PATH:
         return print_text(member, out);
+    case FV_SETTING_LIST:
+        return print_list(member, out);
     case FV_SETTING_INTEGER:
         return print_integer(field, member, out);
     case FV_SETTING_REAL:

@@ -181,6 +181,63 @@ fv_err fv_setting_set_text(const fv_setting *field, const char *name, fv_slice t
     return FV_OK;
 }
 
+/* Lists. */
+
+static const char *const name_characters =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
+
+/* Append the names of a text, parted by commas and blanks; *fits becomes 0 if there is anything else. */
+static fv_err add_names(fv_slice text, fv_buffer *out, int *fits)
+{
+    for (size_t i = 0, n; i < text.size; i += n) {
+        for (n = 0; i + n < text.size && text.data[i + n] && strchr(name_characters, text.data[i + n]);)
+            n++;
+        if (n > 0) {
+            FV_TRY(fv_buffer_print(out, "%s%.*s", out->size ? ", " : "", (int)n, text.data + i));
+            continue;
+        }
+        *fits &= text.data[i] == ',' || text.data[i] == ' ';
+        n = 1;
+    }
+    return FV_OK;
+}
+
+static fv_err add_item(const char *name, const fv_json *value, fv_buffer *out, int *fits)
+{
+    fv_slice text;
+    *fits &= fv_json_kind_of(value) == FV_JSON_STRING;
+    if (!*fits)
+        return FV_OK;
+    FV_TRY(fv_json_to_string(value, name, &text.data, &text.size));
+    return add_names(text, out, fits);
+}
+
+static fv_err set_list(const fv_setting *field, const char *name, const fv_json *value, void *member)
+{
+    fv_buffer names = {0};
+    int fits = 1;
+    fv_err err = FV_OK;
+    if (fv_json_kind_of(value) == FV_JSON_ARRAY)
+        for (size_t i = 0; i < fv_json_size(value); i++)
+            FV_TRY_DONE(add_item(name, fv_json_at(value, i), &names, &fits));
+    else if (fv_json_kind_of(value) != FV_JSON_NULL)
+        FV_TRY_DONE(add_item(name, value, &names, &fits));
+    err = fits ? fv_setting_set_text(field, name, (fv_slice){names.data, names.size}, member)
+               : refuse(field, name, value);
+done:
+    fv_buffer_fini(&names);
+    return err;
+}
+
+int fv_settings_next_name(const char **at, char *name, size_t size)
+{
+    *at += strspn(*at, ", ");
+    size_t n = strcspn(*at, ", ");
+    snprintf(name, size, "%.*s", (int)n, *at);
+    *at += n;
+    return n > 0;
+}
+
 fv_err fv_setting_set(const fv_setting *field, const char *name, const fv_json *value, void *member)
 {
     int fits = 0;
@@ -192,6 +249,8 @@ fv_err fv_setting_set(const fv_setting *field, const char *name, const fv_json *
             break;
         FV_TRY(fv_json_to_string(value, name, &text.data, &text.size));
         return fv_setting_set_text(field, name, text, member);
+    case FV_SETTING_LIST:
+        return set_list(field, name, value, member);
     case FV_SETTING_INTEGER:
         fits = take_integer(field, value, member);
         break;

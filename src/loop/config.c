@@ -154,11 +154,23 @@ static fv_err check_estimates(const fv_train_config *config)
     return err == FV_OK ? FV_OK : fv_error_prefix(err, "loss");
 }
 
+static fv_err check_accept(const fv_resume_config *resume)
+{
+    char name[128];
+    for (const char *at = resume->accept; fv_settings_next_name(&at, name, sizeof name);) {
+        fv_err err = fv_settings_check_name(&fv_train_settings, name);
+        if (err != FV_OK)
+            return fv_error_prefix(err, "resume.accept");
+    }
+    return FV_OK;
+}
+
 /* What both kinds of training need. */
 static fv_err check_common(const fv_train_config *config, int n_ranks)
 {
     FV_TRY(check_layout(&config->layout, n_ranks));
     FV_TRY(check_views(&config->views, &config->rollout));
+    FV_TRY(check_accept(&config->resume));
     return check_optimizer(&config->optimizer, config->run.steps);
 }
 

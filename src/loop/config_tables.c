@@ -41,7 +41,13 @@ static const fv_setting run_fields[] = {
     {"steps", FV_SETTING_INTEGER, RUN(steps), "steps of training", FROM(1)},
     {"threads", FV_SETTING_INTEGER, RUN(threads), "of a rank; 0 = as OMP_NUM_THREADS says", FROM(0)},
     {"kernels", FV_SETTING_TEXT, RUN(kernels), "avx512, avx2 or portable; '' = the best", FROM(0)},
-    {"resume", FV_SETTING_TEXT, RUN(resume), "auto, none, or the checkpoint to go on from", FROM(1)},
+    {0},
+};
+
+#define RESUME(member) FV_SETTING_AT(fv_resume_config, member)
+static const fv_setting resume_fields[] = {
+    {"from", FV_SETTING_TEXT, RESUME(from), "auto, none, or the checkpoint to go on from", FROM(1)},
+    {"accept", FV_SETTING_LIST, RESUME(accept), "settings that are meant to differ from it", FROM(0)},
     {0},
 };
 
@@ -277,7 +283,8 @@ static const fv_setting log_fields[] = {
     }
 
 static const fv_train_config train_defaults = {
-    .run = {.seed = 1, .resume = "auto"},
+    .run = {.seed = 1},
+    .resume = {.from = "auto"},
     .layout = {.tensor = 1},
     .views = VIEWS_DEFAULT,
     .rollout = {.prompts = 512,
@@ -326,6 +333,7 @@ static const fv_train_config train_defaults = {
 #define TRAIN(member) offsetof(fv_train_config, member)
 static const fv_settings_section train_sections[] = {
     {"", TRAIN(run), run_fields},
+    {"resume", TRAIN(resume), resume_fields, "from"},
     {"data", TRAIN(data), data_fields},
     {"layout", TRAIN(layout), layout_fields},
     {"views", TRAIN(views), views_fields},

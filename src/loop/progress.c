@@ -24,7 +24,7 @@ enum { N_COUNTS = sizeof counts / sizeof *counts };
 static const char *const free_settings[] = {"model",
                                             "out",
                                             "prompts",
-                                            "resume",
+                                            "resume.",
                                             "steps",
                                             "threads",
                                             "kernels",
@@ -48,9 +48,11 @@ static const char *const free_settings[] = {"model",
                                             "judge.log_verdicts",
                                             "update.micro_tokens",
                                             "update.recompute",
+                                            "update.reference_on_host",
                                             "update.skip_limit",
                                             "validate.",
                                             "save.",
+                                            "watch.",
                                             "log.",
                                             NULL};
 
@@ -124,34 +126,153 @@ void fv_progress_fini(fv_progress *p)
     *p = (fv_progress){0};
 }
 
-static fv_err check_config(const fv_progress *saved, const fv_progress *now)
+/* Differences. */
+
+static int is_among(const char *const *keys, const char *key)
+{
+    for (; *keys; keys++) {
+        size_t n = strlen(*keys);
+        if ((*keys)[n - 1] == '.' ? strncmp(key, *keys, n) == 0 : strcmp(key, *keys) == 0)
+            return 1;
+    }
+    return 0;
+}
+
+static int is_accepted(const char *accept, const char *key)
+{
+    char name[128];
+    for (const char *at = accept; fv_settings_next_name(&at, name, sizeof name);)
+        if (strcmp(name, key) == 0)
+            return 1;
+    return 0;
+}
+
+static int is_refused(const void *accept, const char *key)
+{
+    return !is_among(free_settings, key) && !is_accepted(accept, key);
+}
+
+/* What is compared by its contents. */
+typedef struct content {
+    const char *key, *what; /* the setting that names it; how another one is told */
+    size_t identity;        /* in fv_progress */
+} content;
+
+static const content contents[] = {
+    {"data.train", "is another data set, or leaves out other rows,", offsetof(fv_progress, data_identity)},
+    {"model", "is another one", offsetof(fv_progress, model_identity)},
+    {"prompts", "has another wording", offsetof(fv_progress, prompts_identity)},
+};
+enum { N_CONTENTS = sizeof contents / sizeof *contents };
+
+static unsigned long long identity_of(const fv_progress *p, const content *of)
+{
+    uint64_t identity;
+    memcpy(&identity, (const char *)p + of->identity, sizeof identity);
+    return identity;
+}
+
+static int is_content(const char *key)
+{
+    for (int i = 0; i < N_CONTENTS; i++)
+        if (strcmp(contents[i].key, key) == 0)
+            return 1;
+    return 0;
+}
+
+static int is_meant(const void *accept, const char *key)
+{
+    return is_accepted(accept, key) && !is_content(key);
+}
+
+static fv_err check_config(const fv_progress *saved, const fv_progress *now, const char *accept)
 {
     fv_buffer differences = {0};
-    fv_err err = fv_settings_compare(saved->config, now->config, free_settings, &differences);
+    fv_err err = fv_settings_compare(saved->config, now->config, is_refused, accept, &differences);
     if (err == FV_OK && differences.size)
-        err = FV_FAIL(FV_ERR_ARGUMENT,
-                      "the run was begun with other settings: %s; go on with those, or begin a new run from "
-                      "its weights (model: the checkpoint)",
-                      differences.data);
+        err =
+            FV_FAIL(FV_ERR_ARGUMENT,
+                    "the run was begun with other settings: %s; go on with those, name them in resume.accept "
+                    "if they are meant, or begin a new run from its weights (model: the checkpoint)",
+                    differences.data);
     fv_buffer_fini(&differences);
     return err;
 }
 
-fv_err fv_progress_check(const fv_progress *saved, const fv_progress *now)
+static fv_err check_contents(const fv_progress *saved, const fv_progress *now, const char *accept)
+{
+    for (int i = 0; i < N_CONTENTS; i++) {
+        unsigned long long was = identity_of(saved, &contents[i]), is = identity_of(now, &contents[i]);
+        FV_CHECK(was == is || is_accepted(accept, contents[i].key), FV_ERR_ARGUMENT,
+                 "%s %s than the run was begun with (hash %016llx, was %016llx); name it in resume.accept if "
+                 "it is meant",
+                 contents[i].key, contents[i].what, is, was);
+    }
+    return FV_OK;
+}
+
+/* What of the accepted names differs. */
+static fv_err list_accepted(const fv_progress *saved, const fv_progress *now, const char *accept,
+                            fv_buffer *out)
+{
+    FV_TRY(fv_settings_compare(saved->config, now->config, is_meant, accept, out));
+    for (int i = 0; i < N_CONTENTS; i++) {
+        unsigned long long was = identity_of(saved, &contents[i]), is = identity_of(now, &contents[i]);
+        if (was != is && is_accepted(accept, contents[i].key))
+            FV_TRY(fv_buffer_print(out, "%s%s is %016llx, was %016llx", out->size ? ", " : "",
+                                   contents[i].key, is, was));
+    }
+    return FV_OK;
+}
+
+/* The names that are accepted for nothing. */
+static fv_err list_idle(const fv_progress *saved, const fv_progress *now, const char *accept, fv_buffer *idle)
+{
+    char name[128];
+    for (const char *at = accept; fv_settings_next_name(&at, name, sizeof name);) {
+        fv_buffer differences = {0};
+        fv_err err = list_accepted(saved, now, name, &differences);
+        int is_idle = differences.size == 0;
+        fv_buffer_fini(&differences);
+        FV_TRY(err);
+        if (is_idle)
+            FV_TRY(fv_buffer_print(idle, "%s%s", idle->size ? ", " : "", name));
+    }
+    return FV_OK;
+}
+
+fv_err fv_progress_check(const fv_progress *saved, const fv_progress *now, const char *accept,
+                         fv_buffer *accepted, fv_buffer *idle)
 {
     FV_CHECK(saved->is_supervised == now->is_supervised, FV_ERR_ARGUMENT,
              "this checkpoint is of `fovea %s`: go on with that", saved->is_supervised ? "sft" : "train");
-    FV_TRY(check_config(saved, now));
-    FV_CHECK(
-        saved->data_identity == now->data_identity, FV_ERR_ARGUMENT,
-        "data.train is another data set, or other rows of it are too long, than when the run was begun (hash "
-        "%016llx, was %016llx)",
-        (unsigned long long)now->data_identity, (unsigned long long)saved->data_identity);
-    FV_CHECK(saved->model_identity == now->model_identity, FV_ERR_ARGUMENT,
-             "model is another one than the run was begun with (hash %016llx, was %016llx)",
-             (unsigned long long)now->model_identity, (unsigned long long)saved->model_identity);
-    FV_CHECK(saved->prompts_identity == now->prompts_identity, FV_ERR_ARGUMENT,
-             "prompts has another wording than the run was begun with (hash %016llx, was %016llx)",
-             (unsigned long long)now->prompts_identity, (unsigned long long)saved->prompts_identity);
+    FV_TRY(check_config(saved, now, accept));
+    FV_TRY(check_contents(saved, now, accept));
+    FV_TRY(list_accepted(saved, now, accept, accepted));
+    return list_idle(saved, now, accept, idle);
+}
+
+/* What an update does with answers leaves them as they were drawn. */
+static int is_of_answers(const void *accept, const char *key)
+{
+    static const char *const others[] = {"optimizer.", "update.", NULL};
+    return is_meant(accept, key) && !is_among(free_settings, key) && !is_among(others, key);
+}
+
+fv_err fv_progress_adopt(fv_progress *saved, const fv_progress *now, const char *accept)
+{
+    fv_buffer differences = {0};
+    fv_err err = fv_settings_compare(saved->config, now->config, is_of_answers, accept, &differences);
+    int is_other = differences.size > 0;
+    fv_buffer_fini(&differences);
+    FV_TRY(err);
+    for (int i = 0; i < N_CONTENTS; i++)
+        is_other |= identity_of(saved, &contents[i]) != identity_of(now, &contents[i]);
+    if (!is_other)
+        return FV_OK;
+    saved->place -= (uint64_t)saved->batch.n;
+    saved->refill = 0;
+    fv_batch_fini(&saved->batch);
+    fv_batch_fini(&saved->begun);
     return FV_OK;
 }

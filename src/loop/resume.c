@@ -123,7 +123,8 @@ static fv_err read_progress(const loader *l, fv_progress *progress)
     FV_TRY(fv_progress_read(state, progress));
     FV_TRY(fv_batch_check(&progress->batch, shape->text.vocab, shape->vision.merge));
     FV_TRY(fv_batch_check(&progress->begun, shape->text.vocab, shape->vision.merge));
-    return fv_progress_check(progress, l->args->now);
+    FV_TRY(fv_progress_check(progress, l->args->now, l->args->accept, l->args->accepted, l->args->idle));
+    return fv_progress_adopt(progress, l->args->now, l->args->accept);
 }
 
 static fv_err read_all(loader *l, fv_progress *progress)

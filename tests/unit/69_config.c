@@ -44,7 +44,8 @@ static void check_table(const fv_settings *settings)
     for (const fv_settings_section *section = settings->sections; section->key; section++)
         for (const fv_setting *field = section->fields; field->key; field++) {
             size_t first = section->offset + field->offset;
-            int is_text = field->kind == FV_SETTING_TEXT || field->kind == FV_SETTING_PATH;
+            int is_text = field->kind == FV_SETTING_TEXT || field->kind == FV_SETTING_PATH ||
+                          field->kind == FV_SETTING_LIST;
             int is_number = field->kind == FV_SETTING_INTEGER || field->kind == FV_SETTING_REAL;
             assert_true(first + field->size <= settings->size);
             assert_true(field->size == (is_text ? sizeof(char *) : sizeof(int)) ||
@@ -213,6 +214,75 @@ static void test_answers_of_estimators(void **state)
     check_two("advantage.estimator=reinforce_pp", "rollout.answers=1", NULL);
 }
 
+/* Printed, read and printed again it is the same text, whose numbers are exact (69_settings). */
+static void check_round_trip(const fv_settings *settings, const void *values, void *again)
+{
+    fv_buffer first = {0}, second = {0};
+    assert_ok(fv_settings_print(settings, values, 1, &first));
+    temp_write("again.yaml", first.data);
+    assert_ok(fv_settings_read(settings, temp_path("again.yaml"), NULL, 0, again));
+    assert_ok(fv_settings_print(settings, again, 1, &second));
+    assert_string_equal(first.data, second.data);
+    fv_settings_fini(settings, again);
+    fv_buffer_fini(&first);
+    fv_buffer_fini(&second);
+}
+
+/* "resume: auto" is short for resume.from; names of accept are those of settings. */
+static void test_resume(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *file, *override, *from, *accept;
+    } cases[] = {
+        {"", NULL, "auto", ""},
+        {"resume: none\n", NULL, "none", ""},
+        {"resume: none\n", "resume=runs/a", "runs/a", ""},
+        {"resume: {accept: [optimizer.rate, data.train]}\n", NULL, "auto", "optimizer.rate, data.train"},
+        {"resume:\n  from: x\n  accept:\n    - seed\n", "resume.from=y", "y", "seed"},
+        {"resume: {accept: seed}\n", NULL, "auto", "seed"},
+        {"resume: {accept: seed}\n", "resume.accept=[]", "auto", ""},
+        {"resume: {accept: seed}\n", "resume.accept=", "auto", ""},
+        {"", "resume.accept=[model, prompts]", "auto", "model, prompts"},
+        {"", "resume.accept=model,prompts", "auto", "model, prompts"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        fv_train_config c, again;
+        char text[300];
+        snprintf(text, sizeof text, "%s%s", REQUIRED, cases[i].file);
+        temp_write("c.yaml", text);
+        assert_ok(fv_settings_read(&fv_train_settings, temp_path("c.yaml"), &cases[i].override,
+                                   cases[i].override != NULL, &c));
+        assert_ok(fv_train_config_check(&c, 1));
+        assert_string_equal(c.resume.from, cases[i].from);
+        assert_string_equal(c.resume.accept, cases[i].accept);
+        check_round_trip(&fv_train_settings, &c, &again);
+        fv_settings_fini(&fv_train_settings, &c);
+    }
+}
+
+static void test_accept_is_refused(void **state)
+{
+    (void)state;
+    fv_train_config c;
+    assert_fails(read_train("resume.accept=3", &c), FV_ERR_FORMAT, "\"resume.accept\" is 3, expected a list");
+    assert_fails(read_train("resume.accept={a: b}", &c), FV_ERR_FORMAT, "expected a list of names");
+    assert_fails(read_train("resume.accept=[seed, [a]]", &c), FV_ERR_FORMAT, "expected a list of names");
+    assert_fails(read_train("resume.accept=a;b", &c), FV_ERR_FORMAT, "expected a list of names");
+    assert_fails(read_train("resume.acept=seed", &c), FV_ERR_FORMAT, "did you mean \"resume.accept\"?");
+    static const char *const unknown[][2] = {
+        {"resume.accept=optimizer.rates", "resume.accept: unknown key \"optimizer.rates\", did you mean"},
+        {"resume.accept=[seed, rate]", "did you mean \"optimizer.rate\"?"},
+        {"resume.accept=data", "resume.accept: \"data\" is a section"},
+    };
+    for (int i = 0; i < 3; i++) {
+        assert_ok(read_train(unknown[i][0], &c));
+        assert_fails(fv_train_config_check(&c, 1), FV_ERR_FORMAT, unknown[i][1]);
+        assert_fails(fv_sft_config_check(&c, 1), FV_ERR_FORMAT, unknown[i][1]);
+        fv_settings_fini(&fv_train_settings, &c);
+    }
+}
+
 static void test_edges_of_checks(void **state)
 {
     (void)state;
@@ -226,20 +296,6 @@ static void test_edges_of_checks(void **state)
         assert_ok(fv_train_config_check(&c, 4));
         fv_settings_fini(&fv_train_settings, &c);
     }
-}
-
-/* Printed, read and printed again it is the same text, whose numbers are exact (69_settings). */
-static void check_round_trip(const fv_settings *settings, const void *values, void *again)
-{
-    fv_buffer first = {0}, second = {0};
-    assert_ok(fv_settings_print(settings, values, 1, &first));
-    temp_write("again.yaml", first.data);
-    assert_ok(fv_settings_read(settings, temp_path("again.yaml"), NULL, 0, again));
-    assert_ok(fv_settings_print(settings, again, 1, &second));
-    assert_string_equal(first.data, second.data);
-    fv_settings_fini(settings, again);
-    fv_buffer_fini(&first);
-    fv_buffer_fini(&second);
 }
 
 static const char *config_path(const char *name)
@@ -335,6 +391,8 @@ int main(void)
         cmocka_unit_test(test_checks),
         cmocka_unit_test(test_answers_of_estimators),
         cmocka_unit_test(test_edges_of_checks),
+        cmocka_unit_test(test_resume),
+        cmocka_unit_test(test_accept_is_refused),
         cmocka_unit_test(test_files),
         cmocka_unit_test(test_constant_rate),
         cmocka_unit_test(test_falling_rates),
