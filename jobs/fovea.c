@@ -1,5 +1,6 @@
 #include "jobs.h"
 
+#include "fovea/file.h"
 #include "fovea/log.h"
 
 #include <argp.h>
@@ -62,6 +63,8 @@ int main(int argc, char **argv)
 {
     argp_err_exit_status = FV_EXIT_USAGE;
     occupy_streams();
+    if (fv_file_clean_on_signals() != FV_OK)
+        return fv_job_finish(FV_ERR_INTERNAL);
     if (argc < 2) {
         print_help(stderr);
         return FV_EXIT_USAGE;

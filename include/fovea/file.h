@@ -38,6 +38,11 @@ fv_err fv_file_append(fv_file_writer *writer, const void *data, size_t size);
 fv_err fv_file_commit(fv_file_writer *writer);
 void fv_file_abandon(fv_file_writer *writer);
 
+/* SIGINT, SIGTERM and SIGHUP, unless they are ignored, remove the temporary files of all writers under way
+ * before they end the process. The handler itself, for who has handled the signal so far. */
+fv_err fv_file_clean_on_signals(void);
+void fv_file_end_by_signal(int number);
+
 /* Write to as fv_file_write does, with the content of from. */
 fv_err fv_file_copy(const char *from, const char *to);
 

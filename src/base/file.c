@@ -1,5 +1,6 @@
 #include "fovea/file.h"
 
+#include "base/file_temporary.h"
 #include "fovea/phase.h"
 
 #include <errno.h>
@@ -78,13 +79,8 @@ fv_err fv_file_sync_folder_of(const char *path)
 fv_err fv_file_create(const char *path, fv_file_writer *out)
 {
     *out = (fv_file_writer){.descriptor = -1, .path = strdup(path)};
-    if (asprintf(&out->temporary, "%s.tmp.%ld", path, (long)getpid()) < 0)
-        out->temporary = NULL;
-    fv_err err = FV_OK;
-    FV_CHECK_DONE(out->path && out->temporary, FV_ERR_MEMORY, "no memory for the path %s", path);
-    out->descriptor = open(out->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    FV_CHECK_DONE(out->descriptor >= 0, FV_ERR_IO, "cannot create %s: %s", out->temporary, strerror(errno));
-done:
+    FV_CHECK(out->path, FV_ERR_MEMORY, "no memory for the path %s", path);
+    fv_err err = fv_temporary_create(path, &out->temporary, &out->descriptor);
     if (err != FV_OK)
         fv_file_abandon(out);
     return err;
@@ -110,6 +106,7 @@ void fv_file_abandon(fv_file_writer *writer)
     if (writer->descriptor >= 0 && writer->temporary) {
         close(writer->descriptor);
         unlink(writer->temporary);
+        fv_temporary_forget(writer->temporary);
     }
     free(writer->temporary);
     free(writer->path);

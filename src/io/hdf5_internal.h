@@ -22,7 +22,8 @@ void fv_hdf5_forget_reason(void);
  * piece. Negative on failure. */
 int64_t fv_hdf5_make_set(fv_hdf5 *file, const char *name, fv_hdf5_type type, int64_t space, uint64_t chunk);
 
-/* Whether the library may be given the file (hdf5.h); what is wrong becomes the sentence. Holds the library. */
+/* Whether the library may be given the file (hdf5.h); what is wrong becomes the sentence. Holds the library.
+ */
 fv_err fv_hdf5_check(const char *path, int may_be_virtual);
 
 /* One thread at a time is in the library, and the reason of a failure is that thread's until it leaves. The
