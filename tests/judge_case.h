@@ -28,6 +28,14 @@ __attribute__((unused)) static void judged_ask(fv_judge *judge, judged *j, const
     assert_ok(fv_judge_ask(judge, &j->asked, (fv_waiter){judged_take, j}));
 }
 
+/* The same with several accepted answers: size bytes of truth. */
+__attribute__((unused)) static void judged_ask_several(fv_judge *judge, judged *j, const char *answer,
+                                                       const char *truth, size_t size)
+{
+    *j = (judged){.asked = {fv_slice_of("How many?"), fv_slice_of(answer), {truth, size}}};
+    assert_ok(fv_judge_ask(judge, &j->asked, (fv_waiter){judged_take, j}));
+}
+
 /* "right", "wrong" or the reason for none; given exactly once. */
 __attribute__((unused)) static const char *judged_outcome(const judged *j)
 {

@@ -1,12 +1,15 @@
 /* A data set: rows of questions, answers and image files in one HDF5 file that any HDF5 tool can show.
  *
- * Layout of format version 1; R rows, I distinct images (equal files are kept once), J places of images:
+ * Layout of format version 1; R rows, I distinct images (equal files are kept once), J places of
+ * images:
  *
  *   question, answer, source, extra    R     variable-length UTF-8 strings; extra: a JSON object
  *   target_width, target_height        R     I32; both 0: none
  *   row_image_first                    R+1   U64; row r has places row_image_first[r] to [r + 1]
  *   row_image                          J     U64; the image at a place
- *   row_hash                           R     U64; over question, answer, source and extra
+ *   answers                            R     only if a row has several accepted answers: of such rows a JSON
+ *                                            list of them, answer the first; else ""
+ *   row_hash                           R     U64; over question, answer, source, extra, and answers if not ""
  *   images/bytes                             U8; all image files, one behind the other
  *   images/offset                      I+1   U64; file i is bytes offset[i] to [i + 1]
  *   images/width, images/height        I     I32; upright pixels

@@ -16,7 +16,7 @@ typedef struct fv_judge fv_judge;
 
 /* What is asked. The texts are borrowed until the verdict is given. */
 typedef struct fv_case {
-    fv_slice question, answer, truth; /* answer: the answer proper */
+    fv_slice question, answer, truth; /* answer: the answer proper; truth: the accepted ones (truths.h) */
 } fv_case;
 
 /* Who waits for a verdict: take is called once. */

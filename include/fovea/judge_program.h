@@ -1,7 +1,8 @@
 /* An external program as a judge: JSON lines. Local.
  *
- * It reads {"id": 1, "question": "...", "answer": "...", "truth": "..."} and writes {"id": 1, "score": 0.5},
- * with a number from 0 to 1, or null if it cannot say; in any order. If it ends, writes anything else, or
+ * It reads {"id": 1, "question": "...", "answer": "...", "truth": "..."}, where truth is a list of strings if
+ * several answers are accepted, and writes {"id": 1, "score": 0.5}, with a number from 0 to 1, or null if it
+ * cannot say; in any order. If it ends, writes anything else, or
  * lets a case wait for deadline_s, it is ended and started again, and asked again what it has not answered,
  * each case up to `tries` times. A program that gives no verdict in `tries` starts in a row is a failure. */
 #ifndef FOVEA_JUDGE_PROGRAM_H

@@ -7,7 +7,7 @@
  * What takes the place of a placeholder is data: a JSON string with its quotes, in which also <, >, a [
  * before a letter or /, and every character without a picture are written as \uXXXX. So no answer can close
  * its quotes, start a line, or hold the text of a special token, and the words around it are the same bytes
- * whatever it says. */
+ * whatever it says. Several accepted answers are several such strings in the place of {truth}: "a" or "b". */
 #ifndef FOVEA_JUDGE_PROMPT_H
 #define FOVEA_JUDGE_PROMPT_H
 

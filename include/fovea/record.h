@@ -23,6 +23,7 @@ extern const char *const fv_count_names[FV_COUNTS];
 typedef struct fv_record {
     uint64_t row;                    /* of the data set */
     char *source, *question, *truth; /* owned, UTF-8 */
+    size_t more_bytes;               /* of truth, as in a row */
     fv_buffer turns[FV_MAX_ROUNDS];  /* owned: texts of the assistant's turns */
     int has_verdict;
     double score; /* 0 to 1; means nothing without a verdict */
@@ -35,8 +36,8 @@ void fv_record_fini(fv_record *record); /* back to {0} */
  */
 fv_err fv_record_init(fv_record *out, const fv_dialogue *dialogue, const fv_group *group, fv_row *row);
 
-/* Append one line of JSON: row, source, question, truth, turns, score (null without a verdict) and the
- * counts. */
+/* Append one line of JSON: row, source, question, truth (a list if several are accepted), turns, score (null
+ * without a verdict) and the counts. */
 fv_err fv_record_print(const fv_record *record, fv_buffer *out);
 
 /* The line read back: printed again it is the same bytes. name is for messages. FV_ERR_FORMAT names what is

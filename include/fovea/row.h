@@ -2,6 +2,7 @@
 #ifndef FOVEA_ROW_H
 #define FOVEA_ROW_H
 
+#include "fovea/truths.h"
 #include "fovea/view.h"
 
 typedef struct fv_row_image {
@@ -12,6 +13,7 @@ typedef struct fv_row_image {
 
 typedef struct fv_row {
     char *question, *answer; /* owned, UTF-8, not empty; all texts are NULL where only images were read */
+    size_t more_bytes;       /* behind answer's NUL: further accepted answers, each with its NUL */
     char *source;            /* owned; the name of the set it came from, or "" */
     char *extra;             /* owned; all other fields: the text of a JSON object */
     fv_view_size target;     /* of the small view; both 0: none */
@@ -20,6 +22,9 @@ typedef struct fv_row {
 } fv_row;
 
 void fv_row_fini(fv_row *row); /* back to {0} */
+
+/* Accepted answers (truths.h) as a row holds them: the first, and others behind its NUL; borrowed. */
+fv_slice fv_row_truths(const char *first, size_t more_bytes);
 
 /* How a row is found in a JSON object. Names that are NULL stand for the usual ones. */
 typedef struct fv_row_fields {
@@ -32,15 +37,17 @@ typedef struct fv_row_fields {
 /* A row from the text of a JSON object with VisionThink's columns:
  *
  *   problem               the question; each "<image>" in it is taken out, the white space around it too
- *   images or image       a list or one: paths, or {"base64": "the file"}; a list may be empty
- *   original_answer       a string or a number
+ *   images or image       one or a list of at most one: a path, or {"base64": "the file"}
+ *   original_answer       a string or a number, or a list of such: all accepted. Of a worked solution the
+ *                         answer is what stands behind </think>, in <answer></answer> and in \boxed{}
  *   data_source, source   optional string
  *   info                  optional object; its tgt_width and tgt_height, if above 0, are the target
  *
  * Every image is decoded and its two views are laid out, so that a row that passes can be trained on.
  * FV_ERR_FORMAT, FV_ERR_IO, FV_ERR_ARGUMENT or FV_ERR_UNSUPPORTED: a bad row, and why: not JSON, a field
- * missing, empty or of another type, a NUL in a text, another number of "<image>" (if there are any) than of
- * images, an image that is missing, broken or too narrow. On failure *out is {0}. */
+ * missing, empty (also without its tags) or of another type, a NUL in a text, another number of "<image>" (if
+ * there are any) than of images, more than one image, or one that is missing, broken or too narrow. On
+ * failure *out is {0}. */
 fv_err fv_row_parse(const char *text, size_t size, const fv_row_fields *fields, fv_row *out);
 
 #endif

@@ -61,4 +61,8 @@ fv_err fv_rule_find(const char *name, const fv_rule **out);
 fv_err fv_rule_score(const fv_rule *rule, fv_slice answer, const fv_slice *truths, int n_truths,
                      double *score);
 
+/* The same of the accepted answers to a question (truths.h). choice knows the question's options: "(A) text",
+ * "A. text", "A) text" or "A: text", from A on. */
+fv_err fv_rule_ask(const fv_rule *rule, fv_slice question, fv_slice answer, fv_slice truths, double *score);
+
 #endif

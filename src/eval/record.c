@@ -55,6 +55,7 @@ fv_err fv_record_init(fv_record *out, const fv_dialogue *dialogue, const fv_grou
     take_text(&out->source, &row->source);
     take_text(&out->question, &row->question);
     take_text(&out->truth, &row->answer);
+    out->more_bytes = row->more_bytes;
     count(out, group, answer, dialogue->merge);
     for (int r = 0; r < answer->n_rounds && err == FV_OK; r++)
         err = fv_answer_text(dialogue, answer, r, &out->turns[r]);
@@ -81,12 +82,19 @@ static fv_err set_turns(const fv_record *record, fv_json *object)
     return FV_OK;
 }
 
+static fv_err set_truth(const fv_record *record, fv_json *object)
+{
+    fv_json *truth;
+    FV_TRY(fv_truths_to_json(fv_row_truths(record->truth, record->more_bytes), &truth));
+    return fv_json_set(object, "truth", truth);
+}
+
 static fv_err fill(const fv_record *record, fv_json *object)
 {
     FV_TRY(fv_json_set(object, "row", fv_json_make_integer((int64_t)record->row)));
     FV_TRY(set_text(object, "source", record->source));
     FV_TRY(set_text(object, "question", record->question));
-    FV_TRY(set_text(object, "truth", record->truth));
+    FV_TRY(set_truth(record, object));
     FV_TRY(set_turns(record, object));
     FV_TRY(fv_json_set(object, "score",
                        record->has_verdict ? fv_json_make_real(record->score) : fv_json_make_null()));
@@ -116,6 +124,15 @@ static fv_err copy_text(const fv_json *object, const char *key, char **out)
     *out = strdup(text);
     FV_CHECK(*out, FV_ERR_MEMORY, "no memory for \"%s\"", key);
     return FV_OK;
+}
+
+static fv_err copy_truth(const fv_json *object, fv_record *record)
+{
+    fv_buffer truths = {0};
+    fv_err err = fv_truths_from_json(fv_json_get(object, "truth"), "truth", &truths);
+    record->truth = truths.data;
+    record->more_bytes = truths.size - (truths.data ? strlen(truths.data) : 0);
+    return err;
 }
 
 static fv_err read_counts(const fv_json *object, fv_record *record)
@@ -151,7 +168,7 @@ static fv_err read_record(const fv_json *object, fv_record *record)
     record->row = (uint64_t)row;
     FV_TRY(copy_text(object, "source", &record->source));
     FV_TRY(copy_text(object, "question", &record->question));
-    FV_TRY(copy_text(object, "truth", &record->truth));
+    FV_TRY(copy_truth(object, record));
     record->has_verdict = !score || fv_json_kind_of(score) != FV_JSON_NULL;
     if (record->has_verdict)
         FV_TRY(fv_json_to_real(score, "score", &record->score));

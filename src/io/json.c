@@ -1,5 +1,6 @@
 #include "fovea/json.h"
 #include "fovea/file.h"
+#include "fovea/slice.h"
 #include "fovea/utf8.h"
 #include "io/json_mend.h"
 
@@ -42,6 +43,27 @@ static fv_err check_depth(const char *text, size_t size, const char *name)
     return FV_OK;
 }
 
+/* The name of the root's member that a place belongs to; empty if there is none. */
+static fv_slice member_at(const char *text, size_t place)
+{
+    int depth = 0, in_string = 0;
+    size_t first = 0;
+    fv_slice last = {0}, name = {0};
+    for (size_t i = 0; i < place; i++) {
+        char c = text[i];
+        if (in_string && c == '\\')
+            i++;
+        else if (c == '"' && !(in_string = !in_string))
+            last = (fv_slice){text + first, i - first};
+        else if (c == '"')
+            first = i + 1;
+        else if (!in_string && depth == 1 && (c == ':' || c == ','))
+            name = c == ':' ? last : (fv_slice){0};
+        depth += in_string ? 0 : (c == '{' || c == '[') - (c == '}' || c == ']');
+    }
+    return name;
+}
+
 static fv_err parse(const char *text, size_t size, const char *name, size_t flags, fv_json **out)
 {
     *out = NULL;
@@ -50,10 +72,14 @@ static fv_err parse(const char *text, size_t size, const char *name, size_t flag
     FV_TRY(check_depth(text, size, name));
     json_error_t reason;
     json_t *root = json_loadb(text ? text : "", size, JSON_ALLOW_NUL | JSON_DECODE_ANY | flags, &reason);
-    FV_CHECK(root, FV_ERR_FORMAT, "%s:%d:%d: not valid JSON: %s", name, reason.line, reason.column,
-             reason.text);
     *out = (fv_json *)root;
-    return FV_OK;
+    if (root)
+        return FV_OK;
+    size_t place = reason.position > 0 && (size_t)reason.position < size ? (size_t)reason.position : 0;
+    fv_slice member = member_at(text, place);
+    return FV_FAIL(FV_ERR_FORMAT, "%s:%d:%d: not valid JSON: %s%s%.*s%s", name, reason.line, reason.column,
+                   reason.text, member.size ? ", in \"" : "", (int)(member.size < 64 ? member.size : 64),
+                   member.size ? member.data : "", member.size ? "\"" : "");
 }
 
 fv_err fv_json_parse(const char *text, size_t size, const char *name, fv_json **out)

@@ -7,6 +7,7 @@ struct fv_dataset {
     fv_hdf5 *file;
     char *path;
     uint64_t rows, images;
+    int has_answers;
     fv_dataset_index index;
 };
 
@@ -57,6 +58,8 @@ static fv_err check_sizes(const fv_dataset *d)
                           fv_index_size(&d->index, (fv_dataset_column)c), expected[c]));
     for (int t = 0; t < FV_DATASET_TEXTS; t++)
         FV_TRY(check_length(d, fv_dataset_text_names[t], d->rows));
+    if (d->has_answers)
+        FV_TRY(check_length(d, fv_dataset_answers_name, d->rows));
     return check_length(d, "images/bytes", fv_index_u64(&d->index, FV_COLUMN_IMAGE_OFFSET)[d->images]);
 }
 
@@ -94,6 +97,7 @@ static fv_err open_index(fv_dataset *d)
     FV_CHECK(version == FV_DATASET_VERSION, FV_ERR_FORMAT,
              "%s is a data set of format version %llu, this program reads version %d; pack it again", d->path,
              (unsigned long long)version, FV_DATASET_VERSION);
+    d->has_answers = fv_hdf5_has(d->file, fv_dataset_answers_name);
     FV_TRY(fv_hdf5_read_attribute(d->file, "rows", &d->rows));
     for (int c = 0; c < FV_COLUMNS; c++)
         FV_TRY(read_column(d, (fv_dataset_column)c));
@@ -144,25 +148,55 @@ uint64_t fv_dataset_hash(const fv_dataset *dataset)
     return fv_index_hash(&dataset->index);
 }
 
+/* Put a list of accepted answers in the place of the first. */
+static fv_err set_answers(const char *list, fv_row *row)
+{
+    fv_json *value;
+    fv_buffer truths = {0};
+    FV_TRY(fv_json_parse(list, strlen(list), fv_dataset_answers_name, &value));
+    fv_err err = fv_truths_from_json(value, fv_dataset_answers_name, &truths);
+    fv_json_destroy(value);
+    if (err != FV_OK) {
+        fv_buffer_fini(&truths);
+        return err;
+    }
+    free(row->answer);
+    row->answer = truths.data;
+    row->more_bytes = truths.size - strlen(truths.data);
+    return FV_OK;
+}
+
+static fv_err check_texts(const fv_dataset *d, uint64_t row, const char *const *texts, const char *answers)
+{
+    FV_CHECK(fv_dataset_hash_texts(texts, answers) == fv_index_u64(&d->index, FV_COLUMN_ROW_HASH)[row],
+             FV_ERR_FORMAT, "its texts do not match their hash: the file is damaged; pack it again");
+    return FV_OK;
+}
+
+static fv_err read_answers(const fv_dataset *d, uint64_t row, fv_row *out)
+{
+    char *list = NULL;
+    fv_err err = FV_OK;
+    if (d->has_answers)
+        err = fv_hdf5_read_range(d->file, fv_dataset_answers_name, FV_HDF5_TEXT, row, 1, &list);
+    const char *const texts[FV_DATASET_TEXTS] = {out->question, out->answer, out->source, out->extra};
+    if (err == FV_OK)
+        err = check_texts(d, row, texts, list);
+    if (err == FV_OK && list && *list)
+        err = set_answers(list, out);
+    free(list);
+    return err;
+}
+
 static fv_err read_texts(const fv_dataset *d, uint64_t row, fv_row *out)
 {
-    char *texts[FV_DATASET_TEXTS] = {NULL};
-    fv_err err = FV_OK;
-    int is_whole = 1;
-    for (int t = 0; t < FV_DATASET_TEXTS && err == FV_OK; t++) {
-        err = fv_hdf5_read_range(d->file, fv_dataset_text_names[t], FV_HDF5_TEXT, row, 1, &texts[t]);
-        is_whole = is_whole && texts[t];
+    char **const texts[FV_DATASET_TEXTS] = {&out->question, &out->answer, &out->source, &out->extra};
+    for (int t = 0; t < FV_DATASET_TEXTS; t++) {
+        FV_TRY(fv_hdf5_read_range(d->file, fv_dataset_text_names[t], FV_HDF5_TEXT, row, 1, texts[t]));
+        FV_CHECK(*texts[t], FV_ERR_FORMAT, "it has no %s: the file is damaged; pack it again",
+                 fv_dataset_text_names[t]);
     }
-    out->question = texts[0];
-    out->answer = texts[1];
-    out->source = texts[2];
-    out->extra = texts[3];
-    FV_TRY(err);
-    is_whole = is_whole && fv_dataset_hash_texts((const char *const *)texts) ==
-                               fv_index_u64(&d->index, FV_COLUMN_ROW_HASH)[row];
-    FV_CHECK(is_whole, FV_ERR_FORMAT,
-             "its texts do not match their hash: the file is damaged; pack it again");
-    return FV_OK;
+    return read_answers(d, row, out);
 }
 
 static fv_err read_file(const fv_dataset *d, fv_row_image *out)

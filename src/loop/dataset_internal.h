@@ -9,6 +9,7 @@ enum { FV_DATASET_VERSION = 1, FV_DATASET_TEXTS = 4 };
 
 /* question, answer, source, extra. */
 extern const char *const fv_dataset_text_names[FV_DATASET_TEXTS];
+extern const char fv_dataset_answers_name[]; /* optional */
 
 /* The index: datasets of one dimension. */
 typedef enum fv_dataset_column {
@@ -43,8 +44,8 @@ size_t fv_index_size(const fv_dataset_index *index, fv_dataset_column column); /
 uint64_t fv_index_hash(const fv_dataset_index *index);
 void fv_index_fini(fv_dataset_index *index);
 
-/* Over the four texts of a row. */
-uint64_t fv_dataset_hash_texts(const char *const texts[FV_DATASET_TEXTS]);
+/* Over the four texts of a row and the list of its answers, "" or NULL: there is none. */
+uint64_t fv_dataset_hash_texts(const char *const texts[FV_DATASET_TEXTS], const char *answers);
 /* Over the bytes of an image file. */
 uint64_t fv_dataset_hash_file(const void *data, size_t size);
 

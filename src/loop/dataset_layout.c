@@ -5,6 +5,7 @@
 #include <string.h>
 
 const char *const fv_dataset_text_names[FV_DATASET_TEXTS] = {"question", "answer", "source", "extra"};
+const char fv_dataset_answers_name[] = "answers";
 
 static const char *const column_names[FV_COLUMNS] = {
     [FV_COLUMN_TARGET_WIDTH] = "target_width",
@@ -52,12 +53,12 @@ void fv_index_fini(fv_dataset_index *index)
         fv_buffer_fini(&index->column[c]);
 }
 
-uint64_t fv_dataset_hash_texts(const char *const texts[FV_DATASET_TEXTS])
+uint64_t fv_dataset_hash_texts(const char *const texts[FV_DATASET_TEXTS], const char *answers)
 {
     uint64_t hash = 0;
     for (int t = 0; t < FV_DATASET_TEXTS; t++)
         hash = XXH3_64bits_withSeed(texts[t], strlen(texts[t]), hash);
-    return hash;
+    return answers && *answers ? XXH3_64bits_withSeed(answers, strlen(answers), hash) : hash;
 }
 
 uint64_t fv_dataset_hash_file(const void *data, size_t size)

@@ -15,12 +15,15 @@ struct fv_dataset_writer {
     fv_hdf5 *file;
     fv_dataset_index index;
     char *texts[FV_DATASET_TEXTS][PENDING_ROWS]; /* owned */
+    char *answers[PENDING_ROWS];                 /* owned: lists of several accepted ones, else NULL */
+    int has_answers;
     size_t n_pending;
-    fv_buffer bytes;   /* of images, not yet written */
-    uint64_t end;      /* of all bytes */
-    uint64_t *slots;   /* image number + 1 by hash, open addressing; 0: free */
-    uint64_t n_slots;  /* a power of two, at least twice the images */
-    uint64_t n_images; /* distinct */
+    uint64_t n_written, n_answers; /* rows whose texts, and whose lists of answers, are written */
+    fv_buffer bytes;               /* of images, not yet written */
+    uint64_t end;                  /* of all bytes */
+    uint64_t *slots;               /* image number + 1 by hash, open addressing; 0: free */
+    uint64_t n_slots;              /* a power of two, at least twice the images */
+    uint64_t n_images;             /* distinct */
 };
 
 static fv_err push_u64(fv_dataset_writer *w, fv_dataset_column column, uint64_t value)
@@ -60,6 +63,8 @@ static void release_texts(fv_dataset_writer *w)
     for (int t = 0; t < FV_DATASET_TEXTS; t++)
         for (size_t i = 0; i < w->n_pending; i++)
             free(w->texts[t][i]);
+    for (size_t i = 0; i < w->n_pending; i++)
+        free(w->answers[i]);
     w->n_pending = 0;
 }
 
@@ -76,10 +81,28 @@ void fv_dataset_abandon(fv_dataset_writer *writer)
     free(writer);
 }
 
+/* Lists of accepted answers, from the first row that has one on; those before get none. */
+static fv_err flush_answers(fv_dataset_writer *w)
+{
+    const char *lists[PENDING_ROWS];
+    if (!w->has_answers)
+        return FV_OK;
+    for (size_t i = 0; i < PENDING_ROWS; i++)
+        lists[i] = "";
+    for (uint64_t n = w->n_answers; n < w->n_written; n += PENDING_ROWS)
+        FV_TRY(fv_hdf5_append(w->file, fv_dataset_answers_name, FV_HDF5_TEXT, PENDING_ROWS, lists));
+    for (size_t i = 0; i < w->n_pending; i++)
+        lists[i] = w->answers[i] ? w->answers[i] : "";
+    w->n_answers = w->n_written + w->n_pending;
+    return fv_hdf5_append(w->file, fv_dataset_answers_name, FV_HDF5_TEXT, w->n_pending, lists);
+}
+
 static fv_err flush_texts(fv_dataset_writer *w)
 {
+    FV_TRY(flush_answers(w));
     for (int t = 0; t < FV_DATASET_TEXTS; t++)
         FV_TRY(fv_hdf5_append(w->file, fv_dataset_text_names[t], FV_HDF5_TEXT, w->n_pending, w->texts[t]));
+    w->n_written += w->n_pending;
     release_texts(w);
     return FV_OK;
 }
@@ -158,32 +181,53 @@ static fv_err place_image(fv_dataset_writer *w, const fv_row_image *image)
 
 /* Rows. */
 
-static fv_err append_index(fv_dataset_writer *w, const fv_row *row)
+/* NULL for a row of one accepted answer. */
+static fv_err print_answers(const fv_row *row, char **out)
+{
+    fv_json *list;
+    fv_buffer text = {0};
+    *out = NULL;
+    if (row->more_bytes == 0)
+        return FV_OK;
+    FV_TRY(fv_truths_to_json(fv_row_truths(row->answer, row->more_bytes), &list));
+    fv_err err = fv_json_print(list, 0, &text);
+    fv_json_destroy(list);
+    *out = text.data;
+    return err;
+}
+
+static fv_err append_index(fv_dataset_writer *w, const fv_row *row, const char *answers)
 {
     const char *const texts[] = {row->question, row->answer, row->source, row->extra};
     for (size_t i = 0; i < row->n_images; i++)
         FV_TRY(place_image(w, &row->images[i]));
     FV_TRY(push_u64(w, FV_COLUMN_ROW_IMAGE_FIRST, fv_index_size(&w->index, FV_COLUMN_ROW_IMAGE)));
-    FV_TRY(push_u64(w, FV_COLUMN_ROW_HASH, fv_dataset_hash_texts(texts)));
+    FV_TRY(push_u64(w, FV_COLUMN_ROW_HASH, fv_dataset_hash_texts(texts, answers)));
     FV_TRY(push_i32(w, FV_COLUMN_TARGET_WIDTH, row->target.width));
     return push_i32(w, FV_COLUMN_TARGET_HEIGHT, row->target.height);
 }
 
-static void take_texts(fv_dataset_writer *w, fv_row *row)
+static void take_texts(fv_dataset_writer *w, fv_row *row, char *take_answers)
 {
     char **const texts[FV_DATASET_TEXTS] = {&row->question, &row->answer, &row->source, &row->extra};
     for (int t = 0; t < FV_DATASET_TEXTS; t++) {
         w->texts[t][w->n_pending] = *texts[t];
         *texts[t] = NULL;
     }
-    w->n_pending++;
+    w->answers[w->n_pending++] = take_answers;
+    w->has_answers |= take_answers != NULL;
 }
 
 fv_err fv_dataset_append(fv_dataset_writer *writer, fv_row *take)
 {
-    fv_err err = append_index(writer, take);
+    char *answers;
+    fv_err err = print_answers(take, &answers);
     if (err == FV_OK)
-        take_texts(writer, take);
+        err = append_index(writer, take, answers);
+    if (err == FV_OK)
+        take_texts(writer, take, answers);
+    else
+        free(answers);
     fv_row_fini(take);
     FV_TRY(err);
     FV_TRY(fv_point("row"));

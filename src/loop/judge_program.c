@@ -3,6 +3,7 @@
 #include "fovea/child.h"
 #include "fovea/clock.h"
 #include "fovea/json.h"
+#include "fovea/truths.h"
 
 #include <stdlib.h>
 
@@ -36,7 +37,9 @@ static fv_err fill(const errand *e, fv_json *object)
     FV_TRY(fv_json_set(object, "id", fv_json_make_integer(e->id)));
     FV_TRY(set_text(object, "question", e->asked.question));
     FV_TRY(set_text(object, "answer", e->asked.answer));
-    return set_text(object, "truth", e->asked.truth);
+    fv_json *truth;
+    FV_TRY(fv_truths_to_json(e->asked.truth, &truth));
+    return fv_json_set(object, "truth", truth);
 }
 
 static fv_err say(fv_child *child, const errand *e)

@@ -1,5 +1,6 @@
 #include "fovea/judge_prompt.h"
 
+#include "fovea/truths.h"
 #include "fovea/utf8.h"
 #include "fovea/yaml.h"
 
@@ -7,9 +8,10 @@
 #include <string.h>
 #include <utf8proc.h>
 
-enum { MAX_KEYS = 3 };
+enum { MAX_KEYS = 3, TRUTH = 2 /* among the placeholders */ };
 
 static const char *const placeholders[FV_JUDGE_PLACES] = {"{question}", "{answer}", "{truth}"};
+static const char between[] = "\" or \""; /* two accepted answers */
 
 struct fv_judge_prompt {
     fv_yaml *yaml;
@@ -67,10 +69,8 @@ static fv_err append_valid_data(fv_slice text, fv_buffer *out)
     return FV_OK;
 }
 
-fv_err fv_judge_prompt_data(const fv_judge_prompt *prompt, const fv_case *asked, int place, fv_buffer *out)
+static fv_err append_data(fv_slice text, fv_buffer *out)
 {
-    const fv_slice all[FV_JUDGE_PLACES] = {asked->question, asked->answer, asked->truth};
-    fv_slice text = all[prompt->places[place]];
     fv_buffer valid = {0};
     fv_err err = FV_OK;
     FV_TRY_DONE(fv_utf8_append_valid(&valid, text.data, text.size));
@@ -78,6 +78,20 @@ fv_err fv_judge_prompt_data(const fv_judge_prompt *prompt, const fv_case *asked,
 done:
     fv_buffer_fini(&valid);
     return err;
+}
+
+fv_err fv_judge_prompt_data(const fv_judge_prompt *prompt, const fv_case *asked, int place, fv_buffer *out)
+{
+    const fv_slice all[FV_JUDGE_PLACES] = {asked->question, asked->answer, asked->truth};
+    int which = prompt->places[place];
+    fv_slice truths = asked->truth, truth;
+    if (which != TRUTH)
+        return append_data(all[which], out);
+    for (int n = 0; fv_truths_next(&truths, &truth); n++) {
+        FV_TRY(fv_buffer_append(out, between, n > 0 ? strlen(between) : 0));
+        FV_TRY(append_data(truth, out));
+    }
+    return FV_OK;
 }
 
 fv_err fv_judge_prompt_fixed(const fv_judge_prompt *prompt, int place, fv_buffer *out)

@@ -4,7 +4,7 @@
 static fv_err submit(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
 {
     double score;
-    FV_TRY(fv_rule_score(judge->state, asked->answer, &asked->truth, 1, &score));
+    FV_TRY(fv_rule_ask(judge->state, asked->question, asked->answer, asked->truth, &score));
     return fv_judge_give(judge, waiter, fv_verdict_given(score));
 }
 

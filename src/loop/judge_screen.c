@@ -1,6 +1,7 @@
 /* What is decided without a model, in front of one. */
 #include "fovea/judge.h"
 
+#include "fovea/truths.h"
 #include "fovea/utf8.h"
 
 #include <stdlib.h>
@@ -42,9 +43,13 @@ static int is_one_symbol(fv_slice text)
 
 static int is_nothing(const fv_case *asked)
 {
-    fv_slice answer = fv_slice_trim(asked->answer);
-    return answer.size == 0 ||
-           (is_one_symbol(answer) && !fv_slice_equal(answer, fv_slice_trim(asked->truth)));
+    fv_slice answer = fv_slice_trim(asked->answer), truths = asked->truth, truth;
+    if (answer.size == 0 || !is_one_symbol(answer))
+        return answer.size == 0;
+    while (fv_truths_next(&truths, &truth))
+        if (fv_slice_equal(answer, fv_slice_trim(truth)))
+            return 0;
+    return 1;
 }
 
 static fv_err take(void *context, fv_verdict verdict)
@@ -88,7 +93,7 @@ static fv_err submit(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
     if (is_nothing(asked))
         return fv_judge_give(judge, waiter, fv_verdict_given(0));
     if (s->rule)
-        FV_TRY(fv_rule_score(s->rule, asked->answer, &asked->truth, 1, &score));
+        FV_TRY(fv_rule_ask(s->rule, asked->question, asked->answer, asked->truth, &score));
     if (score >= 1 && !is_audited(s, asked))
         return fv_judge_give(judge, waiter, fv_verdict_given(1));
     return pass_on(judge, asked, waiter, score);

@@ -1,6 +1,7 @@
 #include "fovea/row.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 void fv_row_fini(fv_row *row)
 {
@@ -12,4 +13,9 @@ void fv_row_fini(fv_row *row)
     free(row->source);
     free(row->extra);
     *row = (fv_row){0};
+}
+
+fv_slice fv_row_truths(const char *first, size_t more_bytes)
+{
+    return (fv_slice){first, strlen(first) + more_bytes};
 }

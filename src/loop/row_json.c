@@ -1,7 +1,9 @@
 #include "fovea/row.h"
 #include "fovea/base64.h"
 #include "fovea/file.h"
+#include "fovea/format.h"
 #include "fovea/json.h"
+#include "loop/rules_internal.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -92,6 +94,66 @@ static size_t strip(char *text)
     return n;
 }
 
+static int has_one_of(fv_slice text, const char *const *parts)
+{
+    for (; *parts; parts++)
+        if (fv_slice_find(text, fv_slice_of(*parts)) != FV_SLICE_NONE)
+            return 1;
+    return 0;
+}
+
+/* The answer proper of a worked solution: behind its thought, between its tags, in its box. */
+static fv_slice answer_proper(fv_slice text)
+{
+    static const char *const marks[] = {"<answer>", "</answer>", "</think>", "\\boxed", "\\fbox", NULL};
+    const fv_slice end_of_thought = fv_slice_of("</think>");
+    if (!has_one_of(text, marks))
+        return text;
+    size_t thought = fv_slice_find_last(text, end_of_thought);
+    if (thought != FV_SLICE_NONE)
+        text = fv_slice_cut(text, thought + end_of_thought.size, text.size);
+    text = fv_answer_extract(FV_EXTRACT_SPLIT, text);
+    fv_text_unbox(&text);
+    return fv_slice_trim(text);
+}
+
+static fv_err add_answer(const fv_json *value, const char *name, fv_buffer *out)
+{
+    static const char *const tags[] = {"<think>", "</think>", "<answer>", "</answer>", "<tool_call>", NULL};
+    char *text;
+    FV_TRY(copy_text(value, name, &text));
+    fv_slice whole = fv_slice_of(text), proper = answer_proper(whole);
+    fv_err err = FV_OK;
+    FV_CHECK_DONE(fv_slice_trim(proper).size > 0, FV_ERR_FORMAT, "\"%s\" is empty%s", name,
+                  fv_slice_trim(whole).size > 0 ? " without its tags" : "");
+    FV_CHECK_DONE(
+        !has_one_of(proper, tags), FV_ERR_FORMAT,
+        "\"%s\" holds tags that enclose no answer; expected the answer alone, or <answer>it</answer>", name);
+    FV_TRY_DONE(fv_truths_add(out, proper));
+done:
+    free(text);
+    return err;
+}
+
+/* Move the accepted answers of the first field of a list that is there from the object to the row. */
+static fv_err take_answers(fv_json *object, const char *const *names, fv_row *row)
+{
+    fv_buffer truths = {0};
+    fv_err err = FV_OK;
+    const char *name = present(object, names);
+    FV_CHECK(name, FV_ERR_FORMAT, "there is no \"%s\"", names[0]);
+    const fv_json *value = fv_json_get(object, name);
+    int is_list = fv_json_kind_of(value) == FV_JSON_ARRAY;
+    size_t n = is_list ? fv_json_size(value) : 1;
+    FV_CHECK(n > 0, FV_ERR_FORMAT, "\"%s\" is an empty list", name);
+    for (size_t i = 0; i < n && err == FV_OK; i++)
+        err = add_answer(is_list ? fv_json_at(value, i) : value, name, &truths);
+    row->answer = truths.data;
+    row->more_bytes = truths.size - (truths.data ? strlen(truths.data) : 0);
+    fv_json_remove(object, name);
+    return err;
+}
+
 static fv_err read_texts(fv_json *object, const fv_row_fields *fields, fv_row *row)
 {
     const char *const questions[] = {fields->question_name ? fields->question_name : "problem",
@@ -110,8 +172,7 @@ static fv_err read_texts(fv_json *object, const fv_row_fields *fields, fv_row *r
     FV_TRY(check_not_empty(row->question, name));
     FV_CHECK(n_places == 0 || n_places == row->n_images, FV_ERR_FORMAT,
              "\"%s\" has %zu %s, but there are %zu images", name, n_places, placeholder, row->n_images);
-    FV_TRY(take_text(object, answers, &name, &row->answer));
-    FV_TRY(check_not_empty(row->answer, name));
+    FV_TRY(take_answers(object, answers, row));
     if (present(object, sources))
         return take_text(object, sources, &name, &row->source);
     row->source = strdup("");
@@ -221,6 +282,8 @@ static fv_err fill(fv_json *object, const fv_row_fields *fields, fv_row *row)
     FV_TRY(read_target(object, &row->target));
     FV_TRY(read_images(object, fields->folder, row));
     FV_TRY(read_texts(object, fields, row));
+    FV_CHECK(row->n_images <= 1, FV_ERR_UNSUPPORTED,
+             "%zu images; a prompt shows one: keep one of them, or join them into one", row->n_images);
     return print_extra(object, row);
 }
 

@@ -1,5 +1,6 @@
 #include "fovea/rules.h"
 
+#include "fovea/truths.h"
 #include "loop/rules_internal.h"
 
 #include <string.h>
@@ -82,6 +83,30 @@ fv_err fv_rule_score(const fv_rule *rule, fv_slice answer, const fv_slice *truth
     for (int i = 0; i < n_truths; i++) {
         double one;
         FV_TRY(score_one(rule, answer, truths[i], &one));
+        if (one > *score)
+            *score = one;
+    }
+    return FV_OK;
+}
+
+static fv_err ask_one(const fv_rule *rule, fv_slice question, fv_slice answer, fv_slice truth, double *score)
+{
+    fv_buffer whole = {0};
+    fv_err err = rule->score == fv_rule_choice ? fv_truth_complete(question, truth, &whole) : FV_OK;
+    if (whole.size > 0)
+        truth = (fv_slice){whole.data, whole.size};
+    if (err == FV_OK)
+        err = fv_rule_score(rule, answer, &truth, 1, score);
+    fv_buffer_fini(&whole);
+    return err;
+}
+
+fv_err fv_rule_ask(const fv_rule *rule, fv_slice question, fv_slice answer, fv_slice truths, double *score)
+{
+    *score = 0;
+    for (fv_slice truth; *score < 1 && fv_truths_next(&truths, &truth);) {
+        double one;
+        FV_TRY(ask_one(rule, question, answer, truth, &one));
         if (one > *score)
             *score = one;
     }

@@ -46,6 +46,10 @@ int fv_label_parse(fv_slice text, int is_in_sentence, fv_label *out);
 /* The letter that an answer chooses; 0: none, or several. */
 char fv_letter_chosen(fv_slice text);
 
+/* Append a truth that is a letter or a text of the question's options as both, "B) 12 cm"; nothing if it is
+ * none. */
+fv_err fv_truth_complete(fv_slice question, fv_slice truth, fv_buffer *out);
+
 /* Whether both folded texts are numbers, and whether they are equal as `number` has it. */
 int fv_numbers_compare(fv_slice answer, fv_slice truth, int *is_equal);
 

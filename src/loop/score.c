@@ -33,7 +33,7 @@ static fv_err begin_answer(fv_scoring *s, const fv_score_settings *settings, con
                                  .overlong = fv_overlong_penalty(&settings->overlong, count_drawn(answer))};
     const fv_case asked = {.question = fv_slice_of(row->question),
                            .answer = fv_answer_extract(settings->extraction, turns[n - 1]),
-                           .truth = fv_slice_of(row->answer)};
+                           .truth = fv_row_truths(row->answer, row->more_bytes)};
     return judge ? fv_judge_ask(judge, &asked, (fv_waiter){keep_verdict, &s->verdicts[i]}) : FV_OK;
 }
 

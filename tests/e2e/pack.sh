@@ -45,6 +45,15 @@ base64=$(base64 -w0 <"$images/rgb.jpg")
 echo "{\"problem\": \"<image>q\", \"images\": [{\"base64\": \"$base64\"}], \"solution\": \"a\"}" | pack --jsonl - >"$folder/log"
 grep -qF "1 rows, 1 images (1 distinct, $(wc -c <"$images/rgb.jpg") bytes)" "$folder/log" || fail "$(cat "$folder/log")"
 
+# Several accepted answers: a column of lists, and nothing else is other.
+sed 's/"answer": "c"/"answer": ["c", "see"]/' "$folder/good.jsonl" >"$folder/several.jsonl"
+pack --jsonl "$folder/several.jsonl" >"$folder/log"
+if command -v h5dump >/dev/null; then
+    equal "$(values "$out" answer)" '"4","12","c"'
+    equal "$(values "$out" answers)" '"","","["c","see"]"'
+    ! h5dump -d answers "$folder/first.h5" >"$folder/log" 2>&1 || fail "lists where no row has one"
+fi
+
 # Bad rows by kind: each is refused with its line, and leaves what was there.
 cp "$folder/first.h5" "$out"
 head -c 700 "$images/rgb.jpg" >"$folder/cut.jpg"
@@ -64,16 +73,21 @@ bad 'row:1:' '{"question": "q", "image": "rgb'
 bad '"question" has 1 <image>, but there are 2 images' \
     '{"question": "<image>q", "answer": "a", "images": ["rgb.jpg", "rgb.png"]}'
 bad '"answer" is empty' '{"question": "q", "answer": "", "image": "rgb.jpg"}'
+bad '"answer" is an empty list' '{"question": "q", "answer": [], "image": "rgb.jpg"}'
+bad '"solution" is empty without its tags' \
+    '{"question": "q", "original_answer": null, "solution": "<answer></answer>", "image": "rgb.jpg"}'
+bad "row:1:17: not valid JSON: invalid token near 'NaN', in \"price\"" "{\"price\": [1, NaN, 2], $qa, \"image\": \"rgb.jpg\"}"
+bad '2 images; a prompt shows one' "{$qa, \"images\": [\"rgb.jpg\", \"rgb.png\"]}"
 cmp "$out" "$folder/first.h5"
 equal "$(cd "$folder" && ls | grep -c '^out')" 1
 
 # Skipped, named up to a number, counted; a row is not lost among them.
 { cat "$folder/all.jsonl" && cat "$folder/good.jsonl" && cat "$folder/all.jsonl"; } >"$folder/mixed.jsonl"
 said=$(pack --jsonl "$folder/mixed.jsonl" --skip-bad 2>"$folder/log")
-grep -qF "3 rows, 3 images (2 distinct" <<<"$said" && grep -qF "14 rows skipped" <<<"$said" || fail "said: $said"
+grep -qF "3 rows, 3 images (2 distinct" <<<"$said" && grep -qF "22 rows skipped" <<<"$said" || fail "said: $said"
 equal "$(grep -c 'warning.*skipped.*mixed.jsonl:' "$folder/log")" 5
 cmp "$out" "$folder/first.h5"
-refused 1 "no row to pack (7 skipped)" --images "$images" --out "$out" --jsonl "$folder/all.jsonl" --skip-bad
+refused 1 "no row to pack (11 skipped)" --images "$images" --out "$out" --jsonl "$folder/all.jsonl" --skip-bad
 refused 1 "no row to pack (0 skipped)" --out "$out" --jsonl /dev/null
 cmp "$out" "$folder/first.h5"
 

@@ -118,10 +118,4 @@ cmp "$folder/whole/samples.jsonl" "$folder/merged/samples.jsonl" || fail "other 
 ! "$FOVEA" pack --select "$folder/config.yaml" --out "$folder/smart.h5" data.train="$folder/mixed.h5" --gain 2 2>"$folder/out" ||
     fail "too long rows were selected from"
 grep -qF "$two" "$folder/out" || fail "$(cat "$folder/out")"
-
-echo '{"question": "q", "images": ["rgb.jpg", "rgb.png"], "answer": "a"}' >"$folder/two.jsonl"
-cat "$folder/two.jsonl" >>"$folder/rows.jsonl"
-mv "$folder/rows.jsonl" "$folder/two.jsonl"
-pack two
-refused 1 "two.h5: row 3: 2 images; a prompt shows one" data.train="$folder/two.h5"
 echo "refusals: well"

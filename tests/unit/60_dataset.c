@@ -3,6 +3,7 @@
 
 #include "fovea/dataset.h"
 #include "fovea/hdf5.h"
+#include "fovea/truths.h"
 
 #include <dirent.h>
 
@@ -105,6 +106,65 @@ static void test_few_rows(void **state)
         assert_int_equal(fv_dataset_images(set), rows == 2);
         for (int i = 0; i < rows; i++)
             check_row(set, i);
+        fv_dataset_close(set);
+    }
+}
+
+static void add_answer(fv_row *row, const char *text)
+{
+    fv_buffer all = {0};
+    const fv_slice now = fv_row_truths(row->answer, row->more_bytes);
+    assert_ok(fv_buffer_append(&all, now.data, now.size));
+    assert_ok(fv_truths_add(&all, fv_slice_of(text)));
+    free(row->answer);
+    row->answer = all.data;
+    row->more_bytes = all.size - strlen(all.data);
+}
+
+/* Rows from first on have a second answer. */
+static void write_answers(const char *name, int first)
+{
+    fv_dataset_totals totals;
+    fv_dataset_writer *writer;
+    assert_ok(fv_dataset_create(temp_path(name), &writer));
+    for (int i = 0; i < ROWS; i++) {
+        fv_row row = make_row(i);
+        if (i >= first && i % 2)
+            add_answer(&row, "the \"other\"");
+        assert_ok(fv_dataset_append(writer, &row));
+    }
+    assert_ok(fv_dataset_commit(writer, &totals));
+}
+
+static int has_answers(const char *name)
+{
+    fv_hdf5 *file;
+    assert_ok(fv_hdf5_open(temp_path(name), &file));
+    int is_there = fv_hdf5_has(file, "answers");
+    assert_ok(fv_hdf5_close(file));
+    return is_there;
+}
+
+/* Late or early, and none: then the file is as it was before there were several. */
+static void test_several_answers(void **state)
+{
+    (void)state;
+    static const int firsts[] = {0, 1500, 2400, ROWS};
+    for (int k = 0; k < 4; k++) {
+        fv_dataset *set;
+        fv_row row;
+        write_answers("several.h5", firsts[k]);
+        assert_int_equal(has_answers("several.h5"), firsts[k] < ROWS);
+        assert_ok(fv_dataset_open(temp_path("several.h5"), &set));
+        for (int i = 0; i < ROWS; i += 93) {
+            static const char both[] = "a\0the \"other\"";
+            assert_ok(fv_dataset_read(set, (uint64_t)i, &row));
+            fv_slice truths = fv_row_truths(row.answer, row.more_bytes);
+            assert_int_equal(truths.size, i >= firsts[k] && i % 2 ? sizeof both - 1 : 1);
+            assert_memory_equal(truths.data, both, truths.size);
+            fv_row_fini(&row);
+            check_row(set, i);
+        }
         fv_dataset_close(set);
     }
 }
@@ -248,9 +308,10 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_there_and_back),      cmocka_unit_test(test_few_rows),
-        cmocka_unit_test(test_whole_or_not_at_all), cmocka_unit_test(test_damage_in_rows),
-        cmocka_unit_test(test_damage_in_the_index), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_there_and_back),  cmocka_unit_test(test_few_rows),
+        cmocka_unit_test(test_several_answers), cmocka_unit_test(test_whole_or_not_at_all),
+        cmocka_unit_test(test_damage_in_rows),  cmocka_unit_test(test_damage_in_the_index),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }

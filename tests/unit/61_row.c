@@ -59,8 +59,6 @@ static void test_other_forms(void **state)
          "{\"answer\": \"a\"}"},
         {"{\"question\": \"q\", \"problem\": \"p\", \"image\": \"rgb.jpg\", \"answer\": 0.1, \"info\": null}",
          "0.1", "{\"question\": \"q\", \"info\": null}"},
-        {"{\"problem\": \"<image>a<image>\", \"images\": [\"rgb.jpg\", \"lossy.webp\"], \"answer\": -3}",
-         "-3", "{}"},
         {"{\"problem\": \"text alone\", \"images\": [], \"answer\": \"a\"}", "a", "{}"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -70,6 +68,63 @@ static void test_other_forms(void **state)
         assert_string_equal(row.extra, cases[i].extra);
         assert_string_equal(row.source, "");
         assert_int_equal(row.target.width, 0);
+        fv_row_fini(&row);
+    }
+}
+
+/* Accepted answers with a | between them. */
+static void test_several_answers(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *field, *expected;
+    } cases[] = {
+        {"\"original_answer\": [\"a\", \"b c\"]", "a|b c"},
+        {"\"original_answer\": [\"a\"]", "a"},
+        {"\"original_answer\": [2, \"two\", 2.0, 0.5]", "2|two|0.5"},
+        {"\"original_answer\": [\"a\", \"b\", \"a\", \"c\"]", "a|b|c"},
+        {"\"answer\": [\"x|y\", \" z \"]", "x|y| z "},
+        {"\"original_answer\": null, \"solution\": [\"<answer>4</answer>\", \"\\\\boxed{four}\"]", "4|four"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[512];
+        fv_row row;
+        snprintf(text, sizeof text, "{\"problem\": \"q\", \"image\": \"rgb.jpg\", %s}", cases[i].field);
+        assert_ok(parse(text, &row));
+        fv_slice truths = fv_row_truths(row.answer, row.more_bytes);
+        assert_int_equal(truths.size, strlen(cases[i].expected));
+        for (size_t k = 0; k < truths.size; k++)
+            assert_int_equal(truths.data[k] ? truths.data[k] : '|', cases[i].expected[k]);
+        fv_row_fini(&row);
+    }
+}
+
+/* What is left of a worked solution. */
+static void test_tags_of_solutions(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *solution, *expected;
+    } cases[] = {
+        {"<answer> 4 </answer>", "4"},
+        {"<think>2 + 2, or <answer>5</answer>?</think>\\n<answer>4</answer>", "4"},
+        {"<think>easy</think> 4 ", "4"},
+        {"<answer>4", "4"},
+        {"So it is \\\\boxed{\\\\frac{1}{2}}.", "\\frac{1}{2}"},
+        {"<answer>\\\\boxed{4}</answer>", "4"},
+        {"\\\\boxed{3} then \\\\boxed{4}", "4"},
+        {"a <b> c", "a <b> c"},
+        {"plain", "plain"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[512];
+        fv_row row;
+        snprintf(
+            text, sizeof text,
+            "{\"problem\": \"q\", \"image\": \"rgb.jpg\", \"original_answer\": null, \"solution\": \"%s\"}",
+            cases[i].solution);
+        assert_ok(parse(text, &row));
+        assert_string_equal(row.answer, cases[i].expected);
         fv_row_fini(&row);
     }
 }
@@ -114,8 +169,32 @@ static void test_bad_rows(void **state)
          "\"answer\" is empty"},
         {FV_ERR_FORMAT, "{\"question\": \"<image> \", \"image\": \"rgb.jpg\", \"answer\": \"a\"}",
          "\"question\" is empty"},
-        {FV_ERR_FORMAT, "{\"question\": \"q\", \"image\": \"rgb.jpg\", \"answer\": [\"a\"]}",
+        {FV_ERR_FORMAT, "{\"question\": \"q\", \"image\": \"rgb.jpg\", \"answer\": [[\"a\"]]}",
          "\"answer\" is an array"},
+        {FV_ERR_FORMAT, "{\"question\": \"q\", \"image\": \"rgb.jpg\", \"answer\": []}",
+         "\"answer\" is an empty list"},
+        {FV_ERR_FORMAT, "{\"question\": \"q\", \"image\": \"rgb.jpg\", \"answer\": [\"a\", \"\"]}",
+         "\"answer\" is empty"},
+        {FV_ERR_FORMAT, "{\"question\": \"q\", \"image\": \"rgb.jpg\", \"answer\": [\"a\", null]}",
+         "\"answer\" is null"},
+        {FV_ERR_FORMAT, "{\"question\": \"q\", \"image\": \"rgb.jpg\", \"answer\": [\"a\", \"b\\u0000\"]}",
+         "holds a NUL"},
+        {FV_ERR_FORMAT, "{\"question\": \"q\", \"image\": \"rgb.jpg\", \"solution\": \"<answer> </answer>\"}",
+         "\"solution\" is empty without its tags"},
+        {FV_ERR_FORMAT, "{\"question\": \"q\", \"image\": \"rgb.jpg\", \"solution\": \"a</think>\"}",
+         "\"solution\" is empty without its tags"},
+        {FV_ERR_FORMAT, "{\"question\": \"q\", \"image\": \"rgb.jpg\", \"solution\": \"\\\\boxed{}\"}",
+         "\"solution\" is empty without its tags"},
+        {FV_ERR_FORMAT, "{\"question\": \"q\", \"image\": \"rgb.jpg\", \"solution\": \"<think>I wonder\"}",
+         "\"solution\" holds tags that enclose no answer"},
+        {FV_ERR_UNSUPPORTED,
+         "{\"question\": \"q\", \"answer\": \"a\", \"images\": [\"rgb.jpg\", \"rgb.png\"]}",
+         "2 images; a prompt shows one"},
+        {FV_ERR_FORMAT,
+         "{\"question\": \"q\", \"image\": \"rgb.jpg\", \"answer\": \"a\", \"note\": [{\"b\": 1}, NaN]}",
+         "row:1:75: not valid JSON: invalid token near 'NaN', in \"note\""},
+        {FV_ERR_FORMAT, "{\"a\": {\"b\": [1, \",\"]}, \"c\": \"x\\\"y\", \"price\": -Infinity}",
+         "in \"price\""},
         {FV_ERR_FORMAT, "{\"question\": \"a\\u0000b\", \"image\": \"rgb.jpg\", \"answer\": \"a\"}",
          "holds a NUL"},
         {FV_ERR_FORMAT, "{\"question\": \"<image><image>q\", \"images\": [\"rgb.jpg\"], \"answer\": \"a\"}",
@@ -151,10 +230,9 @@ static void test_bad_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_columns_of_visionthink),
-        cmocka_unit_test(test_other_forms),
-        cmocka_unit_test(test_named_fields),
-        cmocka_unit_test(test_bad_rows),
+        cmocka_unit_test(test_columns_of_visionthink), cmocka_unit_test(test_other_forms),
+        cmocka_unit_test(test_several_answers),        cmocka_unit_test(test_tags_of_solutions),
+        cmocka_unit_test(test_named_fields),           cmocka_unit_test(test_bad_rows),
     };
     return cmocka_run_group_tests(tests, setup, temp_teardown);
 }

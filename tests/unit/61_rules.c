@@ -618,6 +618,52 @@ static void test_best_truth_counts(void **state)
                  "without a truth");
 }
 
+/* Accepted answers behind each other, and the question, whose options choice knows. */
+static void test_cases(void **state)
+{
+    (void)state;
+    static const char lines[] =
+        "Which? Note: A. Smith drew it.\nA. 10 cm\nB. 12 cm\nC. two of them\nAnswer with a letter.";
+    static const char inline_[] = "How long is it? (A) 10 cm (B) 12 cm (C) 12 cm";
+    static const struct {
+        const char *rule, *question, *answer, *truth;
+        size_t size;
+        double score;
+    } cases[] = {
+        {"exact", "", "b", "a\0b\0c", 5, 1},
+        {"exact", "", "ab", "a\0b", 3, 0},
+        {"exact", "", "\\boxed{c}", "a\0b\0c", 5, 1},
+        {"number", "", "2.0", "two\0002", 5, 1},
+        {"relaxed", "", "104", "90\000100", 6, 1},
+        {"boxed", "", "\\boxed{1+x}", "y\0x+1", 5, 1},
+        {"anls", "", "helo", "nothing\0hello\0helium", 20, 0.8},
+        {"containment", "", "say stop now", "go\0stop", 7, 1},
+        {"containment", "", "say halt now", "go\0stop", 7, 0},
+        {"choice", "", "B", "A\0B", 3, 1},
+        {"choice", "", "12 cm", "B", 1, 0},
+        {"choice", lines, "12 cm", "B", 1, 1},
+        {"choice", lines, "It is 12 cm.", "(b)", 3, 1},
+        {"choice", lines, "10 cm", "B", 1, 0},
+        {"choice", lines, "B", "12 cm", 5, 1},
+        {"choice", lines, "A", "12 cm", 5, 0},
+        {"choice", lines, "There are 2 of them", "C", 1, 1},
+        {"choice", lines, "Answer with a letter", "C", 1, 0},
+        {"choice", inline_, "10 cm", "A", 1, 1},
+        {"choice", inline_, "B", "12 cm", 5, 0}, /* which of two */
+        {"choice", inline_, "12 cm", "\\boxed{B}", 9, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const fv_rule *rule;
+        double score = -1;
+        assert_ok(fv_rule_find(cases[i].rule, &rule));
+        assert_ok(fv_rule_ask(rule, fv_slice_of(cases[i].question), fv_slice_of(cases[i].answer),
+                              (fv_slice){cases[i].truth, cases[i].size}, &score));
+        if (score != cases[i].score)
+            fail_msg("%s: case %zu, \"%s\", is %g, not %g", cases[i].rule, i, cases[i].answer, score,
+                     cases[i].score);
+    }
+}
+
 static void test_unknown_rule_is_named(void **state)
 {
     (void)state;
@@ -661,6 +707,7 @@ int main(void)
         cmocka_unit_test(test_anls),
         cmocka_unit_test(test_containment),
         cmocka_unit_test(test_best_truth_counts),
+        cmocka_unit_test(test_cases),
         cmocka_unit_test(test_unknown_rule_is_named),
         cmocka_unit_test(test_long_and_broken_texts),
     };

@@ -66,6 +66,27 @@ static void test_screen(void **state)
     fv_judge_destroy(judge);
 }
 
+static void test_several_answers(void **state)
+{
+    (void)state;
+    const fv_rule *rule;
+    fv_judge *judge;
+    slow_judge inner;
+    judged symbol, right, asked;
+    assert_ok(fv_rule_find("exact", &rule));
+    assert_ok(fv_judge_screen_create(rule, 0, slow_create(&inner), &judge));
+    judged_ask_several(judge, &symbol, "+", "plus\0+", 6);
+    judged_ask_several(judge, &right, "plus", "+\0plus", 6);
+    assert_int_equal(inner.n_asked, 0);
+    judged_ask_several(judge, &asked, "good", "+\0plus", 6);
+    assert_int_equal(inner.n_asked, 1);
+    assert_ok(fv_judge_collect(judge));
+    assert_string_equal(judged_outcome(&symbol), "right");
+    assert_string_equal(judged_outcome(&right), "right");
+    assert_string_equal(judged_outcome(&asked), "right");
+    fv_judge_destroy(judge);
+}
+
 static void test_audit(void **state)
 {
     (void)state;
@@ -95,6 +116,6 @@ static void test_audit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_rule), cmocka_unit_test(test_screen),
-                                       cmocka_unit_test(test_audit)};
+                                       cmocka_unit_test(test_several_answers), cmocka_unit_test(test_audit)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,6 +107,20 @@ static void test_long_answers(void **state)
     fv_judge_prompt_destroy(prompt);
 }
 
+static void test_several_answers(void **state)
+{
+    (void)state;
+    static const char truth[] = "7\0se\"ven\0<7>";
+    fv_judge_prompt *prompt = load();
+    fv_buffer user = {0};
+    const fv_case asked = {fv_slice_of("How many?"), fv_slice_of("a\nb"), {truth, sizeof truth - 1}};
+    assert_ok(fv_judge_prompt_user(prompt, &asked, &user));
+    assert_string_equal(
+        user.data, "Q \"How many?\"\nT \"7\" or \"se\\\"ven\" or \"\\u003c7\\u003e\"\nA \"a\\nb\"\nNow?");
+    fv_buffer_fini(&user);
+    fv_judge_prompt_destroy(prompt);
+}
+
 static void refuse(const char *yaml, const char *part)
 {
     fv_judge_prompt *prompt;
@@ -146,8 +160,9 @@ static void test_shipped_prompts(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_hostile_answers),
-                                       cmocka_unit_test(test_long_answers), cmocka_unit_test(test_refusals),
-                                       cmocka_unit_test(test_shipped_prompts)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hostile_answers), cmocka_unit_test(test_long_answers),
+        cmocka_unit_test(test_several_answers), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_shipped_prompts)};
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }

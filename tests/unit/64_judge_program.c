@@ -56,6 +56,23 @@ static void test_a_program(void **state)
     fv_judge_destroy(judge); /* with a case pending */
 }
 
+/* Several accepted answers arrive as a list. */
+static void test_several_answers(void **state)
+{
+    (void)state;
+    judged one, two;
+    fv_judge *judge = create("sed -u -e '" ID
+                             ".*\"truth\": \\[\"7\", \"seven\"\\]}.*/{\"id\": \\1, \"score\": 1}/;t' -e '" ID
+                             ".*\"truth\": \"7\"}.*/{\"id\": \\1, \"score\": 0}/'",
+                             20);
+    judged_ask_several(judge, &two, "x", "7\0seven", 7);
+    judged_ask(judge, &one, "x", "7");
+    assert_ok(fv_judge_collect(judge));
+    assert_string_equal(judged_outcome(&two), "right");
+    assert_string_equal(judged_outcome(&one), "wrong");
+    fv_judge_destroy(judge);
+}
+
 static void test_one_that_ends_again_and_again(void **state)
 {
     (void)state;
@@ -108,7 +125,8 @@ static void test_what_it_started_ends_with_it(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_program), cmocka_unit_test(test_one_that_ends_again_and_again),
-        cmocka_unit_test(test_programs_that_are_none), cmocka_unit_test(test_what_it_started_ends_with_it)};
+        cmocka_unit_test(test_a_program), cmocka_unit_test(test_several_answers),
+        cmocka_unit_test(test_one_that_ends_again_and_again), cmocka_unit_test(test_programs_that_are_none),
+        cmocka_unit_test(test_what_it_started_ends_with_it)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -119,6 +119,27 @@ static void test_lines_come_back(void **state)
     }
 }
 
+/* Several accepted answers are a list; one is a text. */
+static void test_several_answers(void **state)
+{
+    (void)state;
+    fv_record one = record_of(7, "s", 1), two = record_of(8, "s", 1);
+    fv_buffer lines = {0}, truths = {0};
+    assert_ok(fv_truths_add(&truths, fv_slice_of("a")));
+    assert_ok(fv_truths_add(&truths, fv_slice_of("\"b\"")));
+    free(two.truth);
+    two.truth = truths.data;
+    two.more_bytes = truths.size - 1;
+    assert_ok(fv_record_print(&one, &lines));
+    assert_ok(fv_record_print(&two, &lines));
+    assert_non_null(strstr(lines.data, "\"truth\": \"\xc3\xa4\","));
+    assert_non_null(strstr(lines.data, "\"truth\": [\"a\", \"\\\"b\\\"\"],"));
+    check_line(&two);
+    fv_buffer_fini(&lines);
+    fv_record_fini(&one);
+    fv_record_fini(&two);
+}
+
 static void test_bad_lines(void **state)
 {
     (void)state;
@@ -360,6 +381,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_record_of_an_answer),
         cmocka_unit_test(test_lines_come_back),
+        cmocka_unit_test(test_several_answers),
         cmocka_unit_test(test_bad_lines),
         cmocka_unit_test(test_sums),
         cmocka_unit_test(test_nothing_to_divide_by),
