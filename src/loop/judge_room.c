@@ -74,8 +74,8 @@ static fv_err add(const fv_judge_room *room, int64_t n, const char *wish, fv_dem
 fv_err fv_judge_room_measure(const void *context, const fv_row *row, fv_demands *out)
 {
     const fv_judge_room *room = context;
-    const fv_slice truth = fv_slice_of(row->answer);
-    const fv_case asked = {fv_slice_of(row->question), truth, truth};
+    const fv_slice truth = fv_row_truths(row->answer, row->more_bytes);
+    const fv_case asked = {fv_slice_of(row->question), fv_slice_of(row->answer), truth};
     fv_tokens ids = {0};
     fv_err err = fv_judge_tokens_case(&room->tokens, &asked, &ids, NULL, NULL);
     int64_t n = (int64_t)ids.n;
