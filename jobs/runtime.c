@@ -2,6 +2,7 @@
 
 #include "jobs.h"
 
+#include "fovea/launcher.h"
 #include "fovea/log.h"
 #include "fovea/meter.h"
 #include "fovea/point.h"
@@ -102,15 +103,31 @@ static int report(const fv_runtime *runtime, fv_err err)
     if (scope != FV_ERROR_AGREED_OTHER)
         fv_job_finish(err);
     int is_alone = scope == FV_ERROR_OWN || err == FV_ERR_COMM; /* a lost rank is waited for in vain */
-    if (is_alone && fv_runtime_all(runtime) && fv_runtime_all(runtime)->size > 1)
+    if (is_alone && fv_runtime_all(runtime) && fv_runtime_all(runtime)->size > 1) {
+        fv_launcher_release();
         fv_comm_abort(fv_runtime_all(runtime), FV_EXIT_FAILED);
+    }
     return FV_EXIT_FAILED;
+}
+
+/* It kills what is left of the ranks, so all of them are to be here first; and it can die of ranks that end
+ * now by themselves. */
+static void obey_launcher(const fv_runtime *runtime)
+{
+    double is_held = fv_launcher_is_held();
+    if (!fv_launcher_is_known() || fv_comm_all_reduce_max(fv_runtime_all(runtime), &is_held) != FV_OK)
+        return;
+    if (is_held > 0)
+        fv_launcher_obey();
 }
 
 int fv_runtime_finish(fv_runtime *runtime, fv_err err)
 {
     fv_meter_stop();
     int status = report(runtime, err);
+    if (err == FV_OK || err == FV_AGAIN)
+        obey_launcher(runtime);
+    fv_launcher_release();
     fv_model_destroy(runtime->model);
     fv_backend_destroy(runtime->backend);
     fv_mesh_fini(&runtime->mesh);

@@ -217,8 +217,9 @@ fv_err fv_training_open(fv_training *t, const fv_training_options *options)
 {
     t->claim.descriptor = -1;
     t->saved_step = -1;
+    fv_err handled = fv_stop_on_signals(); /* MPI_Init takes a while, and keeps what it finds */
     FV_TRY(fv_comm_world(&t->runtime.world));
-    FV_TRY(fv_comm_agree(t->runtime.world, fv_stop_on_signals()));
+    FV_TRY(fv_comm_agree(t->runtime.world, handled));
     FV_TRY(fv_comm_agree(t->runtime.world, read_config(t, options)));
     return t->config.layout.judge_ranks > 0 ? open_both(t) : open_trainer(t);
 }

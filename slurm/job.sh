@@ -41,8 +41,6 @@ export SRUN_CPUS_PER_TASK=$cpus OMP_NUM_THREADS=${OMP_NUM_THREADS:-$cpus}
 export SLURM_KILL_BAD_EXIT=1 SLURM_EXPORT_ENV=ALL
 # The barriers of MPI_Init and MPI_Finalize wait for all nodes (src/comm/pmix.h).
 export SLURM_PMIX_FENCE=${SLURM_PMIX_FENCE:-ring}
-# What mpirun does with TERM: pass it on, and kill the ranks so many seconds later.
-export OMPI_MCA_odls_base_sigkill_timeout=${OMPI_MCA_odls_base_sigkill_timeout:-60}
 
 say() { echo "slurm/job.sh: $*" >&2; }
 

@@ -15,7 +15,7 @@ int fv_stop_requested(void);
 uint64_t fv_stop_places(void);
 
 /* SIGTERM, SIGINT and SIGUSR1 request a stop. Once a stop is requested another SIGINT ends the process, as it
- * does a program that asked for nothing. */
+ * does a program that asked for nothing. A launcher that would kill us meanwhile is held (launcher.h). */
 fv_err fv_stop_on_signals(void);
 
 #endif

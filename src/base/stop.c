@@ -1,5 +1,7 @@
 #include "fovea/stop.h"
 
+#include "fovea/launcher.h"
+
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -24,9 +26,12 @@ uint64_t fv_stop_places(void)
     return n_places;
 }
 
-static void on_signal(int number)
+static void on_signal(int number, siginfo_t *from, void *context)
 {
+    (void)context;
     fv_stop_request();
+    if (number == SIGTERM)
+        fv_launcher_hold(from->si_pid);
     if (number == SIGINT)
         signal(SIGINT, SIG_DFL);
 }
@@ -34,8 +39,9 @@ static void on_signal(int number)
 fv_err fv_stop_on_signals(void)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGUSR1};
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_SIGINFO};
     sigemptyset(&action.sa_mask);
+    fv_launcher_find();
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         FV_CHECK(sigaction(numbers[i], &action, NULL) == 0, FV_ERR_INTERNAL, "cannot handle signal %d: %s",
                  numbers[i], strerror(errno));

@@ -2,6 +2,7 @@
 #include "comm/watch_internal.h"
 
 #include "fovea/clock.h"
+#include "fovea/launcher.h"
 #include "fovea/log.h"
 #include "fovea/phase.h"
 
@@ -51,5 +52,6 @@ void fv_watch_end(fv_watch *watch, const char *sentence, double grace_s)
     pthread_kill(watch->main_thread, SIGUSR2);
     usleep(STACK_US);
     usleep((useconds_t)(1e6 * grace_s));
+    fv_launcher_release();
     _exit(watch->status);
 }

@@ -18,12 +18,11 @@ for ((i = 1; i <= $1; i++)); do
     srun) start=(srun --mpi=pmix --kill-on-bad-exit=1 -N$nodes -n$ranks --ntasks-per-node=$each) ;;
     mpirun) start=(mpirun -n $ranks --map-by ppr:$each:node) ;;
     esac
-    timeout -k 5 60 "${start[@]}" "$FOVEA" doctor --ranks >$SLURM_JOB_ID.said 2>&1 || status=$?
-    [ "$status" != 0 ] || [ "$(wc -l <$SLURM_JOB_ID.said)" = $((ranks + 1)) ] || status=lines
-    [ "$status" = 0 ] || {
+    timeout -k 5 60 "${start[@]}" "$FOVEA" doctor --ranks >said 2>errors || status=$?
+    [ "$status" = 0 ] && [ "$(wc -l <said)" = $((ranks + 1)) ] || {
         failed=$((failed + 1))
         echo "start $i, $nodes nodes with $each ranks: status $status"
-        cat $SLURM_JOB_ID.said
+        cat said errors
     }
 done
 echo "$failed of $1 starts failed"
@@ -58,8 +57,8 @@ fi
 exec "$FOVEA" doctor --ranks
 END
 export work
-timeout -k 5 100 srun --mpi=pmix --kill-on-bad-exit=1 -N2 bash $work/late >$work/late.log 2>&1 ||
-    fail "a start with a late rank: status $?: $(cat $work/late.log)"
-[ "$(wc -l <$work/late.log)" = 3 ] || fail "not two ranks: $(cat $work/late.log)"
+timeout -k 5 100 srun --mpi=pmix --kill-on-bad-exit=1 -N2 bash $work/late >$work/said 2>$work/errors ||
+    fail "a start with a late rank: status $?: $(cat $work/errors)"
+[ "$(wc -l <$work/said)" = 3 ] || fail "not two ranks: $(cat $work/said $work/errors)"
 start_often 9 srun
 echo "starts: well"
