@@ -183,6 +183,7 @@ static fv_err evaluate(eval *e)
                                .judge = e->judge,
                                .rollout = &rollout,
                                .score = &score};
+    FV_TRY(fv_comm_agree(e->runtime.world, fv_source_check_views(&source, e->options->data, 0)));
     return fv_evaluate(&with, &e->what, &e->report);
 }
 

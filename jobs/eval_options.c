@@ -98,14 +98,6 @@ static void parse_too_long(struct argp_state *state, const char *text, fv_eval_o
         argp_error(state, "--too-long is \"%s\", expected refuse or skip", text);
 }
 
-static void parse_shard(struct argp_state *state, const char *text, fv_eval_options *out)
-{
-    int end = 0;
-    if (sscanf(text, "%6d/%6d%n", &out->shard, &out->n_shards, &end) != 2 || text[end] || out->shard < 1 ||
-        out->shard > out->n_shards)
-        argp_error(state, "--shard is \"%s\", expected I/N with I from 1 to N", text);
-}
-
 static int parse_int(struct argp_state *state, const char *option, const char *text, int low)
 {
     return (int)fv_parse_integer(state, option, text, low, INT32_MAX / 2);
@@ -182,7 +174,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case KEY_TOO_LONG:
         return parse_too_long(state, text, out), 0;
     case KEY_SHARD:
-        return parse_shard(state, text, out), 0;
+        return fv_parse_shard(state, text, &out->shard, &out->n_shards), 0;
     case KEY_BY:
         return out->by = text, 0;
     case KEY_LIMIT:

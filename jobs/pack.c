@@ -23,6 +23,7 @@ static const synthetic_set synthetic_sets[] = {{"glance", fv_glance_row}, {"prin
 
 typedef struct pack_options {
     const char *jsonl, *out;
+    const char *merge; /* the pack to write of shards; NULL: none */
     const synthetic_set *synthetic;
     fv_pack_select_options select; /* config NULL: no selection */
     fv_row_fields fields;
@@ -44,7 +45,9 @@ enum {
     KEY_SEED,
     KEY_SELECT, /* its options follow */
     KEY_GAIN,
-    KEY_END
+    KEY_SHARD,
+    KEY_END,
+    KEY_MERGE
 };
 
 static const struct argp_option options[] = {
@@ -73,19 +76,31 @@ static const struct argp_option options[] = {
      "says, and keep those that the small view is always enough for and those that need the large one",
      4},
     {"gain", KEY_GAIN, "N", 0, "right answers that the large view must add; default: 6", 4},
+    {"shard", KEY_SHARD, "I/N", 0,
+     "only every N-th row, from the I-th; --out is then a file of lines, to be merged with those of the "
+     "others",
+     4},
+    {"merge", KEY_MERGE, "PACK.h5", 0,
+     "write the pack of all shards, whose files follow; nothing is answered", 4},
     {0}};
 
 static error_t check_options(struct argp_state *state, const pack_options *o)
 {
     const fv_pack_select_options *select = &o->select;
+    if (o->merge && (o->out || o->jsonl || o->synthetic || select->config || o->has_select_option))
+        argp_error(state, "--merge PACK.h5 goes with the files of shards alone");
+    if (o->merge && select->n_overrides == 0)
+        argp_error(state, "--merge PACK.h5 needs the files of the shards");
+    if (o->merge)
+        return 0;
     if (!o->out)
         argp_error(state, "--out PACK.h5 is required");
     if ((o->jsonl != NULL) + (o->synthetic != NULL) + (select->config != NULL) != 1)
         argp_error(state, "give --jsonl FILE, --synthetic NAME or --select CONFIG");
     if ((!o->jsonl && o->has_json_option) || (!o->synthetic && o->has_synthetic_option) ||
         (!select->config && o->has_select_option))
-        argp_error(state,
-                   "--rows and --seed go with --synthetic, --gain with --select, all but --out with --jsonl");
+        argp_error(state, "--rows and --seed go with --synthetic, --gain and --shard with --select, all but "
+                          "--out with --jsonl");
     if (!select->config && select->n_overrides)
         argp_error(state, "unexpected argument \"%s\"", select->overrides[0]);
     if (o->synthetic && o->rows == 0)
@@ -137,6 +152,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return o->select.config = fv_parse_path(state, "--select", text), 0;
     case KEY_GAIN:
         return o->select.gain = (int)fv_parse_integer(state, "--gain", text, 1, INT_MAX), 0;
+    case KEY_SHARD:
+        return fv_parse_shard(state, text, &o->select.shard, &o->select.n_shards), 0;
+    case KEY_MERGE:
+        return o->merge = fv_parse_path(state, "--merge", text), 0;
     case ARGP_KEY_ARGS:
         o->select.overrides = (const char **)state->argv + state->next;
         o->select.n_overrides = state->argc - state->next;
@@ -326,11 +345,11 @@ done:
 
 int fv_job_pack(int argc, char **argv)
 {
-    pack_options o = {.fields.folder = ".", .select.gain = 6};
+    pack_options o = {.fields.folder = ".", .select = {.gain = 6, .shard = 1, .n_shards = 1}};
     const struct argp argp = {
         .options = options,
         .parser = parse,
-        .args_doc = "\n--select CONFIG [KEY=VALUE...]",
+        .args_doc = "\n--select CONFIG [KEY=VALUE...]\n--merge PACK.h5 SHARD...",
         .doc =
             "Check rows of questions, answers and images, and write them into one HDF5 file. Every image is "
             "decoded first; a bad row is named with its line and the reason. Or pick from such a file the "
@@ -342,9 +361,14 @@ int fv_job_pack(int argc, char **argv)
             "the answer proper is taken); optional: \"data_source\", and \"info\" with tgt_width "
             "and tgt_height, the size of the small view. All other fields are kept. "
             "jobs/rows_from_parquet.py prints such rows from Parquet and Arrow files. Rows that are picked "
-            "get the fields \"selected\" (low or full), \"answers\", \"low_right\" and \"full_right\"."};
+            "get the fields \"selected\" (low or full), \"answers\", \"low_right\" and \"full_right\"; rows "
+            "without "
+            "an image, or with an answer that got no verdict, are left out. A selection that was stopped or "
+            "killed goes on when it is started again: what it knows is in PACK.h5.selection."};
     argp_parse(&argp, argc, argv, 0, NULL, &o);
-    o.select.out = o.out;
+    o.select.out = o.merge ? o.merge : o.out;
+    if (o.merge)
+        return fv_pack_merge(&o.select);
     if (o.select.config)
         return fv_pack_select(&o.select);
     return fv_job_finish(pack(&o));

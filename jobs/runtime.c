@@ -8,6 +8,7 @@
 #include "fovea/point.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -162,6 +163,14 @@ double fv_parse_real(struct argp_state *state, const char *option, const char *t
     if (end == text || *end || errno || !(value >= low && value <= high))
         argp_error(state, "%s is \"%s\", expected a number from %g to %g", option, text, low, high);
     return value;
+}
+
+void fv_parse_shard(struct argp_state *state, const char *text, int *shard, int *n_shards)
+{
+    int end = 0;
+    if (sscanf(text, "%6d/%6d%n", shard, n_shards, &end) != 2 || text[end] || *shard < 1 ||
+        *shard > *n_shards)
+        argp_error(state, "--shard is \"%s\", expected I/N with I from 1 to N", text);
 }
 
 const char fv_alpha_help[] =

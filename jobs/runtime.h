@@ -57,6 +57,9 @@ const char *fv_parse_path(struct argp_state *state, const char *option, const ch
 long fv_parse_integer(struct argp_state *state, const char *option, const char *text, long low, long high);
 double fv_parse_real(struct argp_state *state, const char *option, const char *text, double low, double high);
 
+/* "I/N" of --shard: I from 1 to N. */
+void fv_parse_shard(struct argp_state *state, const char *text, int *shard, int *n_shards);
+
 /* "white" or "drop", of --transparency. */
 fv_alpha fv_parse_alpha(struct argp_state *state, const char *text);
 extern const char fv_alpha_help[];

@@ -102,6 +102,11 @@ static fv_err read_config(fv_training *t, const fv_training_options *options)
                                   options->n_overrides, &t->config);
     t->has_config = err == FV_OK;
     FV_TRY(err);
+    t->is_selection = options->is_selection;
+    if (options->is_selection) {
+        t->config.rollout.max_rounds = 1;
+        t->config.views.prompt = FV_VIEW_SMALL;
+    }
     return options->check(&t->config, t->runtime.world->size);
 }
 
@@ -139,7 +144,8 @@ static fv_err set_stages(fv_training *t)
     FV_CHECK(c->rollout.max_tokens <= shape->text.max_positions, FV_ERR_ARGUMENT,
              "rollout.max_tokens is %lld, but %s has positions for %d tokens",
              (long long)c->rollout.max_tokens, c->run.model, shape->text.max_positions);
-    return fv_dialogue_check(&t->dialogue);
+    FV_TRY(fv_dialogue_check(&t->dialogue));
+    return fv_source_check_views(&t->source, c->data.train, t->is_selection);
 }
 
 static void set_rollout(fv_training *t)

@@ -15,7 +15,10 @@ typedef struct fv_training_options {
     const char *config;     /* CONFIG */
     const char **overrides; /* KEY=VALUE; owned list */
     int n_overrides;
-    int dry_run;                                                 /* --dry-run */
+    int dry_run; /* --dry-run */
+    /* Set by the program: it answers once from either view. rollout.max_rounds and views.prompt are not
+     * looked at, both views are checked and must differ. */
+    int is_selection;
     int wants_folder;                                            /* --folder: printed, and the program ends */
     fv_err (*check)(const fv_train_config *config, int n_ranks); /* set by the program */
 } fv_training_options;
@@ -27,7 +30,7 @@ extern const char fv_training_args_doc[];
 typedef struct fv_training {
     fv_runtime runtime;
     fv_train_config config;
-    int has_config;
+    int has_config, is_selection;
     fv_tokenizer *tokenizer;
     fv_chat chat;
     fv_prompts *prompts;

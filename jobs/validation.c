@@ -40,6 +40,7 @@ fv_err fv_validation_open(fv_validation *v, fv_training *t)
              "%s has images, but data.train, %s, has none", path, t->config.data.train);
     v->source = t->source;
     v->source.dataset = v->data;
+    FV_TRY(fv_source_check_views(&v->source, path, 0));
     v->collector = (fv_collector){.mesh = &t->runtime.mesh,
                                   .model = t->runtime.model,
                                   .source = &v->source,

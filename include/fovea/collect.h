@@ -21,6 +21,9 @@ typedef struct fv_collector {
     const fv_score_settings *score;
     int n_answers;
     int has_greedy; /* a group has a greedy answer besides */
+    /* Draws are named by rows, which rise with their places, and not by places: those of a row are the same
+     * whatever else is asked. */
+    int draws_by_row;
     /* The row at a place. */
     uint64_t (*row_of)(const void *context, int64_t place);
     const void *row_context;
@@ -32,7 +35,7 @@ typedef struct fv_collect_stats {
     double rollout_s, judge_s; /* seconds, the longest of all ranks; judge_s: after the rollout */
 } fv_collect_stats;
 
-/* batch becomes the groups of places [first, first + n), the same on every rank.
+/* batch becomes the groups of places [first, first + n), in their order, the same on every rank.
  *
  * FV_AGAIN if a stop was requested (stop.h) of any rank before all were answered: every rank's begun then
  * holds the groups taken up so far, places [first, first + begun->n), with the tokens they have; batch and

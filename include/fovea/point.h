@@ -16,7 +16,7 @@
  * "update" (before each), "done" (a step is done, nothing of it saved), "shard" (on the thread of a save,
  * before this rank's shard), "commit" (rank 0: all shards are there, the checkpoint has no name yet), "saved"
  * (rank 0: it has), "end" (before the model is written as a folder). Elsewhere: "case" (a rank that judges
- * begins one), "row" (a pack has one more). */
+ * begins one), "row" (a pack has one more), "selected" (what a chunk of a selection found is on the disk). */
 #ifndef FOVEA_POINT_H
 #define FOVEA_POINT_H
 

@@ -27,6 +27,10 @@ fv_err fv_source_group(const fv_source *source, int64_t place, uint64_t row, int
  * the group can only be released. */
 fv_err fv_source_prompt(const fv_source *source, const fv_row *row, fv_group *group);
 
+/* Warn if the processor's max_pixels is below large views, which it shrinks then: both may become the same.
+ * data is for messages. FV_ERR_ARGUMENT: needs_two, and they are the same for every row. */
+fv_err fv_source_check_views(const fv_source *source, const char *data, int needs_two);
+
 /* An fv_view_of whose context is an fv_source: of this data set, whatever its prompts and first view. */
 fv_err fv_source_view(void *source, const fv_group *group, int is_large, fv_view *view);
 

@@ -68,9 +68,10 @@ static fv_err take_up(fv_group *left, fv_group *anew)
 static fv_err start(collection *c, int64_t place, fv_group **out)
 {
     const fv_collector *with = c->with;
+    uint64_t row = with->row_of(with->row_context, place);
     item *made;
     FV_TRY(add_item(c, &made));
-    FV_TRY(fv_source_group(with->source, place, with->row_of(with->row_context, place), with->n_answers,
+    FV_TRY(fv_source_group(with->source, with->draws_by_row ? (int64_t)row : place, row, with->n_answers,
                            &made->group, &made->row));
     if (with->has_greedy)
         FV_TRY(fv_group_add_greedy(&made->group));

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# fovea pack --select: what is kept follows from the answers to either view, whatever the ranks and batches; rows
-# without a verdict are not kept; wrong settings.
+# fovea pack --select: what is kept follows from the answers to either view, whatever the ranks, batches, gain, stops
+# and shards; rows without a verdict or an image are not kept; the README's command; wrong settings.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -80,6 +80,105 @@ if command -v h5dump >/dev/null; then
         END { exit bad || full < 10 || NR != low + full }' || fail "fields: $(h5dump -y -d extra "$folder/one.h5")"
 fi
 
+# What is found of a row is the same whatever the gain.
+gains() { # PACK: n, low_right and full_right of the rows that gain at least 3
+    h5dump -y -d extra "$folder/$1.h5" | grep -o '{".*}' | tr -d '"\\{},' | awk '
+        { for (i = 1; i < NF; i += 2) v[$i] = $(i + 1) }
+        v["selected:"] == "full" && v["full_right:"] - v["low_right:"] >= 3 { print v["n:"], v["low_right:"], v["full_right:"] }'
+}
+choose three 2 --gain 3 "${draws[@]:2}"
+if command -v h5dump >/dev/null; then
+    gains one >"$folder/of_two"
+    gains three >"$folder/of_three"
+    [ -s "$folder/of_three" ] || fail "no row gains 3: $(cat "$folder/three.out")"
+    cmp "$folder/of_two" "$folder/of_three" || fail "gain 3: $(diff "$folder/of_two" "$folder/of_three")"
+fi
+
+# Stopped in a pass, killed behind a chunk, started again on other ranks: the same pack, and nothing else is left.
+cut_short() { # STATUS POINT=ACTION NAME RANKS [OPTION|KEY=VALUE...]
+    local got=0
+    FOVEA_AT=$2 mpiexec -n "$4" "$FOVEA" pack --select "$folder/config.yaml" --out "$folder/$3.h5" "${draws[@]}" "${@:5}" \
+        >"$folder/$3.out" 2>"$folder/$3.log" || got=$?
+    [ "$got" -eq "$1" ] || fail "status $got, expected $1: $(cat "$folder/$3.log")"
+}
+cut_short 75 pass:500=stop again 1
+grep -q "stopped after [1-9][0-9]* of 260 rows" "$folder/again.log" || fail "$(cat "$folder/again.log")"
+[ ! -e "$folder/again.h5" ] || fail "half a selection has a pack"
+first=$(grep -c '"row"' "$folder/again.h5.selection")
+cut_short 137 selected:2@0=kill again 2
+known=$(grep -c '"row"' "$folder/again.h5.selection")
+[ "$known" -ge $((first + 32)) ] || fail "$known rows are known, $first were"
+printf '{"row": 259, "low": 4' >>"$folder/again.h5.selection" # as a full disk leaves it
+refused 1 "again.h5.selection is of another selection: gain is 3, was 2" --select "$folder/config.yaml" \
+    --out "$folder/again.h5" --gain 3 "${draws[@]:2}"
+refused 1 "rollout.temperature is 0.5, was 1" --select "$folder/config.yaml" --out "$folder/again.h5" "${draws[@]}" \
+    rollout.temperature=0.5
+choose again 2 "${draws[@]}" rollout.max_running=8
+grep -q "going on from .*: $known rows are known" "$folder/again.log" || fail "$(cat "$folder/again.log")"
+cmp "$folder/one.h5" "$folder/again.h5" || fail "a selection that was stopped has other rows"
+[ ! -e "$folder/again.h5.selection" ] || fail "what a selection knew is left"
+
+# In shards, one of them stopped: the same pack.
+merge() { "$FOVEA" pack --merge "$folder/merged.h5" "$@" >"$folder/merge.out" 2>&1; }
+unmerged() { # TEXT FILE...
+    ! merge "${@:2}" && grep -qF -- "$1" "$folder/merge.out" || fail "no \"$1\" in: $(cat "$folder/merge.out")"
+}
+shards=("$folder/part3.h5" "$folder/part1.h5" "$folder/part2.h5")
+choose part1 1 "${draws[@]}" --shard 1/3
+cut_short 75 selected:3=stop part2 1 --shard 2/3
+choose part3 2 "${draws[@]}" --shard 3/3
+unmerged "part2.h5: 39 of its 87 rows have not been looked at; start that shard again" "${shards[@]}"
+choose part2 2 "${draws[@]}" --shard 2/3
+unmerged "shard 1/3 is missing" "$folder/part3.h5" "$folder/part2.h5"
+unmerged "are both shard 3/3" "${shards[@]}" "$folder/part3.h5"
+unmerged "one.h5 is not the file of a selection" "${shards[@]}" "$folder/one.h5"
+merge "${shards[@]}" || fail "$(cat "$folder/merge.out")"
+cmp "$folder/one.h5" "$folder/merged.h5" || fail "shards have other rows"
+cmp <(sed 's/.*rows: //' "$folder/one.out") <(sed 's/.*rows: //' "$folder/merge.out") || fail "$(cat "$folder/merge.out")"
+refused 2 '--shard is "4/3"' --select "$folder/config.yaml" --out "$folder/x.h5" --shard 4/3
+refused 2 "goes with the files of shards alone" --merge "$folder/x.h5" --out "$folder/y.h5" a
+
+# As the README has it, with a shipped configuration of two turns and a wording of one.
+readme=$(grep -om1 'pack --select CONFIG .*' "$root/README.md")
+[ -n "$readme" ] || fail "the README selects nothing"
+head -n 20 "$folder/rows.jsonl" >"$folder/few.jsonl"
+"$FOVEA" pack --jsonl "$folder/few.jsonl" --images "$TEST_DATA/images" --out "$folder/few.h5" >"$folder/log"
+for config in tiny glance visionthink-efficient visionthink-general; do
+    command=${readme/CONFIG/configs/train/$config.yaml}
+    got=0
+    (cd "$root" && "$FOVEA" ${command/smart.h5/$folder/$config.h5} model="$folder/model" data.train="$folder/few.h5" \
+        layout.tensor=1 views.min_pixels=784 views.max_pixels=3136 rollout.max_turn_tokens=8 rollout.max_tokens=1000 \
+        rollout.cache_pages=64 rollout.max_running=8) >"$folder/log" 2>&1 || got=$?
+    [ "$got" -eq 1 ] && grep -q "none of 20 rows is worth keeping" "$folder/log" || fail "$config: $(cat "$folder/log")"
+done
+
+# A row without an image has no two views.
+{ head -n 12 "$folder/rows.jsonl" && echo '{"question": "?", "answer": "a", "images": []}'; } |
+    "$FOVEA" pack --jsonl - --images "$TEST_DATA/images" --out "$folder/mixed.h5" >"$folder/log"
+choose imageless 1 "${draws[@]}" data.train="$folder/mixed.h5" --gain 1
+grep -q "of 13 rows: .*, 1 without an image" "$folder/imageless.out" || fail "$(cat "$folder/imageless.out")"
+
+# A processor that takes less than the large view: told with both numbers; refused if no row has two views.
+cp -r "$folder/model" "$folder/small"
+sed -i -E 's/"(max_pixels|longest_edge)": [0-9]+/"\1": 9408/' "$folder/small/preprocessor_config.json"
+choose shrunk 1 "${draws[@]}" model="$folder/small" data.train="$folder/mixed.h5" --gain 1 \
+    views.min_pixels=12544 views.max_pixels=12544
+grep -q "images of at most 9408 pixels .* of row 0 has [0-9]* x [0-9]* = 12[0-9]*: .* of 0; raise" "$folder/shrunk.log" || fail "$(cat "$folder/shrunk.log")"
+sed -i -E 's/"(max_pixels|longest_edge)": [0-9]+/"\1": 784/' "$folder/small/preprocessor_config.json"
+refused 1 "images of at most 784 pixels" --select "$folder/config.yaml" --out "$folder/x.h5" --gain 1 model="$folder/small" \
+    views.min_pixels=3136
+"$FOVEA" eval --model "$folder/small" --data "$folder/mixed.h5" --mode low --min-pixels 3136 --max-pixels 3136 --max-tokens 200 \
+    --max-turn-tokens 4 --prompts "$root/configs/prompts/glance.yaml" --out "$folder/warned" >"$folder/log" 2>&1
+grep -q "images of at most 784 pixels .* the same as both views of 12" "$folder/log" || fail "$(cat "$folder/log")"
+
+# The large view is measured too; rows that are too long may be left out.
+long=(views.min_pixels=50176 views.max_pixels=50176 rollout.max_tokens=100)
+refused 1 "260 of 260 rows are too long" --select "$folder/config.yaml" --out "$folder/x.h5" --gain 1 "${long[@]}"
+{ cat "$folder/few.jsonl" && echo "{\"question\": \"$(printf '%0200d' 1)\", \"image\": \"rgb.png\", \"answer\": \"a\"}"; } |
+    "$FOVEA" pack --jsonl - --images "$TEST_DATA/images" --out "$folder/long.h5" >"$folder/log"
+choose skipped 1 "${draws[@]}" --gain 1 data.train="$folder/long.h5" data.too_long=skip
+grep -q "of 21 rows: .*, 1 too long" "$folder/skipped.out" || fail "$(cat "$folder/skipped.out")"
+
 # A row of which one answer has no verdict is not kept; too many end the selection.
 cat >"$folder/judge.sh" <<'END'
 exec sed -u 's/.*"id": \([0-9]*\), .*"question": "[0-9]*0?".*/{"id": \1, "score": null}/;t;s/.*"id": \([0-9]*\),.*/{"id": \1, "score": 1}/'
@@ -100,7 +199,7 @@ refused 1 "none of 260 rows is worth keeping" --select "$folder/config.yaml" --o
 refused 1 "--gain is 6, but rollout.answers is 4" --select "$folder/config.yaml" --out "$folder/x.h5"
 refused 1 "rollout.max_running is 3" --select "$folder/config.yaml" --out "$folder/x.h5" rollout.max_running=3
 refused 1 "no/such" --select "$folder/config.yaml" --out "$folder/no/such/x.h5" --gain 4
-refused 2 "--gain with --select" --synthetic glance --rows 2 --out "$folder/x.h5" --gain 3
+refused 2 "--gain and --shard with --select" --synthetic glance --rows 2 --out "$folder/x.h5" --gain 3
 refused 2 'unexpected argument "steps=3"' --synthetic glance --rows 2 --out "$folder/x.h5" steps=3
 refused 2 "--select CONFIG" --select "$folder/config.yaml" --jsonl - --out "$folder/x.h5"
 ! ls "$folder" | grep -q '^x' || fail "a refused selection left a file"
