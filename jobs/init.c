@@ -114,6 +114,7 @@ static fv_err set_ids_from(const char *folder, fv_model_shape *shape)
 }
 
 typedef struct source {
+    int has_vision;
     fv_param_list params;
     uint64_t seed;
     const char *tokenizer;
@@ -129,8 +130,11 @@ static fv_err draw_rows(void *context, int param, int64_t first, int64_t n, floa
 static fv_err add_tokenizer(void *context, const char *path)
 {
     const source *from = context;
-    return from->tokenizer ? fv_folder_copy_tokenizer(from->tokenizer, path)
-                           : fv_tokenizer_write_bytes(path, special_tokens, N_SPECIAL);
+    if (from->tokenizer)
+        FV_TRY(fv_folder_copy_tokenizer(from->tokenizer, path));
+    else
+        FV_TRY(fv_tokenizer_write_bytes(path, special_tokens, N_SPECIAL));
+    return from->has_vision ? fv_folder_write_template(path) : FV_OK;
 }
 
 static fv_err init_folder(const init_options *with)
@@ -139,6 +143,7 @@ static fv_err init_folder(const init_options *with)
     source from = {.seed = (uint64_t)with->seed, .tokenizer = with->tokenizer};
     FV_TRY(fv_model_shape_load_yaml(with->shape, &shape));
     FV_TRY(set_ids_from(with->tokenizer, &shape));
+    from.has_vision = shape.vision.depth > 0;
     FV_TRY(fv_param_list_init(&from.params, &shape));
     fv_folder_write_args args = {.shape = &shape,
                                  .generation = &fv_generation_usual,

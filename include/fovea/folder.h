@@ -54,7 +54,7 @@ void fv_name_style_apply(fv_name_style style, const char *param_name, char *out)
  */
 typedef enum fv_folder_style {
     FV_FOLDER_KEEP, /* like the source folder */
-    FV_FOLDER_V4,   /* transformers 4: "model.", "visual.", flat */
+    FV_FOLDER_V4,   /* transformers 4: "model.", "visual.", flat; small files as 4.49 to 4.57 read them */
     FV_FOLDER_V5 /* transformers 5: "model.language_model.", "model.visual.", nested, for models with vision
                   */
 } fv_folder_style;
@@ -84,6 +84,10 @@ fv_err fv_folder_write(const char *path, const fv_folder_write_args *args);
 
 /* The default of max_shard_bytes. */
 #define FV_FOLDER_SHARD_BYTES ((int64_t)5000000000)
+
+/* Write chat_template.json, where processors of transformers look for it, with the template of
+ * tokenizer_config.json, unless it is there or there is none. */
+fv_err fv_folder_write_template(const char *folder);
 
 /* Copy tokenizer files from one folder to another, those that are there. */
 fv_err fv_folder_copy_tokenizer(const char *from, const char *to);

@@ -31,6 +31,7 @@ fv_err fv_json_parse(const char *text, size_t size, const char *name, fv_json **
  * members with one name the last counts; NaN, infinities and numbers beyond 64 bits are null; invalid UTF-8
  * and lone surrogates are U+FFFD; control characters may stand in strings. */
 fv_err fv_json_parse_foreign(const char *text, size_t size, const char *name, fv_json **out);
+fv_err fv_json_load_foreign(const char *path, fv_json **out);
 void fv_json_destroy(fv_json *root); /* NULL is fine */
 
 fv_json_kind fv_json_kind_of(const fv_json *value); /* of nothing (NULL): FV_JSON_NULL */

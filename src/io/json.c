@@ -98,14 +98,25 @@ fv_err fv_json_parse_foreign(const char *text, size_t size, const char *name, fv
     return err;
 }
 
-fv_err fv_json_load(const char *path, fv_json **out)
+static fv_err load(const char *path, fv_json **out,
+                   fv_err (*read)(const char *text, size_t size, const char *name, fv_json **out))
 {
     *out = NULL;
     fv_file_map map;
     FV_TRY(fv_file_open_map(path, &map));
-    fv_err err = fv_json_parse((const char *)map.data, map.size, path, out);
+    fv_err err = read((const char *)map.data, map.size, path, out);
     fv_file_close_map(&map);
     return err;
+}
+
+fv_err fv_json_load(const char *path, fv_json **out)
+{
+    return load(path, out, fv_json_parse);
+}
+
+fv_err fv_json_load_foreign(const char *path, fv_json **out)
+{
+    return load(path, out, fv_json_parse_foreign);
 }
 
 void fv_json_destroy(fv_json *root)

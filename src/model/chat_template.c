@@ -189,7 +189,7 @@ static fv_err read_member(fv_chat *chat, const fv_json *root, int *is_there)
 static fv_err read_json(fv_chat *chat, const char *path, int *is_there)
 {
     fv_json *root;
-    FV_TRY(fv_json_load(path, &root));
+    FV_TRY(fv_json_load_foreign(path, &root));
     fv_err err = read_member(chat, root, is_there);
     fv_json_destroy(root);
     return err == FV_OK ? FV_OK : fv_error_prefix(err, NOT_KNOWN, path);

@@ -177,7 +177,7 @@ static fv_err change_dtype(fv_json *root, fv_storage storage)
     return set_string(root, fv_json_get(root, "dtype") ? "dtype" : "torch_dtype", name);
 }
 
-static fv_err write_json(const char *folder, const char *name, const fv_json *root)
+fv_err fv_folder_write_json(const char *folder, const char *name, const fv_json *root)
 {
     char path[PATH_MAX];
     fv_buffer text = {0};
@@ -205,7 +205,7 @@ fv_err fv_folder_write_config(const char *path, const fv_folder_write_args *args
         FV_CHECK(root, FV_ERR_MEMORY, "no memory for a configuration");
         FV_TRY_DONE(make_config(root, args));
     }
-    FV_TRY_DONE(write_json(path, "config.json", root));
+    FV_TRY_DONE(fv_folder_write_json(path, "config.json", root));
 done:
     fv_json_destroy(root);
     return err;
@@ -275,7 +275,7 @@ static fv_err write_made(const char *path, const char *name, const fv_folder_wri
     FV_CHECK(root, FV_ERR_MEMORY, "no memory for %s", name);
     fv_err err = make(root, args);
     if (err == FV_OK)
-        err = write_json(path, name, root);
+        err = fv_folder_write_json(path, name, root);
     fv_json_destroy(root);
     return err;
 }
@@ -300,7 +300,8 @@ fv_err fv_folder_write_small_files(const char *path, const fv_folder_write_args 
 {
     if (args->source) {
         FV_TRY(fv_folder_copy_tokenizer(args->source->path, path));
-        return copy_settings(args->source->path, path);
+        FV_TRY(copy_settings(args->source->path, path));
+        return args->style == FV_FOLDER_V4 ? fv_folder_make_v4(path) : FV_OK;
     }
     FV_TRY(write_made(path, "generation_config.json", args, make_generation));
     if (args->shape->vision.depth > 0)

@@ -3,6 +3,7 @@
 #define FOVEA_MODEL_FOLDER_CONFIG_H
 
 #include "fovea/folder.h"
+#include "fovea/json.h"
 
 /* config.json (args->style, args->storage): the source's with its dtype changed, or made from the shape. */
 fv_err fv_folder_write_config(const char *path, const fv_folder_write_args *args);
@@ -12,5 +13,12 @@ fv_err fv_folder_write_small_files(const char *path, const fv_folder_write_args 
 
 /* config.json and all of those that there are, from folder to folder. */
 fv_err fv_folder_copy_small_files(const char *from, const char *to);
+
+/* root as the file folder/name. */
+fv_err fv_folder_write_json(const char *folder, const char *name, const fv_json *root);
+
+/* folder_v4.c: the small files of a folder, as transformers 5 may have written them, in the form that
+ * transformers 4.49 to 4.57 read. */
+fv_err fv_folder_make_v4(const char *folder);
 
 #endif

@@ -233,7 +233,7 @@ static fv_err load_if_there(const char *folder, const char *name, fv_json **out)
     FV_TRY(fv_file_path(path, sizeof path, folder, name));
     if (!fv_file_exists(path))
         return FV_OK;
-    FV_TRY(fv_json_load(path, out));
+    FV_TRY(fv_json_load_foreign(path, out)); /* Python writes a length without limit as 1e30 in digits */
     if (fv_json_kind_of(*out) == FV_JSON_OBJECT)
         return FV_OK;
     fv_json_destroy(*out);

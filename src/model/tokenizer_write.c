@@ -50,9 +50,57 @@ static const char frame[] =
     "false,"
     "\"ignore_merges\":false,\"vocab\":{},\"merges\":[]}}";
 
-static const char config[] = "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\",\n"
-                             "  \"clean_up_tokenization_spaces\": false,\n"
-                             "  \"eos_token\": \"<|im_end|>\",\n  \"pad_token\": \"<|endoftext|>\"\n}\n";
+/* The rules of chat.h as a template: images are one token each, which the processor multiplies. */
+static const char chat_template[] = "{%- if messages and messages[0]['role'] != 'system' -%}\n"
+                                    "{{ '<|im_start|>system\\nYou are a helpful assistant.<|im_end|>\\n' }}\n"
+                                    "{%- endif -%}\n"
+                                    "{%- for message in messages -%}\n"
+                                    "{{ '<|im_start|>' + message['role'] + '\\n' }}\n"
+                                    "{%- if message['content'] is string -%}\n"
+                                    "{{ message['content'] }}\n"
+                                    "{%- else -%}\n"
+                                    "{%- for part in message['content'] -%}\n"
+                                    "{%- if part['type'] == 'image' -%}\n"
+                                    "{{ '<|vision_start|><|image_pad|><|vision_end|>' }}\n"
+                                    "{%- elif 'text' in part -%}\n"
+                                    "{{ part['text'] }}\n"
+                                    "{%- endif -%}\n"
+                                    "{%- endfor -%}\n"
+                                    "{%- endif -%}\n"
+                                    "{{ '<|im_end|>\\n' }}\n"
+                                    "{%- endfor -%}\n"
+                                    "{%- if add_generation_prompt -%}\n"
+                                    "{{ '<|im_start|>assistant\\n' }}\n"
+                                    "{%- endif -%}\n";
+
+static fv_err fill_config(fv_json *root)
+{
+    static const char *const texts[][2] = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+                                           {"eos_token", "<|im_end|>"},
+                                           {"pad_token", "<|endoftext|>"},
+                                           {"chat_template", chat_template}};
+    FV_TRY(fv_json_set(root, "clean_up_tokenization_spaces", fv_json_make_bool(0)));
+    for (int i = 0; i < 4; i++)
+        FV_TRY(fv_json_set(root, texts[i][0], fv_json_make_string(texts[i][1], strlen(texts[i][1]))));
+    return FV_OK;
+}
+
+static fv_err write_config(const char *folder)
+{
+    char path[PATH_MAX];
+    fv_buffer text = {0};
+    fv_json *root = fv_json_make_object();
+    fv_err err = FV_OK;
+    FV_TRY_DONE(fv_file_path(path, sizeof path, folder, "tokenizer_config.json"));
+    FV_TRY_DONE(fill_config(root));
+    FV_TRY_DONE(fv_json_print(root, 2, &text));
+    FV_TRY_DONE(fv_buffer_append(&text, "\n", 1));
+    FV_TRY_DONE(fv_file_write(path, text.data, text.size));
+done:
+    fv_buffer_fini(&text);
+    fv_json_destroy(root);
+    return err;
+}
 
 fv_err fv_tokenizer_make_frame(fv_json **out)
 {
@@ -86,8 +134,7 @@ fv_err fv_tokenizer_write_bytes(const char *folder, const fv_added_token *specia
     FV_TRY_DONE(fv_tokenizer_parse(text.data, text.size, "tokenizer.json", &check));
     FV_TRY_DONE(fv_file_path(path, sizeof path, folder, "tokenizer.json"));
     FV_TRY_DONE(fv_file_write(path, text.data, text.size));
-    FV_TRY_DONE(fv_file_path(path, sizeof path, folder, "tokenizer_config.json"));
-    FV_TRY_DONE(fv_file_write(path, config, sizeof config - 1));
+    FV_TRY_DONE(write_config(folder));
 done:
     fv_tokenizer_destroy(check);
     fv_buffer_fini(&text);

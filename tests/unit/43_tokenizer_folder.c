@@ -70,6 +70,9 @@ static void test_tokens_get_the_ids_of_the_reference(void **state)
         int32_t z, p;
     } cases[] = {
         {{NULL, NULL, NULL}, -1, -1},
+        {{"{\"model_max_length\": 1000000000000000019884624838656, \"sep_token\": \"<z>\"}", NULL, NULL},
+         258,
+         -1},
         {{"{\"additional_special_tokens\": [\"<z>\", \"<p>\"]}", NULL, NULL}, 258, 259},
         {{"{\"additional_special_tokens\": [" TOKEN("<z>", "false") "]}", NULL, NULL}, 258, -1},
         {{"{\"extra_special_tokens\": [\"<z>\"], \"additional_special_tokens\": [\"<p>\"]}", NULL, NULL},
