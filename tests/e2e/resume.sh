@@ -96,11 +96,11 @@ same plain cut
 
 # Where few groups are kept, refills fill the step; stopped again and again inside of them, it is the same one.
 settings+=(rollout.prompts=6 rollout.refills=24 reward.rule=exact update.groups=3)
-well train filled 2 steps=2
+well train filled 2 steps=1
 [ "$(field filled groups | sort -u)" = 6.0 ] || fail "steps are not full: $(field filled groups)"
 for n_stops in $(seq 0 20); do
     status=0
-    FOVEA_AT="pass:400=stop" run train pieces 2 steps=2 || status=$?
+    FOVEA_AT="pass:250=stop" run train pieces 2 steps=1 || status=$?
     [ $status = 75 ] || break
 done
 [ $status = 0 ] && [ $n_stops -gt 1 ] || fail "pieces: status $status after $n_stops stops: $(cat "$folder/pieces.log")"
