@@ -70,7 +70,7 @@ static fv_err print_item(const fv_sweep_view *view, const fv_sweep_item *item)
     FV_TRY(read_step(view, item, &step));
     if (item->job)
         snprintf(job, sizeof job, "  job %ld_%ld", item->job, item->task);
-    printf("%-40s %-14s step %-6lld%s%s%s%s%s\n", item->name, fv_sweep_state_names[item->state],
+    printf("%-40s %-14s step %lld%s%s%s%s%s\n", item->name, fv_sweep_state_names[item->state],
            (long long)step, job, item->log ? "  " : "", item->log ? item->log : "", item->reason ? ": " : "",
            item->reason ? item->reason : "");
     return FV_OK;

@@ -169,6 +169,23 @@ got=0
 env SLURM_JOB_ID=12 bash "$root/slurm/merge.sbatch" out >said 2>&1 || got=$?
 [ "$got" = 2 ] && grep -q "there are no shards in out" said || fail "nothing to merge: $got $(cat said)"
 
+# A pipeline takes the scripts of FOVEA_HOME, or those beside it, and is no array, whatever is set for sbatch.
+made sbatch <<'END'
+echo "$*${SBATCH_ARRAY_INX:+ as an array}" >>"$FAKE/submitted"
+echo "$(wc -l <"$FAKE/submitted");cluster"
+END
+pipes() { # FOLDER OF SCRIPTS
+    : >submitted
+    [ "$(SBATCH_ARRAY_INX=1-9 bash "$root/slurm/pipeline.sh" run 2 a.h5 b.h5 -- config.yaml -- --mode low)" = "1 2 3" ] || fail "pipeline"
+    diff submitted - <<END || fail "pipeline"
+--parsable $1/train.sbatch config.yaml out=run
+--parsable --dependency=afterok:1 --kill-on-invalid-dep=yes --array=1-4 $1/eval.sbatch run/eval a.h5 b.h5 -- --model run/model --mode low
+--parsable --dependency=afterok:2 --kill-on-invalid-dep=yes $1/merge.sbatch run/eval
+END
+}
+FOVEA_HOME=$folder pipes "$folder/slurm"
+(unset FOVEA_HOME && pipes "$root/slurm")
+
 # More tasks than an array may have.
 made scontrol <<'END'
 echo "MaxArraySize            = 1001"
