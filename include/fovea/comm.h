@@ -48,7 +48,8 @@ struct fv_comm {
 };
 
 /* All processes that were started together: mpi if a launcher's environment says so, else self. Once a
- * process, from the main thread. */
+ * process, from the main thread. FV_ERR_ARGUMENT with the launcher to use if MPI finds fewer than were
+ * started, as with a plain srun. */
 fv_err fv_comm_world(fv_comm **out);
 
 /* One process. */

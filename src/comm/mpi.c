@@ -3,6 +3,7 @@
 
 #include "comm/orphan.h"
 #include "comm/pmix.h"
+#include "comm/started.h"
 
 #include <mpi.h>
 #include <stdlib.h>
@@ -274,16 +275,6 @@ static fv_err wrap(MPI_Comm group, fv_comm **out)
     return FV_OK;
 }
 
-/* A launcher tells its children how many they are: Open MPI's mpirun, PMIx (srun --mpi=pmix), PMI (MPICH). */
-static int started_by_a_launcher(void)
-{
-    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMI_RANK"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (getenv(names[i]))
-            return 1;
-    return 0;
-}
-
 /* Open MPI waits for ever for a launcher that was killed. */
 static fv_err start_mpi(int *provided)
 {
@@ -300,11 +291,16 @@ static fv_err start_mpi(int *provided)
 
 fv_err fv_comm_world(fv_comm **out)
 {
+    const fv_started started = fv_started_look(); /* MPI_Init may change the environment */
+    int provided, size;
     *out = NULL;
-    if (!started_by_a_launcher())
+    if (!started.is_of_mpi) {
+        FV_TRY(fv_started_check(&started, 1));
         return fv_comm_self(out);
-    int provided;
+    }
     FV_TRY(start_mpi(&provided));
+    TRY_MPI(MPI_Comm_size, MPI_COMM_WORLD, &size);
+    FV_TRY(fv_started_check(&started, size));
     FV_CHECK(provided >= MPI_THREAD_FUNNELED, FV_ERR_COMM,
              "this MPI library cannot be used by a program with threads");
     return wrap(MPI_COMM_WORLD, out);

@@ -41,5 +41,11 @@ job_says "layout.tensor is 2, but 3 ranks" -N3 --ntasks-per-node=1 -- layout.ten
 job_says "cannot create folder /proc/run" -N1 -- out=/proc/run
 job_says "s of the allocation are left, and watch.margin_s keeps 70 s of them free: ask for more time" \
     -N1 --time=1 -- watch.margin_s=70
+# A plain srun tells MPI nothing: no second run of one rank. A script without srun is one process, whatever it asked for.
+says 1 "2 processes were started together (SLURM_STEP_NUM_TASKS), but MPI finds 1: each would be a run of its own; start them with srun --mpi=pmix, or mpirun" \
+    srun -n2 --mpi=none "$FOVEA" train $work/config.yaml out=$work/single
+[ ! -e $work/single ] || fail "a plain srun leaves a run"
+submit script -n2 --wrap "$FOVEA train $work/config.yaml out=$work/script steps=1"
+ends "$job" COMPLETED 60 $work/script.log
 FOVEA=$work/nothing job_says "there is no $work/nothing; build it, or set FOVEA" -N1 --
 echo "site: well"
