@@ -64,6 +64,7 @@ static fv_err read_rows(void *context, int param, int64_t first, int64_t n, floa
 static fv_err export_folder(const export_options *with)
 {
     fv_folder folder;
+    FV_TRY(fv_folder_check_links(with->model));
     FV_TRY(fv_folder_open(with->model, &folder));
     fv_folder_write_args args = {.shape = &folder.shape,
                                  .generation = &folder.generation,

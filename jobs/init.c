@@ -107,6 +107,7 @@ static fv_err set_ids_from(const char *folder, fv_model_shape *shape)
     fv_tokenizer *tokenizer = NULL;
     if (!folder)
         return set_ids(NULL, shape);
+    FV_TRY(fv_folder_check_links(folder));
     FV_TRY(fv_tokenizer_load(folder, &tokenizer));
     fv_err err = set_ids(tokenizer, shape);
     fv_tokenizer_destroy(tokenizer);

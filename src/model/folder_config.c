@@ -211,24 +211,6 @@ done:
     return err;
 }
 
-static fv_err copy_if_there(const char *from, const char *to, const char *name)
-{
-    char source[PATH_MAX], target[PATH_MAX];
-    FV_TRY(fv_file_path(source, sizeof source, from, name));
-    FV_TRY(fv_file_path(target, sizeof target, to, name));
-    return fv_file_exists(source) ? fv_file_copy(source, target) : FV_OK;
-}
-
-fv_err fv_folder_copy_tokenizer(const char *from, const char *to)
-{
-    static const char *const names[] = {
-        "tokenizer.json",    "tokenizer_config.json",   "vocab.json",          "merges.txt",
-        "added_tokens.json", "special_tokens_map.json", "chat_template.jinja", "chat_template.json"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        FV_TRY(copy_if_there(from, to, names[i]));
-    return FV_OK;
-}
-
 static fv_err make_generation(fv_json *root, const fv_folder_write_args *args)
 {
     const fv_generation_defaults *generation = args->generation;
@@ -280,27 +262,11 @@ static fv_err write_made(const char *path, const char *name, const fv_folder_wri
     return err;
 }
 
-static fv_err copy_settings(const char *from, const char *to)
-{
-    static const char *const names[] = {"generation_config.json", "preprocessor_config.json",
-                                        "processor_config.json", "video_preprocessor_config.json"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        FV_TRY(copy_if_there(from, to, names[i]));
-    return FV_OK;
-}
-
-fv_err fv_folder_copy_small_files(const char *from, const char *to)
-{
-    FV_TRY(fv_folder_copy_tokenizer(from, to));
-    FV_TRY(copy_settings(from, to));
-    return copy_if_there(from, to, "config.json");
-}
-
 fv_err fv_folder_write_small_files(const char *path, const fv_folder_write_args *args)
 {
     if (args->source) {
         FV_TRY(fv_folder_copy_tokenizer(args->source->path, path));
-        FV_TRY(copy_settings(args->source->path, path));
+        FV_TRY(fv_folder_copy_settings(args->source->path, path));
         return args->style == FV_FOLDER_V4 ? fv_folder_make_v4(path) : FV_OK;
     }
     FV_TRY(write_made(path, "generation_config.json", args, make_generation));

@@ -42,6 +42,48 @@ for model in qwen2 qwen3 qwen2_5_vl; do
     "$FOVEA" export --model "$TEST_DATA/golden/$model" --out "$folder/golden.$model"
 done
 
+# What transformers 5 writes, in the form of transformers 4: both were opened with 4.49, 4.57 and 5.24.
+"$FOVEA" init --shape "$configs/tiny-vl.yaml" --out "$folder/five" --style 5
+(
+    cd "$folder/five"
+    printf '{"backend": "tokenizers", "is_local": true, "eos_token": "<|im_end|>", "extra_special_tokens": ["<|im_start|>"],
+        "model_max_length": 1000000000000000019884624838656, "tokenizer_class": "TokenizersBackend"}' >tokenizer_config.json
+    printf '%s\n' "$(sed -n 's/.*"chat_template": "\(.*\)".*/\1/p' chat_template.json | sed 's/\\\\n/@/g; s/\\n/\n/g; s/@/\\n/g')" >chat_template.jinja
+    printf '{"image_processor": {"image_processor_type": "Qwen2VLImageProcessor", "patch_size": 14, "size": {"shortest_edge": 784,
+        "longest_edge": 802816}}, "video_processor": {"patch_size": 14}, "processor_class": "Qwen2_5_VLProcessor"}' >processor_config.json
+    rm chat_template.json preprocessor_config.json
+)
+"$FOVEA" generate --model "$folder/five" --prompt a --max-tokens 2 --image "$TEST_DATA/images/rgb.jpg" --json >"$folder/said"
+"$FOVEA" export --model "$folder/five" --out "$folder/four" --style 4
+"$FOVEA" generate --model "$folder/four" --prompt a --max-tokens 2 --image "$TEST_DATA/images/rgb.jpg" --json | cmp - "$folder/said"
+has() { grep -q -- "$2" "$folder/four/$1" || fail "no $2 in $1: $(cat "$folder/four/$1")"; }
+has tokenizer_config.json '"tokenizer_class": "PreTrainedTokenizerFast"'
+has tokenizer_config.json '"additional_special_tokens"'
+has tokenizer_config.json '"chat_template": ".*add_generation_prompt'
+! grep -q 'extra_special_tokens\|backend\|is_local\|1000000000000000019884624838656' "$folder/four/tokenizer_config.json" ||
+    fail "names of transformers 5: $(cat "$folder/four/tokenizer_config.json")"
+cmp "$folder/tiny-vl/chat_template.json" "$folder/four/chat_template.json"
+has preprocessor_config.json '"min_pixels": 784'
+has preprocessor_config.json '"max_pixels": 802816'
+has video_preprocessor_config.json '"patch_size": 14'
+[ ! -e "$folder/four/processor_config.json" ] || fail "processor_config.json is left"
+
+# Files are copied, links out of the folder are not; a cache of Hugging Face is nothing but links, of a known form.
+cp -r "$folder/tiny-qwen2" "$folder/linked"
+echo secret >"$folder/secret"
+ln -s "$folder/secret" "$folder/linked/vocab.json"
+refused "vocab.json is a link out of its folder, to $(realpath "$folder")/secret" "$FOVEA" export --model "$folder/linked" --out "$folder/x"
+refused "vocab.json is a link out of its folder" "$FOVEA" init --shape "$configs/tiny-qwen2.yaml" --out "$folder/x" --tokenizer "$folder/linked"
+ln -sf tokenizer_config.json "$folder/linked/vocab.json"
+"$FOVEA" export --model "$folder/linked" --out "$folder/linked.copy"
+[ ! -L "$folder/linked.copy/vocab.json" ] || fail "a link was copied as a link"
+mkdir -p "$folder/cache/blobs" "$folder/cache/snapshots/1"
+for file in "$folder"/tiny-qwen2/*; do
+    cp "$file" "$folder/cache/blobs/" && ln -s "../../blobs/${file##*/}" "$folder/cache/snapshots/1/"
+done
+"$FOVEA" export --model "$folder/cache/snapshots/1" --out "$folder/cache.copy"
+cmp "$folder/tiny-qwen2/tokenizer.json" "$folder/cache.copy/tokenizer.json"
+
 refused "is not empty" "$FOVEA" init --shape "$configs/tiny-vl.yaml" --out "$folder/tiny-vl"
 refused "is not empty" "$FOVEA" export --model "$folder/tiny-vl" --out "$folder/tiny-vl"
 refused "/nowhere/config.json" "$FOVEA" export --model /nowhere --out "$folder/x"
