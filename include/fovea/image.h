@@ -57,9 +57,9 @@ typedef struct fv_image_fit {
 } fv_image_fit;
 
 /* Decode a file, resized as fit says (NULL: as it is): the same pixels as fv_image_resize of the whole. Where
- * the format gives rows in their order (all but rotated and interlaced images), only those at work and the
- * result are in memory; but WebP is decoded at once. Another kind of file, one damaged, cut short or of more
- * than max_pixels: FV_ERR_FORMAT. On failure *out is {0}. */
+ * the format gives rows in their order (all but images that are rotated, and interlaced GIFs), only those at
+ * work and the result are in memory; but WebP is decoded at once. Another kind of file, one damaged, cut
+ * short or of more than max_pixels: FV_ERR_FORMAT. On failure *out is {0}. */
 fv_err fv_image_read(const fv_image_file *file, const fv_image_fit *fit, fv_image *out);
 
 /* Decode all of a file and keep none of it: fails as fv_image_read does. The sizes are those of the upright

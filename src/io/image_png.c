@@ -9,16 +9,18 @@
 /* How a row arrives. */
 typedef enum layout { RGB, RGBA, GREY16 } layout;
 
+/* One way through the file. An interlaced image is decoded by one for each of its seven passes, side by side,
+ * so that its rows come in order and never more than one is in memory; together they inflate about twice as
+ * much. */
 typedef struct decoder {
     png_structp png;
     png_infop info;
     const fv_image_file *source;
-    fv_image_target *to;
     size_t at; /* of the next byte to read */
+    int pass;
     layout layout;
-    int key;       /* of GREY16: the transparent value, or -1 */
-    uint8_t *row;  /* as it arrives; owned */
-    uint8_t *line; /* of an interlaced image: a part of a row in RGB; owned */
+    int key;      /* of GREY16: the transparent value, or -1 */
+    uint8_t *row; /* as it arrives; owned */
     fv_err err;
 } decoder;
 
@@ -80,17 +82,32 @@ static int has_late_exif(const fv_image_file *source)
     return 0;
 }
 
-static void find_orientation(decoder *d)
-{
-    png_uint_32 size = 0;
-    png_bytep exif = NULL;
-    if (png_get_eXIf_1(d->png, d->info, &size, &exif))
-        d->to->orientation = fv_exif_orientation(exif, size);
-}
-
 static int is_interlaced(const decoder *d)
 {
     return png_get_interlace_type(d->png, d->info) != PNG_INTERLACE_NONE;
+}
+
+/* Pixels of a row of this pass, and rows of a pass. */
+static size_t columns_of(const decoder *d)
+{
+    size_t width = png_get_image_width(d->png, d->info);
+    return is_interlaced(d) ? PNG_PASS_COLS(width, d->pass) : width;
+}
+
+static size_t rows_of(const decoder *d, int pass)
+{
+    size_t width = png_get_image_width(d->png, d->info), height = png_get_image_height(d->png, d->info);
+    return PNG_PASS_COLS(width, pass) > 0 ? PNG_PASS_ROWS(height, pass) : 0;
+}
+
+/* Steps, which leave by longjmp if the library fails. What it may leave half-done lives with the caller, not
+ * in the frame that calls setjmp. */
+static fv_err take(decoder *d, void (*step)(decoder *))
+{
+    if (setjmp(png_jmpbuf(d->png)) != 0)
+        return d->err;
+    step(d);
+    return FV_OK;
 }
 
 static void read_header(decoder *d)
@@ -104,11 +121,6 @@ static void read_header(decoder *d)
     if (err != FV_OK)
         leave(d, err);
     check_claim(d);
-    find_orientation(d);
-    int is_ordered = !is_interlaced(d) && !has_late_exif(d->source);
-    err = fv_image_begin(d->to, width, height, is_ordered ? FV_ROWS_IN_ORDER : FV_ROWS_IN_ANY_ORDER);
-    if (err != FV_OK)
-        leave(d, err);
 }
 
 static void find_key(decoder *d)
@@ -134,6 +146,36 @@ static void choose_output(decoder *d)
     d->layout = has_alpha ? RGBA : RGB;
 }
 
+/* Up to the first row of the pass. */
+static void open_rows(decoder *d)
+{
+    choose_output(d);
+    png_read_update_info(d->png, d->info);
+    size_t width = png_get_image_width(d->png, d->info), row_bytes = png_get_rowbytes(d->png, d->info);
+    size_t n_channels = d->layout == GREY16 ? 2 : d->layout == RGBA ? 4 : 3;
+    if (row_bytes != n_channels * width)
+        leave(d, FV_FAIL(FV_ERR_INTERNAL, "%s: a row has %zu bytes, expected %zu", d->source->name, row_bytes,
+                         n_channels * width));
+    d->row = malloc(row_bytes);
+    if (!d->row)
+        leave(d, FV_FAIL(FV_ERR_MEMORY, "%s: no memory for a row of pixels", d->source->name));
+    for (int pass = 0; pass < d->pass; pass++)
+        for (size_t n = rows_of(d, pass); n > 0; n--)
+            png_read_row(d->png, NULL, NULL);
+}
+
+static void read_row(decoder *d)
+{
+    png_read_row(d->png, d->row, NULL);
+}
+
+static void read_end(decoder *d)
+{
+    png_read_end(d->png, d->info);
+}
+
+/* Pixels. */
+
 /* n pixels of two bytes. */
 static void clip_grey16(const uint8_t *grey, int key, size_t n, uint8_t *rgb)
 {
@@ -153,76 +195,110 @@ static void convert(const decoder *d, size_t n, uint8_t *rgb)
         memcpy(rgb, d->row, 3 * n);
 }
 
-static void open_rows(decoder *d)
+/* A row of a pass is every so many pixels of a row of the image. line: room for a row. */
+static void scatter(const decoder *d, uint8_t *line, uint8_t *rgb)
 {
-    choose_output(d);
-    png_read_update_info(d->png, d->info);
-    size_t width = (size_t)d->to->width, n_channels = d->layout == GREY16 ? 2 : d->layout == RGBA ? 4 : 3;
-    size_t row_bytes = png_get_rowbytes(d->png, d->info);
-    if (row_bytes != n_channels * width)
-        leave(d, FV_FAIL(FV_ERR_INTERNAL, "%s: a row has %zu bytes, expected %zu", d->source->name, row_bytes,
-                         n_channels * width));
-    d->row = malloc(row_bytes);
-    d->line = malloc(3 * width);
-    if (!d->row || !d->line)
-        leave(d, FV_FAIL(FV_ERR_MEMORY, "%s: no memory for a row of pixels", d->source->name));
-}
-
-/* Row y of a pass of an interlaced image: every so many pixels of a row. */
-static void scatter(decoder *d, int pass, size_t y)
-{
-    size_t n = PNG_PASS_COLS((size_t)d->to->width, pass);
-    uint8_t *rgb = fv_image_row(d->to, (int)PNG_ROW_FROM_PASS_ROW(y, pass));
-    convert(d, n, d->line);
+    size_t n = columns_of(d);
+    convert(d, n, line);
     for (size_t x = 0; x < n; x++)
-        memcpy(rgb + 3 * PNG_COL_FROM_PASS_COL(x, pass), d->line + 3 * x, 3);
+        memcpy(rgb + 3 * PNG_COL_FROM_PASS_COL(x, d->pass), line + 3 * x, 3);
 }
 
-/* Pass by pass: so never more than a row is in the depth of the file. */
-static void read_interlaced(decoder *d)
+/* The whole. */
+
+typedef struct whole {
+    fv_image_target *to;
+    decoder passes[PNG_INTERLACE_ADAM7_PASSES]; /* the first alone if the image is not interlaced */
+    uint8_t *line;                              /* owned */
+} whole;
+
+static fv_err open_pass(whole *w, int pass)
 {
-    size_t width = (size_t)d->to->width, height = (size_t)d->to->height;
-    for (int pass = 0; pass < PNG_INTERLACE_ADAM7_PASSES; pass++)
-        for (size_t y = 0; PNG_PASS_COLS(width, pass) > 0 && y < PNG_PASS_ROWS(height, pass); y++) {
-            png_read_row(d->png, d->row, NULL);
-            scatter(d, pass, y);
-        }
+    decoder *d = &w->passes[pass];
+    *d = (decoder){.source = w->to->file, .pass = pass};
+    d->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, d, on_error, on_warning);
+    d->info = d->png ? png_create_info_struct(d->png) : NULL;
+    FV_CHECK(d->info, FV_ERR_MEMORY, "%s: no memory to decode the PNG", w->to->file->name);
+    return take(d, read_header);
 }
 
-static void read_pixels(decoder *d)
+static void find_orientation(whole *w, const decoder *d)
 {
-    open_rows(d);
-    if (is_interlaced(d)) {
-        read_interlaced(d);
-    } else {
-        for (int y = 0; y < d->to->height; y++) {
-            png_read_row(d->png, d->row, NULL);
-            convert(d, (size_t)d->to->width, fv_image_row(d->to, y));
-            fv_image_row_done(d->to);
-        }
+    png_uint_32 size = 0;
+    png_bytep exif = NULL;
+    if (png_get_eXIf_1(d->png, d->info, &size, &exif))
+        w->to->orientation = fv_exif_orientation(exif, size);
+}
+
+static fv_err begin(whole *w)
+{
+    FV_TRY(open_pass(w, 0));
+    const decoder *d = &w->passes[0];
+    png_uint_32 width = png_get_image_width(d->png, d->info), height = png_get_image_height(d->png, d->info);
+    find_orientation(w, d);
+    FV_TRY(fv_image_begin(w->to, width, height,
+                          has_late_exif(w->to->file) ? FV_ROWS_IN_ANY_ORDER : FV_ROWS_IN_ORDER));
+    w->line = malloc(3 * (size_t)width);
+    FV_CHECK(w->line, FV_ERR_MEMORY, "%s: no memory for a row of pixels", w->to->file->name);
+    return take(&w->passes[0], open_rows);
+}
+
+static fv_err read_plain(whole *w)
+{
+    decoder *d = &w->passes[0];
+    for (int y = 0; y < w->to->height; y++) {
+        FV_TRY(take(d, read_row));
+        convert(d, (size_t)w->to->width, fv_image_row(w->to, y));
+        fv_image_row_done(w->to);
     }
-    png_read_end(d->png, d->info);
-    find_orientation(d);
+    FV_TRY(take(d, read_end));
+    find_orientation(w, d);
+    return FV_OK;
 }
 
-/* What longjmp may leave half-done lives with the caller, not in the frame that calls setjmp. */
-static fv_err run(decoder *d)
+/* *last: the pass that comes to the end of the pixels. */
+static fv_err open_passes(whole *w, decoder **last)
 {
-    if (setjmp(png_jmpbuf(d->png)) != 0)
-        return d->err;
-    read_header(d);
-    read_pixels(d);
+    *last = &w->passes[0];
+    for (int pass = 1; pass < PNG_INTERLACE_ADAM7_PASSES; pass++) {
+        if (rows_of(&w->passes[0], pass) == 0)
+            continue;
+        *last = &w->passes[pass];
+        FV_TRY(open_pass(w, pass));
+        FV_TRY(take(*last, open_rows));
+    }
+    return FV_OK;
+}
+
+static fv_err read_interlaced(whole *w)
+{
+    decoder *last;
+    FV_TRY(open_passes(w, &last));
+    for (int y = 0; y < w->to->height; y++) {
+        uint8_t *rgb = fv_image_row(w->to, y);
+        for (decoder *d = w->passes; d <= last; d++) {
+            if (!d->png || !PNG_ROW_IN_INTERLACE_PASS(y, d->pass))
+                continue;
+            FV_TRY(take(d, read_row));
+            scatter(d, w->line, rgb);
+        }
+        fv_image_row_done(w->to);
+    }
+    FV_TRY(take(last, read_end));
+    find_orientation(w, last);
     return FV_OK;
 }
 
 fv_err fv_image_decode_png(fv_image_target *to)
 {
-    decoder d = {.source = to->file, .to = to};
-    d.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &d, on_error, on_warning);
-    d.info = d.png ? png_create_info_struct(d.png) : NULL;
-    fv_err err = d.info ? run(&d) : FV_FAIL(FV_ERR_MEMORY, "%s: no memory to decode the PNG", to->file->name);
-    png_destroy_read_struct(&d.png, &d.info, NULL);
-    free(d.row);
-    free(d.line);
+    whole w = {.to = to};
+    fv_err err = begin(&w);
+    if (err == FV_OK)
+        err = is_interlaced(&w.passes[0]) ? read_interlaced(&w) : read_plain(&w);
+    for (int pass = 0; pass < PNG_INTERLACE_ADAM7_PASSES; pass++) {
+        png_destroy_read_struct(&w.passes[pass].png, &w.passes[pass].info, NULL);
+        free(w.passes[pass].row);
+    }
+    free(w.line);
     return err;
 }
