@@ -2,6 +2,7 @@
 #include "doctor.h"
 
 #include "jobs.h"
+#include "terminal.h"
 
 #include "fovea/allocation.h"
 #include "fovea/backend.h"
@@ -315,6 +316,6 @@ int fv_job_doctor(int argc, char **argv)
             "missing, "
             "or with --ranks if a rank is left without one of the devices of its node."};
     int is_of_ranks = 0;
-    argp_parse(&parser, argc, argv, 0, NULL, &is_of_ranks);
+    fv_terminal_parse(&parser, argc, argv, &is_of_ranks);
     return is_of_ranks ? fv_doctor_ranks() : examine_machine();
 }

@@ -1,4 +1,5 @@
 #include "eval_options.h"
+#include "terminal.h"
 
 #include <string.h>
 
@@ -211,5 +212,5 @@ void fv_eval_options_parse(int argc, char **argv, fv_eval_options *out)
                              .pass_tokens = 1024,
                              .shard = 1,
                              .n_shards = 1};
-    argp_parse(&argp, argc, argv, 0, NULL, out);
+    fv_terminal_parse(&argp, argc, argv, out);
 }

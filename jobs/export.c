@@ -2,6 +2,7 @@
 #include "folder_options.h"
 #include "jobs.h"
 #include "runtime.h"
+#include "terminal.h"
 
 typedef struct export_options {
     const char *model, *out;
@@ -91,6 +92,6 @@ int fv_job_export(int argc, char **argv)
                "format, with the names and the configuration of another version of the transformers library, "
                "in one file or several. Numbers are rounded to nearest; a number that fp16 cannot hold is an "
                "error."};
-    argp_parse(&argp, argc, argv, 0, NULL, &with);
+    fv_terminal_parse(&argp, argc, argv, &with);
     return fv_job_finish(export_folder(&with));
 }

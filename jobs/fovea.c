@@ -1,7 +1,9 @@
 #include "jobs.h"
+#include "terminal.h"
 
 #include "fovea/file.h"
 #include "fovea/log.h"
+#include "fovea/shown.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -65,6 +67,7 @@ int main(int argc, char **argv)
     occupy_streams();
     if (fv_file_clean_on_signals() != FV_OK)
         return fv_job_finish(FV_ERR_INTERNAL);
+    fv_terminal_guard();
     if (argc < 2) {
         print_help(stderr);
         return FV_EXIT_USAGE;
@@ -85,6 +88,8 @@ int main(int argc, char **argv)
         argv[1] = name;
         return flush_output(jobs[i].run(argc - 1, argv + 1));
     }
-    fprintf(stderr, "fovea: there is no command \"%s\"; 'fovea --help' lists them\n", argv[1]);
+    char shown[256];
+    fv_shown_line(argv[1], shown, sizeof shown);
+    fprintf(stderr, "fovea: there is no command \"%s\"; 'fovea --help' lists them\n", shown);
     return FV_EXIT_USAGE;
 }

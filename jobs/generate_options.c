@@ -1,6 +1,7 @@
 #include "generate_options.h"
 
 #include "jobs.h"
+#include "terminal.h"
 
 #include <stdlib.h>
 
@@ -132,5 +133,5 @@ void fv_generate_options_parse(int argc, char **argv, fv_generate_options *out)
                               .doc = "Let a model answer a question, about images if there are any. The text "
                                      "is written as it comes."};
     *out = (fv_generate_options){.temperature = -1, .top_p = -1, .repetition_penalty = -1, .top_k = -1};
-    argp_parse(&argp, argc, argv, 0, NULL, out);
+    fv_terminal_parse(&argp, argc, argv, out);
 }

@@ -1,6 +1,7 @@
 /* fovea import: a model folder as the first checkpoint of a run. */
 #include "jobs.h"
 #include "runtime.h"
+#include "terminal.h"
 
 #include "fovea/checkpoint.h"
 #include "fovea/claim.h"
@@ -82,6 +83,6 @@ int fv_job_import(int argc, char **argv)
         .parser = parse,
         .doc = "Make a model folder the checkpoint RUN/checkpoints/step_000000, with an optimiser that has "
                "not moved yet: training with resume: auto starts from it."};
-    argp_parse(&argp, argc, argv, 0, NULL, &with);
+    fv_terminal_parse(&argp, argc, argv, &with);
     return fv_job_finish(import(&with));
 }

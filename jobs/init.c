@@ -2,6 +2,7 @@
 #include "folder_options.h"
 #include "jobs.h"
 #include "runtime.h"
+#include "terminal.h"
 
 #include "fovea/tokenizer.h"
 
@@ -170,6 +171,6 @@ int fv_job_init(int argc, char **argv)
         .doc = "Make a model folder with random weights: matrices normal with "
                "the deviation of PyTorch's linear layers, embeddings with 0.02, norms 1, biases 0. "
                "The same seed and shape give the same numbers."};
-    argp_parse(&argp, argc, argv, 0, NULL, &with);
+    fv_terminal_parse(&argp, argc, argv, &with);
     return fv_job_finish(init_folder(&with));
 }

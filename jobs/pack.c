@@ -2,6 +2,7 @@
 #include "jobs.h"
 #include "pack_select.h"
 #include "runtime.h"
+#include "terminal.h"
 
 #include "fovea/dataset.h"
 #include "fovea/glance.h"
@@ -365,7 +366,7 @@ int fv_job_pack(int argc, char **argv)
             "without "
             "an image, or with an answer that got no verdict, are left out. A selection that was stopped or "
             "killed goes on when it is started again: what it knows is in PACK.h5.selection."};
-    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    fv_terminal_parse(&argp, argc, argv, &o);
     o.select.out = o.merge ? o.merge : o.out;
     if (o.merge)
         return fv_pack_merge(&o.select);

@@ -2,6 +2,7 @@
  * with other implementations. */
 #include "jobs.h"
 #include "runtime.h"
+#include "terminal.h"
 
 #include "fovea/file.h"
 #include "fovea/folder.h"
@@ -461,7 +462,7 @@ int fv_job_probe(int argc, char **argv)
                "continuation; on request gradients and AdamW steps."};
     probe_options options = {
         .greedy = 24, .lr = 1e-3, .adamw = {0.9f, 0.999f, 1e-8f, 0.01f, 1.0f, .decay_all = 1}};
-    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    fv_terminal_parse(&argp, argc, argv, &options);
     probe p = {.options = &options, .work = {.name = "probe"}, .target.descriptor = -1};
     return finish(&p, run(&p));
 }

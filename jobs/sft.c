@@ -1,6 +1,7 @@
 /* fovea sft: supervised training on lessons written from a data set. */
 #include "dry_run.h"
 #include "jobs.h"
+#include "terminal.h"
 #include "training.h"
 #include "validation.h"
 
@@ -197,7 +198,7 @@ int fv_job_sft(int argc, char **argv)
                                      "(section lesson of the configuration), in the same dialogue that "
                                      "`fovea train` uses."};
     fv_training_options options = {.check = fv_sft_config_check};
-    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    fv_terminal_parse(&argp, argc, argv, &options);
     sft s = {0};
     fv_err err = run(&s, &options);
     forget(&s);

@@ -3,6 +3,7 @@
 
 #include "jobs.h"
 #include "runtime.h"
+#include "terminal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -120,7 +121,7 @@ int fv_job_sweep(int argc, char **argv)
             "the file has now; collect makes a table of results; run does without Slurm, here."};
     fv_sweep_options options = {.launcher = ""};
     fv_sweep sweep;
-    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    fv_terminal_parse(&argp, argc, argv, &options);
     fv_err err = fv_sweep_load(options.file, &sweep);
     if (err == FV_OK)
         err = verbs[find_verb(options.verb)].run(&sweep, &options);

@@ -1,5 +1,6 @@
 #include "jobs.h"
 #include "runtime.h"
+#include "terminal.h"
 
 #include "fovea/json.h"
 #include "fovea/tokenizer.h"
@@ -166,7 +167,7 @@ done:
 int fv_job_tokenize(int argc, char **argv)
 {
     options o = {0};
-    if (argp_parse(&parser, argc, argv, 0, NULL, &o))
+    if (fv_terminal_parse(&parser, argc, argv, &o))
         return FV_EXIT_USAGE;
     return fv_job_finish(run(&o));
 }

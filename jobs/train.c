@@ -1,6 +1,7 @@
 /* fovea train: reinforcement learning of when to look closer. */
 #include "dry_run.h"
 #include "jobs.h"
+#include "terminal.h"
 #include "training.h"
 #include "validation.h"
 
@@ -245,7 +246,7 @@ int fv_job_train(int argc, char **argv)
                               .doc = "Teach a vision-language model by reinforcement learning when to look "
                                      "closer. KEY=VALUE replaces a value of the configuration."};
     fv_training_options options = {.check = fv_train_config_check};
-    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    fv_terminal_parse(&argp, argc, argv, &options);
     train t = {0};
     int status = finish(&t, run(&t, &options));
     free(options.overrides);

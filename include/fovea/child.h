@@ -1,6 +1,8 @@
 /* A program that is talked to in lines, over its standard input and output. Local.
  *
- * Neither side waits for the other: fv_child_move carries what can be carried now. */
+ * Neither side waits for the other: fv_child_move carries what can be carried now. The program ends with this
+ * process, however that ends. It inherits the environment without the keys of judges (OPENAI_API_KEY,
+ * AZURE_API_KEY, AZURE_OPENAI_API_KEY), and no descriptor but standard error. */
 #ifndef FOVEA_CHILD_H
 #define FOVEA_CHILD_H
 

@@ -3,7 +3,8 @@
  * Every function that can fail returns fv_err. The first function that knows what went wrong records a
  * sentence (file, key, row or tensor; what was found; what was expected; the mend) in a record local to the
  * thread; callers pass the code on with FV_TRY. Nothing but jobs/ ends the process.
- * All functions here are Local and safe in any thread. */
+ * A sentence is one line in which control characters are escapes (shown.h). All functions here are Local and
+ * safe in any thread. */
 #ifndef FOVEA_ERROR_H
 #define FOVEA_ERROR_H
 

@@ -4,7 +4,8 @@
  * several answers are accepted, and writes {"id": 1, "score": 0.5}, with a number from 0 to 1, or null if it
  * cannot say; in any order. If it ends, writes anything else, or
  * lets a case wait for deadline_s, it is ended and started again, and asked again what it has not answered,
- * each case up to `tries` times. A program that gives no verdict in `tries` starts in a row is a failure. */
+ * each case up to `tries` times. A program that gives no verdict in `tries` starts in a row is a failure. It
+ * ends with us, and sees none of our keys (child.h). */
 #ifndef FOVEA_JUDGE_PROGRAM_H
 #define FOVEA_JUDGE_PROGRAM_H
 

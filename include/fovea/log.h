@@ -1,5 +1,6 @@
 /* The log: one line a message on standard error, "fovea[rank] level: text", and with its time in a file if
- * one is kept. Local; safe in any thread. A clean run prints no warning. Metrics do not go through here. */
+ * one is kept; control characters in it are escapes (shown.h). Local; safe in any thread. A clean run prints
+ * no warning. Metrics do not go through here. */
 #ifndef FOVEA_LOG_H
 #define FOVEA_LOG_H
 

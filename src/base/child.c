@@ -21,53 +21,114 @@ enum { MAX_LINE = 1 << 20, READ_BYTES = 1 << 16 };
 struct fv_child {
     pid_t process;
     int socket; /* a pair of sockets, since a write to a pipe that nobody reads sends a signal */
+    int life;   /* the end of a pipe that closes with this process, however it ends */
     int is_gone;
     fv_buffer out, in;
     size_t n_written, n_heard; /* bytes of out and in that are done with */
 };
 
-/* The program leads a group of its own, so that all of it can be ended. */
-static int set_up(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attributes, int end)
+/* A shell that is left behind reads the other end of that pipe, and at its end ends the group: itself, the
+ * program and what that started. It holds no other descriptor of ours, so the program's end is seen. */
+static const char guard[] = "(trap '' HUP INT QUIT TERM; read -r _ <&3; kill -s KILL 0) <&- >&- 2>&- & "
+                            "exec 3<&-; exec sh -c \"$1\"";
+
+enum { LIFE = 3 };
+
+/* Keys of ours are not the program's. */
+static int is_secret(const char *variable)
+{
+    static const char *const keys[] = {"OPENAI_API_KEY=", "AZURE_API_KEY=", "AZURE_OPENAI_API_KEY=", NULL};
+    for (const char *const *key = keys; *key; key++)
+        if (strncmp(variable, *key, strlen(*key)) == 0)
+            return 1;
+    return 0;
+}
+
+/* The environment without keys; the texts are borrowed. NULL: no memory. */
+static char **make_environment(void)
+{
+    size_t n = 0;
+    while (environ && environ[n])
+        n++;
+    char **out = calloc(n + 1, sizeof *out);
+    for (size_t i = 0, used = 0; out && i < n; i++)
+        if (!is_secret(environ[i]))
+            out[used++] = environ[i];
+    return out;
+}
+
+/* The program leads a group of its own, so that all of it can be ended. It has three descriptors, and the
+ * guard one more. */
+static int set_up(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attributes, int end, int life)
 {
     int failed = posix_spawn_file_actions_adddup2(actions, end, STDIN_FILENO);
     failed |= posix_spawn_file_actions_adddup2(actions, end, STDOUT_FILENO);
+    failed |= posix_spawn_file_actions_adddup2(actions, life, LIFE);
+    failed |= posix_spawn_file_actions_addclosefrom_np(actions, LIFE + 1);
     failed |= posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETPGROUP);
     return failed;
 }
 
-static int spawn(const char *command, int end, pid_t *process)
+static int spawn_in(const char *command, char **environment, int end, int life, pid_t *process)
 {
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
-    char *const argv[] = {"sh", "-c", (char *)command, NULL};
+    char *const argv[] = {"sh", "-c", (char *)guard, "sh", (char *)command, NULL};
     if (posix_spawn_file_actions_init(&actions) != 0)
         return ENOMEM;
     int failed = posix_spawnattr_init(&attributes);
     if (!failed) {
-        failed = set_up(&actions, &attributes, end);
+        failed = set_up(&actions, &attributes, end, life);
         if (!failed)
-            failed = posix_spawn(process, "/bin/sh", &actions, &attributes, argv, environ);
+            failed = posix_spawn(process, "/bin/sh", &actions, &attributes, argv, environment);
         posix_spawnattr_destroy(&attributes);
     }
     posix_spawn_file_actions_destroy(&actions);
     return failed;
 }
 
+static int spawn(const char *command, int end, int life, pid_t *process)
+{
+    char **environment = make_environment();
+    int failed = environment ? spawn_in(command, environment, end, life, process) : ENOMEM;
+    free(environment);
+    return failed;
+}
+
+static void close_both(const int ends[2])
+{
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static fv_err open_ends(const char *command, int socket[2], int life[2])
+{
+    FV_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socket) == 0, FV_ERR_IO,
+             "cannot start \"%s\": %s", command, strerror(errno));
+    if (pipe2(life, O_CLOEXEC) == 0)
+        return FV_OK;
+    fv_err err = FV_FAIL(FV_ERR_IO, "cannot start \"%s\": %s", command, strerror(errno));
+    close_both(socket);
+    return err;
+}
+
 fv_err fv_child_start(const char *command, fv_child **out)
 {
-    int ends[2];
+    int ends[2], life[2];
     *out = NULL;
-    FV_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0, FV_ERR_IO,
-             "cannot start \"%s\": %s", command, strerror(errno));
+    FV_TRY(open_ends(command, ends, life));
     fv_child *child = calloc(1, sizeof *child);
-    int failed = child ? spawn(command, ends[1], &child->process) : ENOMEM;
-    close(ends[1]);
+    int failed = child ? spawn(command, ends[1], life[0], &child->process) : ENOMEM;
     if (failed) {
-        close(ends[0]);
+        close_both(ends);
+        close_both(life);
         free(child);
         return FV_FAIL(FV_ERR_IO, "cannot start \"%s\": %s", command, strerror(failed));
     }
+    close(ends[1]);
+    close(life[0]);
     child->socket = ends[0];
+    child->life = life[1];
     *out = child;
     return FV_OK;
 }
@@ -78,6 +139,7 @@ void fv_child_destroy(fv_child *child)
         return;
     close(child->socket);
     kill(-child->process, SIGKILL);
+    close(child->life);
     while (waitpid(child->process, NULL, 0) < 0 && errno == EINTR)
         ;
     fv_buffer_fini(&child->out);

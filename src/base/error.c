@@ -1,5 +1,7 @@
 #include "fovea/error.h"
 
+#include "fovea/shown.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,11 +26,19 @@ const char *fv_err_name(fv_err code)
     return "unknown error";
 }
 
+/* A sentence is one line, whatever a name or a model put into it. Arguments may be of the record itself. */
+static void print_text(const char *format, va_list args)
+{
+    char raw[TEXT_BYTES];
+    vsnprintf(raw, sizeof raw, format, args);
+    fv_shown_line(raw, record.text, sizeof record.text);
+}
+
 void fv_error_set(const char *function, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    vsnprintf(record.text, sizeof record.text, format, args);
+    print_text(format, args);
     va_end(args);
     snprintf(record.trace, sizeof record.trace, "%s", function);
     record.scope = FV_ERROR_OWN;
@@ -47,10 +57,11 @@ fv_err fv_error_prefix(fv_err code, const char *format, ...)
     memcpy(sentence, record.text, sizeof sentence);
     va_list args;
     va_start(args, format);
-    int used = vsnprintf(record.text, sizeof record.text, format, args);
+    print_text(format, args);
     va_end(args);
-    if (used >= 0 && used < TEXT_BYTES - 3)
-        snprintf(record.text + used, sizeof record.text - (size_t)used, ": %.*s", TEXT_BYTES - 3 - used,
+    size_t used = strlen(record.text);
+    if (used < TEXT_BYTES - 3)
+        snprintf(record.text + used, sizeof record.text - used, ": %.*s", TEXT_BYTES - 3 - (int)used,
                  sentence);
     return code;
 }

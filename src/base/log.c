@@ -1,6 +1,7 @@
 #include "fovea/log.h"
 
 #include "fovea/meter.h"
+#include "fovea/shown.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -8,6 +9,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+
+enum { TEXT_BYTES = 2048 };
 
 static int log_rank;
 static fv_log_level log_level = FV_LOG_INFO;
@@ -51,10 +54,18 @@ static void note(fv_log_level level, const char *text)
     fflush(file);
 }
 
+/* One line, whatever a name or a model put into it. */
+static void print_text(char text[TEXT_BYTES], const char *format, va_list args)
+{
+    char raw[TEXT_BYTES];
+    vsnprintf(raw, sizeof raw, format, args);
+    fv_shown_line(raw, text, TEXT_BYTES);
+}
+
 static void write_line(fv_log_level level, const char *format, va_list args)
 {
-    char text[2048];
-    vsnprintf(text, sizeof text, format, args);
+    char text[TEXT_BYTES];
+    print_text(text, format, args);
     fv_meter_hide();
     fprintf(stderr, "fovea[%d] %s: %s\n", log_rank, level_name[level], text);
     note(level, text);
@@ -62,10 +73,10 @@ static void write_line(fv_log_level level, const char *format, va_list args)
 
 void fv_log_note(fv_log_level level, const char *format, ...)
 {
-    char text[2048];
+    char text[TEXT_BYTES];
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    print_text(text, format, args);
     va_end(args);
     note(level, text);
 }

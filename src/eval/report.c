@@ -1,5 +1,7 @@
 #include "fovea/report.h"
 
+#include "fovea/shown.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -150,22 +152,27 @@ static fv_err print_line(const fv_tally *tally, const char *name, int width, fv_
     return print_figure(fv_tally_response_tokens(tally), 1, out);
 }
 
-static const char *name_of(const fv_tally *tally)
+enum { MAX_NAME = 256 };
+
+/* A name of the data must not make two lines of one. */
+static const char *name_of(const fv_tally *tally, char name[MAX_NAME])
 {
-    return *tally->source ? tally->source : "(no name)";
+    fv_shown_line(*tally->source ? tally->source : "(no name)", name, MAX_NAME);
+    return name;
 }
 
 fv_err fv_summary_print(const fv_summary *summary, double seconds, fv_buffer *out)
 {
+    char name[MAX_NAME];
     int width = (int)strlen("source");
     for (int i = 0; i < summary->n_sources; i++) {
-        int length = (int)strlen(name_of(&summary->sources[i]));
+        int length = (int)strlen(name_of(&summary->sources[i], name));
         width = length > width ? length : width;
     }
     FV_TRY(fv_buffer_print(out, "%-*s %8s %8s %10s %10s %10s %10s %10s\n", width, "source", "samples",
                            "unjudged", "score", "call rate", "visual", "response", "seconds"));
     for (int i = 0; i < summary->n_sources; i++) {
-        FV_TRY(print_line(&summary->sources[i], name_of(&summary->sources[i]), width, out));
+        FV_TRY(print_line(&summary->sources[i], name_of(&summary->sources[i], name), width, out));
         FV_TRY(fv_buffer_append(out, "\n", 1));
     }
     FV_TRY(print_line(&summary->all, "all", width, out));

@@ -5,6 +5,7 @@
 
 #include "fovea/hdf5.h"
 #include "fovea/judge_recall.h"
+#include "fovea/log.h"
 
 #include <math.h>
 #include <sys/wait.h>
@@ -96,23 +97,38 @@ static void test_one_writer(void **state)
     fv_verdict_log_close(other);
 }
 
-/* A killed run holds its journal for a moment longer: the next one waits for it. */
+static int file_holds(const char *path, const char *part)
+{
+    char text[4096] = "";
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return 0;
+    size_t n = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    return n > 0 && strstr(text, part) != NULL;
+}
+
+/* A killed run holds its journal for a moment longer: the next one waits for it, and says so. */
 static void test_a_writer_that_goes(void **state)
 {
     (void)state;
     int ends[2], status;
-    char byte;
+    char byte, said[4096];
+    snprintf(said, sizeof said, "%s", temp_path("said"));
     assert_int_equal(pipe(ends), 0);
     pid_t child = fork();
     if (child == 0) {
         add(open_log("gone", 0, 1000), 0, 1);
-        if (write(ends[1], "", 1) == 1)
-            nanosleep(&(struct timespec){0, 300000000}, NULL);
+        int is_told = write(ends[1], "", 1) == 1;
+        while (is_told && !file_holds(said, "is in use: waiting"))
+            nanosleep(&(struct timespec){0, 5000000}, NULL);
         _exit(0);
     }
     assert_int_equal(read(ends[0], &byte, 1), 1);
+    assert_ok(fv_log_keep(said));
     fv_verdict_log *log = open_log("gone", 0, 1000);
     add(log, 1, 2);
+    assert_true(file_holds(said, "is in use: waiting"));
     fv_verdict_log_close(log);
     log = open_log("gone", 0, 1000);
     assert_int_equal(count_known(log, 0, 2), 2);

@@ -1,10 +1,16 @@
 /* An external program as a judge: one that is well, and such as end, hang, talk nonsense or are not there. */
 #include "judge_case.h"
+#include "temp_folder.h"
 
-#include "fovea/clock.h"
+#include "fovea/child.h"
 #include "fovea/judge_program.h"
 
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define ID "s/.*\"id\": \\([0-9]*\\),"
 /* Right if the answer is good, null if it is odd, else wrong; 1/4 if it is half. */
@@ -43,7 +49,7 @@ static void test_a_program(void **state)
     (void)state;
     fv_judge_counts counts;
     judged half;
-    fv_judge *judge = create(SED, 20);
+    fv_judge *judge = create(SED, 600);
     check_outcomes(judge, 400);
     judged_ask(judge, &half, "half", "7");
     assert_ok(fv_judge_collect(judge));
@@ -78,7 +84,7 @@ static void test_one_that_ends_again_and_again(void **state)
     (void)state;
     fv_judge *judge = create(
         "n=0; while [ $n -lt 12 ] && read -r line; do n=$((n + 1)); printf '%s\\n' \"$line\" | " SED "; done",
-        20);
+        600);
     check_outcomes(judge, 100);
     fv_judge_destroy(judge);
 }
@@ -100,33 +106,122 @@ static void refuse(const char *command, double deadline_s, const char *part)
 static void test_programs_that_are_none(void **state)
 {
     (void)state;
-    double from = fv_clock_now();
-    refuse("exit 3", 20, "unreachable");
-    refuse("exec /nowhere 2>/dev/null", 20, "unreachable");
-    refuse("sed -u 's/.*/hello/'", 20, "garbled");
-    refuse("sed -u 's/.*/{\"id\": 999, \"score\": 1}/'", 20, "garbled");
-    refuse("sed -u 's/.*/{\"id\": 1, \"score\": 2}/'", 20, "garbled");
+    refuse("exit 3", 600, "unreachable");
+    refuse("exec /nowhere 2>/dev/null", 600, "unreachable");
+    refuse("sed -u 's/.*/hello/'", 600, "garbled");
+    refuse("sed -u 's/.*/{\"id\": 999, \"score\": 1}/'", 600, "garbled");
+    refuse("sed -u 's/.*/{\"id\": 1, \"score\": 2}/'", 600, "garbled");
     refuse("cat >/dev/null", 0.1, "late");
-    refuse("head -c 3000000 /dev/zero; cat >/dev/null", 20, "garbled");
-    assert_true(fv_clock_now() - from < 15);
+    refuse("head -c 3000000 /dev/zero; cat >/dev/null", 600, "garbled");
+}
+
+/* Programs hold the other end of a pipe with a name as long as they live: its end is theirs. */
+
+static int open_life(const char *name)
+{
+    assert_int_equal(mkfifo(temp_path(name), 0600), 0);
+    int life = open(temp_path(name), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(life >= 0);
+    assert_int_equal(fcntl(life, F_SETFL, 0), 0);
+    return life;
+}
+
+/* A program, with one of its own beside it, that holds the pipe and says so. */
+static fv_child *start_holder(const char *name)
+{
+    char command[4096];
+    fv_child *child;
+    snprintf(command, sizeof command,
+             "exec 9>'%s'; sleep 1234567 & echo ready >&9; echo ready; cat >/dev/null", temp_path(name));
+    assert_ok(fv_child_start(command, &child));
+    return child;
+}
+
+static void wait_for_end(int life)
+{
+    char text[16];
+    assert_int_equal(read(life, text, sizeof text), strlen("ready\n"));
+    assert_int_equal(read(life, text, sizeof text), 0);
+    close(life);
+}
+
+static void wait_for_word(fv_child *child)
+{
+    fv_slice line;
+    int is_there = 0;
+    while (!is_there) {
+        assert_ok(fv_child_move(child, 1));
+        assert_ok(fv_child_hear(child, &line, &is_there));
+    }
 }
 
 static void test_what_it_started_ends_with_it(void **state)
 {
     (void)state;
-    fv_judge *judge = create("sleep 1234567 & cat >/dev/null", 0.2);
-    judged j;
-    judged_ask(judge, &j, "good", "7");
-    assert_ok(fv_judge_poll(judge, 0.05));
-    fv_judge_destroy(judge);
-    assert_int_not_equal(system("pgrep -f 'sleep 123456[7]' >/dev/null"), 0);
+    int life = open_life("ended");
+    fv_child *child = start_holder("ended");
+    wait_for_word(child);
+    fv_child_destroy(child);
+    wait_for_end(life);
+}
+
+static void test_it_ends_with_its_parent(void **state)
+{
+    (void)state;
+    int life = open_life("orphan"), status;
+    pid_t parent = fork();
+    if (parent == 0) {
+        wait_for_word(start_holder("orphan"));
+        raise(SIGKILL);
+    }
+    assert_int_equal(waitpid(parent, &status, 0), parent);
+    assert_true(WIFSIGNALED(status));
+    wait_for_end(life);
+}
+
+/* One line that the program says. */
+static const char *said_by(const char *command)
+{
+    static char text[4096];
+    fv_child *child;
+    fv_slice line;
+    int is_there = 0;
+    assert_ok(fv_child_start(command, &child));
+    while (!is_there) {
+        assert_ok(fv_child_move(child, 1));
+        assert_ok(fv_child_hear(child, &line, &is_there));
+    }
+    snprintf(text, sizeof text, "%.*s", (int)line.size, line.data);
+    fv_child_destroy(child);
+    return text;
+}
+
+static void test_it_inherits_nothing(void **state)
+{
+    (void)state;
+    int open_file = open("/dev/null", O_RDONLY), high = fcntl(open_file, F_DUPFD, 200);
+    setenv("OPENAI_API_KEY", "sk-hush", 1);
+    setenv("AZURE_API_KEY", "sk-hush", 1);
+    setenv("AZURE_OPENAI_API_KEY", "sk-hush", 1);
+    setenv("JUDGE_TEST", "there", 1);
+    assert_true(open_file > 2 && high >= 200);
+    assert_string_equal(said_by("env | grep -c sk-hush"), "0");
+    assert_string_equal(said_by("echo $JUDGE_TEST \"a  b\" '$0'"), "there a  b $0");
+    assert_string_equal(
+        said_by("i=3; while [ $i -lt 256 ] && [ ! -e /proc/$$/fd/$i ]; do i=$((i + 1)); done; echo $i"),
+        "256");
+    close(open_file);
+    close(high);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_program), cmocka_unit_test(test_several_answers),
-        cmocka_unit_test(test_one_that_ends_again_and_again), cmocka_unit_test(test_programs_that_are_none),
-        cmocka_unit_test(test_what_it_started_ends_with_it)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_program),
+                                       cmocka_unit_test(test_several_answers),
+                                       cmocka_unit_test(test_one_that_ends_again_and_again),
+                                       cmocka_unit_test(test_programs_that_are_none),
+                                       cmocka_unit_test(test_what_it_started_ends_with_it),
+                                       cmocka_unit_test(test_it_ends_with_its_parent),
+                                       cmocka_unit_test(test_it_inherits_nothing)};
+    return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }
