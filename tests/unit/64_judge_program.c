@@ -70,7 +70,7 @@ static void test_several_answers(void **state)
     fv_judge *judge = create("sed -u -e '" ID
                              ".*\"truth\": \\[\"7\", \"seven\"\\]}.*/{\"id\": \\1, \"score\": 1}/;t' -e '" ID
                              ".*\"truth\": \"7\"}.*/{\"id\": \\1, \"score\": 0}/'",
-                             20);
+                             600);
     judged_ask_several(judge, &two, "x", "7\0seven", 7);
     judged_ask(judge, &one, "x", "7");
     assert_ok(fv_judge_collect(judge));
