@@ -63,7 +63,8 @@ static int parse_list(fv_slice text, item_list *out)
 static fv_err squeeze(fv_slice text, fv_buffer *out)
 {
     static const char signs[] = "+-*/^=<>()[]{}|,;";
-    text = fv_text_bare(text);
+    if (text.size && !memchr(text.data, ',', text.size)) /* else brackets at the ends mean something */
+        text = fv_text_bare(text);
     for (size_t i = 0; i < text.size; i++) {
         int is_gap = text.data[i] == ' ' && i > 0 && i + 1 < text.size &&
                      (strchr(signs, text.data[i - 1]) || strchr(signs, text.data[i + 1]));
@@ -128,15 +129,15 @@ static fv_err same_lists(const item_list *a, const item_list *b, int *is_same)
 static int split_equation(fv_slice text, fv_slice *left, fv_slice *right)
 {
     size_t at = fv_slice_find(text, fv_slice_of("="));
-    if (at == FV_SLICE_NONE || at == 0 || at != fv_slice_find_last(text, fv_slice_of("=")) ||
-        strchr("<>!", text.data[at - 1]))
+    if (at == FV_SLICE_NONE || at != fv_slice_find_last(text, fv_slice_of("=")) ||
+        (at > 0 && strchr("<>!", text.data[at - 1])))
         return 0;
     *left = fv_slice_trim(fv_slice_cut(text, 0, at));
     *right = fv_slice_trim(fv_slice_cut(text, at + 1, text.size));
     return 1;
 }
 
-/* A name that may be left out: "x", "x_1", "f(x)", "area". */
+/* A name that may be left out, or is: "x", "x_1", "f(x)", "area". */
 static int is_name(fv_slice text)
 {
     int n_letters = 0;
@@ -147,7 +148,7 @@ static int is_name(fv_slice text)
             return 0;
         n_letters += is_letter;
     }
-    return n_letters > 0;
+    return n_letters > 0 || text.size == 0;
 }
 
 static fv_err same_meaning(fv_slice a, fv_slice b, int *is_same)

@@ -175,13 +175,15 @@ static tier lead_of(fv_slice text, size_t at)
     static const char *const fillers[] = {"the",    "letter",  "either", "both",       "probably", "likely",
                                           "most",   "clearly", "simply", "definitely", "be",       "must",
                                           "should", "would",   "option", "choice",     "",         NULL};
-    static const char *const verbs[] = {"is", "=", NULL}, *const nouns[] = {"option", "choice", NULL};
+    static const char *const verbs[] = {"is", "=", "-", "\u2013", NULL}, *const nouns[] = {"option", "choice",
+                                                                                           NULL};
     static const char *const answer[] = {"answer", NULL};
     static const char *const leads[] = {
-        "is",     "be",   "it's",     "that's",    "it\u2019s",  "that\u2019s", "=",
-        "so",     "thus", "hence",    "therefore", "think",      "believe",     "choose",
-        "chose",  "pick", "select",   "guess",     "say",        "option",      "choice",
-        "either", "both", "probably", "likely",    "definitely", "but",         NULL};
+        "is",      "be",       "it's",     "that's",    "it\u2019s",  "that\u2019s", "=",
+        "so",      "thus",     "hence",    "therefore", "think",      "believe",     "choose",
+        "chose",   "pick",     "select",   "guess",     "say",        "option",      "choice",
+        "either",  "both",     "probably", "likely",    "definitely", "but",         "like",
+        "correct", "solution", "final",    "selection", NULL};
     static const char *const going[] = {"go", "going", "went", "stick", NULL}, *const with[] = {"with", NULL};
     size_t before = at;
     fv_slice first = word_before(text, &before);
@@ -255,12 +257,22 @@ static int is_listed(fv_slice text, size_t at, const fv_label *label)
            (line == 0 || text.data[line - 1] == '\n' || memchr(text.data + at, ')', label->end));
 }
 
+/* Behind "or" a letter needs not much to be one. */
+static int is_joined(fv_slice text, fv_label *label)
+{
+    if (fv_label_parse(text, 1, label))
+        return 1;
+    *label = (fv_label){text.size ? text.data[0] : '\0', 1, 0};
+    return text.size > 1 && isupper((unsigned char)label->letter) && !strchr("AI", label->letter) &&
+           is_space(text.data[1]);
+}
+
 /* Count a letter and those that are joined to it; returns where to go on. */
 static size_t count_joined(fv_slice text, size_t at, fv_label label, unsigned *letters)
 {
     size_t end = at + label.end;
     *letters |= bit_of(label.letter);
-    while ((at = find_joined(text, end)) > 0 && fv_label_parse(rest_of(text, at), 1, &label) &&
+    while ((at = find_joined(text, end)) > 0 && is_joined(rest_of(text, at), &label) &&
            !is_refused_behind(text, at + label.end)) {
         *letters |= bit_of(label.letter);
         end = at + label.end;

@@ -177,19 +177,27 @@ static int is_in_parentheses(fv_slice text)
     return 0;
 }
 
+/* Of a mark between a score and a reason at the start of text; 0: there is none. */
+static size_t mark_size(fv_slice text)
+{
+    if (fv_slice_starts(text, fv_slice_of("\u2013")) || fv_slice_starts(text, fv_slice_of("\u2014")))
+        return strlen("\u2013");
+    return text.size > 0 && (fv_is_markup(text.data[0]) || (text.data[0] && strchr(".,;:-", text.data[0])));
+}
+
 /* ", since ...", ". The answers agree.", "because ...": digits only in a cause, where answers are named. */
 static int is_reason(fv_slice text, int score)
 {
-    static const char *const causes[] = {"since", "because", "as", NULL};
+    static const char *const causes[] = {"since", "because", "as", "reason", "explanation", NULL};
     size_t n = 0;
-    while (n < text.size && (fv_is_markup(text.data[n]) || (text.data[n] && strchr(".,;:-", text.data[n]))))
-        n++;
+    for (size_t size; (size = mark_size(fv_slice_cut(text, n, text.size))) > 0;)
+        n += size;
+    int is_apart = n > 1 && (text.data[n - 1] == ' ' || text.data[n - 1] == '\t');
     fv_slice reason = fv_slice_cut(text, n, text.size), rest = reason, word;
-    int is_apart = n > 0 && (text.data[n - 1] == ' ' || text.data[n - 1] == '\t');
     if (!is_readable(rest) || !next_word(&rest, &word))
         return 0;
     int is_cause = is_among(word, causes);
-    return is_apart && (is_cause ? !has_other_score(reason, score) : n > 1 && !has_digit(reason));
+    return n > 0 && (is_cause ? !has_other_score(reason, score) : is_apart && !has_digit(reason));
 }
 
 int fv_remark_fits(fv_slice rest, int score)

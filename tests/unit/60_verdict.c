@@ -74,6 +74,12 @@ static void test_scores(void **state)
         {"Score: 1, since nothing contradicts the truth", "unclear"}, /* not understood, not guessed */
         {"Score: 1, as it does not contradict the truth", R},
         {"Score: 1, no difference", R},
+        {"Score: 1,since they match", R},
+        {"Score: 1 \u2014 equal", R},
+        {"Score: 0. Reason: 7 is not 9", W},
+        {"Score: 1 \u2013 0", "unclear"},
+        {"Score: 1since", "unclear"},
+        {"Score: 1, not 0", "unclear"},
         {"Score\uFF1A1", R},
         {"Score\uFF1A\uFF11", R},
         {"**Score\uFF1A** 0\u3002", W},
