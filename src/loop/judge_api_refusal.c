@@ -13,7 +13,7 @@ typedef struct gathering {
     fv_api_refusal *out;
     fv_buffer words;
     fv_buffer messages[N_MESSAGES]; /* the first ones that differ */
-    char parameter[64];             /* named before the first of them */
+    fv_buffer parameter;            /* named before the first of them */
 } gathering;
 
 static int is_one_of(const char *key, const char *const *list)
@@ -73,8 +73,10 @@ static fv_err gather_text(gathering *g, const char *key, fv_slice text, int dept
         return FV_OK;
     FV_TRY(fv_buffer_append(&g->words, text.data, text.size));
     FV_TRY(fv_buffer_append(&g->words, "\n", 1));
-    if (is_one_of(key, parameters) && g->messages[0].size == 0)
-        snprintf(g->parameter, sizeof g->parameter, "%.*s", (int)text.size, text.data);
+    if (is_one_of(key, parameters) && g->messages[0].size == 0) {
+        g->parameter.size = 0;
+        FV_TRY(fv_buffer_append(&g->parameter, text.data, text.size));
+    }
     size_t used = strlen(g->out->kind);
     if (is_one_of(key, codes))
         snprintf(g->out->kind + used, sizeof g->out->kind - used, " %.*s", (int)text.size, text.data);
@@ -195,9 +197,9 @@ static fv_err tell_message(const fv_api_access *access, const fv_buffer *message
 static fv_err tell(const fv_api_access *access, gathering *g)
 {
     fv_api_refusal *out = g->out;
-    int is_named = g->messages[0].size == 0 || strstr(g->messages[0].data, g->parameter);
-    if (!is_named)
-        snprintf(out->sentence, sizeof out->sentence, "%s", g->parameter);
+    const fv_buffer *first = &g->messages[0], *parameter = &g->parameter;
+    if (first->size > 0 && parameter->size > 0 && !strstr(first->data, parameter->data))
+        FV_TRY(tell_message(access, parameter, out));
     for (int i = 0; i < N_MESSAGES; i++)
         FV_TRY(tell_message(access, &g->messages[i], out));
     for (size_t i = 0; i < g->words.size && i + 1 < sizeof out->words; i++)
@@ -213,6 +215,7 @@ void fv_api_refusal_read(const fv_api_access *access, int status, fv_slice body,
     if (gather_body(&g, body) == FV_OK) /* without memory there is less to say, and that is all */
         (void)tell(access, &g);
     fv_buffer_fini(&g.words);
+    fv_buffer_fini(&g.parameter);
     for (int i = 0; i < N_MESSAGES; i++)
         fv_buffer_fini(&g.messages[i]);
 }

@@ -130,12 +130,12 @@ static FILE *start_server(const char *options)
     snprintf(path, sizeof path, "%s/port", folder);
     unlink(path);
     snprintf(command, sizeof command,
-             "exec " BENCH_JUDGE_SERVER " %s --cert %s/good.pem --key %s/key.pem --latency %d %s", folder,
-             folder, folder, LATENCY_MS, options);
+             "exec " BENCH_JUDGE_SERVER " %s --cert %s/good.pem --key %s/key.pem --latency %d %s >%s", folder,
+             folder, folder, LATENCY_MS, options, path);
     FILE *server = popen(command, "w");
     for (int i = 0; server && i < 500 && !port[0]; i++, pause_ms(10)) {
         FILE *file = fopen(path, "r");
-        if (file && !fgets(port, sizeof port, file))
+        if (file && (!fgets(port, sizeof port, file) || !strchr(port, '\n')))
             port[0] = '\0';
         if (file)
             fclose(file);

@@ -5,7 +5,7 @@ set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 . "$TEST_DATA/../common"
-export OPENAI_API_KEY=sk-secret-2718281828459045
+export OPENAI_API_KEY=sk-secret-2718281828459045 GATE_KEY=sk-secret-1414213562373095
 
 bash "$CERTIFICATES" "$(mkdir "$folder/tls" && echo "$folder/tls")"
 # Servers end with this shell, which holds their input. serve NAME [OPTION...]: its port.
@@ -13,7 +13,7 @@ serve() {
     mkdir "$folder/$1.server"
     mkfifo "$folder/$1.port"
     exec {input}> >(exec "$JUDGE_SERVER" "$folder/$1.server" --cert "$folder/tls/good.pem" --key "$folder/tls/key.pem" \
-        --require "Bearer $OPENAI_API_KEY" "${@:2}" >"$folder/$1.port")
+        --require "Bearer $OPENAI_API_KEY" --require "X-Gate: $GATE_KEY" "${@:2}" >"$folder/$1.port")
     read -r port <"$folder/$1.port"
 }
 requests() { wc -l <"$folder/$1.server/requests"; }
@@ -21,7 +21,7 @@ requests() { wc -l <"$folder/$1.server/requests"; }
 make_run "$folder"
 settings=(rollout.max_turn_tokens=24 rollout.max_tokens=256 rollout.refills=0 reward.judge=api reward.rule=exact
     reward.product=efficient validate.before=false judge.prompt="$root/configs/prompts/judge.yaml" judge.model=judge-1 judge.ca_file="$folder/tls/ca.pem"
-    judge.in_flight=8)
+    judge.in_flight=8 judge.headers='X-Team: blue; X-Gate: $GATE_KEY')
 train() { # NAME RANKS [KEY=VALUE...]
     mpiexec -n "$2" "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/$1" "${@:3}" 2>"$folder/$1.log"
 }
@@ -90,7 +90,7 @@ judged program 2 reward.judge=program judge.program="sh $folder/judge.sh" layout
 
 # The key, while a run goes on and after all of them.
 start seen 1 judge.log="$folder/log2"
-! cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -v '^Bearer' | grep -qE 'sk-(secret|wrong)' ||
+! cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -vE '^(Bearer|X-Gate:)' | grep -qE 'sk-(secret|wrong)' ||
     fail "the key is in a command line"
 cut
 ! grep -rlE 'sk-(secret|wrong)' "$folder" || fail "the key is in a file"

@@ -257,6 +257,7 @@ static const struct {
     {0, 400, "{\"error\":{\"message\":\"Invalid model name passed in model=m. Call `/v1/models`\"}}",
      "Invalid model name passed in model=m"},
     {0, 400, "{\"error\":\"m is not a valid model ID\"}", "m is not a valid model ID"},
+    {0, 422, "{\"error\":{\"param\":\"" KEY "\",\"message\":\"Odd.\"}}", "(status 422): [key]: Odd"},
     {0, 422, "{\"detail\":[{\"type\":\"missing\",\"loc\":[\"body\",\"user\"],\"msg\":\"Field required\"}]}",
      "(status 422): user: Field required"},
 };
