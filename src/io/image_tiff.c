@@ -73,7 +73,7 @@ static int on_warning(TIFF *tiff, void *context, const char *module, const char 
 
 static fv_err fail(const decoder *d)
 {
-    return FV_FAIL(FV_ERR_FORMAT, "%s: not a TIFF that can be read: %s", d->to->file->name,
+    return FV_FAIL(FV_ERR_FORMAT, "%s: not a TIFF that can be read: %s; convert it to PNG", d->to->file->name,
                    d->reason[0] ? d->reason : "damaged data");
 }
 

@@ -325,6 +325,14 @@ static const uint8_t lying_png[] =
 static const uint8_t huge_jpeg[] =
     "\xff\xd8\xff\xc0\0\x0b\x08\xff\xdc\xff\xdc\1\1\x11\0\xff\xda\0\x08\1\1\0\0\x3f\0";
 
+/* The headers of a GIF, a BMP and a TIFF. */
+static const uint8_t huge_gif[] = "GIF89a\xff\xff\xff\xff\0\0\0,\0\0\0\0\xff\xff\xff\xff\0\2\1\0\0;";
+static const uint8_t huge_bmp[] = "BM\0\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0\xa0\x86\1\0\xa0\x86\1\0\1\0\x18\0"
+                                  "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+static const uint8_t huge_tiff[] =
+    "II*\0\x8\0\0\0\4\0\0\1\4\0\1\0\0\0\xa0\x86\1\0\1\1\4\0\1\0\0\0\xa0\x86\1\0"
+    "\x11\1\4\0\1\0\0\0\x8\0\0\0\x17\1\4\0\1\0\0\0\4\0\0\0\0\0\0\0";
+
 static void says_what_is_wrong(void **state)
 {
     (void)state;
@@ -343,6 +351,12 @@ static void says_what_is_wrong(void **state)
                  "h.png: 100000 x 100000 pixels, at most 178956970");
     assert_fails(fv_image_decode(huge_jpeg, sizeof huge_jpeg - 1, "h.jpg", max, &image), FV_ERR_FORMAT,
                  "h.jpg: 65500 x 65500 pixels, at most 178956970");
+    assert_fails(fv_image_decode(huge_gif, sizeof huge_gif - 1, "h.gif", max, &image), FV_ERR_FORMAT,
+                 "h.gif: 65535 x 65535 pixels, at most 178956970");
+    assert_fails(fv_image_decode(huge_bmp, sizeof huge_bmp - 1, "h.bmp", max, &image), FV_ERR_FORMAT,
+                 "h.bmp: 100000 x 100000 pixels, at most 178956970");
+    assert_fails(fv_image_decode(huge_tiff, sizeof huge_tiff - 1, "h.tif", max, &image), FV_ERR_FORMAT,
+                 "h.tif: 100000 x 100000 pixels, at most 178956970");
     assert_fails(fv_image_decode(lying_png, sizeof lying_png - 1, "l.png", max, &image), FV_ERR_FORMAT,
                  "cannot come from a PNG of 41 bytes");
     assert_fails(fv_image_decode(huge_png, 30, "h.png", max, &image), FV_ERR_FORMAT, "ends too early");
