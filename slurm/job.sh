@@ -97,7 +97,7 @@ queue_again() {
         status=1
         return
     fi
-    say "exit status $status; job $job goes back into the queue"
+    say "exit status $status; the job goes back into the queue, as $job"
     scontrol requeue "$job" || {
         say "Slurm does not queue job $job again (--no-requeue, or JobRequeue=0): submit it again, and it goes on" \
             "where it was"

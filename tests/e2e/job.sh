@@ -59,10 +59,10 @@ again="goes back into the queue"
 task=(SLURM_ARRAY_JOB_ID=12 SLURM_ARRAY_TASK_ID=3)
 
 # A task goes by its own name, also the one whose job is the array's; and what is set for squeue is nothing to us.
-ends 75 75 12_3 "job 12_3 $again" "${task[@]}" SQUEUE_STATES=PENDING
-ends 75 75 7 "job 7 $again" SLURM_JOB_ID=7
+ends 75 75 12_3 "$again, as 12_3" "${task[@]}" SQUEUE_STATES=PENDING
+ends 75 75 7 "$again, as 7" SLURM_JOB_ID=7
 state record "JobId=7 JobName=x"
-ends 75 75 7 "job 7 $again" SLURM_JOB_ID=7 "${task[@]}" # inherited from the task that submitted this job
+ends 75 75 7 "$again, as 7" SLURM_JOB_ID=7 "${task[@]}" # inherited from the task that submitted this job
 state record ""
 state state COMPLETING
 for status in 75 137 143 139; do
@@ -81,10 +81,10 @@ for status in 137 143 132 134 135 136 139; do
     *) ends $status $status "" "a rank has crashed, and nothing new was saved" "${task[@]}" ;;
     esac
     state saves 2
-    ends $status $status 12_3 "job 12_3 $again" "${task[@]}"
+    ends $status $status 12_3 "$again, as 12_3" "${task[@]}"
 done
 state saves 0
-ends 137 137 12_3 "job 12_3 $again" "${task[@]}" FOVEA_EARLY_S=0
+ends 137 137 12_3 "$again, as 12_3" "${task[@]}" FOVEA_EARLY_S=0
 ends 139 139 "" "has crashed" "${task[@]}" FOVEA_EARLY_S=0
 
 # Three starts that save nothing end it, counted from the last save; another job counts anew.

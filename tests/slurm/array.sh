@@ -37,7 +37,7 @@ unset FOVEA_SITE
 
 ends "$array"_2 COMPLETED 60 $work/array-2.log
 [ "$(restarts 1) $(restarts 2)" = "0 1" ] || fail "started again: $(restarts 1) times the first, $(restarts 2) the second"
-grep -q "job ${array}_2 goes back into the queue" $work/array-2.log || fail "$(cat $work/array-2.log)"
+grep -q "the job goes back into the queue, as ${array}_2" $work/array-2.log || fail "$(cat $work/array-2.log)"
 [ -e $work/long/model/config.json ] || fail "the second task did not go on"
 
 # Slurm does not take it back.
