@@ -63,6 +63,7 @@ void fv_api_refusal_read(const fv_api_access *access, int status, fv_slice body,
 /* What it is about. */
 int fv_api_refusal_is_of_quota(const fv_api_refusal *refusal);
 int fv_api_refusal_is_of_filter(const fv_api_refusal *refusal);
+int fv_api_refusal_is_of_key(const fv_api_refusal *refusal);
 int fv_api_refusal_is_of_model(const fv_api_refusal *refusal);
 
 /* 1 if the server refuses a part of the form that can be left out or named otherwise, and form without it;

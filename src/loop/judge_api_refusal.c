@@ -224,10 +224,19 @@ void fv_api_refusal_read(const fv_api_access *access, int status, fv_slice body,
 
 int fv_api_refusal_is_of_quota(const fv_api_refusal *refusal)
 {
-    static const char *const ways[] = {
-        "insufficient_quota",  "insufficient quota", "insufficient balance",      "insufficient_balance",
-        "insufficient credit", "insufficient funds", "credit balance is too low", "billing_hard_limit",
-        "billing_not_active",  "billing hard limit", "account_deactivated",       NULL};
+    static const char *const ways[] = {"insufficient_quota",
+                                       "exceeded_current_quota",
+                                       "insufficient quota",
+                                       "insufficient balance",
+                                       "insufficient_balance",
+                                       "insufficient credit",
+                                       "insufficient funds",
+                                       "credit balance is too low",
+                                       "billing_hard_limit",
+                                       "billing_not_active",
+                                       "billing hard limit",
+                                       "account_deactivated",
+                                       NULL};
     return mentions(refusal->words, ways);
 }
 
@@ -250,6 +259,14 @@ int fv_api_refusal_is_of_filter(const fv_api_refusal *refusal)
                                        "prohibited_content",
                                        "usage policies",
                                        NULL};
+    return mentions(refusal->words, ways);
+}
+
+int fv_api_refusal_is_of_key(const fv_api_refusal *refusal)
+{
+    static const char *const ways[] = {"api key not valid",   "invalid api key",     "incorrect api key",
+                                       "invalid_api_key",     "api_key_invalid",     "authentication_error",
+                                       "authenticationerror", "authentication fail", NULL};
     return mentions(refusal->words, ways);
 }
 

@@ -46,7 +46,9 @@ static fv_err check_address(const fv_api_reader *reader, const fv_api_refusal *r
 {
     const char *url = reader->access->url.data, *colon = r->sentence[0] ? ": " : "";
     int status = r->status;
-    FV_CHECK(status >= 500 || status == 429 || !fv_api_refusal_is_of_model(r), FV_ERR_ARGUMENT,
+    FV_CHECK(!fv_api_refusal_is_of_key(r), FV_ERR_ARGUMENT,
+             "the judge at %s does not accept the key (status %d)%s%s", url, status, colon, r->sentence);
+    FV_CHECK(!fv_api_refusal_is_of_model(r), FV_ERR_ARGUMENT,
              "the judge at %s has no model \"%s\", there is no such judge (status %d): check judge.model%s%s",
              url, reader->settings->model, status, colon, r->sentence);
     FV_CHECK(status != 403, FV_ERR_ARGUMENT, "the judge at %s does not let us in (status 403)%s%s", url,
@@ -59,11 +61,29 @@ static fv_err check_address(const fv_api_reader *reader, const fv_api_refusal *r
     return FV_OK;
 }
 
-/* Errors of the server, or of the moment: asked again they may be gone. */
-static int passes(int status, fv_unjudged *why)
+/* Errors of the moment: asked again they may be gone. */
+static int passes(int status)
 {
-    *why = status == 429 ? FV_UNJUDGED_BUSY : status == 408 ? FV_UNJUDGED_LATE : FV_UNJUDGED_UNREACHABLE;
-    return status >= 500 || status == 429 || status == 408 || status == 409 || status == 425;
+    return status == 429 || status == 408 || status == 409 || status == 425;
+}
+
+static fv_unjudged why_of(int status)
+{
+    return status == 429 ? FV_UNJUDGED_BUSY : status == 408 ? FV_UNJUDGED_LATE : FV_UNJUDGED_UNREACHABLE;
+}
+
+/* A gateway may give any status to what it was told: the words come first. */
+static fv_api_reading classify(fv_api_form *form, const fv_api_refusal *refusal, const char **learnt)
+{
+    if (passes(refusal->status))
+        return none(FV_API_LATER, why_of(refusal->status));
+    if (fv_api_refusal_is_of_filter(refusal))
+        return none(FV_API_DONE, FV_UNJUDGED_REFUSED);
+    if (fv_api_form_learn(form, refusal, learnt))
+        return none(FV_API_REFORM, FV_UNJUDGED_REJECTED);
+    if (refusal->status >= 500)
+        return none(FV_API_LATER, FV_UNJUDGED_UNREACHABLE);
+    return none(FV_API_DONE, FV_UNJUDGED_REJECTED);
 }
 
 /* What is told once. */
@@ -80,17 +100,9 @@ static fv_err read_refusal(const fv_api_reader *reader, int status, fv_slice bod
     fv_api_refusal refusal;
     fv_api_form form = reader->form;
     const char *learnt = NULL;
-    fv_unjudged why;
     fv_api_refusal_read(reader->access, status, body, &refusal);
     FV_TRY(check_right(reader, &refusal));
-    if (passes(status, &why))
-        *out = none(FV_API_LATER, why);
-    else if (fv_api_refusal_is_of_filter(&refusal))
-        *out = none(FV_API_DONE, FV_UNJUDGED_REFUSED);
-    else if (fv_api_form_learn(&form, &refusal, &learnt))
-        *out = none(FV_API_REFORM, FV_UNJUDGED_REJECTED);
-    else
-        *out = none(FV_API_DONE, FV_UNJUDGED_REJECTED);
+    *out = classify(&form, &refusal, &learnt);
     if (out->verdict.why == FV_UNJUDGED_REJECTED && out->act == FV_API_DONE && !reader->is_known)
         FV_TRY(check_address(reader, &refusal));
     out->form = form;

@@ -3,6 +3,7 @@
 #include "fovea/arena.h"
 #include "fovea/buffer.h"
 #include "fovea/rng.h"
+#include "fovea/shown.h"
 #include "fovea/utf8.h"
 
 #include <string.h>
@@ -98,6 +99,31 @@ static void test_error_keeps_sentence_and_trace(void **state)
     assert_string_equal(fv_error_trace(), "test_error_keeps_sentence_and_trace < outer");
 }
 
+static void check_shown(const char *text, size_t size, const char *expected)
+{
+    char out[64];
+    fv_shown_line(text, out, size);
+    assert_string_equal(out, expected);
+}
+
+static void test_controls_are_shown(void **state)
+{
+    (void)state;
+    check_shown("a\x1b[31m\r\n\t\x7f\x01", 64, "a\\x1b[31m\\r\\n\\t\\x7f\\x01");
+    check_shown("\xC3\xA9 \xE4\xB8\xAD \xF0\x9F\x98\x80 \\", 64, "\xC3\xA9 \xE4\xB8\xAD \xF0\x9F\x98\x80 \\");
+    check_shown("\xC2\x9B\xE2\x80\xAE\xE2\x80\xA8\xEF\xBB\xBF\xE2\x81\xA6", 64,
+                "\\u009b\\u202e\\u2028\\ufeff\\u2066");
+    check_shown("\x9B\xFF\xC3(", 64, "\\x9b\\xff\\xc3(");
+    check_shown("cut \xE4\xB8", 64, "cut "); /* the rest of it is not there */
+    check_shown("abc\n", 5, "abc");
+    check_shown("abc\n", 6, "abc\\n");
+    check_shown("", 1, "");
+    (void)FV_FAIL(FV_ERR_IO, "%s: \x1b]0;title\x07", "a\nb");
+    assert_string_equal(fv_error_text(), "a\\nb: \\x1b]0;title\\x07");
+    (void)fv_error_prefix(FV_ERR_IO, "\x1b%s", fv_error_text());
+    assert_string_equal(fv_error_text(), "\\x1ba\\nb: \\x1b]0;title\\x07: a\\nb: \\x1b]0;title\\x07");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -107,6 +133,7 @@ int main(void)
         cmocka_unit_test(test_utf8_replaces_each_bad_part_once),
         cmocka_unit_test(test_utf8_round_trip_of_every_scalar_value),
         cmocka_unit_test(test_error_keeps_sentence_and_trace),
+        cmocka_unit_test(test_controls_are_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

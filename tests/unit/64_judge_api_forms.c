@@ -197,6 +197,7 @@ static const struct {
      "{\"error\":{\"message\":\"This model's maximum context length is 9 "
      "tokens.\",\"code\":\"context_length_exceeded\"}}",
      "rejected"},
+    {500, "{\"error\":{\"message\":\"ContentPolicyViolationError\"}}", "refused"},
     {413, "<html><head><title>413 Request Entity Too Large</title></head></html>", "rejected"},
     {404, "{\"error\":{\"message\":\"not found\"}}", "rejected"},
     {422, "{\"detail\":\"odd\"}", "rejected"},
@@ -258,6 +259,10 @@ static const struct {
      "Invalid model name passed in model=m"},
     {0, 400, "{\"error\":\"m is not a valid model ID\"}", "m is not a valid model ID"},
     {0, 422, "{\"error\":{\"param\":\"" KEY "\",\"message\":\"Odd.\"}}", "(status 422): [key]: Odd"},
+    {0, 400,
+     "[{\"error\":{\"code\":400,\"message\":\"API key not valid. Pass "
+     "one.\",\"status\":\"INVALID_ARGUMENT\"}}]",
+     "does not accept the key (status 400): API key not valid"},
     {0, 422, "{\"detail\":[{\"type\":\"missing\",\"loc\":[\"body\",\"user\"],\"msg\":\"Field required\"}]}",
      "(status 422): user: Field required"},
 };
@@ -308,6 +313,7 @@ static const struct {
      "400 {\"error\":{\"message\":\"litellm.UnsupportedParamsError: openai does not support parameters: "
      "['temperature'], for model=o3. Supported: max_tokens\"}}",
      1},
+    {"\"temperature\"", "500 {\"error\":{\"message\":\"UnsupportedParamsError: temperature\"}}", 1},
     {"_tokens\"",
      "422 {\"detail\":[{\"type\":\"extra_forbidden\",\"loc\":[\"body\",\"max_tokens\"],\"msg\":\"Extra "
      "inputs are not "
