@@ -51,8 +51,14 @@ age_of_checkpoint() { # NAME: what would be lost now
 }
 last_node() { scontrol show hostnames "$(squeue -h -j "$job" -o %N)" | tail -1; }
 
+# A start that has done 20 steps waits for the end of its time.
+is_stopping() { awk '/ left: stopping/ { is = 1 } / info: job / { is = 0 } END { exit !is }' "$log"; }
 out_of_time() {
-    begin time --time=1 --signal=B:USR1@1 -- watch.margin_s=54
+    FOVEA_AT="done:20@0=hold:$work/time.held" begin time --time=1 --signal=B:USR1@1 -- watch.margin_s=30
+    until job_ended "$job"; do
+        [ ! -e $work/time.held ] || ! is_stopping || rm $work/time.held
+        sleep 0.2
+    done
     finishes time 0
     grep -q "s of the allocation are left: stopping" "$log" || fail "time: $(cat "$log")"
 }
@@ -60,6 +66,12 @@ by_hand() {
     begin requeue
     scontrol requeue "$job"
     finishes requeue 0
+}
+by_hand_under_mpirun() {
+    echo "FOVEA_LAUNCHER=mpirun" >$work/mpirun.env
+    FOVEA_SITE=$work/mpirun.env begin mpirun
+    scontrol requeue "$job"
+    finishes mpirun 0
 }
 by_signal() {
     begin signal
@@ -137,7 +149,7 @@ ends "$job" COMPLETED 120 "$log"
 [ "$(repeated)" = 0 ] || fail "the undisturbed run was disturbed: $(cat "$log")"
 tail -n 6 "$log" | grep -q "^reward  *0\.[0-9]*  *0\.[0-9]*$" || fail "no table at the end: $(cat "$log")"
 
-together ${SCENARIOS:-out_of_time by_hand by_signal killed silent}
+together ${SCENARIOS:-out_of_time by_hand by_hand_under_mpirun by_signal killed silent}
 [ -n "${SCENARIOS-}" ] || together preempted
 [ -n "${SCENARIOS-}" ] || together powerless cut_off
 echo "interrupt: well"
