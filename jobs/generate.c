@@ -1,27 +1,18 @@
 /* fovea generate: a question, with images, answered by a model. */
+#include "generate_answer.h"
 #include "generate_options.h"
+#include "generate_policy.h"
 #include "jobs.h"
 
 #include "fovea/chat.h"
 #include "fovea/file.h"
 #include "fovea/generate.h"
-#include "fovea/json.h"
 #include "fovea/processor.h"
 
-#include <errno.h>
-#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_TEXT = 1 << 24, PREFILL_CHUNK = 512, DEFAULT_TOKENS = 512 };
-
-typedef struct answer {
-    int is_streamed;
-    fv_token_stream stream;
-    fv_buffer text;
-    fv_tokens ids;
-    float *logprobs; /* (max_tokens) */
-} answer;
 
 typedef struct generate {
     const fv_generate_options *options;
@@ -34,7 +25,8 @@ typedef struct generate {
     float *pixels;
     fv_tokens prompt;
     int64_t visual_tokens;
-    answer answer;
+    fv_generate_policy policy; /* with a wording, in place of grids and pixels */
+    fv_generate_answer answer;
 } generate;
 
 /* Images. */
@@ -68,7 +60,7 @@ static fv_err read_image(const generate *g, const fv_processor *processor, int i
                                 .size = map.size,
                                 .name = path,
                                 .max_pixels = FV_IMAGE_MAX_PIXELS,
-                                .alpha = g->options->transparency};
+                                .alpha = g->options->views.transparency};
     fv_err err = fv_image_read(&file, &fit, out);
     fv_file_close_map(&map);
     return err;
@@ -190,6 +182,16 @@ static fv_err encode_prompt(generate *g)
     return err;
 }
 
+static fv_err prepare_policy(generate *g)
+{
+    FV_TRY(fv_generate_policy_prepare(&g->policy, &g->runtime, g->options, &g->chat, &g->question));
+    const fv_tokens *prompt = &g->policy.group.prompt;
+    FV_TRY(fv_tokens_reserve(&g->prompt, prompt->n));
+    memcpy(g->prompt.ids, prompt->ids, prompt->n * sizeof *prompt->ids);
+    g->prompt.n = prompt->n;
+    return FV_OK;
+}
+
 static fv_err prepare(generate *g)
 {
     const char *model = g->options->runtime.model;
@@ -198,6 +200,8 @@ static fv_err prepare(generate *g)
     fv_generation_warn(&g->defaults, model);
     FV_TRY(fv_tokenizer_load(model, &g->tokenizer));
     FV_TRY(fv_chat_init(&g->chat, g->tokenizer));
+    if (g->options->prompts)
+        return prepare_policy(g);
     FV_TRY(process_images(g));
     if (g->options->is_raw)
         return encode_raw(g);
@@ -207,67 +211,14 @@ static fv_err prepare(generate *g)
 
 /* The answer. */
 
-static fv_err flush_text(answer *a)
-{
-    if (!a->is_streamed)
-        return FV_OK;
-    FV_CHECK(fwrite(a->text.data, 1, a->text.size, stdout) == a->text.size && fflush(stdout) == 0, FV_ERR_IO,
-             "cannot write to standard output: %s", strerror(errno));
-    a->text.size = 0;
-    return FV_OK;
-}
-
-static fv_err receive(void *context, int32_t id, float logprob)
-{
-    answer *a = context;
-    a->logprobs[a->ids.n] = logprob;
-    FV_TRY(fv_tokens_push(&a->ids, id));
-    FV_TRY(fv_token_stream_push(&a->stream, id, &a->text));
-    return flush_text(a);
-}
-
-static fv_err fill_json(const generate *g, fv_finish finish, fv_json *root)
-{
-    const answer *a = &g->answer;
-    fv_json *ids = fv_json_make_array(), *logprobs = fv_json_make_array();
-    const char *reason = finish == FV_FINISH_STOP ? "stop" : "length";
-    fv_err err = fv_json_set(root, "ids", ids);
-    FV_TRY(fv_json_set(root, "logprobs", logprobs));
-    FV_TRY(err);
-    for (size_t i = 0; i < a->ids.n; i++) {
-        FV_TRY(fv_json_append(ids, fv_json_make_integer(a->ids.ids[i])));
-        FV_TRY(fv_json_append(logprobs, fv_json_make_real(a->logprobs[i])));
-    }
-    FV_TRY(fv_json_set(root, "text", fv_json_make_string(a->text.data ? a->text.data : "", a->text.size)));
-    FV_TRY(fv_json_set(root, "finish", fv_json_make_string(reason, strlen(reason))));
-    FV_TRY(fv_json_set(root, "prompt_tokens", fv_json_make_integer((int64_t)g->prompt.n)));
-    return fv_json_set(root, "visual_tokens", fv_json_make_integer(g->visual_tokens));
-}
-
-static fv_err print_json(generate *g, fv_finish finish)
-{
-    fv_json *root = fv_json_make_object();
-    fv_buffer line = {0};
-    fv_err err = FV_OK;
-    FV_TRY_DONE(fill_json(g, finish, root));
-    FV_TRY_DONE(fv_json_print(root, 0, &line));
-    FV_TRY_DONE(fv_buffer_append(&line, "\n", 1));
-    FV_CHECK_DONE(fwrite(line.data, 1, line.size, stdout) == line.size && fflush(stdout) == 0, FV_ERR_IO,
-                  "cannot write to standard output: %s", strerror(errno));
-done:
-    fv_buffer_fini(&line);
-    fv_json_destroy(root);
-    return err;
-}
-
 static fv_err print_end(generate *g, fv_finish finish)
 {
-    answer *a = &g->answer;
-    FV_TRY(fv_token_stream_flush(&a->stream, &a->text));
-    if (g->options->json)
-        return g->runtime.world->rank == 0 ? print_json(g, finish) : FV_OK;
-    FV_TRY(fv_buffer_append(&a->text, "\n", 1));
-    return flush_text(a);
+    fv_generate_answer *a = &g->answer;
+    a->is_stopped = finish == FV_FINISH_STOP;
+    a->prompt_tokens = (int64_t)g->prompt.n;
+    a->visual_tokens = g->visual_tokens;
+    a->calls = g->options->prompts ? g->policy.group.answers[0].n_shown : -1;
+    return fv_generate_answer_end(a, g->options->json && g->runtime.world->rank == 0);
 }
 
 /* What the command line leaves open is the folder's choice. */
@@ -313,19 +264,9 @@ static fv_err check_same(generate *g)
     return FV_OK;
 }
 
-static fv_err run(generate *g)
+static fv_err answer_plainly(generate *g, int max_tokens, fv_finish *finish)
 {
-    fv_finish finish;
-    FV_TRY(fv_runtime_open(&g->runtime, &g->options->runtime));
-    FV_TRY(share_question(g));
-    FV_TRY(fv_comm_agree(g->runtime.world, prepare(g)));
-    FV_TRY(fv_comm_agree(g->runtime.world, check_same(g)));
-    int max_tokens = max_tokens_of(g);
-    g->answer.is_streamed = !g->options->json && g->runtime.world->rank == 0;
-    g->answer.logprobs = malloc((size_t)max_tokens * sizeof(float));
-    FV_CHECK(g->answer.logprobs, FV_ERR_MEMORY, "cannot allocate an answer of %d tokens", max_tokens);
-    fv_token_stream_init(&g->answer.stream, g->tokenizer, 1);
-    FV_TRY(fv_generate(g->runtime.model,
+    return fv_generate(g->runtime.model,
                        &(fv_generate_args){.prompt = {.ids = g->prompt.ids,
                                                       .n = (int64_t)g->prompt.n,
                                                       .grids = g->grids,
@@ -334,20 +275,45 @@ static fv_err run(generate *g)
                                            .sampling = sampling_of(g),
                                            .max_tokens = max_tokens,
                                            .chunk = PREFILL_CHUNK,
-                                           .sink = receive,
+                                           .sink = fv_generate_answer_receive,
                                            .context = &g->answer},
-                       &finish));
+                       finish);
+}
+
+static fv_err answer_as_policy(generate *g, int max_turn_tokens, fv_finish *finish)
+{
+    const fv_sampling sampling = sampling_of(g);
+    g->policy.sink = fv_generate_answer_receive;
+    g->policy.turn = fv_generate_answer_turn;
+    g->policy.context = &g->answer;
+    FV_TRY(fv_generate_policy_run(&g->policy, &sampling, max_turn_tokens, finish));
+    g->visual_tokens = fv_generate_policy_visual_tokens(&g->policy);
+    return FV_OK;
+}
+
+static fv_err run(generate *g)
+{
+    fv_finish finish;
+    FV_TRY(fv_runtime_open(&g->runtime, &g->options->runtime));
+    FV_TRY(share_question(g));
+    FV_TRY(fv_comm_agree(g->runtime.world, prepare(g)));
+    FV_TRY(fv_comm_agree(g->runtime.world, check_same(g)));
+    int max_tokens = max_tokens_of(g),
+        rounds = g->options->prompts ? fv_generate_policy_rounds(&g->policy) : 1;
+    FV_TRY(fv_generate_answer_init(&g->answer, g->tokenizer, (size_t)max_tokens * (size_t)rounds,
+                                   !g->options->json && g->runtime.world->rank == 0));
+    FV_TRY(g->options->prompts ? answer_as_policy(g, max_tokens, &finish)
+                               : answer_plainly(g, max_tokens, &finish));
     return print_end(g, finish);
 }
 
 static int finish(generate *g, fv_err err)
 {
+    fv_generate_policy_fini(&g->policy);
     fv_tokenizer_destroy(g->tokenizer);
     fv_buffer_fini(&g->question);
-    fv_buffer_fini(&g->answer.text);
-    fv_tokens_fini(&g->answer.ids);
+    fv_generate_answer_fini(&g->answer);
     fv_tokens_fini(&g->prompt);
-    free(g->answer.logprobs);
     free(g->grids);
     free(g->pixels);
     return fv_runtime_finish(&g->runtime, err);

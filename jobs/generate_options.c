@@ -10,6 +10,9 @@ enum {
     KEY_PROMPT = 'p',
     KEY_SYSTEM = 0x101,
     KEY_RAW,
+    KEY_PROMPTS,
+    KEY_MIN_PIXELS,
+    KEY_MAX_PIXELS,
     KEY_MAX_TOKENS,
     KEY_TEMPERATURE,
     KEY_TOP_K,
@@ -31,6 +34,13 @@ static const struct argp_option option_list[] = {
      "is an "
      "image",
      0},
+    {"prompts", KEY_PROMPTS, "FILE", 0,
+     "ask as a policy is asked in training, with the wording of this file: the image at half size and then "
+     "the tool, "
+     "or at full size if the wording has none",
+     0},
+    {"min-pixels", KEY_MIN_PIXELS, "N", 0, "of the large view, with --prompts (262144)", 0},
+    {"max-pixels", KEY_MAX_PIXELS, "N", 0, "the same (4194304)", 0},
     {"max-tokens", KEY_MAX_TOKENS, "N", 0,
      "longest answer (max_new_tokens of generation_config.json, or 512, or what the model has room for)", 0},
     {"temperature", KEY_TEMPERATURE, "X", 0,
@@ -41,7 +51,9 @@ static const struct argp_option option_list[] = {
      0},
     {"seed", KEY_SEED, "N", 0, "of the draws (0)", 0},
     {"json", KEY_JSON, NULL, 0,
-     "print one line of JSON: text, ids, logprobs, finish, prompt_tokens, visual_tokens", 0},
+     "print one line of JSON: text, ids, logprobs, finish, prompt_tokens, visual_tokens, and with --prompts "
+     "calls",
+     0},
     {0}};
 
 static error_t add_image(fv_generate_options *out, const char *path, struct argp_state *state)
@@ -54,8 +66,7 @@ static error_t add_image(fv_generate_options *out, const char *path, struct argp
     return 0;
 }
 
-static error_t parse_sampling(int key, const char *argument, struct argp_state *state,
-                              fv_generate_options *out)
+static error_t parse_number(int key, const char *argument, struct argp_state *state, fv_generate_options *out)
 {
     switch (key) {
     case KEY_TEMPERATURE:
@@ -69,6 +80,12 @@ static error_t parse_sampling(int key, const char *argument, struct argp_state *
         return 0;
     case KEY_PENALTY:
         out->repetition_penalty = fv_parse_real(state, "--repetition-penalty", argument, 1e-3, 1e3);
+        return 0;
+    case KEY_MIN_PIXELS:
+        out->views.min_pixels = fv_parse_integer(state, "--min-pixels", argument, 1, INT32_MAX);
+        return 0;
+    case KEY_MAX_PIXELS:
+        out->views.max_pixels = fv_parse_integer(state, "--max-pixels", argument, 1, INT32_MAX);
         return 0;
     case KEY_SEED:
         out->seed = fv_parse_integer(state, "--seed", argument, 0, INT64_MAX);
@@ -84,6 +101,10 @@ static void check(struct argp_state *state, const fv_generate_options *o)
         argp_error(state, "--prompt TEXT is required");
     if (o->is_raw && o->system)
         argp_error(state, "--raw takes the prompt as it is: write the system message into it");
+    if (o->prompts && (o->is_raw || o->system))
+        argp_error(state, "--prompts is the whole wording: it goes with neither --raw nor --system");
+    if (o->prompts && o->n_images > 1)
+        argp_error(state, "--prompts shows one image, %d were given", o->n_images);
 }
 
 static error_t parse(int key, char *argument, struct argp_state *state)
@@ -96,7 +117,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     case KEY_IMAGE:
         return add_image(out, fv_parse_path(state, "--image", argument), state);
     case KEY_TRANSPARENCY:
-        out->transparency = fv_parse_alpha(state, argument);
+        out->views.transparency = fv_parse_alpha(state, argument);
         return 0;
     case KEY_PROMPT:
         out->prompt = argument;
@@ -106,6 +127,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_RAW:
         out->is_raw = 1;
+        return 0;
+    case KEY_PROMPTS:
+        out->prompts = fv_parse_path(state, "--prompts", argument);
         return 0;
     case KEY_MAX_TOKENS:
         out->max_tokens = (int)fv_parse_integer(state, "--max-tokens", argument, 1, 1 << 24);
@@ -120,7 +144,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         check(state, out);
         return 0;
     default:
-        return parse_sampling(key, argument, state, out);
+        return parse_number(key, argument, state, out);
     }
 }
 
@@ -132,6 +156,10 @@ void fv_generate_options_parse(int argc, char **argv, fv_generate_options *out)
                               .children = children,
                               .doc = "Let a model answer a question, about images if there are any. The text "
                                      "is written as it comes."};
-    *out = (fv_generate_options){.temperature = -1, .top_p = -1, .repetition_penalty = -1, .top_k = -1};
+    *out = (fv_generate_options){.views = {.min_pixels = 262144, .max_pixels = 4194304},
+                                 .temperature = -1,
+                                 .top_p = -1,
+                                 .repetition_penalty = -1,
+                                 .top_k = -1};
     fv_terminal_parse(&argp, argc, argv, out);
 }

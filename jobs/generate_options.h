@@ -4,12 +4,15 @@
 
 #include "runtime.h"
 
+#include "fovea/view.h"
+
 typedef struct fv_generate_options {
     fv_runtime_options runtime;
     const char **images; /* owned list */
     int n_images;
-    fv_alpha transparency;
+    fv_view_settings views; /* transparency always, the bounds with a wording */
     const char *prompt, *system;
+    const char *prompts;  /* a wording; NULL: the chat template */
     int is_raw;           /* the prompt is markup */
     int json, max_tokens; /* 0: not given */
     double temperature, top_p, repetition_penalty;

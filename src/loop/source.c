@@ -48,8 +48,8 @@ fv_err fv_source_group(const fv_source *source, int64_t place, uint64_t row, int
     return fv_error_prefix(err, "row %llu", (unsigned long long)row);
 }
 
-static fv_err look(const fv_source *source, const fv_row *row, const fv_group *group, int is_large,
-                   fv_view *view)
+fv_err fv_source_look(const fv_source *source, const fv_row *row, const fv_group *group, int is_large,
+                      fv_view *view)
 {
     fv_view_sizes sizes;
     const fv_buffer *bytes = &row->images[0].file;
@@ -68,7 +68,7 @@ fv_err fv_source_view(void *context, const fv_group *group, int is_large, fv_vie
     fv_row row;
     *view = (fv_view){0};
     FV_TRY(fv_dataset_read_images(source->dataset, (uint64_t)group->row, &row));
-    fv_err err = look(source, &row, group, is_large, view);
+    fv_err err = fv_source_look(source, &row, group, is_large, view);
     fv_row_fini(&row);
     return err == FV_OK ? FV_OK : fv_error_prefix(err, "row %lld", (long long)group->row);
 }
