@@ -48,22 +48,20 @@ same first again
 [ "$(total again judge_asked)" = 0 ] || fail "again: asked"
 judged replay 1 reward.judge=replay judge.log="$folder/first/verdicts" judge.ca_file=/nowhere
 same first replay
+holds() { [ "$(requests "$1")" -gt "$2" ]; }
 # start NAME N [KEY=VALUE...]: a run whose server holds all requests but the first N; returns when it holds one.
 start() {
     serve "$1" --hold-after "$2"
     mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/$1" judge.url="https://127.0.0.1:$port/v1" \
         "${@:3}" 2>/dev/null &
-    until [ "$(requests "$1")" -gt "$2" ]; do
-        kill -0 $! || fail "$1: ended before it asked $2 cases"
-        sleep 0.02
-    done
+    await $! holds "$1" "$2" || fail "$1: ended before it asked $2 cases"
 }
-cut() {
+kill_ranks() {
     kill -9 "$(rank_of $! 0)" "$(rank_of $! 1)" || fail "no ranks"
     wait $! 2>/dev/null || true
 }
 start killed 12 judge.log="$folder/log"
-cut
+kill_ranks
 serve after
 url=https://127.0.0.1:$port/v1
 judged resumed 2 judge.url="$url" judge.log="$folder/log"
@@ -92,6 +90,6 @@ judged program 2 reward.judge=program judge.program="sh $folder/judge.sh" layout
 start seen 1 judge.log="$folder/log2"
 ! cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' '\n' | grep -vE '^(Bearer|X-Gate:)' | grep -qE 'sk-(secret|wrong)' ||
     fail "the key is in a command line"
-cut
+kill_ranks
 ! grep -rlE 'sk-(secret|wrong)' "$folder" || fail "the key is in a file"
 echo "judge: well"
