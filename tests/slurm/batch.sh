@@ -37,7 +37,7 @@ grep -q '"mode" is "policy" in one, "low" in the other' $work/mode.log || fail "
 
 # Devices of a node, or of a task, by rank; a rank without one is refused.
 placed() { # OPTION OF srun...: rank, node and device of each, in a line
-    srun --mpi=pmix -w n1,n2 -N2 "$@" "$FOVEA" doctor --ranks 2>$work/placed.log |
+    srun --mpi=pmix --kill-on-bad-exit=1 -w n1,n2 -N2 "$@" "$FOVEA" doctor --ranks 2>$work/placed.log |
         awk 'NR > 1 { printf "%s%s %s %s", (NR > 2 ? ", " : ""), $1, $2, $NF }'
 }
 is_placed() { # EXPECTED OPTION OF srun...
