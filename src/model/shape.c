@@ -46,11 +46,11 @@ static fv_err count_sliding_layers(const fv_json *text, int uses, int64_t n_full
 static fv_err read_window(const fv_json *text, fv_family family, fv_text_shape *out)
 {
     int uses = 0;
-    int64_t window = fv_json_get(text, "sliding_window") ? 0 : 4096, n_sliding = 0;
+    const fv_json *given = fv_json_get(text, "sliding_window");
+    int64_t window = 4096, n_sliding = 0;
     FV_TRY(fv_json_get_bool(text, "use_sliding_window", &uses));
     FV_TRY(fv_json_get_integer(text, "sliding_window", &window));
-    if (window == 0)
-        uses = 0;
+    uses &= !given || fv_json_kind_of(given) != FV_JSON_NULL;
     FV_TRY(count_sliding_layers(text, uses, family == FV_FAMILY_QWEN2_5_VL ? 80 : 28, out->n_layers,
                                 &n_sliding));
     FV_CHECK(n_sliding == 0 || n_sliding == out->n_layers, FV_ERR_UNSUPPORTED,

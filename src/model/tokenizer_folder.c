@@ -209,6 +209,8 @@ static fv_err add_special(description *d, const fv_json *config)
             fv_json_kind_of(fv_json_member(i)) == FV_JSON_STRING)
             FV_TRY(add_value(d, fv_json_member(i), key));
     }
+    FV_TRY(
+        add_many(d, fv_json_get(config, "model_specific_special_tokens"), "model_specific_special_tokens"));
     int which = fv_json_size(fv_json_get(config, lists[0])) ? 0 : 1;
     return add_many(d, fv_json_get(config, lists[which]), lists[which]);
 }

@@ -162,6 +162,24 @@ static void test_more_of_sliding_windows(void **state)
     assert_int_equal(shape.text.sliding_window, 0);
 }
 
+/* Qwen2.5-VL's first 80 layers have no window unless the file says otherwise, the others' first 28. */
+static void test_usual_number_of_layers_without_window(void **state)
+{
+    (void)state;
+    static const char vision[] =
+        "{\"model_type\": \"qwen2_5_vl\", \"hidden_size\": 2048, \"intermediate_size\": 11008, "
+        "\"num_attention_heads\": 16, \"num_hidden_layers\": 36, \"vocab_size\": 151936, "
+        "\"use_sliding_window\": true, \"sliding_window\": 16, \"rope_scaling\": {\"type\": "
+        "\"mrope\"}, " VISION_3B "}";
+    fv_model_shape shape;
+    assert_ok(load(vision, &shape));
+    assert_int_equal(shape.text.sliding_window, 0);
+    assert_fails(load_text(HEADS "\"use_sliding_window\": true, \"sliding_window\": 0, "
+                                 "\"max_window_layers\": 0",
+                           &shape),
+                 FV_ERR_FORMAT, "\"sliding_window\" is 0");
+}
+
 static void test_qwen3_without_head_dim(void **state)
 {
     (void)state;
@@ -357,6 +375,7 @@ int main(void)
         cmocka_unit_test(test_all_shapes_of_configs_load),
         cmocka_unit_test(test_sliding_windows),
         cmocka_unit_test(test_more_of_sliding_windows),
+        cmocka_unit_test(test_usual_number_of_layers_without_window),
         cmocka_unit_test(test_qwen3_without_head_dim),
         cmocka_unit_test(test_rates_are_those_of_the_reference),
         cmocka_unit_test(test_refusals_of_rotary_positions),

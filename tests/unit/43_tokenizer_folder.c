@@ -79,6 +79,7 @@ static void test_tokens_get_the_ids_of_the_reference(void **state)
          258,
          -1},
         {{"{\"extra_special_tokens\": {\"zoom\": \"<z>\"}}", NULL, NULL}, 258, -1},
+        {{"{\"model_specific_special_tokens\": {\"zoom_token\": \"<z>\"}}", NULL, NULL}, 258, -1},
         {{"{\"cls_token\": \"<p>\", \"sep_token\": \"<z>\", \"eos_token\": null}", NULL, NULL}, 258, 259},
         {{"{\"zoom_token\": \"<z>\", \"unk_token\": \"<p>\"}", NULL, NULL}, 259, 258},
         {{"{\"added_tokens_decoder\": {\"259\": " TOKEN("<z>", "false") ", \"256\": " TOKEN(
