@@ -5,6 +5,7 @@
 #include "fovea/launcher.h"
 #include "fovea/log.h"
 #include "fovea/meter.h"
+#include "fovea/stop.h"
 #include "fovea/point.h"
 
 #include <errno.h>
@@ -125,6 +126,7 @@ static void obey_launcher(const fv_runtime *runtime)
 int fv_runtime_finish(fv_runtime *runtime, fv_err err)
 {
     fv_meter_stop();
+    fv_stop_say_no_more();
     int status = report(runtime, err);
     if (err == FV_OK || err == FV_AGAIN)
         obey_launcher(runtime);

@@ -204,7 +204,7 @@ int fv_job_sft(int argc, char **argv)
     forget(&s);
     free(s.groups);
     fv_prompts_destroy(s.plain_prompts);
-    fv_validation_close(&s.validation);
+    fv_validation_close(&s.validation, err == FV_OK);
     int status = fv_training_finish(&s.training, err);
     free(options.overrides);
     return status;

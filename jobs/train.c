@@ -233,7 +233,7 @@ static fv_err run(train *t, const fv_training_options *options)
 static int finish(train *t, fv_err err)
 {
     fv_reference_fini(&t->reference);
-    fv_validation_close(&t->validation);
+    fv_validation_close(&t->validation, err == FV_OK);
     fv_trainer_fini(&t->trainer);
     return fv_training_finish(&t->training, err);
 }

@@ -222,7 +222,7 @@ static fv_err open_both(fv_training *t)
 fv_err fv_training_open(fv_training *t, const fv_training_options *options)
 {
     t->claim.descriptor = -1;
-    t->saved_step = -1;
+    t->saved_step = t->failing_from = -1;
     fv_err handled = fv_stop_on_signals(); /* MPI_Init takes a while, and keeps what it finds */
     FV_TRY(fv_comm_world(&t->runtime.world));
     FV_TRY(fv_comm_agree(t->runtime.world, handled));
@@ -277,10 +277,18 @@ uint64_t fv_training_row(const void *context, int64_t place)
     return t->rows.kept[fv_order_row((uint64_t)t->config.run.seed, (uint32_t)(at / n), n, at % n)];
 }
 
+/* What has ended the run is told, not what fails afterwards. */
 static fv_err close_journal(fv_training *t, fv_err err)
 {
-    fv_err closed = fv_journal_close(&t->journal);
-    return err != FV_OK ? err : closed;
+    fv_error_kept kept;
+    fv_error_keep(&kept);
+    fv_err closed = fv_journal_close(&t->journal, err == FV_OK);
+    if (err == FV_OK)
+        return closed;
+    fv_judge_destroy(t->judge);
+    t->judge = NULL;
+    fv_error_restore(&kept);
+    return err;
 }
 
 int fv_training_finish(fv_training *t, fv_err err)

@@ -56,6 +56,7 @@ typedef struct fv_training {
     uint64_t identity[3]; /* of data set, model and prompts */
     int64_t saved_step;   /* of the last save that was begun; -1: none */
     int is_save_due;      /* one has failed */
+    int64_t failing_from; /* the step when saves began to fail; -1: they do not */
 } fv_training;
 
 /* Starts as {0}. Signals request a stop from now on. Collective over all processes. A process that judges

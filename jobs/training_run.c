@@ -9,6 +9,7 @@
 #include "fovea/identity.h"
 #include "fovea/log.h"
 #include "fovea/meter.h"
+#include "fovea/patience.h"
 #include "fovea/phase.h"
 #include "fovea/point.h"
 #include "fovea/resume.h"
@@ -59,7 +60,8 @@ static fv_err claim(fv_training *t)
              run->out);
     FV_TRY(fv_claim_take(run->out, &t->claim));
     FV_TRY(fv_file_path(path, sizeof path, run->out, "log"));
-    FV_TRY(fv_log_keep(path));
+    if (fv_log_keep(path) != FV_OK)
+        FV_LOG_ROOT(WARN, "%s: there is no log in the folder of the run", fv_error_text());
     fv_allocation_describe(job, sizeof job);
     if (job[0])
         FV_LOG_ROOT(INFO, "%s", job);
@@ -71,7 +73,7 @@ static fv_err claim(fv_training *t)
 static fv_err find(fv_training *t, char path[PATH_MAX], int *is_verified)
 {
     const char *from = t->config.resume.from;
-    FV_TRY(fv_resume_find(t->claim.checkpoints, t->runtime.world, path));
+    FV_TRY(fv_resume_find(&t->claim, t->runtime.world, path));
     *is_verified = path[0] != '\0';
     if (path[0] || is_word(from))
         return FV_OK;
@@ -182,9 +184,8 @@ static fv_err begin(fv_training *t, fv_progress *now, fv_progress *progress)
     int is_own;
     FV_TRY(fv_comm_agree(world, world->rank == 0 ? claim(t) : FV_OK));
     FV_TRY(fv_comm_agree(world, fv_point("claim")));
-    FV_TRY(fv_comm_broadcast(world, t->claim.checkpoints, sizeof t->claim.checkpoints, 0));
-    FV_TRY(fv_comm_broadcast(world, t->claim.own, sizeof t->claim.own, 0));
     FV_TRY(fv_comm_broadcast(world, t->identity, sizeof t->identity, 0));
+    FV_TRY(fv_claim_share(&t->claim, world));
     FV_TRY(find(t, path, &is_own));
     if (path[0])
         FV_TRY(load(t, path, is_own, now, progress));
@@ -237,38 +238,92 @@ static fv_err begin_save(fv_training *t, fv_progress *progress)
     return FV_OK;
 }
 
+/* Started again, a run that has saved something goes on from there. */
+static fv_err refuse_unsaved(const fv_training *t)
+{
+    const char *out = t->config.run.out;
+    if (fv_saver_successes(t->saver) > 0)
+        return FV_FAIL(FV_AGAIN,
+                       "no further checkpoint of %s can be saved: stopped; started again, the run goes on "
+                       "from the last one",
+                       out);
+    return FV_FAIL(
+        FV_ERR_IO,
+        "no checkpoint of %s can be saved: what came after the one before is lost; see the warnings, "
+        "and give it room, or another folder as out",
+        out);
+}
+
+/* A disk that is full for a moment is waited for. */
 static fv_err end_save(fv_training *t)
 {
-    int is_well;
-    FV_TRY(fv_saver_wait(t->saver, &is_well));
-    FV_CHECK(is_well && !t->is_save_due, FV_ERR_IO,
-             "the last checkpoint of %s could not be saved: what came after the one before is lost",
-             t->config.run.out);
-    return FV_OK;
+    fv_patience patience = {0};
+    for (int is_well, is_begun;;) {
+        FV_TRY(fv_saver_wait(t->saver, &is_well));
+        if (is_well && !t->is_save_due)
+            return FV_OK;
+        if (!fv_patience_wait(&patience))
+            return refuse_unsaved(t);
+        FV_TRY(fv_saver_again(t->saver, &is_begun));
+        t->is_save_due = !is_begun;
+    }
+}
+
+/* Whether so many steps have gone by while saves failed that no more may. */
+static int has_too_much(fv_training *t, int64_t step)
+{
+    int64_t most = t->config.save.max_unsaved;
+    if (fv_saver_failures(t->saver) == 0)
+        t->failing_from = -1;
+    else if (t->failing_from < 0)
+        t->failing_from = step;
+    int is_too_much = most > 0 && t->failing_from >= 0 && step - t->failing_from >= most;
+    if (is_too_much)
+        FV_LOG_ROOT(WARN, "nothing could be saved for %lld steps (save.max_unsaved): trying a last time",
+                    (long long)(step - t->failing_from));
+    return is_too_much;
 }
 
 static fv_err save(fv_training *t, fv_progress *progress, int is_ending, int *is_saved)
 {
     int has_failed;
+    int64_t step = (int64_t)progress->step;
     fv_phase_set("save");
     FV_TRY(fv_saver_poll(t->saver, &has_failed));
     t->is_save_due |= has_failed;
     *is_saved = is_due(t, progress, is_ending);
     if (*is_saved)
         FV_TRY(begin_save(t, progress));
-    return is_ending ? end_save(t) : FV_OK;
+    return is_ending || has_too_much(t, step) ? end_save(t) : FV_OK;
 }
 
 /* The model as a folder, in place of the one that an earlier end of this run has left. */
-static fv_err save_model(fv_training *t)
+static fv_err try_model(fv_training *t)
 {
     char made[PATH_MAX], path[PATH_MAX];
     const fv_run_config *run = &t->config.run;
+    fv_comm *world = t->runtime.world;
     FV_TRY(fv_file_path(made, sizeof made, t->claim.own, "model"));
     FV_TRY(fv_file_path(path, sizeof path, run->out, "model"));
+    FV_TRY(fv_comm_agree(world, world->rank == 0 ? fv_file_remove_tree(made) : FV_OK));
+    fv_err err = FV_OK;
     if (t->runtime.mesh.data->rank == 0)
-        FV_TRY(fv_model_save(t->runtime.model, run->model, made, FV_STORE_F32));
-    return t->runtime.world->rank == 0 ? fv_file_replace_folder(made, path) : FV_OK;
+        err = fv_model_save(t->runtime.model, run->model, made, FV_STORE_F32);
+    FV_TRY(fv_comm_agree(world, err));
+    return fv_comm_agree(world, world->rank == 0 ? fv_claim_publish(&t->claim, "model", path) : FV_OK);
+}
+
+static fv_err save_model(fv_training *t)
+{
+    fv_patience patience = {0};
+    fv_err err;
+    for (int is_told = 0; (err = try_model(t)) == FV_ERR_IO; is_told = 1) {
+        if (!is_told)
+            FV_LOG_ROOT(WARN, "the model cannot be written yet: %s", fv_error_text());
+        if (!fv_patience_wait(&patience))
+            break;
+    }
+    return err;
 }
 
 /* Going. */
@@ -319,6 +374,6 @@ fv_err fv_training_go(fv_training *t, const fv_training_work *work)
                        (long long)*work->step, (long long)steps);
     }
     FV_TRY(fv_comm_agree(t->runtime.world, fv_point("end")));
-    FV_TRY(fv_comm_agree(t->runtime.world, save_model(t)));
+    FV_TRY(save_model(t));
     return fv_comm_agree(t->runtime.world, t->runtime.world->rank == 0 ? fv_training_print_table(t) : FV_OK);
 }

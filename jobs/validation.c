@@ -3,6 +3,7 @@
 #include "fovea/file.h"
 #include "fovea/log.h"
 #include "fovea/metrics.h"
+#include "fovea/patience.h"
 #include "fovea/phase.h"
 
 #include <limits.h>
@@ -71,13 +72,6 @@ fv_err fv_validation_measure(fv_validation *v)
     return fv_training_measure(t, &what, &v->rows);
 }
 
-void fv_validation_close(fv_validation *v)
-{
-    fv_rows_fini(&v->rows);
-    fv_dataset_close(v->data);
-    *v = (fv_validation){0};
-}
-
 static int is_due(const fv_train_config *config, int64_t step)
 {
     const fv_validate_config *validate = &config->validate;
@@ -110,15 +104,60 @@ static fv_err describe(const fv_validation *v, int64_t step, fv_report *report)
     return fv_json_set(report->settings, "step", fv_json_make_integer(step));
 }
 
-static fv_err write_folder(const fv_validation *v, int64_t step, const fv_report *report)
+/* Made in the folder of the claim, as all that a run writes. */
+static fv_err write_folder(const fv_validation *v, const fv_late_report *late)
 {
-    char all[PATH_MAX], one[PATH_MAX], name[32];
-    snprintf(name, sizeof name, "step_%06lld", (long long)step);
-    FV_TRY(fv_file_path(all, sizeof all, v->training->config.run.out, "validation"));
+    const fv_training *t = v->training;
+    char all[PATH_MAX], one[PATH_MAX], made[PATH_MAX], name[32];
+    snprintf(name, sizeof name, "step_%06lld", (long long)late->step);
+    FV_TRY(fv_file_path(all, sizeof all, t->config.run.out, "validation"));
     FV_TRY(fv_file_path(one, sizeof one, all, name));
+    FV_TRY(fv_file_path(made, sizeof made, t->claim.own, "validation"));
+    FV_TRY(fv_file_remove_tree(made));
     FV_TRY(fv_file_make_folder(all));
-    FV_TRY(fv_file_make_folder(one));
-    return fv_report_write(report, one);
+    FV_TRY(fv_file_make_folder(made));
+    FV_TRY(fv_report_write(&late->report, made));
+    return fv_claim_publish(&t->claim, "validation", one);
+}
+
+static void drop_oldest(fv_validation *v)
+{
+    fv_report_fini(&v->late[0].report);
+    memmove(v->late, v->late + 1, (size_t)--v->n_late * sizeof *v->late);
+}
+
+/* What can be written now; what is left is kept. Fails if the folder is another's. */
+static fv_err write_late(fv_validation *v)
+{
+    int had_to_wait = v->n_late > 1;
+    for (; v->n_late > 0; drop_oldest(v)) {
+        fv_err err = write_folder(v, &v->late[0]);
+        if (err == FV_ERR_IO)
+            FV_TRY(fv_claim_check(&v->training->claim));
+        if (err == FV_ERR_IO)
+            return FV_OK;
+        FV_TRY(err);
+    }
+    if (had_to_wait)
+        FV_LOG_RANK(INFO, "validations are written again");
+    return FV_OK;
+}
+
+/* report is taken. */
+static fv_err keep_report(fv_validation *v, int64_t step, fv_report *report)
+{
+    if (v->n_late == FV_LATE_REPORTS) {
+        FV_LOG_RANK(WARN, "the records of the validation after step %lld are lost: %d others wait",
+                    (long long)v->late[0].step, FV_LATE_REPORTS);
+        drop_oldest(v);
+    }
+    v->late[v->n_late++] = (fv_late_report){*report, step};
+    *report = (fv_report){0};
+    FV_TRY(write_late(v));
+    if (v->n_late > 0)
+        FV_LOG_RANK(WARN, "the records of the validation after step %lld wait in memory: %s", (long long)step,
+                    fv_error_text());
+    return FV_OK;
 }
 
 static fv_err write_figures(const fv_validation *v, int64_t step, const fv_report *report)
@@ -144,16 +183,17 @@ static fv_err write_figures(const fv_validation *v, int64_t step, const fv_repor
     return fv_journal_metrics(&v->training->journal, step, object);
 }
 
-static fv_err record(const fv_validation *v, int64_t step, fv_report *report)
+static fv_err record(fv_validation *v, int64_t step, fv_report *report)
 {
     FV_TRY(describe(v, step, report));
-    FV_TRY(write_folder(v, step, report));
-    return write_figures(v, step, report);
+    FV_TRY(write_figures(v, step, report));
+    return keep_report(v, step, report);
 }
 
 fv_err fv_validate(fv_validation *v, int64_t step)
 {
     fv_report report = {0};
+    FV_TRY(write_late(v));
     if (!v->data || v->done == step + 1 || !is_due(&v->training->config, step))
         return FV_OK;
     fv_comm *world = v->training->runtime.world;
@@ -165,4 +205,21 @@ fv_err fv_validate(fv_validation *v, int64_t step)
     if (err == FV_OK)
         v->done = step + 1;
     return err;
+}
+
+void fv_validation_close(fv_validation *v, int is_patient)
+{
+    fv_patience patience = {0};
+    fv_error_kept kept;
+    fv_error_keep(&kept);
+    while (write_late(v) == FV_OK && v->n_late > 0 && is_patient && fv_patience_wait(&patience))
+        continue;
+    if (v->n_late > 0)
+        FV_LOG_RANK(WARN, "the records of %d validations are lost: %s", v->n_late, fv_error_text());
+    while (v->n_late > 0)
+        drop_oldest(v);
+    fv_error_restore(&kept);
+    fv_rows_fini(&v->rows);
+    fv_dataset_close(v->data);
+    *v = (fv_validation){0};
 }

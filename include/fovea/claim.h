@@ -12,7 +12,7 @@
 #ifndef FOVEA_CLAIM_H
 #define FOVEA_CLAIM_H
 
-#include "fovea/error.h"
+#include "fovea/comm.h"
 
 #include <limits.h>
 #include <stdint.h>
@@ -29,6 +29,10 @@ typedef struct fv_claim {
  * waits a few seconds, then FV_ERR_ARGUMENT says which. The job is that of allocation.h and
  * SLURM_RESTART_COUNT. */
 fv_err fv_claim_take(const char *run, fv_claim *out);
+
+/* Rank 0 has claimed: the paths of its claim become those of all, whose descriptor is -1. FV_ERR_IO names a
+ * rank and a host that do not see there what rank 0 has written: the folder is not shared. Collective. */
+fv_err fv_claim_share(fv_claim *claim, fv_comm *comm);
 
 /* FV_ERR_ARGUMENT, naming who has it now, if another program has taken the folder. */
 fv_err fv_claim_check(const fv_claim *claim);

@@ -144,9 +144,10 @@ typedef struct fv_validate_config {
 } fv_validate_config;
 
 typedef struct fv_save_config {
-    int64_t every; /* steps; 0: only at the end, or when the run is stopped */
-    fv_keep keep;  /* keys keep_last, keep_every, keep_best */
-    char *best_by; /* a figure of metrics.jsonl, with a minus in front if less is better */
+    int64_t every;       /* steps; 0: only at the end, or when the run is stopped */
+    fv_keep keep;        /* keys keep_last, keep_every, keep_best */
+    char *best_by;       /* a figure of metrics.jsonl, with a minus in front if less is better */
+    int64_t max_unsaved; /* steps that go on while saves fail; 0: to the end */
 } fv_save_config;
 
 typedef struct fv_log_config {

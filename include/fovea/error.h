@@ -56,6 +56,14 @@ typedef enum fv_error_scope {
 fv_error_scope fv_error_scope_get(void);
 void fv_error_scope_set(fv_error_scope scope);
 
+/* The record, to be put back after clearing up, which may fail as well. */
+typedef struct fv_error_kept {
+    char text[1024], trace[512];
+    fv_error_scope scope;
+} fv_error_kept;
+void fv_error_keep(fv_error_kept *out);
+void fv_error_restore(const fv_error_kept *kept);
+
 /* Record a failure: return FV_FAIL(FV_ERR_IO, "cannot read %s", path); */
 #define FV_FAIL(code, ...) (fv_error_set(__func__, __VA_ARGS__), (code))
 

@@ -51,8 +51,9 @@ typedef struct fv_journal_place {
  * now (fv_claim_check), not for a disk that is full. */
 fv_err fv_journal_open(fv_journal *journal, const fv_claim *claim, const char *folder,
                        const fv_buffer *config, const fv_journal_place *place);
-/* Back to {0}. With some patience for lines that could not be written; FV_ERR_IO if they are left. */
-fv_err fv_journal_close(fv_journal *journal);
+/* Back to {0}. Lines that could not be written are tried once more, or with some patience; FV_ERR_IO if any
+ * are left. */
+fv_err fv_journal_close(fv_journal *journal, int is_patient);
 
 fv_journal_place fv_journal_place_of(const fv_journal *journal);
 

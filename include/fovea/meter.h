@@ -21,6 +21,8 @@ void fv_meter_stop(void);
 
 /* Take the line off the terminal, for another one to be written. Safe in any thread. */
 void fv_meter_hide(void);
+/* 1: it stands there. Safe in signal handlers. */
+int fv_meter_is_shown(void);
 
 /* What a line says. */
 typedef struct fv_meter {
@@ -33,7 +35,8 @@ typedef struct fv_meter {
     double phase_s;
 } fv_meter;
 
-/* "step 3 of 140 | rollout 61 % | 3412 tokens/s | 4 min 10 s left", as far as it is known. Pure. */
+/* "step 3 of 140 | rollout 61 % | 3412 tokens/s | 4 min 10 s left", as far as it is known. Where size is too
+ * small for all of it, parts are left out, the time left last. Pure. */
 void fv_meter_print(const fv_meter *meter, char *out, size_t size);
 
 #endif

@@ -1,5 +1,5 @@
-/* Patience with a disk that is full for a while: pauses that double, about a minute in all. Starts as {0}.
- * Local. */
+/* Patience with a disk that is full for a while: pauses that double, half a minute or more in all. Starts as
+ * {0}. Local. */
 #ifndef FOVEA_PATIENCE_H
 #define FOVEA_PATIENCE_H
 

@@ -2,16 +2,18 @@
 #ifndef FOVEA_RESUME_H
 #define FOVEA_RESUME_H
 
+#include "fovea/claim.h"
 #include "fovea/mesh.h"
 #include "fovea/optimizer.h"
 #include "fovea/progress.h"
 
 #include <limits.h>
 
-/* The newest whole checkpoint in a folder of checkpoints, every byte of which is compared with its checksums:
- * its path, or "" if the folder has none at all. Damaged ones that are newer are warned of and renamed to
- * damaged_..., so that they are in nobody's way. FV_ERR_FORMAT if all are damaged. */
-fv_err fv_resume_find(const char *checkpoints, fv_comm *world, char path[PATH_MAX]);
+/* The newest whole checkpoint of a run that is claimed and shared, every byte of which is compared with its
+ * checksums: its path, or "" if the folder has none at all. Damaged ones that are newer are warned of and
+ * renamed to damaged_..., so that they are in nobody's way, while the run is still this claim's.
+ * FV_ERR_FORMAT if all are damaged. */
+fv_err fv_resume_find(const fv_claim *claim, fv_comm *world, char path[PATH_MAX]);
 
 /* Weights and moments of the checkpoint at path, whatever layout wrote it, and its progress, compared with
  * now (fv_progress_check, fv_progress_adopt); that of an imported one is {0}. Bytes are compared with their

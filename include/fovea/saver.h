@@ -40,6 +40,15 @@ fv_err fv_saver_begin(fv_saver *saver, fv_progress *progress, int *is_begun);
  * if the folder of the run was claimed by another program. */
 fv_err fv_saver_wait(fv_saver *saver, int *is_well);
 
+/* The last save has failed, and weights and moments are as they were: another one of the same. As
+ * fv_saver_begin. */
+fv_err fv_saver_again(fv_saver *saver, int *is_begun);
+
+/* Saves that have failed since the last one of which is known that it went well, and those that went well.
+ * The same on every rank. Local. */
+int fv_saver_failures(const fv_saver *saver);
+int fv_saver_successes(const fv_saver *saver);
+
 /* Whether the save under way has failed by now, on any rank; if so, all that fv_saver_wait does is done. Does
  * not wait for one that goes on. Fails as fv_saver_wait does. */
 fv_err fv_saver_poll(fv_saver *saver, int *has_failed);

@@ -14,8 +14,12 @@ int fv_stop_requested(void);
 /* How often this process has called fv_stop_requested: between two calls it could not be stopped. */
 uint64_t fv_stop_places(void);
 
-/* SIGTERM, SIGINT and SIGUSR1 request a stop. Once a stop is requested another SIGINT ends the process, as it
- * does a program that asked for nothing. A launcher that would kill us meanwhile is held (launcher.h). */
+/* SIGTERM, SIGINT and SIGUSR1 request a stop; the first rank says at once that it has heard.
+ * Once a stop is requested another SIGINT ends the process, as it does a program that asked for nothing. A
+ * launcher that would kill us meanwhile is held (launcher.h). */
 fv_err fv_stop_on_signals(void);
+
+/* The program comes to its end: signals of a launcher that ends what is left are not answered. */
+void fv_stop_say_no_more(void);
 
 #endif

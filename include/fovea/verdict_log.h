@@ -10,6 +10,8 @@
  * verdicts in both, which is no harm. A verdicts.h5 that cannot be read, or holds what no judge says, is set
  * aside as verdicts.h5.damaged with a warning.
  *
+ * What cannot be written, because the disk is full, say, waits in memory, within a bound, and is tried again.
+ *
  * At most max_verdicts are kept; beyond that the older half is forgotten. Every process reads all of the
  * folder when it opens it, so another number of ranks finds everything. */
 #ifndef FOVEA_VERDICT_LOG_H

@@ -6,13 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { TEXT_BYTES = 1024, TRACE_BYTES = 512 };
+static _Thread_local fv_error_kept record;
 
-static _Thread_local struct {
-    char text[TEXT_BYTES];
-    char trace[TRACE_BYTES];
-    fv_error_scope scope;
-} record;
+enum { TEXT_BYTES = sizeof record.text };
 
 const char *fv_err_name(fv_err code)
 {
@@ -74,6 +70,16 @@ fv_error_scope fv_error_scope_get(void)
 void fv_error_scope_set(fv_error_scope scope)
 {
     record.scope = scope;
+}
+
+void fv_error_keep(fv_error_kept *out)
+{
+    *out = record;
+}
+
+void fv_error_restore(const fv_error_kept *kept)
+{
+    record = *kept;
 }
 
 const char *fv_error_text(void)

@@ -18,29 +18,24 @@ static struct {
 } state;
 static atomic_int is_shown; /* a line stands on the terminal */
 
-/* What a line says. */
+/* What a line says: parts, of which the last are kept longest where there is little room. */
 
-static void append(char *out, size_t size, const char *format, const char *name, int64_t a, int64_t b)
-{
-    size_t used = strlen(out);
-    if (used && used < size)
-        used += (size_t)snprintf(out + used, size - used, " | ");
-    if (used < size)
-        snprintf(out + used, size - used, format, name, (long long)a, (long long)b);
-}
+enum { WHOLE, PHASE, SPEED, LEFT, N_PARTS, PART_BYTES = 64 };
+
+typedef char line_parts[N_PARTS][PART_BYTES];
 
 /* The two largest units. */
-static void append_left(char *out, size_t size, double seconds)
+static void print_left(char *out, double seconds)
 {
     int64_t s = (int64_t)(seconds + 0.5);
     if (s >= 86400)
-        append(out, size, "%s%lld d %lld h left", "", s / 86400, s % 86400 / 3600);
+        snprintf(out, PART_BYTES, "%lld d %lld h left", (long long)s / 86400, (long long)s % 86400 / 3600);
     else if (s >= 3600)
-        append(out, size, "%s%lld h %lld min left", "", s / 3600, s % 3600 / 60);
+        snprintf(out, PART_BYTES, "%lld h %lld min left", (long long)s / 3600, (long long)s % 3600 / 60);
     else if (s >= 60)
-        append(out, size, "%s%lld min %lld s left", "", s / 60, s % 60);
+        snprintf(out, PART_BYTES, "%lld min %lld s left", (long long)s / 60, (long long)s % 60);
     else
-        append(out, size, "%s%lld s left", "", s, 0);
+        snprintf(out, PART_BYTES, "%lld s left", (long long)s);
 }
 
 /* Of the whole, from the mean of the units done; of a phase that is all there is, from its parts. Below 0:
@@ -56,22 +51,46 @@ static double seconds_left(const fv_meter *m)
     return -1;
 }
 
-void fv_meter_print(const fv_meter *m, char *out, size_t size)
+static void print_parts(const fv_meter *m, line_parts parts)
 {
     double left = seconds_left(m);
-    *out = '\0';
+    memset(parts, 0, sizeof(line_parts));
     if (m->unit)
-        append(out, size, "%s %lld of %lld", m->unit, m->done, m->total);
+        snprintf(parts[WHOLE], PART_BYTES, "%s %lld of %lld", m->unit, (long long)m->done,
+                 (long long)m->total);
     if (m->phase && m->phase_total > 0)
-        append(out, size, "%s %lld %%", m->phase, 100 * m->phase_done / m->phase_total, 0);
+        snprintf(parts[PHASE], PART_BYTES, "%s %lld %%", m->phase,
+                 (long long)(100 * m->phase_done / m->phase_total));
     else if (m->phase && m->phase_done > 0)
-        append(out, size, "%s %lld", m->phase, m->phase_done, 0);
+        snprintf(parts[PHASE], PART_BYTES, "%s %lld", m->phase, (long long)m->phase_done);
     else if (m->phase)
-        append(out, size, "%s", m->phase, 0, 0);
+        snprintf(parts[PHASE], PART_BYTES, "%s", m->phase);
     if (m->tokens > 0 && m->phase_s > 0)
-        append(out, size, "%s%lld tokens/s", "", (int64_t)((double)m->tokens / m->phase_s), 0);
+        snprintf(parts[SPEED], PART_BYTES, "%lld tokens/s", (long long)((double)m->tokens / m->phase_s));
     if (left >= 0)
-        append_left(out, size, left);
+        print_left(parts[LEFT], left);
+}
+
+/* The parts that are there, joined. Returns their length, which may be more than size. */
+static size_t join(line_parts parts, char *out, size_t size)
+{
+    size_t n = 0;
+    *out = '\0';
+    for (int i = 0; i < N_PARTS; i++)
+        if (*parts[i])
+            n += (size_t)snprintf(n < size ? out + n : NULL, n < size ? size - n : 0, "%s%s", n ? " | " : "",
+                                  parts[i]);
+    return n;
+}
+
+void fv_meter_print(const fv_meter *m, char *out, size_t size)
+{
+    static const int dispensable[] = {SPEED, PHASE, WHOLE};
+    line_parts parts;
+    print_parts(m, parts);
+    int is_last = !*parts[LEFT];
+    for (int i = 0; join(parts, out, size) >= size && i < 3 - is_last; i++)
+        *parts[dispensable[i]] = '\0';
 }
 
 /* Where it is said. */
@@ -88,19 +107,25 @@ void fv_meter_hide(void)
         fprintf(stderr, "\r\033[K");
 }
 
+int fv_meter_is_shown(void)
+{
+    return is_shown;
+}
+
 static void tell(double now)
 {
     char text[256];
+    size_t room = state.is_terminal ? width() : sizeof text;
     fv_meter *m = &state.meter;
     m->since_s = now - state.advanced_at;
     m->phase_s = now - state.phase_at;
-    fv_meter_print(m, text, sizeof text);
+    fv_meter_print(m, text, room < sizeof text ? room : sizeof text);
     state.told_at = now;
     if (!state.is_terminal) {
         FV_LOG_ROOT(INFO, "%s", text);
         return;
     }
-    fprintf(stderr, "\r\033[K%.*s", (int)width() - 1, text);
+    fprintf(stderr, "\r\033[K%s", text);
     atomic_store(&is_shown, 1);
 }
 

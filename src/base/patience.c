@@ -4,7 +4,7 @@
 
 #include <unistd.h>
 
-static const double first_s = 0.05, all_s = 60;
+static const double first_s = 0.05, all_s = 20;
 
 int fv_patience_wait(fv_patience *patience)
 {

@@ -1,13 +1,16 @@
 #include "fovea/stop.h"
 
 #include "fovea/launcher.h"
+#include "fovea/meter.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-static atomic_int is_requested;
+static atomic_int is_requested, is_told;
 static atomic_uint_fast64_t n_places;
 
 void fv_stop_request(void)
@@ -21,14 +24,47 @@ int fv_stop_requested(void)
     return is_requested;
 }
 
+void fv_stop_say_no_more(void)
+{
+    is_told = 1;
+}
+
 uint64_t fv_stop_places(void)
 {
     return n_places;
 }
 
+/* One of all ranks says so; their number is what the launcher tells, for MPI may not have started. */
+static int is_first_rank(void)
+{
+    static const char *const names[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK", "PMI_RANK", "SLURM_PROCID"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *rank = getenv(names[i]);
+        if (rank)
+            return strcmp(rank, "0") == 0;
+    }
+    return 1;
+}
+
+/* In the handler: what is under way may take minutes, and nobody should wonder meanwhile. */
+static void tell(void)
+{
+    static const char clear[] = "\r\033[K";
+    static const char line[] =
+        "fovea[0] info: stopping: what is under way is finished and saved first; Ctrl-C again ends "
+        "the program now\n";
+    int reason = errno;
+    if (fv_meter_is_shown())
+        (void)!write(STDERR_FILENO, clear, sizeof clear - 1);
+    (void)!write(STDERR_FILENO, line, sizeof line - 1);
+    errno = reason;
+}
+
 static void on_signal(int number, siginfo_t *from, void *context)
 {
     (void)context;
+    if (!atomic_exchange(&is_told, 1))
+        tell();
     fv_stop_request();
     if (number == SIGTERM)
         fv_launcher_hold(from->si_pid);
@@ -42,6 +78,7 @@ fv_err fv_stop_on_signals(void)
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_SIGINFO};
     sigemptyset(&action.sa_mask);
     fv_launcher_find();
+    is_told = !is_first_rank();
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         FV_CHECK(sigaction(numbers[i], &action, NULL) == 0, FV_ERR_INTERNAL, "cannot handle signal %d: %s",
                  numbers[i], strerror(errno));

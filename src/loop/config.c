@@ -46,6 +46,11 @@ static fv_err check_rollout(const fv_rollout_config *r)
     FV_CHECK(r->pass_tokens / 2 >= r->max_running, FV_ERR_ARGUMENT,
              "rollout.pass_tokens is %d, expected at least 2 x rollout.max_running = 2 x %d = %lld",
              r->pass_tokens, r->max_running, 2LL * r->max_running);
+    FV_CHECK(
+        r->max_rounds == 1 || r->max_images > 1, FV_ERR_ARGUMENT,
+        "rollout.max_images is %d, so the tool has nothing to show, but rollout.max_rounds is %d: expected "
+        "2 images or more, or 1 round",
+        r->max_images, r->max_rounds);
     /* A prompt and its answer share no page: one more than their tokens fill. */
     int64_t pages = (r->max_tokens - 1) / FV_PAGE + 2;
     FV_CHECK(r->cache_pages >= pages, FV_ERR_ARGUMENT,

@@ -245,6 +245,8 @@ static const fv_setting save_fields[] = {
      FROM(0)},
     {"keep_best", FV_SETTING_SWITCH, SAVE(keep.best), "and the best"},
     {"best_by", FV_SETTING_TEXT, SAVE(best_by), "a figure of metrics.jsonl; -NAME: less is better", FROM(1)},
+    {"max_unsaved", FV_SETTING_INTEGER, SAVE(max_unsaved),
+     "steps that go on while no save succeeds; 0 = to the end", FROM(0)},
     {0},
 };
 
@@ -320,7 +322,7 @@ static const fv_train_config train_defaults = {
     .update = UPDATE_DEFAULT,
     .optimizer = OPTIMIZER_DEFAULT,
     .validate = {.every = 5, .before = 1},
-    .save = {.every = 1, .keep = {.last = 2, .best = 1}, .best_by = "validate_score"},
+    .save = {.every = 1, .keep = {.last = 2, .best = 1}, .best_by = "validate_score", .max_unsaved = 10},
     .watch = {.silence_s = 600, .margin_s = 60},
     .log = {.trajectories = 8},
     .lesson = {.answer = "<think>I can read it.</think><answer>{answer}</answer>",

@@ -46,16 +46,16 @@ fv_err fv_journal_open(fv_journal *journal, const fv_claim *claim, const char *f
     *journal = (fv_journal){.claim = claim, .folder = strdup(folder), .score = (double)NAN};
     fv_err err = open_all(journal, config, place);
     if (err != FV_OK)
-        fv_journal_close(journal);
+        fv_journal_close(journal, 0);
     return err;
 }
 
-fv_err fv_journal_close(fv_journal *journal)
+fv_err fv_journal_close(fv_journal *journal, int is_patient)
 {
     if (journal->claim)
         (void)write_config(journal);
-    fv_err metrics = fv_journal_file_close(&journal->metrics);
-    fv_err trajectories = fv_journal_file_close(&journal->trajectories);
+    fv_err metrics = fv_journal_file_close(&journal->metrics, is_patient);
+    fv_err trajectories = fv_journal_file_close(&journal->trajectories, is_patient);
     fv_buffer_fini(&journal->config);
     free(journal->folder);
     *journal = (fv_journal){0};

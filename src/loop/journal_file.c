@@ -163,13 +163,13 @@ fv_err fv_journal_file_add(fv_journal_file *file, fv_json *object)
     return flush(file);
 }
 
-fv_err fv_journal_file_close(fv_journal_file *file)
+fv_err fv_journal_file_close(fv_journal_file *file, int is_patient)
 {
     fv_patience patience = {0};
     fv_err err = FV_OK;
     while (file->name && (file->pending.size > 0 || file->descriptor < 0)) {
         err = try_write(file);
-        if (err != FV_ERR_IO || !fv_patience_wait(&patience))
+        if (err != FV_ERR_IO || !is_patient || !fv_patience_wait(&patience))
             break;
     }
     if (file->name && file->descriptor >= 0 && close(file->descriptor) != 0 && err == FV_OK)

@@ -13,6 +13,6 @@ fv_err fv_journal_file_open(fv_journal_file *file, const fv_claim *claim, const 
                             const char *name, uint64_t size);
 /* Append object, which is taken, as a line. */
 fv_err fv_journal_file_add(fv_journal_file *file, fv_json *object);
-fv_err fv_journal_file_close(fv_journal_file *file); /* {0} is fine */
+fv_err fv_journal_file_close(fv_journal_file *file, int is_patient); /* {0} is fine */
 
 #endif

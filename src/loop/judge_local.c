@@ -2,6 +2,7 @@
 
 #include "fovea/clock.h"
 #include "fovea/examiner.h"
+#include "fovea/shape.h"
 
 #include <stdlib.h>
 
@@ -125,6 +126,12 @@ static const fv_judge_table local_table = {
 
 static fv_err open_model(local *l, fv_backend *backend, const fv_judge_local_settings *s)
 {
+    fv_model_shape shape;
+    FV_TRY(fv_model_shape_load(s->folder, &shape, NULL));
+    FV_CHECK(shape.vision.depth == 0, FV_ERR_UNSUPPORTED,
+             "%s: a local judge reads text alone, and this is a vision-language model: give a text model as "
+             "judge.model",
+             s->folder);
     FV_TRY(fv_comm_self(&l->self));
     FV_TRY(fv_tokenizer_load(s->folder, &l->tokenizer));
     FV_TRY(fv_judge_tokens_init(&l->tokens, l->tokenizer, l->prompt, s->method));

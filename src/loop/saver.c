@@ -25,7 +25,8 @@ struct fv_saver {
     float *copy[FV_CHECKPOINT_N_SETS]; /* owned, aligned, (n): this rank's share */
     fv_shard shard;
     char folder[PATH_MAX], source[PATH_MAX];
-    fv_progress progress; /* of the save under way */
+    fv_progress progress; /* of the last save */
+    int n_failed, n_well; /* saves: in a row; in all */
     double begun_at;
     pthread_t thread;
     int is_running; /* there is a thread to join */
@@ -176,7 +177,6 @@ static void join(fv_saver *s, shards others)
     pthread_mutex_unlock(&s->mutex);
     pthread_join(s->thread, NULL);
     s->is_running = 0;
-    fv_progress_fini(&s->progress);
 }
 
 /* The same on every rank. */
@@ -199,6 +199,7 @@ static fv_err give_up(fv_saver *s)
         "the checkpoint of step %llu was NOT saved: %s; those before it stay, the next save tries again",
         (unsigned long long)s->progress.step, fv_error_text());
     snprintf(s->source, sizeof s->source, "%s", s->args.model);
+    s->n_failed++;
     if (world->rank == 0)
         fv_file_remove_tree(s->folder);
     return fv_comm_agree(world, world->rank == 0 ? fv_claim_check(s->args.claim) : FV_OK);
@@ -209,10 +210,12 @@ fv_err fv_saver_wait(fv_saver *s, int *is_well)
     *is_well = 1;
     if (!s->is_running)
         return FV_OK;
-    uint64_t step = s->progress.step;
     *is_well = outcome(s) == FV_OK;
-    s->progress.step = step;
-    return *is_well ? FV_OK : give_up(s);
+    if (!*is_well)
+        return give_up(s);
+    s->n_failed = 0;
+    s->n_well++;
+    return FV_OK;
 }
 
 fv_err fv_saver_poll(fv_saver *s, int *has_failed)
@@ -269,6 +272,18 @@ static fv_err begin(fv_saver *s)
     return fv_comm_agree(world, start(s));
 }
 
+fv_err fv_saver_again(fv_saver *s, int *is_begun)
+{
+    s->begun_at = fv_clock_now();
+    *is_begun = begin(s) == FV_OK;
+    if (*is_begun)
+        return FV_OK;
+    fv_err err = give_up(s);
+    if (s->is_running)
+        join(s, SHARDS_FAILED);
+    return err;
+}
+
 fv_err fv_saver_begin(fv_saver *s, fv_progress *progress, int *is_begun)
 {
     int is_well;
@@ -278,17 +293,20 @@ fv_err fv_saver_begin(fv_saver *s, fv_progress *progress, int *is_begun)
         fv_progress_fini(progress);
         return err;
     }
+    fv_progress_fini(&s->progress);
     s->progress = *progress;
     *progress = (fv_progress){0};
-    s->begun_at = fv_clock_now();
-    *is_begun = begin(s) == FV_OK;
-    if (*is_begun)
-        return FV_OK;
-    err = give_up(s);
-    if (s->is_running)
-        join(s, SHARDS_FAILED);
-    fv_progress_fini(&s->progress);
-    return err;
+    return fv_saver_again(s, is_begun);
+}
+
+int fv_saver_failures(const fv_saver *s)
+{
+    return s->n_failed;
+}
+
+int fv_saver_successes(const fv_saver *s)
+{
+    return s->n_well;
 }
 
 /* Life. */
@@ -336,6 +354,7 @@ void fv_saver_destroy(fv_saver *s)
         return;
     if (s->is_running)
         join(s, SHARDS_FAILED);
+    fv_progress_fini(&s->progress);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->mutex);
     for (int i = 0; i < FV_CHECKPOINT_N_SETS; i++)

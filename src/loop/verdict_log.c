@@ -1,6 +1,7 @@
 #include "fovea/verdict_log.h"
 
 #include "fovea/file.h"
+#include "fovea/log.h"
 #include "loop/verdict_log_internal.h"
 
 #include <stdlib.h>
@@ -146,13 +147,26 @@ static fv_err exchange(fv_verdict_log *log, fv_comm *comm, const int64_t *counts
     return err;
 }
 
+/* A disk that is full is no failure: the journals stay, and the next time is another try. */
+static fv_err soften(fv_verdict_log *log, fv_err err)
+{
+    if (err != FV_ERR_IO)
+        return err;
+    if (!log->is_failing)
+        FV_LOG_ROOT(WARN, "%s; verdicts stay in their journals", fv_error_text());
+    log->is_failing = 1;
+    return FV_OK;
+}
+
 static fv_err fold(fv_verdict_log *log, fv_comm *comm)
 {
     if (log->n_unfolded == 0 || log->n_unfolded < log->n / 8)
         return FV_OK;
-    FV_TRY(fv_comm_agree(comm, comm->rank == 0 ? fv_verdict_log_write(log) : FV_OK));
+    fv_err err = fv_comm_agree(comm, comm->rank == 0 ? fv_verdict_log_write(log) : FV_OK);
+    if (err != FV_OK)
+        return soften(log, err);
     log->n_unfolded = 0;
-    return fv_comm_agree(comm, fv_verdict_log_restart(log));
+    return soften(log, fv_comm_agree(comm, fv_verdict_log_restart(log)));
 }
 
 fv_err fv_verdict_log_share(fv_verdict_log *log, fv_comm *comm)
@@ -167,6 +181,8 @@ fv_err fv_verdict_log_share(fv_verdict_log *log, fv_comm *comm)
     if (err == FV_OK && most > 0)
         err = exchange(log, comm, counts, most);
     free(counts);
+    if (err == FV_OK)
+        err = fv_comm_agree(comm, fv_verdict_log_flush(log));
     return err == FV_OK ? fold(log, comm) : err;
 }
 
@@ -198,8 +214,10 @@ void fv_verdict_log_close(fv_verdict_log *log)
 {
     if (!log)
         return;
+    (void)fv_verdict_log_flush(log);
     if (log->journal >= 0)
         close(log->journal);
+    fv_buffer_fini(&log->waiting);
     free(log->items);
     free(log->slots);
     free(log->fresh);

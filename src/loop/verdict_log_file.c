@@ -19,6 +19,8 @@
 static const char file_name[] = "verdicts.h5";
 static const double patience_s = 5;
 
+enum { MAX_WAITING = 64 << 20 /* bytes */ };
+
 /* verdicts.h5. */
 
 static int is_score(double score)
@@ -201,41 +203,93 @@ static fv_err lock_journal(const fv_verdict_log *log, const char *path)
     return FV_OK;
 }
 
+static fv_err open_at_end(fv_verdict_log *log, const char *path)
+{
+    fv_logged verdict;
+    FV_TRY(lock_journal(log, path));
+    for (log->whole = 0; read_record(log->journal, &verdict);)
+        log->whole += (int64_t)sizeof(fv_logged_record);
+    FV_CHECK(ftruncate(log->journal, log->whole) == 0, FV_ERR_IO, "cannot write %s: %s", path,
+             strerror(errno));
+    return FV_OK;
+}
+
 /* Behind its last whole record. */
 static fv_err open_journal(fv_verdict_log *log)
 {
     char name[64], path[PATH_MAX];
-    fv_logged verdict;
-    off_t whole = 0;
+    if (log->journal >= 0)
+        return FV_OK;
     snprintf(name, sizeof name, "verdicts.%d.journal", log->rank);
     FV_TRY(fv_file_path(path, sizeof path, log->folder, name));
     log->journal = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     FV_CHECK(log->journal >= 0, FV_ERR_IO, "cannot open %s: %s", path, strerror(errno));
-    FV_TRY(lock_journal(log, path));
-    while (read_record(log->journal, &verdict))
-        whole += (off_t)sizeof(fv_logged_record);
-    FV_CHECK(ftruncate(log->journal, whole) == 0 && lseek(log->journal, whole, SEEK_SET) == whole, FV_ERR_IO,
-             "cannot write %s: %s", path, strerror(errno));
+    fv_err err = open_at_end(log, path);
+    if (err == FV_OK)
+        return FV_OK;
+    close(log->journal);
+    log->journal = -1;
+    return err;
+}
+
+/* A record that is torn is written again from its start. */
+static fv_err write_waiting(fv_verdict_log *log)
+{
+    size_t done = 0, record = sizeof(fv_logged_record);
+    fv_err err = FV_OK;
+    while (done < log->waiting.size && err == FV_OK) {
+        ssize_t n = pwrite(log->journal, log->waiting.data + done, log->waiting.size - done,
+                           log->whole + (off_t)done);
+        if (n > 0)
+            done += (size_t)n;
+        else if (n == 0 || errno != EINTR)
+            err = FV_FAIL(FV_ERR_IO, "cannot write the journal of verdicts in %s: %s", log->folder,
+                          strerror(errno));
+    }
+    done -= done % record;
+    log->whole += (int64_t)done;
+    log->waiting.size -= done;
+    memmove(log->waiting.data, log->waiting.data + done, log->waiting.size);
+    return err;
+}
+
+fv_err fv_verdict_log_flush(fv_verdict_log *log)
+{
+    if (log->waiting.size == 0)
+        return FV_OK;
+    fv_err err = open_journal(log);
+    if (err == FV_OK)
+        err = write_waiting(log);
+    if (err != FV_OK && err != FV_ERR_IO) {
+        log->waiting.size = 0; /* the journal is another's */
+        return err;
+    }
+    if (err == FV_ERR_IO && !log->is_failing)
+        FV_LOG_RANK(WARN, "%s; verdicts wait in memory", fv_error_text());
+    if (err == FV_OK && log->is_failing)
+        FV_LOG_RANK(INFO, "the journal of verdicts in %s is written again", log->folder);
+    log->is_failing = err != FV_OK;
     return FV_OK;
 }
 
+/* One that is lost for want of memory will be asked for again. */
 fv_err fv_verdict_log_append(fv_verdict_log *log, const fv_logged *verdict)
 {
     const fv_logged_record record = {*verdict, check_of(verdict)};
-    if (log->journal < 0)
-        FV_TRY(open_journal(log));
-    FV_CHECK(write(log->journal, &record, sizeof record) == (ssize_t)sizeof record, FV_ERR_IO,
-             "cannot write the journal of verdicts in %s: %s", log->folder, strerror(errno));
-    return FV_OK;
+    if (log->waiting.size < MAX_WAITING)
+        FV_TRY(fv_buffer_append(&log->waiting, &record, sizeof record));
+    return fv_verdict_log_flush(log);
 }
 
 /* Journals of ranks that there are no more are left: what is in them is known, and read once more is no harm.
+ * So it is with what waits: it is in the file by now.
  */
 fv_err fv_verdict_log_restart(fv_verdict_log *log)
 {
-    if (log->journal < 0)
-        FV_TRY(open_journal(log));
-    FV_CHECK(ftruncate(log->journal, 0) == 0 && lseek(log->journal, 0, SEEK_SET) == 0, FV_ERR_IO,
-             "cannot write the journal of verdicts in %s: %s", log->folder, strerror(errno));
+    FV_TRY(open_journal(log));
+    FV_CHECK(ftruncate(log->journal, 0) == 0, FV_ERR_IO, "cannot write the journal of verdicts in %s: %s",
+             log->folder, strerror(errno));
+    log->whole = 0;
+    log->waiting.size = 0;
     return FV_OK;
 }

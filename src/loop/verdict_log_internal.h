@@ -2,6 +2,7 @@
 #ifndef FOVEA_LOOP_VERDICT_LOG_INTERNAL_H
 #define FOVEA_LOOP_VERDICT_LOG_INTERNAL_H
 
+#include "fovea/buffer.h"
 #include "fovea/verdict_log.h"
 
 #include <limits.h>
@@ -27,6 +28,9 @@ struct fv_verdict_log {
     fv_logged *fresh; /* owned, (n_fresh): added here and not shared yet */
     int64_t n_fresh, fresh_capacity;
     int64_t n_unfolded; /* in journals, of all ranks */
+    int64_t whole;      /* bytes of the journal that are written */
+    fv_buffer waiting;  /* records that could not be written yet */
+    int is_failing;     /* has warned */
 };
 
 /* Remember; one that is there is replaced. */
@@ -34,7 +38,9 @@ fv_err fv_verdict_log_put(fv_verdict_log *log, const fv_logged *verdict);
 
 fv_err fv_verdict_log_read(fv_verdict_log *log);  /* all of the folder, which may be empty */
 fv_err fv_verdict_log_write(fv_verdict_log *log); /* verdicts.h5, of rank 0 */
-fv_err fv_verdict_log_append(fv_verdict_log *log, const fv_logged *verdict); /* to the journal */
-fv_err fv_verdict_log_restart(fv_verdict_log *log);                          /* the journal, empty */
+/* To the journal. A disk that is full is no failure: what cannot be written waits. */
+fv_err fv_verdict_log_append(fv_verdict_log *log, const fv_logged *verdict);
+fv_err fv_verdict_log_flush(fv_verdict_log *log);   /* what waits, if it can be written now */
+fv_err fv_verdict_log_restart(fv_verdict_log *log); /* the journal, empty */
 
 #endif

@@ -58,6 +58,26 @@ on_terminal eval "$FOVEA" eval --model "$folder/model" --data "$folder/data.h5" 
 shows eval 'rollout [0-9]+ % \| [0-9]+ tokens/s \| [0-9]+ s left'
 grep -aq 'score' "$folder/eval.seen" || fail "no table: $(cat "$folder/eval.seen")"
 
+at pass:4 update:2 update:3 update:4
+# A narrow terminal keeps the time that is left, and no line is wider than it.
+on_terminal narrow sh -c "stty cols 40; exec \"$FOVEA\" train \"$folder/config.yaml\" ${settings[*]} out=\"$folder/narrow\""
+shows narrow 'step [123] of 4 .*\| [0-9]+ s left$'
+! sed 's/\x1b\[K//;/^fovea/d' "$folder/narrow.lines" | grep -aE '^.{40}' || fail "lines that are too wide"
+unset FOVEA_AT
+
+# A stop is acknowledged at once, by one rank, though what is under way takes its time.
+FOVEA_AT="pass:3@0=hold:$folder/pass" mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/stopped" 2>"$folder/stopped.err" &
+run=$!
+await $run [ -e "$folder/pass" ]
+for rank in 0 1; do kill -INT "$(rank_of $run $rank)"; done
+await $run grep -q "info: stopping: .*Ctrl-C again ends" "$folder/stopped.err"
+[ -e "$folder/pass" ] || fail "the pass was not held"
+rm "$folder/pass"
+status=0
+wait $run || status=$?
+[ $status = 75 ] || fail "stopped: $status: $(cat "$folder/stopped.err")"
+[ "$(grep -c "info: stopping" "$folder/stopped.err")" = 1 ] || fail "$(cat "$folder/stopped.err")"
+
 # Elsewhere no line is rewritten; the log holds what was said, with its time.
 unset FOVEA_AT
 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/plain" steps=1 2>"$folder/plain.err"

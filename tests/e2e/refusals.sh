@@ -100,6 +100,9 @@ sed -i 's/"max_position_embeddings": [0-9]*/"max_position_embeddings": 600/' "$f
 refused 3 "row 4 needs [0-9]* tokens of the judge, and what judge.model has positions for is 600: raise rollout.max_tokens to [0-9]*, lower views" data.train="$folder/mixed.h5" "${judge[@]}" \
     layout.judge_ranks=1 rollout.max_tokens=800
 
+refused 1 "model: a local judge reads text alone, and this is a vision-language model" "${judge[@]}" judge.model="$folder/model"
+refused 1 "rollout.max_images is 1, so the tool has nothing to show, but rollout.max_rounds is 2" rollout.max_images=1
+
 # Evaluation and selection measure as well; an evaluation that is refused leaves no folder.
 evaluate() {
     "$FOVEA" eval --model "$folder/model" --data "$folder/mixed.h5" --prompts "$root/configs/prompts/glance.yaml" \

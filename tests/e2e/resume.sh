@@ -147,6 +147,17 @@ flip "$folder/hurt/checkpoints/step_000004/shard_00000.h5"
 flip "$folder/hurt/checkpoints/step_000003/shard_00000.h5"
 refused "none of the 2 checkpoints" train hurt 2
 
+# A journal that ends inside a line, or has what a power cut leaves: the run goes on, and its lines are whole.
+cp -r "$folder/early" "$folder/torn"
+truncate -s -20 "$folder/torn/metrics.jsonl"
+printf '\0\0\0\n{"a": "\xc3' >"$folder/start"
+cat "$folder/early/trajectories.jsonl" >>"$folder/start"
+mv "$folder/start" "$folder/torn/trajectories.jsonl"
+well train torn 2 steps=3
+grep -q "metrics.jsonl has .* some are lost" "$folder/torn.log" || fail "$(cat "$folder/torn.log")"
+grep -q "trajectories.jsonl: lines that are passed over: 2; the first: .*trajectories.jsonl:1" "$folder/torn.log" || fail "$(cat "$folder/torn.log")"
+! grep -avE '^[{].*[}]$' "$folder/torn/metrics.jsonl" "$folder/torn/trajectories.jsonl" || fail "torn lines are left"
+
 # Two copies: another run is refused; a requeued job takes the folder, and what it was taken from commits nothing more.
 held done:2 twice steps=1000
 mv "$folder/twice.log" "$folder/older.log"
@@ -157,6 +168,21 @@ rm "$folder/held"
 export SLURM_JOB_ID=77
 well train twice 2 steps=3 # waits for what was killed to go
 rm -rf "$folder/twice"
+
+# The older copy while it starts: it writes nothing over what the younger one has.
+SLURM_RESTART_COUNT=0 held claim twice
+mv "$folder/twice.log" "$folder/older.log"
+SLURM_RESTART_COUNT=1 well train twice 2 steps=2
+cp -r "$folder/twice" "$folder/younger"
+rm "$folder/held"
+status=0
+wait $launcher || status=$?
+[ $status = 1 ] || fail "the copy that was starting ended with $status"
+grep -q "was taken over by process .* (job 77, restart 1)" "$folder/older.log" || fail "older: $(cat "$folder/older.log")"
+diff -r -x log "$folder/younger" "$folder/twice" || fail "a copy that was taken over has written"
+rm -rf "$folder/twice"
+
+# And while it runs.
 SLURM_RESTART_COUNT=0 held done:2 twice steps=1000
 mv "$folder/twice.log" "$folder/older.log"
 SLURM_RESTART_COUNT=1 well train twice 2 steps=4

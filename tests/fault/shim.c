@@ -2,15 +2,20 @@
  *
  * FAULT_SHARE of the calls (0 to 1) that write, sync or rename something below a folder "checkpoints" fail: a
  * disk that is full (ENOSPC) or broken (EIO), a write that stops half-way, an fsync or a rename that fails.
- * FAULT_LOG, if set, is a file that gets a line for each. */
+ * FAULT_LOG, if set, is a file that gets a line for each.
+ *
+ * While the file FAULT_FULL is there the disk is full: all that creates or writes something below the folder
+ * FAULT_BELOW fails with ENOSPC. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
@@ -52,6 +57,12 @@ static void note(const char *call, const char *path)
         close(descriptor);
 }
 
+static int is_full(const char *path)
+{
+    const char *full = getenv("FAULT_FULL"), *below = getenv("FAULT_BELOW");
+    return full && below && strncmp(path, below, strlen(below)) == 0 && access(full, F_OK) == 0;
+}
+
 static int is_due(const char *call, const char *path)
 {
     const char *share = getenv("FAULT_SHARE");
@@ -61,15 +72,32 @@ static int is_due(const char *call, const char *path)
     return 1;
 }
 
+/* 0 if it is no file. */
+static int path_of(int descriptor, char path[PATH_MAX])
+{
+    char link[64];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+    ssize_t n = readlink(link, path, PATH_MAX - 1);
+    path[n < 0 ? 0 : n] = '\0';
+    return n > 0;
+}
+
 static int is_due_for(const char *call, int descriptor)
 {
-    char link[64], path[PATH_MAX];
-    snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
-    ssize_t n = readlink(link, path, sizeof path - 1);
-    if (n < 0)
-        return 0;
-    path[n] = '\0';
-    return is_due(call, path);
+    char path[PATH_MAX];
+    return path_of(descriptor, path) && is_due(call, path);
+}
+
+static int is_full_for(int descriptor)
+{
+    char path[PATH_MAX];
+    return path_of(descriptor, path) && is_full(path);
+}
+
+static int refuse(void)
+{
+    errno = ENOSPC;
+    return -1;
 }
 
 /* The call fails: -1. Or it writes some of the bytes: how many it may. */
@@ -84,18 +112,24 @@ static ssize_t spoil_write(size_t size)
 
 ssize_t write(int descriptor, const void *data, size_t size)
 {
+    if (is_full_for(descriptor))
+        return refuse();
     ssize_t n = is_due_for("write", descriptor) ? spoil_write(size) : (ssize_t)size;
     return n < 0 ? -1 : REAL(write)(descriptor, data, (size_t)n);
 }
 
 ssize_t pwrite(int descriptor, const void *data, size_t size, off_t place)
 {
+    if (is_full_for(descriptor))
+        return refuse();
     ssize_t n = is_due_for("pwrite", descriptor) ? spoil_write(size) : (ssize_t)size;
     return n < 0 ? -1 : REAL(pwrite)(descriptor, data, (size_t)n, place);
 }
 
 ssize_t pwrite64(int descriptor, const void *data, size_t size, off_t place)
 {
+    if (is_full_for(descriptor))
+        return refuse();
     ssize_t n = is_due_for("pwrite", descriptor) ? spoil_write(size) : (ssize_t)size;
     return n < 0 ? -1 : REAL(pwrite64)(descriptor, data, (size_t)n, place);
 }
@@ -119,4 +153,32 @@ int rename(const char *from, const char *to)
 int renameat2(int from_folder, const char *from, int to_folder, const char *to, unsigned flags)
 {
     return is_due("rename", from) ? spoil() : REAL(renameat2)(from_folder, from, to_folder, to, flags);
+}
+
+static int creates(const char *path, int flags)
+{
+    return flags & O_CREAT && access(path, F_OK) != 0 && is_full(path);
+}
+
+int open(const char *path, int flags, ...)
+{
+    va_list args;
+    va_start(args, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
+    va_end(args);
+    return creates(path, flags) ? refuse() : REAL(open)(path, flags, mode);
+}
+
+int open64(const char *path, int flags, ...)
+{
+    va_list args;
+    va_start(args, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(args, mode_t) : 0;
+    va_end(args);
+    return creates(path, flags) ? refuse() : REAL(open64)(path, flags, mode);
+}
+
+int mkdir(const char *path, mode_t mode)
+{
+    return is_full(path) ? refuse() : REAL(mkdir)(path, mode);
 }

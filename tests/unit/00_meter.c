@@ -55,9 +55,40 @@ static void test_short_of_room(void **state)
     assert_string_equal(text, "step 0 of 1");
 }
 
+static void check_width(size_t width, const char *expected)
+{
+    const fv_meter m = {.unit = "step",
+                        .done = 4,
+                        .total = 1000,
+                        .whole_s = 400,
+                        .phase = "rollout",
+                        .phase_done = 3,
+                        .phase_total = 8,
+                        .tokens = 14000,
+                        .phase_s = 4};
+    char text[256];
+    fv_meter_print(&m, text, width);
+    assert_string_equal(text, expected);
+}
+
+/* Whatever the width, the time that is left stays. */
+static void test_what_stays(void **state)
+{
+    (void)state;
+    check_width(66, "step 4 of 1000 | rollout 37 % | 3500 tokens/s | 1 d 3 h left");
+    check_width(61, "step 4 of 1000 | rollout 37 % | 3500 tokens/s | 1 d 3 h left");
+    check_width(60, "step 4 of 1000 | rollout 37 % | 1 d 3 h left");
+    check_width(40, "step 4 of 1000 | 1 d 3 h left");
+    check_width(30, "step 4 of 1000 | 1 d 3 h left");
+    check_width(29, "1 d 3 h left");
+    check_width(6, "1 d 3");
+    check_width(1, "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_lines), cmocka_unit_test(test_time_left),
-                                       cmocka_unit_test(test_short_of_room)};
+                                       cmocka_unit_test(test_short_of_room),
+                                       cmocka_unit_test(test_what_stays)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

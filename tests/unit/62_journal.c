@@ -81,7 +81,7 @@ static void test_what_is_left_of_lines(void **state)
         check_metrics(WHOLE);
         assert_ok(add(&journal, 2));
         assert_int_equal(fv_journal_place_of(&journal).metrics, strlen(WHOLE ADDED));
-        assert_ok(fv_journal_close(&journal));
+        assert_ok(fv_journal_close(&journal, 1));
         check_metrics(WHOLE ADDED);
         assert_true(last_loss() == 0.5);
         fv_claim_release(&claim);
@@ -99,11 +99,11 @@ static void test_beginning(void **state)
     assert_ok(fv_claim_take(temp_path("run"), &claim));
     assert_ok(begin(&journal, &claim, strlen(WHOLE)));
     check_metrics(WHOLE);
-    assert_ok(fv_journal_close(&journal));
+    assert_ok(fv_journal_close(&journal, 1));
     assert_int_equal(remove(temp_path("run/metrics.jsonl")), 0);
     assert_ok(begin(&journal, &claim, strlen(WHOLE)));
     check_metrics("");
-    assert_ok(fv_journal_close(&journal));
+    assert_ok(fv_journal_close(&journal, 1));
     fv_claim_release(&claim);
 }
 
@@ -126,8 +126,8 @@ static void test_a_copy_that_was_taken_over(void **state)
     check_metrics(WHOLE);
     assert_ok(add(&journal, 2));
     check_metrics(WHOLE ADDED);
-    (void)fv_journal_close(&early);
-    assert_ok(fv_journal_close(&journal));
+    (void)fv_journal_close(&early, 0);
+    assert_ok(fv_journal_close(&journal, 1));
     fv_claim_release(&old);
     fv_claim_release(&young);
     check_metrics(WHOLE ADDED);
@@ -163,7 +163,7 @@ static void test_a_full_disk(void **state)
     check_metrics(WHOLE ADDED);
     assert_int_equal(fv_journal_place_of(&journal).metrics, strlen(WHOLE ADDED ADDED));
     limit_files(RLIM_INFINITY);
-    assert_ok(fv_journal_close(&journal));
+    assert_ok(fv_journal_close(&journal, 1));
     check_metrics(WHOLE ADDED ADDED);
     fv_claim_release(&claim);
 }

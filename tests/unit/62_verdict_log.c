@@ -8,6 +8,8 @@
 #include "fovea/log.h"
 
 #include <math.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -209,6 +211,42 @@ static void test_odd_files(void **state)
     check_set_aside();
 }
 
+static void limit_files(rlim_t bytes)
+{
+    const struct rlimit limit = {bytes, RLIM_INFINITY};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* A disk that is full is no failure, neither where the journal cannot be begun, nor within a record, nor
+ * where all of the log is to be written. */
+static void test_a_full_disk(void **state)
+{
+    (void)state;
+    fv_comm *self;
+    signal(SIGXFSZ, SIG_IGN);
+    assert_ok(fv_comm_self(&self));
+    fv_verdict_log *log = open_log("full", 0, 1000);
+    limit_files(0);
+    add(log, 0, 3);
+    assert_ok(fv_verdict_log_share(log, self));
+    assert_false(fv_file_exists(temp_path("full/verdicts.h5")));
+    limit_files(5 * 32 + 7);
+    add(log, 3, 8);
+    assert_ok(fv_verdict_log_share(log, self));
+    assert_int_equal(count_known(log, 0, 8), 8);
+    fv_verdict_log *other = open_log("full", 1, 1000);
+    assert_int_equal(count_known(other, 0, 8), 5);
+    fv_verdict_log_close(other);
+    limit_files(RLIM_INFINITY);
+    add(log, 8, 9);
+    fv_verdict_log_close(log);
+    log = open_log("full", 1, 1000);
+    assert_int_equal(count_known(log, 0, 9), 9);
+    assert_ok(fv_verdict_log_share(log, self));
+    fv_verdict_log_close(log);
+    fv_comm_destroy(self);
+}
+
 /* A process that adds and folds without end, and is killed at any moment. */
 static void add_for_ever(int done)
 {
@@ -315,14 +353,11 @@ static void test_nobody_is_asked_twice(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_keys),
-                                       cmocka_unit_test(test_restart_and_fold),
-                                       cmocka_unit_test(test_one_writer),
-                                       cmocka_unit_test(test_a_writer_that_goes),
-                                       cmocka_unit_test(test_torn_ends),
-                                       cmocka_unit_test(test_odd_files),
-                                       cmocka_unit_test(test_kills),
-                                       cmocka_unit_test(test_bound),
-                                       cmocka_unit_test(test_nobody_is_asked_twice)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_keys),        cmocka_unit_test(test_restart_and_fold),
+        cmocka_unit_test(test_one_writer),  cmocka_unit_test(test_a_writer_that_goes),
+        cmocka_unit_test(test_torn_ends),   cmocka_unit_test(test_odd_files),
+        cmocka_unit_test(test_a_full_disk), cmocka_unit_test(test_kills),
+        cmocka_unit_test(test_bound),       cmocka_unit_test(test_nobody_is_asked_twice)};
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }
