@@ -9,7 +9,17 @@ steps=30
 options=(-N2 --ntasks-per-node=1 --cpus-per-task=2)
 export FOVEA_EARLY_S=0
 
-begin() { # NAME [OPTION OF sbatch...] [-- KEY=VALUE...]: its job is in $job, once it has done three steps
+# The first start of a job stands still where FOVEA_AT says, so that what interrupts it comes in time on any machine.
+program=$(readlink -f "$FOVEA")
+export FOVEA=$work/fovea
+cat >"$FOVEA" <<END
+#!/bin/bash
+[ "\${SLURM_RESTART_COUNT:-0}" = 0 ] || unset FOVEA_AT
+exec $program "\$@"
+END
+chmod +x "$FOVEA"
+
+begin() { # NAME [OPTION OF sbatch...] [-- KEY=VALUE...]: its job is in $job; it stands still after three steps
     local name=$1 more=()
     shift
     while [ $# -gt 0 ] && [ "$1" != -- ]; do
@@ -17,10 +27,15 @@ begin() { # NAME [OPTION OF sbatch...] [-- KEY=VALUE...]: its job is in $job, on
         shift
     done
     [ $# -eq 0 ] || shift
-    submit "$name" "${options[@]}" "${more[@]}" slurm/train.sbatch $work/config.yaml steps=$steps out=$work/"$name" "$@"
+    FOVEA_AT="done:3@0=hold:$work/$name.held" submit "$name" "${options[@]}" "${more[@]}" slurm/train.sbatch $work/config.yaml steps=$steps out=$work/"$name" "$@"
     log=$work/$name.log
-    until_true 100 grep -q "step 3 of" "$log" || fail "$name: no third step: $(tail -n 30 "$log")"
+    until_true 100 [ -e $work/"$name".held ] || fail "$name: no third step: $(tail -n 30 "$log")"
 }
+go_on() { # NAME [TEXT]: once the log has the text
+    [ $# = 1 ] || until_true 100 grep -qF "$2" "$log" || fail "$1: no \"$2\": $(tail -n 30 "$log")"
+    rm $work/"$1".held
+}
+heard="fovea: stopping: "
 
 restarts() { scontrol -o show job "$job" | sed -n 's/.* Restarts=\([0-9]*\).*/\1/p'; }
 repeated() { echo $(($(grep -c " info: step [0-9]* of $steps:" "$log") - steps)); }
@@ -35,7 +50,7 @@ finishes() { # NAME STEPS: it was started again, repeats no more steps than that
 
 ranks() { # NAME: the processes of its ranks
     grep -lzx "out=$work/$1" /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3 | while read -r process; do
-        [ "$(readlink /proc/"$process"/exe)" != "$(readlink -f "$FOVEA")" ] || echo "$process"
+        [ "$(readlink /proc/"$process"/exe)" != "$program" ] || echo "$process"
     done
 }
 rank_on() { # NAME NODE
@@ -51,31 +66,28 @@ age_of_checkpoint() { # NAME: what would be lost now
 }
 last_node() { scontrol show hostnames "$(squeue -h -j "$job" -o %N)" | tail -1; }
 
-# A start that has done 20 steps waits for the end of its time.
-is_stopping() { awk '/ left: stopping/ { is = 1 } / info: job / { is = 0 } END { exit !is }' "$log"; }
 out_of_time() {
-    FOVEA_AT="done:20@0=hold:$work/time.held" begin time --time=1 --signal=B:USR1@1 -- watch.margin_s=30
-    until job_ended "$job"; do
-        [ ! -e $work/time.held ] || ! is_stopping || rm $work/time.held
-        sleep 0.2
-    done
+    begin time --time=1 --signal=B:USR1@1 -- watch.margin_s=30
+    go_on time "s of the allocation are left: stopping"
     finishes time 0
-    grep -q "s of the allocation are left: stopping" "$log" || fail "time: $(cat "$log")"
 }
 by_hand() {
     begin requeue
     scontrol requeue "$job"
+    go_on requeue "$heard"
     finishes requeue 0
 }
 by_hand_under_mpirun() {
     echo "FOVEA_LAUNCHER=mpirun" >$work/mpirun.env
     FOVEA_SITE=$work/mpirun.env begin mpirun
     scontrol requeue "$job"
+    go_on mpirun "$heard"
     finishes mpirun 0
 }
 by_signal() {
     begin signal
     scancel --signal=USR1 "$job"
+    go_on signal "$heard"
     finishes signal 0
     grep -q "exit status 75; the job goes back into the queue" "$log" || fail "signal: $(cat "$log")"
 }
@@ -105,6 +117,7 @@ preempted() {
     begin preempted
     local high
     high=$(sbatch --parsable -o $work/high.log -p high -N4 --ntasks-per-node=1 --cpus-per-task=2 --wrap "sleep 1")
+    go_on preempted "$heard"
     ends "$high" COMPLETED 90 $work/high.log
     finishes preempted 0
 }
@@ -126,6 +139,7 @@ cut_off() {
     cable_cut "$node"
     finishes cut 1
     kill -0 "$old" || fail "the copy of the job did not live on"
+    go_on cut
     cable_plug "$node"
 }
 
