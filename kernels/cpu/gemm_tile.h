@@ -212,7 +212,7 @@ V_INLINE int64_t strip_pairs(const tile *t, int m, vn acc[][NRV])
         strip_prefetch_pair(t, k);
         for (int64_t line = k; line < k + PAIR; line += LINE) {
             load_line(t->columns.at + line, t->columns.line, x);
-#    pragma GCC unroll 16
+#    pragma GCC unroll 2
             for (int s = 0; s < LINE; s++)
                 strip_step(t, m, line + s, x[s], acc);
         }
