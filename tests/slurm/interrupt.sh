@@ -35,7 +35,7 @@ go_on() { # NAME [TEXT]: once the log has the text
     [ $# = 1 ] || until_true 100 grep -qF "$2" "$log" || fail "$1: no \"$2\": $(tail -n 30 "$log")"
     rm $work/"$1".held
 }
-heard="fovea: stopping: "
+heard="info: stopping: "
 
 restarts() { scontrol -o show job "$job" | sed -n 's/.* Restarts=\([0-9]*\).*/\1/p'; }
 repeated() { echo $(($(grep -c " info: step [0-9]* of $steps:" "$log") - steps)); }
