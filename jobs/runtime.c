@@ -105,19 +105,18 @@ static int report(const fv_runtime *runtime, fv_err err)
     if (scope != FV_ERROR_AGREED_OTHER)
         fv_job_finish(err);
     int is_alone = scope == FV_ERROR_OWN || err == FV_ERR_COMM; /* a lost rank is waited for in vain */
-    if (is_alone && fv_runtime_all(runtime) && fv_runtime_all(runtime)->size > 1) {
-        fv_launcher_release();
+    if (is_alone && fv_runtime_all(runtime) && fv_runtime_all(runtime)->size > 1)
         fv_comm_abort(fv_runtime_all(runtime), FV_EXIT_FAILED);
-    }
     return FV_EXIT_FAILED;
 }
 
-/* It kills what is left of the ranks, so all of them are to be here first; and it can die of ranks that end
- * now by themselves. */
+/* It kills what is left of the ranks, so those of one kind are to be here first (what those that train come
+ * to, judges do not know, and they end later); and it can die of ranks that end now by themselves. */
 static void obey_launcher(const fv_runtime *runtime)
 {
     double is_held = fv_launcher_is_held();
-    if (!fv_launcher_is_known() || fv_comm_all_reduce_max(fv_runtime_all(runtime), &is_held) != FV_OK)
+    if (!fv_launcher_is_known() || !runtime->world ||
+        fv_comm_all_reduce_max(runtime->world, &is_held) != FV_OK)
         return;
     if (is_held > 0)
         fv_launcher_obey();
@@ -125,11 +124,13 @@ static void obey_launcher(const fv_runtime *runtime)
 
 int fv_runtime_finish(fv_runtime *runtime, fv_err err)
 {
+    int has_failed = err != FV_OK && err != FV_AGAIN;
     fv_meter_stop();
     fv_stop_say_no_more();
+    if (has_failed) /* whoever aborts waits for the launcher, which must not be held by others */
+        fv_launcher_release();
     int status = report(runtime, err);
-    if (err == FV_OK || err == FV_AGAIN ||
-        runtime->all) /* what those that train agree on, judges do not know */
+    if (!has_failed)
         obey_launcher(runtime);
     fv_launcher_release();
     fv_model_destroy(runtime->model);
