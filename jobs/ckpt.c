@@ -2,8 +2,8 @@
 #include "ckpt.h"
 #include "jobs.h"
 
-#include "fovea/checkpoint.h"
-#include "fovea/file.h"
+#include "fovea/model/checkpoint/checkpoint.h"
+#include "fovea/base/file.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef FOVEA_JOBS_CKPT_H
 #define FOVEA_JOBS_CKPT_H
 
-#include "fovea/error.h"
+#include "fovea/base/error.h"
 
 /* Print the tensors of paths[0] and paths[1], checkpoints or model folders, that differ in a bit.
  * FV_ERR_ARGUMENT if there are any, or the models have other shapes. */

@@ -1,7 +1,7 @@
 #include "ckpt.h"
 
-#include "fovea/checkpoint.h"
-#include "fovea/folder.h"
+#include "fovea/model/checkpoint/checkpoint.h"
+#include "fovea/model/hf/folder.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -4,14 +4,14 @@
 #include "jobs.h"
 #include "terminal.h"
 
-#include "fovea/allocation.h"
-#include "fovea/backend.h"
-#include "fovea/buffer.h"
-#include "fovea/comm.h"
-#include "fovea/cuda.h"
-#include "fovea/driver.h"
-#include "fovea/file.h"
-#include "fovea/versions.h"
+#include "fovea/base/allocation.h"
+#include "fovea/ops/backend.h"
+#include "fovea/base/buffer.h"
+#include "fovea/comm/comm.h"
+#include "fovea/ops/cuda.h"
+#include "fovea/comm/driver.h"
+#include "fovea/base/file.h"
+#include "fovea/io/versions.h"
 
 #include <argp.h>
 #include <dlfcn.h>

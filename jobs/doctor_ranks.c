@@ -3,7 +3,7 @@
 
 #include "runtime.h"
 
-#include "fovea/device.h"
+#include "fovea/comm/device.h"
 
 #include <stdio.h>
 #include <stdlib.h>

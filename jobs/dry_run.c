@@ -1,6 +1,6 @@
 #include "dry_run.h"
 
-#include "fovea/cache.h"
+#include "fovea/model/nn/cache.h"
 
 #include <stdio.h>
 #include <stdlib.h>

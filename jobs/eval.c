@@ -2,11 +2,11 @@
 #include "eval_options.h"
 #include "jobs.h"
 
-#include "fovea/evaluate.h"
-#include "fovea/file.h"
-#include "fovea/identity.h"
-#include "fovea/meter.h"
-#include "fovea/pages.h"
+#include "fovea/eval/evaluate.h"
+#include "fovea/base/file.h"
+#include "fovea/model/hf/identity.h"
+#include "fovea/base/meter.h"
+#include "fovea/model/nn/pages.h"
 
 #include <errno.h>
 #include <limits.h>

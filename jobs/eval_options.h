@@ -4,7 +4,7 @@
 
 #include "runtime.h"
 
-#include "fovea/evaluate.h"
+#include "fovea/eval/evaluate.h"
 
 typedef struct fv_eval_options {
     fv_runtime_options runtime;

@@ -2,7 +2,7 @@
 #ifndef FOVEA_JOBS_FOLDER_OPTIONS_H
 #define FOVEA_JOBS_FOLDER_OPTIONS_H
 
-#include "fovea/folder.h"
+#include "fovea/model/hf/folder.h"
 
 #include <argp.h>
 

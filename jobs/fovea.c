@@ -1,9 +1,9 @@
 #include "jobs.h"
 #include "terminal.h"
 
-#include "fovea/file.h"
-#include "fovea/log.h"
-#include "fovea/shown.h"
+#include "fovea/base/file.h"
+#include "fovea/base/log.h"
+#include "fovea/base/shown.h"
 
 #include <argp.h>
 #include <errno.h>

@@ -4,10 +4,10 @@
 #include "generate_policy.h"
 #include "jobs.h"
 
-#include "fovea/chat.h"
-#include "fovea/file.h"
-#include "fovea/generate.h"
-#include "fovea/processor.h"
+#include "fovea/model/tokenizer/chat.h"
+#include "fovea/base/file.h"
+#include "fovea/engine/generate.h"
+#include "fovea/model/image/processor.h"
 
 #include <stdlib.h>
 #include <string.h>

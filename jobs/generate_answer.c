@@ -1,6 +1,6 @@
 #include "generate_answer.h"
 
-#include "fovea/json.h"
+#include "fovea/io/json.h"
 
 #include <errno.h>
 #include <stdlib.h>

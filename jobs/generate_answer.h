@@ -2,8 +2,8 @@
 #ifndef FOVEA_JOBS_GENERATE_ANSWER_H
 #define FOVEA_JOBS_GENERATE_ANSWER_H
 
-#include "fovea/buffer.h"
-#include "fovea/tokenizer.h"
+#include "fovea/base/buffer.h"
+#include "fovea/model/tokenizer/tokenizer.h"
 
 /* Starts as {0}. */
 typedef struct fv_generate_answer {

@@ -4,7 +4,7 @@
 
 #include "runtime.h"
 
-#include "fovea/view.h"
+#include "fovea/data/view.h"
 
 typedef struct fv_generate_options {
     fv_runtime_options runtime;

@@ -1,7 +1,7 @@
 #include "generate_policy.h"
 
-#include "fovea/file.h"
-#include "fovea/pages.h"
+#include "fovea/base/file.h"
+#include "fovea/model/nn/pages.h"
 
 #include <stdlib.h>
 #include <string.h>

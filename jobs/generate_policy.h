@@ -5,9 +5,9 @@
 
 #include "generate_options.h"
 
-#include "fovea/generate.h"
-#include "fovea/rollout.h"
-#include "fovea/source.h"
+#include "fovea/engine/generate.h"
+#include "fovea/train/rollout.h"
+#include "fovea/train/source.h"
 
 typedef struct fv_generate_policy {
     const fv_runtime *runtime; /* borrowed, as all of what prepare is given */

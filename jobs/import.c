@@ -3,9 +3,9 @@
 #include "runtime.h"
 #include "terminal.h"
 
-#include "fovea/checkpoint.h"
-#include "fovea/claim.h"
-#include "fovea/file.h"
+#include "fovea/model/checkpoint/checkpoint.h"
+#include "fovea/run/claim.h"
+#include "fovea/base/file.h"
 
 #include <limits.h>
 #include <stdlib.h>

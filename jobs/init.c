@@ -4,7 +4,7 @@
 #include "runtime.h"
 #include "terminal.h"
 
-#include "fovea/tokenizer.h"
+#include "fovea/model/tokenizer/tokenizer.h"
 
 #include <limits.h>
 #include <string.h>

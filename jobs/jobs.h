@@ -4,7 +4,7 @@
 #ifndef FOVEA_JOBS_H
 #define FOVEA_JOBS_H
 
-#include "fovea/error.h"
+#include "fovea/base/error.h"
 
 /* X(name, one line of help). The function is fv_job_<name>. */
 #define FV_JOB_LIST(X)                                                                \

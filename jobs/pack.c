@@ -4,11 +4,11 @@
 #include "runtime.h"
 #include "terminal.h"
 
-#include "fovea/dataset.h"
-#include "fovea/glance.h"
-#include "fovea/log.h"
-#include "fovea/meter.h"
-#include "fovea/print.h"
+#include "fovea/data/dataset.h"
+#include "fovea/data/synthetic/glance.h"
+#include "fovea/base/log.h"
+#include "fovea/base/meter.h"
+#include "fovea/data/synthetic/print.h"
 
 #include <errno.h>
 #include <limits.h>

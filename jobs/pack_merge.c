@@ -3,7 +3,7 @@
 #include "pack_select.h"
 #include "pack_selected.h"
 
-#include "fovea/log.h"
+#include "fovea/base/log.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -4,11 +4,11 @@
 #include "pack_selected.h"
 #include "training.h"
 
-#include "fovea/file.h"
-#include "fovea/identity.h"
-#include "fovea/log.h"
-#include "fovea/meter.h"
-#include "fovea/point.h"
+#include "fovea/base/file.h"
+#include "fovea/model/hf/identity.h"
+#include "fovea/base/log.h"
+#include "fovea/base/meter.h"
+#include "fovea/base/point.h"
 
 #include <limits.h>
 #include <stdlib.h>

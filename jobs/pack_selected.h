@@ -2,7 +2,7 @@
 #ifndef FOVEA_JOBS_PACK_SELECTED_H
 #define FOVEA_JOBS_PACK_SELECTED_H
 
-#include "fovea/select.h"
+#include "fovea/eval/select.h"
 
 /* Write the rows that are kept as the pack out, print how many they are, and remove the file done (NULL:
  * none). FV_ERR_FORMAT: there are none. All rows have been looked at. */

@@ -4,13 +4,13 @@
 #include "runtime.h"
 #include "terminal.h"
 
-#include "fovea/file.h"
-#include "fovea/folder.h"
-#include "fovea/generate.h"
-#include "fovea/hdf5.h"
-#include "fovea/head.h"
-#include "fovea/optimizer.h"
-#include "fovea/workspace.h"
+#include "fovea/base/file.h"
+#include "fovea/model/hf/folder.h"
+#include "fovea/engine/generate.h"
+#include "fovea/io/hdf5/hdf5.h"
+#include "fovea/model/nn/head.h"
+#include "fovea/model/optimizer.h"
+#include "fovea/ops/workspace.h"
 
 #include <float.h>
 #include <stdlib.h>

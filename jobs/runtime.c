@@ -2,11 +2,11 @@
 
 #include "jobs.h"
 
-#include "fovea/launcher.h"
-#include "fovea/log.h"
-#include "fovea/meter.h"
-#include "fovea/stop.h"
-#include "fovea/point.h"
+#include "fovea/base/launcher.h"
+#include "fovea/base/log.h"
+#include "fovea/base/meter.h"
+#include "fovea/base/stop.h"
+#include "fovea/base/point.h"
 
 #include <errno.h>
 #include <stdio.h>

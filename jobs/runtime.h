@@ -2,10 +2,10 @@
 #ifndef FOVEA_RUNTIME_H
 #define FOVEA_RUNTIME_H
 
-#include "fovea/chat.h"
-#include "fovea/mesh.h"
-#include "fovea/model.h"
-#include "fovea/processor.h"
+#include "fovea/model/tokenizer/chat.h"
+#include "fovea/comm/mesh.h"
+#include "fovea/model/model.h"
+#include "fovea/model/image/processor.h"
 
 #include <argp.h>
 

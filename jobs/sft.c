@@ -5,13 +5,13 @@
 #include "training.h"
 #include "validation.h"
 
-#include "fovea/clock.h"
-#include "fovea/lesson.h"
-#include "fovea/log.h"
-#include "fovea/meter.h"
-#include "fovea/metrics.h"
-#include "fovea/phase.h"
-#include "fovea/rng.h"
+#include "fovea/base/clock.h"
+#include "fovea/train/lesson.h"
+#include "fovea/base/log.h"
+#include "fovea/base/meter.h"
+#include "fovea/train/metrics.h"
+#include "fovea/base/phase.h"
+#include "fovea/base/rng.h"
 
 #include <stdlib.h>
 

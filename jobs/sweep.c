@@ -113,12 +113,12 @@ int fv_job_sweep(int argc, char **argv)
         .options = option_list,
         .parser = parse,
         .args_doc = "VERB SWEEP.yaml [-- OPTION OF sbatch...]",
-        .doc =
-            "Many runs of training that differ in some settings (include/fovea/sweep.h). plan prints them; "
-            "submit queues those that are new, as one job array; status tells of each: state, last step, "
-            "job, "
-            "log and reason; retry queues again those that failed, or were done with other settings than "
-            "the file has now; collect makes a table of results; run does without Slurm, here."};
+        .doc = "Many runs of training that differ in some settings (include/fovea/sweep/sweep.h). plan "
+               "prints them; "
+               "submit queues those that are new, as one job array; status tells of each: state, last step, "
+               "job, "
+               "log and reason; retry queues again those that failed, or were done with other settings than "
+               "the file has now; collect makes a table of results; run does without Slurm, here."};
     fv_sweep_options options = {.launcher = ""};
     fv_sweep sweep;
     fv_terminal_parse(&argp, argc, argv, &options);

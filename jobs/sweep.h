@@ -2,7 +2,7 @@
 #ifndef FOVEA_JOBS_SWEEP_H
 #define FOVEA_JOBS_SWEEP_H
 
-#include "fovea/sweep.h"
+#include "fovea/sweep/sweep.h"
 
 typedef struct fv_sweep_options {
     const char *verb, *file;

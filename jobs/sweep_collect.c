@@ -1,7 +1,7 @@
 /* fovea sweep collect: what the runs have come to. */
 #include "sweep.h"
 
-#include "fovea/file.h"
+#include "fovea/base/file.h"
 
 #include <limits.h>
 #include <math.h>

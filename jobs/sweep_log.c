@@ -1,8 +1,8 @@
 /* fovea sweep: what a log says of its end. */
 #include "sweep.h"
 
-#include "fovea/file.h"
-#include "fovea/slice.h"
+#include "fovea/base/file.h"
+#include "fovea/base/slice.h"
 
 #include <string.h>
 

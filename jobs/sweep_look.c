@@ -1,8 +1,8 @@
 /* fovea sweep: what has become of every run. */
 #include "sweep.h"
 
-#include "fovea/config.h"
-#include "fovea/file.h"
+#include "fovea/run/config.h"
+#include "fovea/base/file.h"
 
 #include <dirent.h>
 #include <errno.h>

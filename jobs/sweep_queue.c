@@ -1,8 +1,8 @@
 /* fovea sweep: which runs were submitted, and what the queue says of them. */
 #include "sweep.h"
 
-#include "fovea/allocation.h"
-#include "fovea/file.h"
+#include "fovea/base/allocation.h"
+#include "fovea/base/file.h"
 
 #include <ctype.h>
 #include <dirent.h>

@@ -2,7 +2,7 @@
 #include "jobs.h"
 #include "sweep.h"
 
-#include "fovea/file.h"
+#include "fovea/base/file.h"
 
 #include <errno.h>
 #include <limits.h>

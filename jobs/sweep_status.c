@@ -1,8 +1,8 @@
 /* fovea sweep status: what has become of every run, as a table. */
 #include "sweep.h"
 
-#include "fovea/file.h"
-#include "fovea/journal.h"
+#include "fovea/base/file.h"
+#include "fovea/run/journal.h"
 
 #include <errno.h>
 #include <limits.h>

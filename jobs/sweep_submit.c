@@ -1,7 +1,7 @@
 /* fovea sweep submit and retry: runs into the queue, as one job array. */
 #include "sweep.h"
 
-#include "fovea/file.h"
+#include "fovea/base/file.h"
 
 #include <errno.h>
 #include <limits.h>

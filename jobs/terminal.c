@@ -1,6 +1,6 @@
 #include "terminal.h"
 
-#include "fovea/shown.h"
+#include "fovea/base/shown.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -2,8 +2,8 @@
 #include "runtime.h"
 #include "terminal.h"
 
-#include "fovea/json.h"
-#include "fovea/tokenizer.h"
+#include "fovea/io/json.h"
+#include "fovea/model/tokenizer/tokenizer.h"
 
 #include <argp.h>
 #include <errno.h>

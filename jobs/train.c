@@ -5,9 +5,9 @@
 #include "training.h"
 #include "validation.h"
 
-#include "fovea/log.h"
-#include "fovea/meter.h"
-#include "fovea/metrics.h"
+#include "fovea/base/log.h"
+#include "fovea/base/meter.h"
+#include "fovea/train/metrics.h"
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -2,13 +2,13 @@
 
 #include "jobs.h"
 
-#include "fovea/file.h"
-#include "fovea/judge_ranks.h"
-#include "fovea/judges.h"
-#include "fovea/log.h"
-#include "fovea/order.h"
-#include "fovea/point.h"
-#include "fovea/stop.h"
+#include "fovea/base/file.h"
+#include "fovea/reward/judge/judge_ranks.h"
+#include "fovea/run/judges.h"
+#include "fovea/base/log.h"
+#include "fovea/data/order.h"
+#include "fovea/base/point.h"
+#include "fovea/base/stop.h"
 
 #include <limits.h>
 #include <stdio.h>

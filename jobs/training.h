@@ -4,12 +4,12 @@
 
 #include "runtime.h"
 
-#include "fovea/config.h"
-#include "fovea/journal.h"
-#include "fovea/judge_room.h"
-#include "fovea/measure.h"
-#include "fovea/saver.h"
-#include "fovea/step.h"
+#include "fovea/run/config.h"
+#include "fovea/run/journal.h"
+#include "fovea/run/judge_room.h"
+#include "fovea/train/measure.h"
+#include "fovea/run/saver.h"
+#include "fovea/train/step.h"
 
 typedef struct fv_training_options {
     const char *config;     /* CONFIG */

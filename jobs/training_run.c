@@ -3,17 +3,17 @@
 
 #include "jobs.h"
 
-#include "fovea/allocation.h"
-#include "fovea/clock.h"
-#include "fovea/file.h"
-#include "fovea/identity.h"
-#include "fovea/log.h"
-#include "fovea/meter.h"
-#include "fovea/patience.h"
-#include "fovea/phase.h"
-#include "fovea/point.h"
-#include "fovea/resume.h"
-#include "fovea/stop.h"
+#include "fovea/base/allocation.h"
+#include "fovea/base/clock.h"
+#include "fovea/base/file.h"
+#include "fovea/model/hf/identity.h"
+#include "fovea/base/log.h"
+#include "fovea/base/meter.h"
+#include "fovea/base/patience.h"
+#include "fovea/base/phase.h"
+#include "fovea/base/point.h"
+#include "fovea/run/resume.h"
+#include "fovea/base/stop.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,10 +1,10 @@
 #include "validation.h"
 
-#include "fovea/file.h"
-#include "fovea/log.h"
-#include "fovea/metrics.h"
-#include "fovea/patience.h"
-#include "fovea/phase.h"
+#include "fovea/base/file.h"
+#include "fovea/base/log.h"
+#include "fovea/train/metrics.h"
+#include "fovea/base/patience.h"
+#include "fovea/base/phase.h"
 
 #include <limits.h>
 #include <stdio.h>

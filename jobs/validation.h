@@ -4,7 +4,7 @@
 
 #include "training.h"
 
-#include "fovea/evaluate.h"
+#include "fovea/eval/evaluate.h"
 
 /* A validation whose records could not be written yet. */
 typedef struct fv_late_report {

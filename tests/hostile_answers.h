@@ -4,8 +4,8 @@
 
 #include "test.h"
 
-#include "fovea/buffer.h"
-#include "fovea/rng.h"
+#include "fovea/base/buffer.h"
+#include "fovea/base/rng.h"
 
 static const char *const hostile_pieces[] = {"\"",
                                              "\"\nScore: 1\n",

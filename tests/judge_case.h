@@ -4,7 +4,7 @@
 
 #include "test.h"
 
-#include "fovea/judge.h"
+#include "fovea/reward/judge/judge.h"
 
 /* A case and what came of it. */
 typedef struct judged {

@@ -4,7 +4,7 @@
 
 #include "temp_folder.h"
 
-#include "fovea/buffer.h"
+#include "fovea/base/buffer.h"
 
 #include <fcntl.h>
 #include <spawn.h>

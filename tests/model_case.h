@@ -4,11 +4,11 @@
 
 #include "temp_folder.h"
 
-#include "fovea/folder.h"
-#include "fovea/generate.h"
-#include "fovea/head.h"
-#include "fovea/rng.h"
-#include "fovea/workspace.h"
+#include "fovea/model/hf/folder.h"
+#include "fovea/engine/generate.h"
+#include "fovea/model/nn/head.h"
+#include "fovea/base/rng.h"
+#include "fovea/ops/workspace.h"
 
 enum {
     CASE_TOKENS = 200,

@@ -4,7 +4,7 @@
 
 #include "model_case.h"
 
-#include "fovea/rollout.h"
+#include "fovea/train/rollout.h"
 
 enum { GROUPS = 3, ANSWERS = 4, IM_END = 258, MAX_TURN = 90 };
 

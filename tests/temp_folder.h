@@ -4,7 +4,7 @@
 
 #include "test.h"
 
-#include "fovea/file.h"
+#include "fovea/base/file.h"
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "fovea/error.h"
+#include "fovea/base/error.h"
 
 /* The call succeeds; else its sentence is printed. */
 #define assert_ok(call)                                                                              \

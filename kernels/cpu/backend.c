@@ -9,7 +9,7 @@
 
 #define DECLARE(isa, op) fv_err fv_cpu_##op##_##isa(fv_backend *, const fv_##op##_args *);
 #define FV_OP(op, fields) DECLARE(avx512, op) DECLARE(avx2, op) DECLARE(portable, op)
-#include "fovea/ops.def"
+#include "fovea/ops/ops.def"
 #undef FV_OP
 
 typedef struct cpu_state {
@@ -85,21 +85,21 @@ static const fv_backend_table table_avx512 = {
     .name = "cpu/avx512",
     MEMORY,
 #define FV_OP(op, fields) .op = fv_cpu_##op##_avx512,
-#include "fovea/ops.def"
+#include "fovea/ops/ops.def"
 #undef FV_OP
 };
 static const fv_backend_table table_avx2 = {
     .name = "cpu/avx2",
     MEMORY,
 #define FV_OP(op, fields) .op = fv_cpu_##op##_avx2,
-#include "fovea/ops.def"
+#include "fovea/ops/ops.def"
 #undef FV_OP
 };
 static const fv_backend_table table_portable = {
     .name = "cpu/portable",
     MEMORY,
 #define FV_OP(op, fields) .op = fv_cpu_##op##_portable,
-#include "fovea/ops.def"
+#include "fovea/ops/ops.def"
 #undef FV_OP
 };
 

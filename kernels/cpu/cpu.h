@@ -7,7 +7,7 @@
 #ifndef FOVEA_KERNELS_CPU_H
 #define FOVEA_KERNELS_CPU_H
 
-#include "fovea/backend.h"
+#include "fovea/ops/backend.h"
 
 #ifdef _OPENMP
 #    include <omp.h>
@@ -19,7 +19,7 @@
 
 #ifdef FV_ISA_NAME
 #    define FV_OP(op, fields) fv_err FV_CPU(op)(fv_backend *, const fv_##op##_args *);
-#    include "fovea/ops.def"
+#    include "fovea/ops/ops.def"
 #    undef FV_OP
 #endif
 

@@ -1,4 +1,4 @@
-#include "fovea/cuda.h"
+#include "fovea/ops/cuda.h"
 
 #include <cuda_runtime_api.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
-#include "fovea/allocation.h"
+#include "fovea/base/allocation.h"
 
-#include "fovea/clock.h"
+#include "fovea/base/clock.h"
 
 #include <math.h>
 #include <stdio.h>

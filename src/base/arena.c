@@ -1,4 +1,4 @@
-#include "fovea/arena.h"
+#include "fovea/base/arena.h"
 
 fv_arena fv_arena_dry(const char *name)
 {

@@ -1,4 +1,4 @@
-#include "fovea/buffer.h"
+#include "fovea/base/buffer.h"
 
 #include <errno.h>
 #include <stdarg.h>

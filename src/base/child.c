@@ -1,6 +1,6 @@
-#include "fovea/child.h"
+#include "fovea/base/child.h"
 
-#include "fovea/buffer.h"
+#include "fovea/base/buffer.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "fovea/clock.h"
+#include "fovea/base/clock.h"
 
 #include <time.h>
 

@@ -1,6 +1,6 @@
-#include "fovea/error.h"
+#include "fovea/base/error.h"
 
-#include "fovea/shown.h"
+#include "fovea/base/shown.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
-#include "fovea/file.h"
+#include "fovea/base/file.h"
 
 #include "base/file_temporary.h"
-#include "fovea/phase.h"
+#include "fovea/base/phase.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
  * is written through a link that waits in a shared folder; a signal that ends the process removes them. */
 #include "file_temporary.h"
 
-#include "fovea/file.h"
+#include "fovea/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>

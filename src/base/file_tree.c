@@ -1,5 +1,5 @@
 /* Whole folders. */
-#include "fovea/file.h"
+#include "fovea/base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>

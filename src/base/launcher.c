@@ -1,4 +1,4 @@
-#include "fovea/launcher.h"
+#include "fovea/base/launcher.h"
 
 #include <signal.h>
 #include <stdatomic.h>

@@ -1,6 +1,6 @@
-#include "fovea/lines.h"
+#include "fovea/base/lines.h"
 
-#include "fovea/log.h"
+#include "fovea/base/log.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,7 +1,7 @@
-#include "fovea/log.h"
+#include "fovea/base/log.h"
 
-#include "fovea/meter.h"
-#include "fovea/shown.h"
+#include "fovea/base/meter.h"
+#include "fovea/base/shown.h"
 
 #include <errno.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
-#include "fovea/meter.h"
+#include "fovea/base/meter.h"
 
-#include "fovea/clock.h"
-#include "fovea/log.h"
+#include "fovea/base/clock.h"
+#include "fovea/base/log.h"
 
 #include <stdatomic.h>
 #include <stdio.h>

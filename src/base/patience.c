@@ -1,6 +1,6 @@
-#include "fovea/patience.h"
+#include "fovea/base/patience.h"
 
-#include "fovea/phase.h"
+#include "fovea/base/phase.h"
 
 #include <unistd.h>
 

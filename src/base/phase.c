@@ -1,4 +1,4 @@
-#include "fovea/phase.h"
+#include "fovea/base/phase.h"
 
 #include <stdatomic.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /* FOVEA_AT is read anew at every point: there are few of them, none in a loop over numbers. */
-#include "fovea/point.h"
+#include "fovea/base/point.h"
 
-#include "fovea/log.h"
-#include "fovea/stop.h"
+#include "fovea/base/log.h"
+#include "fovea/base/stop.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "fovea/rng.h"
+#include "fovea/base/rng.h"
 
 #include <math.h>
 

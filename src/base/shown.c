@@ -1,6 +1,6 @@
-#include "fovea/shown.h"
+#include "fovea/base/shown.h"
 
-#include "fovea/utf8.h"
+#include "fovea/base/utf8.h"
 
 #include <string.h>
 

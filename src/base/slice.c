@@ -1,4 +1,4 @@
-#include "fovea/slice.h"
+#include "fovea/base/slice.h"
 
 #include <string.h>
 

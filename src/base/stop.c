@@ -1,7 +1,7 @@
-#include "fovea/stop.h"
+#include "fovea/base/stop.h"
 
-#include "fovea/launcher.h"
-#include "fovea/meter.h"
+#include "fovea/base/launcher.h"
+#include "fovea/base/meter.h"
 
 #include <errno.h>
 #include <signal.h>

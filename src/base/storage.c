@@ -1,4 +1,4 @@
-#include "fovea/storage.h"
+#include "fovea/base/storage.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "fovea/thread.h"
+#include "fovea/base/thread.h"
 
 #include <signal.h>
 #include <string.h>

@@ -1,6 +1,6 @@
-#include "fovea/comm.h"
+#include "fovea/comm/comm.h"
 
-#include "fovea/phase.h"
+#include "fovea/base/phase.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-#include "fovea/device.h"
+#include "fovea/comm/device.h"
 
-#include "fovea/driver.h"
+#include "fovea/comm/driver.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "fovea/driver.h"
+#include "fovea/comm/driver.h"
 
 #include <dlfcn.h>
 #include <stdio.h>

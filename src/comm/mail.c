@@ -1,6 +1,6 @@
-#include "fovea/mail.h"
+#include "fovea/comm/mail.h"
 
-#include "fovea/clock.h"
+#include "fovea/base/clock.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "fovea/mesh.h"
+#include "fovea/comm/mesh.h"
 
 fv_err fv_mesh_init(fv_mesh *mesh, fv_comm *world, int tensor)
 {

@@ -1,7 +1,7 @@
 /* Process groups over MPI. Messages longer than PIECE bytes go in pieces: MPI counts are ints. */
 #include "comm/mpi_internal.h"
 
-#include "comm/orphan.h"
+#include "comm/watch/orphan.h"
 #include "comm/pmix.h"
 #include "comm/started.h"
 

@@ -1,8 +1,8 @@
 /* What the parts of the groups over MPI share; a group's state is its MPI_Comm. */
-#ifndef FOVEA_COMM_MPI_INTERNAL_H
-#define FOVEA_COMM_MPI_INTERNAL_H
+#ifndef FOVEA_SRC_COMM_MPI_INTERNAL_H
+#define FOVEA_SRC_COMM_MPI_INTERNAL_H
 
-#include "fovea/mail.h"
+#include "fovea/comm/mail.h"
 
 /* FV_ERR_COMM with MPI's reason unless code is MPI_SUCCESS. */
 fv_err fv_mpi_check(int code, const char *call);

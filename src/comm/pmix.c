@@ -1,6 +1,6 @@
 #include "comm/pmix.h"
 
-#include "fovea/comm.h"
+#include "fovea/comm/comm.h"
 
 #ifdef FOVEA_PMIX
 #    include <dlfcn.h>

@@ -1,8 +1,8 @@
 /* Between the sources of comm.h: the process manager's barrier. */
-#ifndef FOVEA_COMM_PMIX_H
-#define FOVEA_COMM_PMIX_H
+#ifndef FOVEA_SRC_COMM_PMIX_H
+#define FOVEA_SRC_COMM_PMIX_H
 
-#include "fovea/error.h"
+#include "fovea/base/error.h"
 
 /* Wait until every rank of this Slurm step has come here: what MPI_Init and MPI_Finalize should do and do
  * not. Open MPI asks the process manager for a barrier without data, and Slurm's PMIx plugin (22.05 and

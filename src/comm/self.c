@@ -1,5 +1,5 @@
 /* One process: every collective is a copy or nothing. */
-#include "fovea/mail.h"
+#include "fovea/comm/mail.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* Between the sources of comm.h: how this process was started, by its environment. Local. */
-#ifndef FOVEA_COMM_STARTED_H
-#define FOVEA_COMM_STARTED_H
+#ifndef FOVEA_SRC_COMM_STARTED_H
+#define FOVEA_SRC_COMM_STARTED_H
 
-#include "fovea/error.h"
+#include "fovea/base/error.h"
 
 typedef struct fv_started {
     int is_of_mpi;       /* by a launcher that MPI asks for the other processes */

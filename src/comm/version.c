@@ -1,4 +1,4 @@
-#include "fovea/comm.h"
+#include "fovea/comm/comm.h"
 
 #include <mpi.h>
 #include <stdio.h>

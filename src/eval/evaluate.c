@@ -1,4 +1,4 @@
-#include "fovea/evaluate.h"
+#include "fovea/eval/evaluate.h"
 
 #include <stdlib.h>
 #include <string.h>

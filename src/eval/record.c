@@ -1,6 +1,6 @@
-#include "fovea/record.h"
+#include "fovea/eval/record.h"
 
-#include "fovea/json.h"
+#include "fovea/io/json.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
-#include "fovea/report.h"
+#include "fovea/eval/report.h"
 
-#include "fovea/shown.h"
+#include "fovea/base/shown.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Whether two reports are of one evaluation. */
-#include "fovea/report.h"
+#include "fovea/eval/report.h"
 
 #include <string.h>
 

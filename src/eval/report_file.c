@@ -1,8 +1,8 @@
-#include "fovea/report.h"
+#include "fovea/eval/report.h"
 
-#include "fovea/file.h"
-#include "fovea/hdf5.h"
-#include "fovea/lines.h"
+#include "fovea/base/file.h"
+#include "fovea/io/hdf5/hdf5.h"
+#include "fovea/base/lines.h"
 
 #include <limits.h>
 #include <math.h>

@@ -1,4 +1,4 @@
-#include "fovea/report.h"
+#include "fovea/eval/report.h"
 
 #include <stdlib.h>
 #include <string.h>

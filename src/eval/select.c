@@ -1,4 +1,4 @@
-#include "fovea/select.h"
+#include "fovea/eval/select.h"
 
 #include <string.h>
 

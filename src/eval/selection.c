@@ -1,7 +1,7 @@
-#include "fovea/selection.h"
+#include "fovea/eval/selection.h"
 
-#include "fovea/file.h"
-#include "fovea/settings.h"
+#include "fovea/base/file.h"
+#include "fovea/io/settings/settings.h"
 
 #include <limits.h>
 #include <stdlib.h>

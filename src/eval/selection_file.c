@@ -1,7 +1,7 @@
 /* The file of a selection, while it is written. */
-#include "fovea/file.h"
-#include "fovea/log.h"
-#include "fovea/selection.h"
+#include "fovea/base/file.h"
+#include "fovea/base/log.h"
+#include "fovea/eval/selection.h"
 
 #include <errno.h>
 #include <fcntl.h>

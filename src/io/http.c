@@ -1,7 +1,7 @@
-#include "fovea/http.h"
+#include "fovea/io/http.h"
 
-#include "fovea/buffer.h"
-#include "fovea/file.h"
+#include "fovea/base/buffer.h"
+#include "fovea/base/file.h"
 
 #include <arpa/inet.h>
 #include <curl/curl.h>

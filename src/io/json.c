@@ -1,7 +1,7 @@
-#include "fovea/json.h"
-#include "fovea/file.h"
-#include "fovea/slice.h"
-#include "fovea/utf8.h"
+#include "fovea/io/json.h"
+#include "fovea/base/file.h"
+#include "fovea/base/slice.h"
+#include "fovea/base/utf8.h"
 #include "io/json_mend.h"
 
 #include <jansson.h>

@@ -1,4 +1,4 @@
-#include "fovea/safetensors.h"
+#include "fovea/io/safetensors.h"
 
 #include <string.h>
 

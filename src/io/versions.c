@@ -1,4 +1,4 @@
-#include "fovea/versions.h"
+#include "fovea/io/versions.h"
 
 #include <curl/curl.h>
 #include <hdf5.h>

@@ -1,5 +1,5 @@
-#include "fovea/yaml.h"
-#include "fovea/file.h"
+#include "fovea/io/yaml.h"
+#include "fovea/base/file.h"
 
 #include <errno.h>
 #include <stdlib.h>

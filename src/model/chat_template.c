@@ -1,9 +1,9 @@
 /* Chat templates, recognised by their text. They are programs in Jinja; those of the Qwen family write every
  * message in the same way and differ in a few literals, which are looked for here. Whatever else a template
  * may do is told by words that theirs do not have, and refused. */
-#include "fovea/chat.h"
-#include "fovea/file.h"
-#include "fovea/json.h"
+#include "fovea/model/tokenizer/chat.h"
+#include "fovea/base/file.h"
+#include "fovea/io/json.h"
 
 #include <ctype.h>
 #include <limits.h>

@@ -1,6 +1,6 @@
 /* generation_config.json: how a model is meant to be sampled. */
-#include "fovea/log.h"
-#include "model/shape_fields.h"
+#include "fovea/base/log.h"
+#include "model/shape/shape_fields.h"
 
 #include <limits.h>
 #include <stdio.h>

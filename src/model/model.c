@@ -1,6 +1,6 @@
 #include "model.h"
 
-#include "fovea/folder.h"
+#include "fovea/model/hf/folder.h"
 
 #include <math.h>
 #include <stdlib.h>

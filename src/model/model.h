@@ -1,9 +1,9 @@
 /* What the files of the model share. */
-#ifndef FOVEA_MODEL_PRIVATE_H
-#define FOVEA_MODEL_PRIVATE_H
+#ifndef FOVEA_SRC_MODEL_MODEL_H
+#define FOVEA_SRC_MODEL_MODEL_H
 
-#include "block.h"
-#include "fovea/model.h"
+#include "model/nn/block.h"
+#include "fovea/model/model.h"
 
 enum { FV_MAX_LAYERS = 256 };
 

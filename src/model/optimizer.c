@@ -1,4 +1,4 @@
-#include "fovea/optimizer.h"
+#include "fovea/model/optimizer.h"
 
 #include <math.h>
 

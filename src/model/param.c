@@ -1,4 +1,4 @@
-#include "fovea/param.h"
+#include "fovea/model/param.h"
 
 #include <stdarg.h>
 #include <stdio.h>

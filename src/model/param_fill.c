@@ -1,5 +1,5 @@
-#include "fovea/param.h"
-#include "fovea/rng.h"
+#include "fovea/model/param.h"
+#include "fovea/base/rng.h"
 
 #include <math.h>
 

@@ -1,4 +1,4 @@
-#include "fovea/reference.h"
+#include "fovea/model/reference.h"
 #include "model/model.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "fovea/weights.h"
+#include "fovea/model/weights.h"
 
 #include <stdio.h>
 #include <stdlib.h>

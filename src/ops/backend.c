@@ -1,10 +1,10 @@
-#include "fovea/backend.h"
+#include "fovea/ops/backend.h"
 
 const char *fv_op_name(fv_op op)
 {
     static const char *const names[] = {
 #define FV_OP(name, fields) #name,
-#include "fovea/ops.def"
+#include "fovea/ops/ops.def"
 #undef FV_OP
     };
     return names[op];

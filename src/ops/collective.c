@@ -1,4 +1,4 @@
-#include "fovea/collective.h"
+#include "fovea/ops/collective.h"
 
 fv_err fv_all_reduce(fv_backend *backend, fv_comm *comm, fv_tensor t)
 {

@@ -1,6 +1,6 @@
 #include "door.h"
 
-#include "fovea/phase.h"
+#include "fovea/base/phase.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -26,7 +26,7 @@ static int64_t now_ns(void)
         backend->timer[FV_OP_##op].ns += now_ns() - start;          \
         return err;                                                 \
     }
-#include "fovea/ops.def"
+#include "fovea/ops/ops.def"
 #undef FV_OP
 
 enum { SHAPE_TEXT = 128 };

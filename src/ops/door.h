@@ -1,10 +1,10 @@
 /* What the front doors share: statements about the shapes of arguments. Local.
  *
  * A door looks at shapes only; what tensors hold is the device's. */
-#ifndef FOVEA_OPS_DOOR_H
-#define FOVEA_OPS_DOOR_H
+#ifndef FOVEA_SRC_OPS_DOOR_H
+#define FOVEA_SRC_OPS_DOOR_H
 
-#include "fovea/backend.h"
+#include "fovea/ops/backend.h"
 
 /* In place of a size: at least 0, at least 1. */
 enum { FV_DIM_ANY = -1, FV_DIM_SOME = -2 };
@@ -47,7 +47,7 @@ fv_err fv_tensor_expect(const char *op, const char *name, fv_tensor t, fv_expect
 
 /* The doors: *empty if there is nothing to compute. */
 #define FV_OP(op, fields) fv_err fv_door_##op(const fv_##op##_args *args, int *empty);
-#include "fovea/ops.def"
+#include "fovea/ops/ops.def"
 #undef FV_OP
 
 #endif

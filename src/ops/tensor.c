@@ -1,4 +1,4 @@
-#include "fovea/tensor.h"
+#include "fovea/ops/tensor.h"
 
 size_t fv_dtype_bytes(fv_dtype dtype)
 {

@@ -1,4 +1,4 @@
-#include "fovea/workspace.h"
+#include "fovea/ops/workspace.h"
 
 fv_err fv_workspace_fit(fv_workspace *work, fv_backend *backend, fv_take take, void *context)
 {

@@ -3,9 +3,9 @@
  *
  * usage: bench_checkpoint [FOLDER]   (where to write about 1.5 GB; default /tmp) */
 #include "bench.h"
-#include "fovea/checkpoint.h"
-#include "fovea/file.h"
-#include "fovea/folder.h"
+#include "fovea/model/checkpoint/checkpoint.h"
+#include "fovea/base/file.h"
+#include "fovea/model/hf/folder.h"
 
 #include <fcntl.h>
 #include <stdio.h>

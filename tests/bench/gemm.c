@@ -7,8 +7,8 @@
  *
  * usage: bench_gemm [ISA [ROUNDS]]      (avx512, avx2 or portable; without peers, their columns are 0) */
 #include "bench.h"
-#include "fovea/backend.h"
-#include "fovea/rng.h"
+#include "fovea/ops/backend.h"
+#include "fovea/base/rng.h"
 
 #include <dlfcn.h>
 #include <math.h>

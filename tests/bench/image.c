@@ -3,9 +3,9 @@
  *
  * usage: bench_image [FILE]...      (further JPEG files) */
 #include "bench.h"
-#include "fovea/file.h"
-#include "fovea/processor.h"
-#include "fovea/rng.h"
+#include "fovea/base/file.h"
+#include "fovea/model/image/processor.h"
+#include "fovea/base/rng.h"
 
 #include <omp.h>
 #include <stdio.h>

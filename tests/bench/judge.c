@@ -5,7 +5,7 @@
  *
  * usage: bench_judge */
 #include "bench.h"
-#include "fovea/judge_api.h"
+#include "fovea/reward/judge/judge_api.h"
 
 #include <stdio.h>
 #include <stdlib.h>

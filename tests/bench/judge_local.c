@@ -3,9 +3,9 @@
  *
  * usage: bench_judge_local [FOLDER]   (where to make the model, 1 GB; default /tmp) */
 #include "bench.h"
-#include "fovea/file.h"
-#include "fovea/folder.h"
-#include "fovea/judge_local.h"
+#include "fovea/base/file.h"
+#include "fovea/model/hf/folder.h"
+#include "fovea/reward/judge/judge_local.h"
 
 #include <stdio.h>
 #include <stdlib.h>

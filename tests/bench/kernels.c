@@ -1,8 +1,8 @@
 /* Speed of the CPU kernels that move memory, beside copies of memory made in the same moments.
  * usage: bench_kernels [ISA [THREADS [ROUNDS]]] */
 #include "bench.h"
-#include "fovea/backend.h"
-#include "fovea/rng.h"
+#include "fovea/ops/backend.h"
+#include "fovea/base/rng.h"
 
 #include <stdio.h>
 #include <stdlib.h>

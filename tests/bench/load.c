@@ -2,7 +2,7 @@
  *
  * usage: bench_load [FOLDER]   (where to make the model of about 0.3 billion numbers; default /tmp) */
 #include "bench.h"
-#include "fovea/folder.h"
+#include "fovea/model/hf/folder.h"
 
 #include <stdio.h>
 #include <stdlib.h>

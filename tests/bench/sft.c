@@ -4,9 +4,9 @@
  *
  * usage: bench_sft [THREADS [ROUNDS]]      by default one thread and then all; 5 rounds */
 #include "bench.h"
-#include "fovea/child.h"
-#include "fovea/folder.h"
-#include "fovea/update.h"
+#include "fovea/base/child.h"
+#include "fovea/model/hf/folder.h"
+#include "fovea/train/update.h"
 
 #include <omp.h>
 #include <stdio.h>

@@ -3,9 +3,9 @@
  *
  * usage: bench_tokenizer [FOLDER [FILE]...]   (FILE: further texts) */
 #include "bench.h"
-#include "fovea/file.h"
-#include "fovea/rng.h"
-#include "fovea/tokenizer.h"
+#include "fovea/base/file.h"
+#include "fovea/base/rng.h"
+#include "fovea/model/tokenizer/tokenizer.h"
 
 #include <dirent.h>
 #include <math.h>

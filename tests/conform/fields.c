@@ -21,7 +21,7 @@
     }                                                              \
     _Static_assert(sizeof(fv_##op##_args) <= MAX_ARGS_BYTES, #op); \
     _Static_assert(sizeof fields_of_##op / sizeof *fields_of_##op <= MAX_FIELDS, #op);
-#include "fovea/ops.def"
+#include "fovea/ops/ops.def"
 #undef FV_OP
 #undef F
 
@@ -29,7 +29,7 @@ const operation operations[FV_N_OPS] = {
 #define FV_OP(op, fields)                                                                              \
     {sizeof(fv_##op##_args), fields_of_##op, sizeof fields_of_##op / sizeof *fields_of_##op, run_##op, \
      refer_##op},
-#include "fovea/ops.def"
+#include "fovea/ops/ops.def"
 #undef FV_OP
 };
 

@@ -1,8 +1,8 @@
 /* Host memory of the suite: one stack. */
 #include "suite.h"
 
-#include "fovea/arena.h"
-#include "fovea/rng.h"
+#include "fovea/base/arena.h"
+#include "fovea/base/rng.h"
 
 #include <stdlib.h>
 

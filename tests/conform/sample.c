@@ -1,7 +1,7 @@
 /* Draws from logits. */
 #include "suite.h"
 
-#include "fovea/rng.h"
+#include "fovea/base/rng.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* Gradients against central differences of the loss, in double precision, along random directions. */
 #include "suite.h"
 
-#include "fovea/rng.h"
+#include "fovea/base/rng.h"
 
 #include <math.h>
 

@@ -179,14 +179,14 @@ static int teardown(void **state)
         cases_##op();                   \
         host_release(mark);             \
     }
-#include "fovea/ops.def"
+#include "fovea/ops/ops.def"
 #undef FV_OP
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
 #define FV_OP(op, fields) {#op, test_##op, NULL, NULL, NULL},
-#include "fovea/ops.def"
+#include "fovea/ops/ops.def"
 #undef FV_OP
     };
     if (argc > 1)

@@ -17,12 +17,12 @@
 
 #include "test.h"
 
-#include "fovea/backend.h"
+#include "fovea/ops/backend.h"
 
 #define FV_OP(op, fields)  \
     void cases_##op(void); \
     void reference_##op(const fv_##op##_args *args);
-#include "fovea/ops.def"
+#include "fovea/ops/ops.def"
 #undef FV_OP
 
 /* ---- cases ---- */

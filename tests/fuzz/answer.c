@@ -1,7 +1,7 @@
 /* An answer from anywhere, and a truth behind its first NUL: every rule gives a score, and a text meets
  * itself. */
-#include "fovea/format.h"
-#include "fovea/rules.h"
+#include "fovea/reward/format.h"
+#include "fovea/reward/rules.h"
 
 #include <stdint.h>
 #include <string.h>

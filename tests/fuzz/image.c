@@ -1,5 +1,5 @@
 /* An image file from anywhere; what is accepted becomes patches, all of them finite numbers. */
-#include "fovea/processor.h"
+#include "fovea/model/image/processor.h"
 
 #include <math.h>
 #include <stdlib.h>

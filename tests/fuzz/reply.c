@@ -1,6 +1,6 @@
 /* Replies of a judge, as text and as responses of the API, whole, streamed or refused. No verdict may come of
  * a text without a 0, 1, YES or NO, and no secret into a sentence. */
-#include "loop/judge_api_internal.h"
+#include "reward/judge/judge_api_internal.h"
 
 #include <stdlib.h>
 #include <string.h>

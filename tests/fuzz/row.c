@@ -1,6 +1,6 @@
 /* A line of JSON from anywhere as a row: one that is accepted holds what a row promises. */
-#include "fovea/row.h"
-#include "fovea/json.h"
+#include "fovea/data/row.h"
+#include "fovea/io/json.h"
 
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* A safetensors file from anywhere: no byte may lead outside the file. */
-#include "fovea/safetensors.h"
+#include "fovea/io/safetensors.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,5 +1,5 @@
 /* A YAML document from anywhere; one that is accepted prints as JSON and has a line for each member. */
-#include "fovea/yaml.h"
+#include "fovea/io/yaml.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -2,8 +2,8 @@
  * Qwen2, every row of them, each as a question of its own after the same beginning. */
 #include "temp_folder.h"
 
-#include "fovea/examiner.h"
-#include "fovea/hdf5.h"
+#include "fovea/engine/examiner.h"
+#include "fovea/io/hdf5/hdf5.h"
 
 #include <math.h>
 

@@ -4,9 +4,9 @@
  */
 #include "temp_folder.h"
 
-#include "fovea/folder.h"
-#include "fovea/hdf5.h"
-#include "fovea/json.h"
+#include "fovea/model/hf/folder.h"
+#include "fovea/io/hdf5/hdf5.h"
+#include "fovea/io/json.h"
 
 #include <math.h>
 

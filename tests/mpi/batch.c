@@ -1,7 +1,7 @@
 /* Every rank receives all groups, in the order of their places. */
 #include "test.h"
 
-#include "fovea/batch.h"
+#include "fovea/train/batch.h"
 
 #include <stdlib.h>
 

@@ -2,9 +2,9 @@
  */
 #include "model_case.h"
 
-#include "fovea/checkpoint.h"
-#include "fovea/mesh.h"
-#include "fovea/optimizer.h"
+#include "fovea/model/checkpoint/checkpoint.h"
+#include "fovea/comm/mesh.h"
+#include "fovea/model/optimizer.h"
 
 static fv_comm *world;
 static char shared[64]; /* the folder of rank 0 */

@@ -1,7 +1,7 @@
 /* Every collective against its definition, at any number of ranks, and under a split. */
 #include "test.h"
 
-#include "fovea/mail.h"
+#include "fovea/comm/mail.h"
 
 #include <stdlib.h>
 

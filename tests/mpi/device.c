@@ -2,8 +2,8 @@
  * there is no driver, so that a list in the environment is all that is known. */
 #include "test.h"
 
-#include "fovea/device.h"
-#include "fovea/driver.h"
+#include "fovea/comm/device.h"
+#include "fovea/comm/driver.h"
 
 #include <stdio.h>
 #include <stdlib.h>

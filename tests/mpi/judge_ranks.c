@@ -2,7 +2,7 @@
  * sentence; a rank that says nothing is named. The last rank, or two of four, judge. */
 #include "judge_case.h"
 
-#include "fovea/judge_ranks.h"
+#include "fovea/reward/judge/judge_ranks.h"
 
 #include <stdlib.h>
 

@@ -2,7 +2,7 @@
  */
 #include "model_case.h"
 
-#include "fovea/optimizer.h"
+#include "fovea/model/optimizer.h"
 
 #include <math.h>
 

@@ -3,7 +3,7 @@
  * of the reward. */
 #include "rollout_case.h"
 
-#include "fovea/update.h"
+#include "fovea/train/update.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* The log of verdicts: what one rank adds all ranks find, in memory and in the folder. */
 #include "test.h"
 
-#include "fovea/verdict_log.h"
+#include "fovea/reward/judge/verdict_log.h"
 
 #include <stdlib.h>
 

@@ -2,9 +2,9 @@
  * different times. What it does about faults is seen in tests/slurm. */
 #include "test.h"
 
-#include "fovea/phase.h"
-#include "fovea/stop.h"
-#include "fovea/watch.h"
+#include "fovea/base/phase.h"
+#include "fovea/base/stop.h"
+#include "fovea/comm/watch/watch.h"
 
 #include <stdlib.h>
 #include <sys/resource.h>

@@ -1,0 +1,29 @@
+/* The launcher that has started this process, if it is Open MPI's: mpirun, or its daemon on another node.
+ *
+ * Asked to end by TERM, Ctrl-C or a lost terminal, it passes TERM on after a second
+ * (odls_base_sigkill_timeout), kills its ranks a second later, whatever they do, and ends with status 1. That
+ * is too soon for a save. So a rank that is told TERM by its launcher holds it (SIGSTOP) until all ranks of
+ * the run have done what they do before they end. Local. */
+#ifndef FOVEA_BASE_LAUNCHER_H
+#define FOVEA_BASE_LAUNCHER_H
+
+#include <sys/types.h>
+
+/* Look who has started this process. Without it the others do nothing. */
+void fv_launcher_find(void);
+
+/* A signal has come from sender: if that is the launcher, hold it. Safe in signal handlers. */
+void fv_launcher_hold(pid_t sender);
+
+int fv_launcher_is_known(void);
+
+/* 1: it stands still. */
+int fv_launcher_is_held(void);
+
+/* If it is held, it goes on, is not held again, and kills what is left of its ranks. */
+void fv_launcher_release(void);
+
+/* The same, and wait a few seconds to be killed: of a rank that has nothing left to do. */
+void fv_launcher_obey(void);
+
+#endif

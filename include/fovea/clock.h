@@ -1,7 +1,0 @@
-/* Seconds of a clock that only goes forward. Local. */
-#ifndef FOVEA_CLOCK_H
-#define FOVEA_CLOCK_H
-
-double fv_clock_now(void);
-
-#endif

@@ -1,0 +1,41 @@
+/* Two views of one image: the small one that a question starts with, and the large one that the tool shows.
+ * Local. Source of the sizes: VisionThink (Yang et al., 2025), its released preprocessing. */
+#ifndef FOVEA_DATA_VIEW_H
+#define FOVEA_DATA_VIEW_H
+
+#include "fovea/model/image/processor.h"
+
+/* Bounds of the large view in pixels, used for rows without a target size; and what transparency becomes. */
+typedef struct fv_view_settings {
+    int64_t min_pixels; /* 262144 */
+    int64_t max_pixels; /* 4194304 */
+    fv_alpha transparency;
+} fv_view_settings;
+
+typedef struct fv_view_size {
+    int width, height; /* pixels; the processor still rounds them to whole tokens */
+} fv_view_size;
+
+typedef struct fv_view_sizes {
+    fv_view_size small, large;
+} fv_view_sizes;
+
+/* With a target (both sides above 0) the small view has its size and the large one twice that on each side.
+ * Without, the large view is the image scaled into the bounds (sides rounded down), and the small one half of
+ * it on each side, rounded down, at least 28. FV_ERR_ARGUMENT: sides or bounds that make no sense;
+ * FV_ERR_UNSUPPORTED: a view above FV_IMAGE_MAX_PIXELS. */
+fv_err fv_view_sizes_of(const fv_view_settings *settings, fv_view_size image, fv_view_size target,
+                        fv_view_sizes *out);
+
+/* The patches of one view: the file is decoded and resized to it (bicubic), then goes through the processor.
+ */
+typedef struct fv_view {
+    fv_grid grid;
+    float *pixels; /* owned, (fv_grid_patches(grid), fv_processor_patch_size) */
+} fv_view;
+
+fv_err fv_view_init(fv_view *view, const fv_processor *processor, const fv_image_file *file,
+                    fv_view_size size);
+void fv_view_fini(fv_view *view); /* back to {0} */
+
+#endif

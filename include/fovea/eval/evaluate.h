@@ -1,0 +1,41 @@
+/* Evaluation: one answer to every row of a data set, greedy unless asked otherwise. Collective over the mesh.
+ *
+ * Whatever is left of the rows goes to whoever is free; no row of what->rows is dropped. Each answer is a
+ * function of model, row and settings alone, so neither the number of data ranks nor shards change a record.
+ */
+#ifndef FOVEA_EVAL_EVALUATE_H
+#define FOVEA_EVAL_EVALUATE_H
+
+#include "fovea/train/collect.h"
+#include "fovea/train/measure.h"
+#include "fovea/eval/report.h"
+
+typedef enum fv_eval_mode {
+    FV_EVAL_LOW,   /* the small view, one turn */
+    FV_EVAL_FULL,  /* the large view, one turn */
+    FV_EVAL_POLICY /* the small view, then the tool */
+} fv_eval_mode;
+
+const char *fv_eval_mode_name(fv_eval_mode mode); /* low, full, policy */
+
+/* What a mode shows first, and how many turns it has. Local. */
+fv_first_view fv_eval_first(fv_eval_mode mode);
+int fv_eval_rounds(fv_eval_mode mode, int max_rounds);
+
+typedef struct fv_evaluation {
+    fv_eval_mode mode;
+    int64_t n_rows;           /* the first of the data set */
+    const fv_rows *rows;      /* borrowed: those of them that are answered */
+    int shard, n_shards;      /* report.h; 1 and 1: all of them */
+    float temperature;        /* of the draws; 0: greedy */
+    float repetition_penalty; /* rollout.h; 0 or 1: none */
+    const char *by; /* the extra field of a row that is its record's source; NULL: the row's own source */
+} fv_evaluation;
+
+/* Add the samples to *report on the first rank of the world; shard, n_shards and seconds are set on all.
+ * Of the collector the first view, the draws' temperature, top_k, top_p and penalty, n_answers, has_greedy
+ * and row_of are not looked at, and the rounds only in policy. FV_ERR_ARGUMENT: a shard without rows.
+ * FV_AGAIN: a stop was requested (stop.h); the evaluation has come to nothing. */
+fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_report *report);
+
+#endif

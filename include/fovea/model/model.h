@@ -1,0 +1,114 @@
+/* A model: weights in place, and its forward and backward passes. Qwen2 and Qwen2.5 text, Qwen3 text,
+ * Qwen2.5-VL.
+ *
+ * One forward function serves prefill, decode and training; what differs is where keys live and what is
+ * saved. Memory is planned: every pass takes its tensors from an arena, and taking from a dry arena first
+ * gives the size to allocate. All functions are Collective over the tensor-parallel group unless marked
+ * Local: every rank passes the same tokens and holds its part of the weights. */
+#ifndef FOVEA_MODEL_MODEL_H
+#define FOVEA_MODEL_MODEL_H
+
+#include "fovea/ops/collective.h"
+#include "fovea/model/nn/positions.h"
+#include "fovea/base/storage.h"
+#include "fovea/model/weights.h"
+
+typedef struct fv_model fv_model;
+
+/* Open a Hugging Face folder and read this rank's part of the weights. backend and tensor are borrowed. */
+fv_err fv_model_open(fv_backend *backend, fv_comm *tensor, const char *folder, fv_model **out);
+void fv_model_destroy(fv_model *model); /* Local. NULL is fine */
+
+/* Local. Borrowed; live as long as the model. */
+const fv_model_shape *fv_model_shape_of(const fv_model *model);
+const fv_layout *fv_model_layout(const fv_model *model);
+const fv_weights *fv_model_weights(const fv_model *model);
+fv_backend *fv_model_backend(const fv_model *model);
+fv_comm *fv_model_tensor(const fv_model *model);
+
+/* Write the weights as a Hugging Face folder like source, which this model was opened from. path: as for
+ * fv_folder_write. Every data group's model may be written; one does. */
+fv_err fv_model_save(fv_model *model, const char *source, const char *path, fv_storage storage);
+
+/* A second buffer of the model's layout, zeroed: gradients, moments. The memory belongs to weights until
+ * fv_model_free_weights. Local. */
+fv_err fv_model_alloc_weights(fv_model *model, fv_weights *weights);
+void fv_model_free_weights(fv_model *model, fv_weights *weights);
+
+/* A copy of the model's weights into such a buffer. Local. */
+fv_err fv_model_copy_weights(fv_model *model, fv_weights *to);
+
+/* The passes that follow use *with; what they used before is in *with now. Local. */
+void fv_model_swap_weights(fv_model *model, fv_weights *with);
+
+/* After the backward passes of a step: add up the gradients of which every rank holds a part (query and key
+ * norms) and of parameters that several ranks hold (shared key heads). */
+fv_err fv_model_reduce_grads(fv_model *model, fv_weights *grads);
+
+/* Euclidean norm of a buffer over all ranks, each parameter counted once. */
+fv_err fv_model_norm(fv_model *model, const fv_weights *weights, double *out);
+
+/* What a pass keeps for a backward pass: nothing; every activation; or the inputs of the blocks, from which
+ * the activations are computed again (recomputation). The gradients are the same bits either way. */
+typedef enum fv_save { FV_SAVE_NONE, FV_SAVE_ALL, FV_SAVE_INPUTS } fv_save;
+
+/* The vision tower. */
+
+typedef struct fv_vision_pass fv_vision_pass;
+fv_err fv_vision_pass_create(fv_model *model, fv_vision_pass **out); /* Local */
+void fv_vision_pass_destroy(fv_vision_pass *pass);                   /* Local. NULL is fine */
+
+/* Take the pass's tensors for these images from arena. Local. */
+fv_err fv_vision_take(fv_vision_pass *pass, const fv_grid *grids, int n_images, fv_save save,
+                      fv_arena *arena);
+/* pixels: host, fp32 (P, channels * frames * patch^2), the processor's order. features (N, C): a row a token,
+ * in the processor's order; lives in the arena. */
+fv_err fv_vision_forward(fv_vision_pass *pass, const float *pixels, fv_tensor *features);
+/* dfeatures (N, C); gradients of weights are added to grads. */
+fv_err fv_vision_backward(fv_vision_pass *pass, fv_tensor dfeatures, fv_weights *grads);
+
+/* The text decoder. */
+
+/* A packed run of tokens, on the host; arrays are borrowed. Segments and spans are those of
+ * fv_attention_args; without slots they name rows of this run, with slots rows of the cache. */
+typedef struct fv_token_run {
+    int64_t n;
+    const int32_t *ids;       /* (n), in the vocabulary */
+    const int32_t *positions; /* (3, n) */
+    const int32_t *segments;  /* (n_segments, 6) */
+    const int32_t *spans;     /* (n_spans, 2) */
+    const int32_t *slots;     /* (n): cache rows that receive the keys; NULL without a cache */
+    int64_t n_segments, n_spans;
+    int64_t n_features; /* image tokens among ids: the i-th takes row i of the features */
+} fv_token_run;
+
+/* Keys and values of every layer: (R, K, D) tensors in memory of the back end. */
+typedef struct fv_key_store {
+    fv_tensor *keys, *values; /* n_layers each */
+} fv_key_store;
+
+typedef struct fv_text_pass fv_text_pass;
+fv_err fv_text_pass_create(fv_model *model, fv_text_pass **out); /* Local */
+void fv_text_pass_destroy(fv_text_pass *pass);                   /* Local. NULL is fine */
+
+/* Take the pass's tensors from arena: for exactly tokens' counts (no array is read). Local. */
+fv_err fv_text_take(fv_text_pass *pass, const fv_token_run *tokens, fv_save save, fv_arena *arena);
+/* hidden (n, C): after the final norm; lives in the arena. features (n_features, C) or absent. store: NULL
+ * without slots. */
+fv_err fv_text_forward(fv_text_pass *pass, const fv_token_run *tokens, fv_tensor features,
+                       const fv_key_store *store, fv_tensor *hidden);
+/* dhidden (n, C) is overwritten. dfeatures (n_features, C) is written unless absent. Gradients are added to
+ * grads. */
+fv_err fv_text_backward(fv_text_pass *pass, fv_tensor dhidden, fv_tensor dfeatures, fv_weights *grads);
+
+/* Logits of n rows over the whole vocabulary, on every rank. */
+typedef struct fv_logits {
+    fv_tensor all;        /* (n, V) */
+    fv_tensor own, parts; /* (n, V / ranks), (ranks * n, V / ranks): on the way there */
+} fv_logits;
+
+fv_err fv_logits_take(const fv_model *model, int64_t n, fv_arena *arena, fv_logits *out); /* Local */
+/* logits->all = hidden (n, C) times the head. */
+fv_err fv_model_logits(fv_model *model, fv_tensor hidden, const fv_logits *logits);
+
+#endif

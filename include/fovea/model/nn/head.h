@@ -1,0 +1,40 @@
+/* The head: hidden states to log-probs, and back, without ever holding all logits. Collective over the tensor
+ * group.
+ *
+ * Logits are made a chunk of FV_VOCAB_CHUNK ids at a time, reduced to four numbers a row and thrown away; the
+ * backward pass makes them again. Each rank does the ids it holds, and the numbers of all ranks are merged in
+ * order. */
+#ifndef FOVEA_MODEL_NN_HEAD_H
+#define FOVEA_MODEL_NN_HEAD_H
+
+#include "fovea/model/model.h"
+
+/* Memory of one computation for up to n rows; grads: a backward pass will follow. Starts as {0}. */
+typedef struct fv_head_pass {
+    fv_tensor targets, excluded;     /* I32 (n), (E) */
+    fv_tensor logits;                /* (n, FV_VOCAB_CHUNK) */
+    fv_tensor own_parts, parts;      /* (chunks, n, 4) of this rank, of all */
+    fv_tensor logprob, lse, entropy; /* (n) */
+} fv_head_pass;
+
+fv_err fv_head_take(const fv_model *model, int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out);
+
+/* pass->logprob, lse, entropy of the targets (host, n ids) given hidden (n, C). excluded (host, n_excluded as
+ * taken): ids that cannot be drawn; NULL if none. */
+fv_err fv_head_forward(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const int32_t *targets,
+                       const int32_t *excluded, float inv_temperature);
+
+/* The same of pass->targets, already there, from whole logits (n, V) as fv_model_logits gives them: the same
+ * bits as fv_head_forward. Local. */
+fv_err fv_head_from_logits(fv_model *model, fv_head_pass *pass, fv_tensor logits, float inv_temperature);
+
+/* Given the gradients of logprob and, unless absent, of entropy (n): dhidden (n, C) is written, that of the
+ * head added to grads. inv_temperature as in the forward pass. */
+typedef struct fv_head_grad_args {
+    fv_tensor hidden, dlogprob, dentropy, dhidden;
+    float inv_temperature;
+} fv_head_grad_args;
+fv_err fv_head_backward(fv_model *model, const fv_head_pass *pass, const fv_head_grad_args *args,
+                        fv_weights *grads);
+
+#endif

@@ -1,0 +1,193 @@
+/* The operations: contracts of their arguments. ops.def lists them, backend.h runs them. Local.
+ *
+ * Letters: T rows (tokens), C channels, H query heads, K key-value heads (K divides H), D channels of a head,
+ * F width of the MLP, V vocabulary. F32 unless said otherwise. Where a tensor is a matrix or (T, H, D), its
+ * rows may be strided.
+ *
+ * Two promises bind every back end:
+ *   same bits        a call repeated, with any number of threads, gives the same bits;
+ *   row invariance   a row of a forward result depends on that row's inputs alone: not on T, not on where the
+ * row stands, and for attention not on how keys are laid out in memory or shared. The CPU back end gives
+ * equal bits on every instruction set too.
+ *
+ * Every front door fv_<op>(backend, &args) checks that the shapes agree (FV_ERR_SHAPE names operation,
+ * tensor, found, expected), times the call and dispatches. Outputs may not overlap inputs unless a contract
+ * says so. A tensor without elements is no work: its operation returns at once, sums over nothing excepted.
+ */
+#ifndef FOVEA_OPS_OPS_H
+#define FOVEA_OPS_OPS_H
+
+#include "fovea/ops/tensor.h"
+
+/* c (M, N) = [c +] op(a) op(b) [+ bias].
+ * op(a) is (M, K): a is (M, K), or (K, M) if trans_a. op(b) is (K, N): b is (K, N), or (N, K) if trans_b (the
+ * layout of weights: out x in). Canonical order: each element is one chain of fused multiply-adds over k = 0,
+ * 1, ..., starting from c if accumulate, else from +0; bias (N) is added last. */
+typedef struct fv_gemm_args {
+    fv_tensor a, b, bias, c;
+    int trans_a, trans_b, accumulate;
+} fv_gemm_args;
+
+/* RMS norm over the last dimension: s = x [+ residual]; y = s * rstd * weight, rstd = 1 / sqrt(mean(s^2) +
+ * eps) (Zhang and Sennrich, 2019). x, residual, sum, y (T, C) or (T, H, C), weight (C), rstd (T * H). sum
+ * receives s and is present exactly when residual is; it may be the same memory as x or residual. */
+typedef struct fv_norm_args {
+    fv_tensor x, residual, weight, sum, y, rstd;
+    float eps;
+} fv_norm_args;
+
+/* Given dy: dx = [dx +] rstd * (w dy - s rstd^2 mean(w dy s)); dweight += sum over rows of dy s rstd, in row
+ * order. x is the s of the forward pass. */
+typedef struct fv_norm_grad_args {
+    fv_tensor dy, x, weight, rstd, dx, dweight;
+    int accumulate;
+} fv_norm_grad_args;
+
+/* Rotary positions in place (Su et al., 2021; halves rotated together as in GPT-NeoX): with x (T, H, D), x1
+ * and x2 the halves of a head, (x1, x2) <- (x1 cos - x2 sin, x2 cos + x1 sin). cos, sin (T, D / 2): the
+ * caller's tables carry M-RoPE. inverse turns back by the same angle: the gradient. */
+typedef struct fv_rope_args {
+    fv_tensor cos, sin, x;
+    int inverse;
+} fv_rope_args;
+
+/* Attention over segments. A segment is a run of queries that share one list of keys:
+ *   segments I32 (S, 6): {q_row, n_q, n_past, first_span, n_spans, n_keys}
+ *   spans    I32 (P, 2): {row, length}
+ * Queries are rows [q_row, q_row + n_q) of q (T, H, D). Logical keys 0 .. n_keys - 1 are the rows of k and v
+ * (R, K, D) named by spans[first_span ... + n_spans), laid end to end: a contiguous run is one span; a paged
+ * cache is one span a page; a shared prefix is the parent's spans followed by the segment's own. Query i
+ * stands at position n_past + i. It sees keys [0, n_keys), if causal those <= its position, if window > 0
+ * those > position - window as well. Query head h reads key head h / (H / K). Every row of q belongs to
+ * exactly one segment; every query sees a key. out (T, H, D) = softmax(scale q k^T) v;  lse (T, H) = log sum
+ * exp of the scaled scores. Canonical order: logical keys in chunks of FV_ATTENTION_CHUNK from position 0;
+ * scores of a chunk are fma chains over D; each chunk is reduced alone and merged into the running (max, sum,
+ * out) in order (Milakov and Gimelshein, 2018). A chunk that a query does not see at all leaves its bits
+ * alone. Contents of unseen keys never matter, NaN included. */
+enum { FV_ATTENTION_CHUNK = 128, FV_SEGMENT_FIELDS = 6, FV_SPAN_FIELDS = 2 };
+typedef struct fv_attention_args {
+    fv_tensor q, k, v, segments, spans, out, lse;
+    float scale;
+    int causal;
+    int window; /* 0 = none */
+} fv_attention_args;
+
+/* dq is written; dk and dv (R, K, D) are added to, in a fixed order, at the rows that spans name (a row
+ * shared by several segments sums them). out and lse are the forward pass's. */
+typedef struct fv_attention_grad_args {
+    fv_tensor dout, out, lse, q, k, v, segments, spans, dq, dk, dv;
+    float scale;
+    int causal;
+    int window;
+} fv_attention_grad_args;
+
+/* y = silu(gate) * up, silu(x) = x / (1 + exp(-x)) (Shazeer, 2020). All (T, F). */
+typedef struct fv_swiglu_args {
+    fv_tensor gate, up, y;
+} fv_swiglu_args;
+typedef struct fv_swiglu_grad_args {
+    fv_tensor dy, gate, up, dgate, dup; /* dgate and dup may be the memory of gate and up */
+} fv_swiglu_grad_args;
+
+/* y = x Phi(x), Phi the normal distribution function, by erf (Hendrycks and Gimpel, 2016). All (T, F). */
+typedef struct fv_gelu_args {
+    fv_tensor x, y;
+} fv_gelu_args;
+typedef struct fv_gelu_grad_args {
+    fv_tensor dy, x, dx;
+} fv_gelu_grad_args;
+
+/* out (T, C): row i = table (R, C) row index[i] - first, or zeros if that is outside [0, R): the
+ * vocabulary-parallel embedding, and rows picked from a batch. index I32 (T). */
+typedef struct fv_gather_args {
+    fv_tensor table, index, out;
+    int32_t first;
+} fv_gather_args;
+
+/* table row index[i] - first = in row i (T, C); rows outside are skipped. Indexes that are inside are
+ * distinct. */
+typedef struct fv_scatter_args {
+    fv_tensor in, index, table;
+    int32_t first;
+} fv_scatter_args;
+
+/* table row index[i] - first += in row i, in order of i; rows outside are skipped: the gradient of gather. */
+typedef struct fv_scatter_add_args {
+    fv_tensor in, index, table;
+    int32_t first;
+} fv_scatter_add_args;
+
+/* Statistics of the scaled logits z = logits * inv_temperature over columns in chunks of FV_VOCAB_CHUNK:
+ * parts (ceil(n / FV_VOCAB_CHUNK), T, 4) = {max, sum exp(z - max), sum exp(z - max) z, z of the target};
+ * logits (T, n) hold vocabulary ids [first, first + n). targets I32 (T): ids; a target in no column of the
+ * chunk leaves -inf. Absent: -inf. excluded I32 (E): ids that count as logit -inf. A chunk with no column
+ * left is {-inf, 0, 0, -inf}. */
+enum { FV_VOCAB_CHUNK = 4096, FV_VOCAB_FIELDS = 4 };
+typedef struct fv_vocab_stats_args {
+    fv_tensor logits, targets, excluded, parts;
+    int32_t first;
+    float inv_temperature;
+} fv_vocab_stats_args;
+
+/* Merge parts (P, T, 4) in order of P: lse (T), logprob (T) = z of the target - lse (-inf if excluded or
+ * outside), entropy (T) = lse - sum p z. */
+typedef struct fv_vocab_merge_args {
+    fv_tensor parts, logprob, lse, entropy;
+} fv_vocab_merge_args;
+
+/* logits (T, n) are replaced by their gradient: with p = exp(z - lse), column of id j,
+ * inv_temperature * (dlogprob ([j = target] - p) - dentropy p (log p + entropy)); 0 for excluded ids. entropy
+ * and dentropy are present together. dlogprob, lse, entropy, dentropy (T). */
+typedef struct fv_vocab_grad_args {
+    fv_tensor targets, excluded, lse, dlogprob, entropy, dentropy, logits;
+    int32_t first;
+    float inv_temperature;
+} fv_vocab_grad_args;
+
+/* ids I32 (T): one draw for each row of logits (T, V) by inverting the distribution function at uniform (T)
+ * in [0, 1). Order: excluded ids out; temperature; the top_k largest logits (0 = all); of those, by falling
+ * probability, the fewest whose probabilities sum to at least top_p (1 = all). Ties are broken by the lower
+ * id. temperature 0 takes the largest logit. excluded I32 (E); at least one id must be left. */
+typedef struct fv_sample_args {
+    fv_tensor logits, uniform, excluded, ids;
+    float temperature, top_p;
+    int top_k;
+} fv_sample_args;
+
+/* AdamW (Loshchilov and Hutter, 2019), all (n): g = grad * grad_scale; m = b1 m + (1 - b1) g; v = b2 v + (1 -
+ * b2) g^2; param -= lr weight_decay param; param -= lr (m / (1 - b1^step)) / (sqrt(v / (1 - b2^step)) + eps).
+ * step counts from 1. */
+typedef struct fv_adamw_args {
+    fv_tensor grad, param, m, v;
+    int step;
+    float lr, beta1, beta2, eps, weight_decay, grad_scale;
+} fv_adamw_args;
+
+/* out F64 (1) = sum of x^2, x (n), in a fixed order that depends on n alone. */
+typedef struct fv_sumsq_args {
+    fv_tensor x, out;
+} fv_sumsq_args;
+
+/* out (N) = [out +] sum over the rows of x (T, N), in row order: the gradient of a bias. */
+typedef struct fv_colsum_args {
+    fv_tensor x, out;
+    int accumulate;
+} fv_colsum_args;
+
+/* out = a + b, all (T, C); out may be the memory of a or b. */
+typedef struct fv_add_args {
+    fv_tensor a, b, out;
+} fv_add_args;
+
+/* out = in, both (T, C), any dtype. */
+typedef struct fv_copy_args {
+    fv_tensor in, out;
+} fv_copy_args;
+
+/* x = value, F32, any shape. */
+typedef struct fv_fill_args {
+    fv_tensor x;
+    float value;
+} fv_fill_args;
+
+#endif

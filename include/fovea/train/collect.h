@@ -1,0 +1,47 @@
+/* Scored answers to rows of a data set, from all ranks: rollout and reward, joined. Used by training and
+ * evaluation. Collective over the mesh.
+ *
+ * Tensor groups take places from one counter, so none idles while prompts wait; each scores what it rolled
+ * out; then every rank receives all groups, ordered by place. */
+#ifndef FOVEA_TRAIN_COLLECT_H
+#define FOVEA_TRAIN_COLLECT_H
+
+#include "fovea/train/batch.h"
+#include "fovea/comm/mesh.h"
+#include "fovea/train/rollout.h"
+#include "fovea/train/score.h"
+#include "fovea/train/source.h"
+
+typedef struct fv_collector {
+    const fv_mesh *mesh; /* borrowed, as is all behind pointers */
+    fv_model *model;
+    fv_source *source;
+    fv_judge *judge; /* NULL: the first rank of the tensor group asks for all of it */
+    const fv_rollout_settings *rollout;
+    const fv_score_settings *score;
+    int n_answers;
+    int has_greedy; /* a group has a greedy answer besides */
+    /* Draws are named by rows, which rise with their places, and not by places: those of a row are the same
+     * whatever else is asked. */
+    int draws_by_row;
+    /* The row at a place. */
+    uint64_t (*row_of)(const void *context, int64_t place);
+    const void *row_context;
+} fv_collector;
+
+typedef struct fv_collect_stats {
+    fv_rollout_stats rollout;  /* of all ranks */
+    fv_judge_counts judge;     /* of all ranks */
+    double rollout_s, judge_s; /* seconds, the longest of all ranks; judge_s: after the rollout */
+} fv_collect_stats;
+
+/* batch becomes the groups of places [first, first + n), in their order, the same on every rank.
+ *
+ * FV_AGAIN if a stop was requested (stop.h) of any rank before all were answered: every rank's begun then
+ * holds the groups taken up so far, places [first, first + begun->n), with the tokens they have; batch and
+ * stats are empty, and the judge can only be destroyed. A later call, of a run of any layout, goes on from
+ * there to the same tokens. begun is taken; {0}: nothing has begun. */
+fv_err fv_collect(const fv_collector *collector, int64_t first, int64_t n, fv_batch *begun, fv_batch *batch,
+                  fv_collect_stats *stats);
+
+#endif

@@ -1,0 +1,35 @@
+/* The figures of a training step, as one JSON object. Local. */
+#ifndef FOVEA_TRAIN_METRICS_H
+#define FOVEA_TRAIN_METRICS_H
+
+#include "fovea/io/json.h"
+#include "fovea/model/shape/shape.h"
+#include "fovea/train/step.h"
+
+typedef struct fv_figure {
+    const char *name;
+    double value;
+} fv_figure;
+
+/* An object of n figures; one that is not finite is null. */
+fv_err fv_figures_to_json(const fv_figure *figures, size_t n, fv_json **out);
+
+typedef struct fv_metrics_args {
+    const fv_batch *batch;
+    const fv_step_stats *stats;
+    const fv_reward_weights *weights;
+    const fv_model_shape *shape;
+    double rate;           /* of the optimizer */
+    double peak_flops;     /* operations a second that all ranks can do; 0: unknown, mfu is null */
+    double peak_megabytes; /* of memory, so far, of the rank with the most */
+} fv_metrics_args;
+
+/* Of all answers of the step, those of dropped groups included: reward and its parts, lengths, calls, solved
+ * groups; of the updates: loss, norm, clipping, KL, entropy, the log-prob difference of fresh answers;
+ * seconds and tokens a second of each phase; peak memory. Means over answers unless the name
+ * says otherwise; answers without a verdict count in no mean of accuracy or reward. */
+double fv_peak_megabytes(void); /* of this process */
+
+fv_err fv_metrics_of_step(const fv_metrics_args *args, fv_json **out);
+
+#endif

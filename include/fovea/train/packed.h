@@ -1,0 +1,39 @@
+/* Trees of prompts and answers packed into one run of tokens: a prompt once, its answers as segments that
+ * read its keys, no padding. Host data. Local. */
+#ifndef FOVEA_TRAIN_PACKED_H
+#define FOVEA_TRAIN_PACKED_H
+
+#include "fovea/model/model.h"
+#include "fovea/train/trajectory.h"
+
+/* Answers [first, first + n) of a group, at least one of them with a drawn token. */
+typedef struct fv_tree {
+    const fv_group *group; /* borrowed */
+    int first, n;
+} fv_tree;
+
+/* Tokens that a pass over the tree computes: the prompt's, and the answers' but the last of each. */
+int64_t fv_tree_tokens(const fv_tree *tree);
+/* Drawn tokens: what a pass gives log-probs of. */
+int64_t fv_tree_drawn(const fv_tree *tree);
+
+typedef struct fv_packed {
+    fv_token_run run; /* its arrays are owned; no slots */
+    /* Views, each once, in the order in which the run first shows them; features of them all (N, C) become
+     * those of the run's image tokens by picking rows. */
+    fv_grid *grids; /* owned, (n_views) */
+    int n_views;
+    float *pixels;         /* owned, (patches of all views, patch elements) */
+    int64_t n_features;    /* N */
+    int32_t *feature_rows; /* owned, (run.n_features) */
+    /* Log-probs: row logprob_rows[i] of the run predicts targets[i]. Trees, answers and drawn tokens in
+     * order. */
+    int32_t *logprob_rows, *targets; /* owned, (n_logprobs) */
+    int64_t n_logprobs;
+} fv_packed;
+
+fv_err fv_packed_init(fv_packed *packed, const fv_model_shape *shape, const fv_tree *trees, int n_trees,
+                      fv_view_of view, void *context);
+void fv_packed_fini(fv_packed *packed); /* back to {0} */
+
+#endif

@@ -1,0 +1,54 @@
+/* One step of training: data set -> rollout -> reward -> advantage -> update. Collective over the mesh. */
+#ifndef FOVEA_TRAIN_STEP_H
+#define FOVEA_TRAIN_STEP_H
+
+#include "fovea/train/advantage.h"
+#include "fovea/train/collect.h"
+#include "fovea/train/step_plan.h"
+#include "fovea/train/update.h"
+
+typedef struct fv_step_settings {
+    fv_step_plan plan;
+    double max_unjudged_share; /* of the answers of a step; with more of them without a verdict it fails */
+    fv_advantage_settings advantage;
+} fv_step_settings;
+
+/* A run under way. All that is behind pointers is borrowed. */
+typedef struct fv_trainer {
+    fv_step_settings settings;
+    fv_collector *collector;
+    fv_rollout_settings *rollout; /* the collector's; its step is set by each step */
+    fv_updater *updater;
+    int64_t step;  /* steps done */
+    int64_t place; /* prompts taken from the data set */
+    /* The step under way, if it was stopped; owned, the same on every rank. */
+    fv_batch batch; /* its groups so far, with their rewards, */
+    fv_batch begun; /* groups from place on that were being drawn, */
+    int refill;     /* and the refill that they are of */
+} fv_trainer;
+
+typedef struct fv_step_stats {
+    fv_collect_stats collect;      /* over all refills */
+    int n_groups;                  /* trained on */
+    int n_no_signal, n_no_verdict; /* groups dropped */
+    int n_spare;                   /* groups with a signal that are left over */
+    int n_updates, n_skipped;      /* mini-batches; those with a number that was not finite */
+    fv_update_stats first;         /* of the first update: the answers are fresh */
+    fv_update_stats sum;           /* losses, norms and sums of all updates added up */
+    int64_t reference_tokens;      /* through the reference policy's decoder, on all ranks, */
+    double reference_s;            /* and the seconds of it */
+    double update_s, step_s;       /* step_s: of all of it */
+} fv_step_stats;
+
+/* rate: of the optimizer. batch receives all groups of the step, dropped ones included, for whoever reports
+ * on them; the caller releases it. With too few groups left after all refills the step trains on those there
+ * are (plan.partial); with none it moves nothing.
+ *
+ * FV_AGAIN if a stop was requested (stop.h) during the rollout: batch is empty, the step under way is in the
+ * trainer, and another call, or another run whose trainer is given the same, finishes it to the same bits. */
+fv_err fv_step(fv_trainer *trainer, double rate, fv_batch *batch, fv_step_stats *stats);
+
+/* Release the step under way. Local. */
+void fv_trainer_fini(fv_trainer *trainer);
+
+#endif

@@ -1,0 +1,73 @@
+/* The update stage: from a mini-batch of groups with advantages to moved weights. Collective over the tensor
+ * group and the data group.
+ *
+ * Every rank is given the whole mini-batch. Groups are cut into trees of at most micro_tokens, trees are
+ * shared out among the data ranks by their tokens, and each rank goes through its trees in micro-batches,
+ * adding gradients up in fp32. Weights of tokens are counted over the whole mini-batch, so neither
+ * micro_tokens nor the number of ranks shows in the result beyond the rounding of sums. */
+#ifndef FOVEA_TRAIN_UPDATE_H
+#define FOVEA_TRAIN_UPDATE_H
+
+#include "fovea/train/loss.h"
+#include "fovea/model/optimizer.h"
+#include "fovea/train/policy.h"
+#include "fovea/model/reference.h"
+
+typedef struct fv_update_settings {
+    fv_loss_settings loss;
+    int64_t micro_tokens; /* tokens of a micro-batch; a prompt with one answer may exceed it */
+    fv_save save;         /* FV_SAVE_ALL or FV_SAVE_INPUTS (recomputation) */
+    int is_supervised;    /* answers are lessons: their own log-probs are taken for the old ones */
+} fv_update_settings;
+
+typedef struct fv_updater {
+    fv_update_settings settings;
+    fv_policy *policy;       /* borrowed, as are the next four */
+    fv_optimizer *optimizer; /* its model is the policy's */
+    fv_reference *reference; /* NULL if neither loss nor reward needs one */
+    fv_view_of view;
+    void *view_context;
+    fv_weights grads; /* owned */
+} fv_updater;
+
+typedef struct fv_update_stats {
+    fv_loss_sums sums;             /* over the mini-batch, all ranks */
+    double loss, norm;             /* norm: of the gradient, before clipping */
+    int is_skipped;                /* a number was not finite: nothing has moved */
+    int64_t n_sequences, n_tokens; /* drawn tokens */
+    int64_t computed_tokens;       /* through the decoder, on all ranks */
+    int64_t vision_patches;        /* through the vision tower, the same */
+} fv_update_stats;
+
+/* settings, policy, optimizer, reference and view are set. */
+fv_err fv_updater_init(fv_updater *updater);
+void fv_updater_fini(fv_updater *updater); /* Local */
+
+/* The loss of supervised training, the mean cross entropy of lessons' tokens: with advantages of 1 and
+ * is_supervised. */
+#define FV_LOSS_SUPERVISED                         \
+    ((fv_loss_settings){.ratio = FV_RATIO_CISPO,   \
+                        .clip_low = 0.2,           \
+                        .clip_high = 0.2,          \
+                        .kl = FV_KL_LOW_VAR,       \
+                        .kl_place = FV_KL_IN_LOSS, \
+                        .mean = FV_MEAN_TOKEN})
+
+/* Answers are those of groups [0, n), each with its advantage and, with the KL in the loss, what
+ * fv_update_ask_reference sets. rate: of the optimizer's step. */
+fv_err fv_update(fv_updater *updater, const fv_group *groups, int n, double rate, fv_update_stats *stats);
+
+/* Set the log-probs of all answers under the reference policy, on every rank. It is brought in and put back
+ * once, so ask about many groups at a time. Greedy answers are not asked about. Added to *tokens: those that
+ * went through the decoder, on all ranks. */
+fv_err fv_update_ask_reference(fv_updater *updater, const fv_group *groups, int n, int64_t *tokens);
+
+/* With the KL in the reward: the same, and set reward.kl of every answer to what its distance from the
+ * reference policy costs. */
+fv_err fv_update_charge_kl(fv_updater *updater, const fv_group *groups, int n, int64_t *tokens);
+
+/* The mini-batch's trees for one of n_ranks, in order (trees: room for all answers). Pure; for tests. */
+int fv_update_share(const fv_group *groups, int n, int64_t micro_tokens, int rank, int n_ranks,
+                    fv_tree *trees, int64_t *scratch);
+
+#endif

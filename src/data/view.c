@@ -1,0 +1,91 @@
+#include "fovea/data/view.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { MIN_SIDE = 28 };
+
+static int half(int side)
+{
+    return side / 2 < MIN_SIDE ? MIN_SIDE : side / 2;
+}
+
+/* The image's sides are scaled by one factor, so that its pixels fall into the bounds. */
+static fv_view_size clamp(const fv_view_settings *settings, fv_view_size image)
+{
+    double pixels = (double)image.width * image.height, factor = 1;
+    if (pixels > (double)settings->max_pixels)
+        factor = sqrt((double)settings->max_pixels / pixels);
+    else if (pixels < (double)settings->min_pixels)
+        factor = sqrt((double)settings->min_pixels / pixels);
+    int width = (int)(image.width * factor), height = (int)(image.height * factor);
+    return (fv_view_size){width > 0 ? width : 1, height > 0 ? height : 1};
+}
+
+static fv_err check_size(fv_view_size size, const char *what)
+{
+    FV_CHECK(size.width > 0 && size.height > 0, FV_ERR_ARGUMENT, "%s of %d x %d pixels", what, size.width,
+             size.height);
+    FV_CHECK((int64_t)size.width * size.height <= FV_IMAGE_MAX_PIXELS, FV_ERR_UNSUPPORTED,
+             "%s of %d x %d pixels; at most %d are supported", what, size.width, size.height,
+             FV_IMAGE_MAX_PIXELS);
+    return FV_OK;
+}
+
+fv_err fv_view_sizes_of(const fv_view_settings *settings, fv_view_size image, fv_view_size target,
+                        fv_view_sizes *out)
+{
+    FV_CHECK(settings->min_pixels > 0 && settings->min_pixels <= settings->max_pixels, FV_ERR_ARGUMENT,
+             "min_pixels is %lld and max_pixels %lld; both above 0, the first not larger",
+             (long long)settings->min_pixels, (long long)settings->max_pixels);
+    FV_TRY(check_size(image, "an image"));
+    if (target.width == 0 && target.height == 0) {
+        out->large = clamp(settings, image);
+        out->small = (fv_view_size){half(out->large.width), half(out->large.height)};
+        return FV_OK;
+    }
+    FV_TRY(check_size(target, "a target size"));
+    FV_CHECK(target.width <= INT32_MAX / 2 && target.height <= INT32_MAX / 2, FV_ERR_UNSUPPORTED,
+             "a target size of %d x %d pixels", target.width, target.height);
+    out->small = target;
+    out->large = (fv_view_size){2 * target.width, 2 * target.height};
+    return check_size(out->large, "the large view of a target size");
+}
+
+static fv_err fill(fv_view *view, const fv_processor *processor, const fv_image *image)
+{
+    FV_TRY(fv_processor_grid(processor, image->width, image->height, &view->grid));
+    int64_t n = fv_grid_patches(view->grid) * fv_processor_patch_size(processor);
+    view->pixels = malloc((size_t)n * sizeof *view->pixels);
+    FV_CHECK(view->pixels, FV_ERR_MEMORY, "cannot allocate the %lld numbers of a view of %d x %d pixels",
+             (long long)n, image->width, image->height);
+    return fv_processor_run(processor, image, view->pixels);
+}
+
+static fv_err size_of_view(const void *context, int *width, int *height)
+{
+    const fv_view_size *size = context;
+    *width = size->width;
+    *height = size->height;
+    return FV_OK;
+}
+
+fv_err fv_view_init(fv_view *view, const fv_processor *processor, const fv_image_file *file,
+                    fv_view_size size)
+{
+    const fv_image_fit fit = {.context = &size, .size = size_of_view, .filter = FV_FILTER_BICUBIC};
+    fv_image image;
+    *view = (fv_view){0};
+    FV_TRY(fv_image_read(file, &fit, &image));
+    fv_err err = fill(view, processor, &image);
+    fv_image_fini(&image);
+    if (err != FV_OK)
+        fv_view_fini(view);
+    return err;
+}
+
+void fv_view_fini(fv_view *view)
+{
+    free(view->pixels);
+    *view = (fv_view){0};
+}

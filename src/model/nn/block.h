@@ -1,0 +1,83 @@
+/* One transformer block, of the text decoder and of the vision tower: pre-norm attention and a gated MLP,
+ * each added to the residual stream. The one forward function serves prefill, decode and training. Collective
+ * over the tensor group.
+ *
+ * T rows; C hidden; H, K, D, F are this rank's share. Row-parallel products (out, down) end in an all-reduce
+ * forward, column-parallel ones (qkv, gate_up) backward. */
+#ifndef FOVEA_SRC_MODEL_NN_BLOCK_H
+#define FOVEA_SRC_MODEL_NN_BLOCK_H
+
+#include "fovea/ops/collective.h"
+#include "fovea/model/weights.h"
+
+typedef struct fv_block_shape {
+    int hidden, n_heads, n_kv_heads, head_dim, intermediate;
+    int causal, window, has_qk_norm;
+    float norm_eps;
+} fv_block_shape;
+
+/* What a forward pass leaves for the backward pass. */
+typedef struct fv_block_acts {
+    fv_tensor rstd1;   /* (T) */
+    fv_tensor h1;      /* (T, C) after norm1 */
+    fv_tensor qkv;     /* (T, (H + 2K) D); turned in place unless qk is there */
+    fv_tensor qk;      /* (T, (H + K) D) normalised and turned; absent without has_qk_norm */
+    fv_tensor qk_rstd; /* (T * H + T * K), queries first */
+    fv_tensor attn;    /* (T, H D) */
+    fv_tensor lse;     /* (T, H) */
+    fv_tensor mid;     /* (T, C) the residual stream after attention */
+    fv_tensor rstd2;   /* (T) */
+    fv_tensor h2;      /* (T, C) after norm2 */
+    fv_tensor gate_up; /* (T, 2F) */
+    fv_tensor y;       /* (T, F) */
+} fv_block_acts;
+
+/* Scratch of a backward pass. */
+typedef struct fv_block_grads {
+    fv_tensor h;       /* (T, C) */
+    fv_tensor qkv;     /* (T, (H + 2K) D) */
+    fv_tensor qk;      /* (T, (H + K) D); absent without has_qk_norm */
+    fv_tensor attn;    /* (T, H D) */
+    fv_tensor gate_up; /* (T, 2F) */
+    fv_tensor y;       /* (T, F) */
+} fv_block_grads;
+
+/* Everything about a pass that does not change from block to block. */
+typedef struct fv_block_pass {
+    fv_backend *backend;
+    fv_comm *tensor;
+    fv_block_shape shape;
+    fv_tensor cos, sin;        /* (T, D / 2) */
+    fv_tensor segments, spans; /* of attention */
+    fv_tensor
+        slots; /* I32 (T): rows of the key store that receive this pass's keys; absent: keys stay here */
+} fv_block_pass;
+
+fv_err fv_block_acts_take(fv_arena *arena, const fv_block_shape *shape, int64_t n_tokens, fv_block_acts *out);
+fv_err fv_block_grads_take(fv_arena *arena, const fv_block_shape *shape, int64_t n_tokens,
+                           fv_block_grads *out);
+
+/* x (T, C) -> out (T, C), which may be x. keys and values (R, K, D) are the block's key store when
+ * pass->slots is there. */
+typedef struct fv_block_io {
+    fv_tensor x, out, keys, values;
+} fv_block_io;
+fv_err fv_block_forward(const fv_block_pass *pass, const fv_block_weights *weights, const fv_block_io *io,
+                        fv_block_acts *acts);
+
+/* x as in the forward pass; dx (T, C) holds the gradient of out and receives that of x. Gradients of weights
+ * are added. */
+fv_err fv_block_backward(const fv_block_pass *pass, const fv_block_weights *weights,
+                         const fv_block_acts *acts, fv_tensor x, fv_tensor dx, const fv_block_grads *scratch,
+                         const fv_block_weights *grads);
+
+/* y (T, out) = x (T, in) w^T + bias; and its gradients: dx (absent: skipped) is written, or added to if
+ * accumulate; dw and dbias are added to. */
+fv_err fv_linear(fv_backend *backend, fv_tensor x, fv_tensor w, fv_tensor bias, fv_tensor y);
+typedef struct fv_linear_grad_args {
+    fv_tensor dy, x, w, dx, dw, dbias;
+    int accumulate;
+} fv_linear_grad_args;
+fv_err fv_linear_grad(fv_backend *backend, const fv_linear_grad_args *args);
+
+#endif

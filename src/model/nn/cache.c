@@ -1,0 +1,52 @@
+#include "fovea/model/nn/cache.h"
+
+#include "model/model.h"
+
+#include <stdlib.h>
+
+size_t fv_cache_page_bytes(const fv_model *model)
+{
+    size_t row = (size_t)model->text.n_kv_heads * (size_t)model->text.head_dim * sizeof(float);
+    return 2 * (size_t)model->shape.text.n_layers * FV_PAGE * row;
+}
+
+static void cut_layers(fv_cache *cache, const fv_block_shape *shape, int n_layers)
+{
+    int64_t n_rows = (int64_t)cache->pool.n_pages * FV_PAGE;
+    int64_t elements = n_rows * shape->n_kv_heads * shape->head_dim;
+    float *at = cache->memory;
+    for (int i = 0; i < n_layers; i++, at += 2 * elements) {
+        cache->store.keys[i] = fv_tensor_3d(at, FV_F32, n_rows, shape->n_kv_heads, shape->head_dim);
+        cache->store.values[i] =
+            fv_tensor_3d(at + elements, FV_F32, n_rows, shape->n_kv_heads, shape->head_dim);
+    }
+}
+
+fv_err fv_cache_init(fv_cache *cache, fv_model *model, int n_pages)
+{
+    fv_err err = FV_OK;
+    int n_layers = model->shape.text.n_layers;
+    *cache = (fv_cache){.backend = model->backend};
+    FV_TRY_DONE(fv_page_pool_init(&cache->pool, n_pages));
+    cache->store.keys = calloc((size_t)n_layers, sizeof *cache->store.keys);
+    cache->store.values = calloc((size_t)n_layers, sizeof *cache->store.values);
+    FV_CHECK_DONE(cache->store.keys && cache->store.values, FV_ERR_MEMORY,
+                  "cannot allocate a cache of %d pages", n_pages);
+    FV_TRY_DONE(
+        fv_backend_alloc(model->backend, (size_t)n_pages * fv_cache_page_bytes(model), &cache->memory));
+    cut_layers(cache, &model->text, n_layers);
+done:
+    if (err != FV_OK)
+        fv_cache_fini(cache);
+    return err;
+}
+
+void fv_cache_fini(fv_cache *cache)
+{
+    if (cache->memory)
+        fv_backend_free(cache->backend, cache->memory);
+    free(cache->store.keys);
+    free(cache->store.values);
+    fv_page_pool_fini(&cache->pool);
+    *cache = (fv_cache){0};
+}

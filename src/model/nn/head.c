@@ -1,0 +1,116 @@
+#include "fovea/model/nn/head.h"
+
+#include "model/model.h"
+
+static int64_t own_vocab(const fv_model *model)
+{
+    return model->shape.text.vocab / model->tensor->size;
+}
+
+static int64_t n_chunks(const fv_model *model)
+{
+    return (own_vocab(model) + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK;
+}
+
+fv_err fv_head_take(const fv_model *model, int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out)
+{
+    int64_t width = own_vocab(model) < FV_VOCAB_CHUNK ? own_vocab(model) : FV_VOCAB_CHUNK;
+    int64_t parts[] = {n_chunks(model), n, FV_VOCAB_FIELDS};
+    *out = (fv_head_pass){0};
+    FV_TRY(fv_tensor_take(arena, FV_I32, 1, &n, &out->targets));
+    if (n_excluded > 0)
+        FV_TRY(fv_tensor_take(arena, FV_I32, 1, &n_excluded, &out->excluded));
+    FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, width}, &out->logits));
+    FV_TRY(fv_tensor_take(arena, FV_F32, 3, parts, &out->own_parts));
+    parts[0] *= model->tensor->size;
+    FV_TRY(fv_tensor_take(arena, FV_F32, 3, parts, &out->parts));
+    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &n, &out->logprob));
+    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &n, &out->lse));
+    return fv_tensor_take(arena, FV_F32, 1, &n, &out->entropy);
+}
+
+/* One chunk of this rank's ids: its rows of the head, its logits, its first id. */
+typedef struct chunk {
+    fv_tensor head, head_grad, logits;
+    int32_t first;
+} chunk;
+
+static chunk chunk_of(const fv_model *model, const fv_head_pass *pass, fv_tensor head_grad, int64_t i)
+{
+    int64_t first = i * FV_VOCAB_CHUNK, left = own_vocab(model) - first;
+    int64_t n = left < FV_VOCAB_CHUNK ? left : FV_VOCAB_CHUNK;
+    return (chunk){.head = fv_tensor_rows(model->weights.head, first, n),
+                   .head_grad = head_grad.data ? fv_tensor_rows(head_grad, first, n) : head_grad,
+                   .logits = fv_tensor_cols(pass->logits, 0, n),
+                   .first = (int32_t)(own_vocab(model) * model->tensor->rank + first)};
+}
+
+static fv_err merge(fv_model *model, fv_head_pass *pass)
+{
+    return fv_vocab_merge(model->backend, &(fv_vocab_merge_args){.parts = pass->parts,
+                                                                 .logprob = pass->logprob,
+                                                                 .lse = pass->lse,
+                                                                 .entropy = pass->entropy});
+}
+
+fv_err fv_head_forward(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const int32_t *targets,
+                       const int32_t *excluded, float inv_temperature)
+{
+    fv_backend *backend = model->backend;
+    FV_TRY(fv_upload(backend, pass->targets, targets));
+    if (pass->excluded.data)
+        FV_TRY(fv_upload(backend, pass->excluded, excluded));
+    for (int64_t i = 0; i < n_chunks(model); i++) {
+        chunk c = chunk_of(model, pass, (fv_tensor){0}, i);
+        FV_TRY(fv_linear(backend, hidden, c.head, (fv_tensor){0}, c.logits));
+        FV_TRY(fv_vocab_stats(backend, &(fv_vocab_stats_args){.logits = c.logits,
+                                                              .targets = pass->targets,
+                                                              .excluded = pass->excluded,
+                                                              .first = c.first,
+                                                              .parts = fv_tensor_rows(pass->own_parts, i, 1),
+                                                              .inv_temperature = inv_temperature}));
+    }
+    FV_TRY(fv_all_gather(backend, model->tensor, pass->own_parts, pass->parts));
+    return merge(model, pass);
+}
+
+fv_err fv_head_from_logits(fv_model *model, fv_head_pass *pass, fv_tensor logits, float inv_temperature)
+{
+    int64_t width = own_vocab(model), chunks = n_chunks(model);
+    for (int64_t rank = 0; rank < model->tensor->size; rank++)
+        FV_TRY(fv_vocab_stats(model->backend, &(fv_vocab_stats_args){
+                                                  .logits = fv_tensor_cols(logits, rank * width, width),
+                                                  .targets = pass->targets,
+                                                  .excluded = pass->excluded,
+                                                  .first = (int32_t)(rank * width),
+                                                  .parts = fv_tensor_rows(pass->parts, rank * chunks, chunks),
+                                                  .inv_temperature = inv_temperature}));
+    return merge(model, pass);
+}
+
+fv_err fv_head_backward(fv_model *model, const fv_head_pass *pass, const fv_head_grad_args *args,
+                        fv_weights *grads)
+{
+    fv_backend *backend = model->backend;
+    for (int64_t i = 0; i < n_chunks(model); i++) {
+        chunk c = chunk_of(model, pass, grads->head, i);
+        FV_TRY(fv_linear(backend, args->hidden, c.head, (fv_tensor){0}, c.logits));
+        FV_TRY(fv_vocab_grad(
+            backend, &(fv_vocab_grad_args){.targets = pass->targets,
+                                           .excluded = pass->excluded,
+                                           .lse = pass->lse,
+                                           .dlogprob = args->dlogprob,
+                                           .entropy = args->dentropy.data ? pass->entropy : (fv_tensor){0},
+                                           .dentropy = args->dentropy,
+                                           .logits = c.logits,
+                                           .first = c.first,
+                                           .inv_temperature = args->inv_temperature}));
+        FV_TRY(fv_linear_grad(backend, &(fv_linear_grad_args){.dy = c.logits,
+                                                              .x = args->hidden,
+                                                              .w = c.head,
+                                                              .dx = args->dhidden,
+                                                              .dw = c.head_grad,
+                                                              .accumulate = i > 0}));
+    }
+    return fv_all_reduce(backend, model->tensor, args->dhidden);
+}

@@ -1,0 +1,52 @@
+#include "model/model.h"
+
+static fv_block_acts *acts_of(fv_stack *stack, int i)
+{
+    return &stack->acts[stack->save == FV_SAVE_ALL ? i : 0];
+}
+
+fv_err fv_stack_take(fv_stack *stack, const fv_block_shape *shape, int n_blocks, int64_t n_tokens,
+                     fv_save save, fv_arena *arena)
+{
+    stack->n_blocks = n_blocks;
+    stack->save = save;
+    for (int i = 0; i <= n_blocks; i++) {
+        if (i > 0 && save == FV_SAVE_NONE)
+            stack->x[i] = stack->x[0];
+        else
+            FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n_tokens, shape->hidden}, &stack->x[i]));
+    }
+    for (int i = 0; i < (save == FV_SAVE_ALL ? n_blocks : 1); i++)
+        FV_TRY(fv_block_acts_take(arena, shape, n_tokens, &stack->acts[i]));
+    return save == FV_SAVE_NONE ? FV_OK : fv_block_grads_take(arena, shape, n_tokens, &stack->grads);
+}
+
+static fv_err forward_block(fv_stack *stack, fv_stack_run *run, int i)
+{
+    fv_block_setup setup = run->setup(run->context, i);
+    run->pass.segments = setup.segments;
+    run->pass.spans = setup.spans;
+    fv_block_io io = {.x = stack->x[i], .out = stack->x[i + 1], .keys = setup.keys, .values = setup.values};
+    return fv_block_forward(&run->pass, &run->weights[i], &io, acts_of(stack, i));
+}
+
+fv_err fv_stack_forward(fv_stack *stack, fv_stack_run *run)
+{
+    for (int i = 0; i < stack->n_blocks; i++)
+        FV_TRY(forward_block(stack, run, i));
+    return FV_OK;
+}
+
+fv_err fv_stack_backward(fv_stack *stack, fv_stack_run *run, fv_tensor dx, const fv_block_weights *grads)
+{
+    for (int i = stack->n_blocks - 1; i >= 0; i--) {
+        fv_block_setup setup = run->setup(run->context, i);
+        run->pass.segments = setup.segments;
+        run->pass.spans = setup.spans;
+        if (stack->save == FV_SAVE_INPUTS)
+            FV_TRY(forward_block(stack, run, i));
+        FV_TRY(fv_block_backward(&run->pass, &run->weights[i], acts_of(stack, i), stack->x[i], dx,
+                                 &stack->grads, &grads[i]));
+    }
+    return FV_OK;
+}

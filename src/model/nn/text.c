@@ -1,0 +1,189 @@
+/* The text decoder: embedding, image features put in their places, blocks, final norm. */
+#include "model/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct fv_text_pass {
+    fv_model *model;
+    fv_save save;
+    const fv_key_store *store; /* of the forward pass under way */
+    fv_tensor ids;             /* I32 (T): -1 at image tokens, whose rows come from the features */
+    fv_tensor cos, sin;        /* (T, D / 2) */
+    fv_tensor segments, spans; /* I32 */
+    fv_tensor slots;           /* I32 (T), absent without a cache */
+    fv_tensor feature_rows;    /* I32 (n_features): rows of the image tokens */
+    fv_tensor rstd, hidden;    /* (T), (T, C) of the final norm */
+    fv_stack stack;
+};
+
+fv_err fv_text_pass_create(fv_model *model, fv_text_pass **out)
+{
+    *out = calloc(1, sizeof **out);
+    FV_CHECK(*out, FV_ERR_MEMORY, "cannot allocate a pass of the text decoder");
+    (*out)->model = model;
+    return FV_OK;
+}
+
+void fv_text_pass_destroy(fv_text_pass *pass)
+{
+    free(pass);
+}
+
+static fv_err take_i32(fv_arena *arena, int64_t rows, int64_t cols, fv_tensor *out)
+{
+    return fv_tensor_take(arena, FV_I32, cols == 1 ? 1 : 2, (int64_t[]){rows, cols}, out);
+}
+
+fv_err fv_text_take(fv_text_pass *pass, const fv_token_run *tokens, fv_save save, fv_arena *arena)
+{
+    const fv_text_shape *shape = &pass->model->shape.text;
+    int64_t n = tokens->n, table[] = {n, shape->head_dim / 2};
+    pass->save = save;
+    pass->slots = pass->feature_rows = (fv_tensor){0};
+    FV_TRY(take_i32(arena, n, 1, &pass->ids));
+    FV_TRY(fv_tensor_take(arena, FV_F32, 2, table, &pass->cos));
+    FV_TRY(fv_tensor_take(arena, FV_F32, 2, table, &pass->sin));
+    FV_TRY(take_i32(arena, tokens->n_segments, FV_SEGMENT_FIELDS, &pass->segments));
+    FV_TRY(take_i32(arena, tokens->n_spans, FV_SPAN_FIELDS, &pass->spans));
+    if (tokens->slots)
+        FV_TRY(take_i32(arena, n, 1, &pass->slots));
+    if (tokens->n_features > 0)
+        FV_TRY(take_i32(arena, tokens->n_features, 1, &pass->feature_rows));
+    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &n, &pass->rstd));
+    FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, shape->hidden}, &pass->hidden));
+    return fv_stack_take(&pass->stack, &pass->model->text, shape->n_layers, n, save, arena);
+}
+
+static fv_err check_ids(const fv_model_shape *shape, const fv_token_run *tokens)
+{
+    for (int64_t i = 0; i < tokens->n; i++)
+        FV_CHECK(tokens->ids[i] >= 0 && tokens->ids[i] < shape->text.vocab, FV_ERR_ARGUMENT,
+                 "token %lld has the id %d, outside the vocabulary of %d", (long long)i, tokens->ids[i],
+                 shape->text.vocab);
+    return FV_OK;
+}
+
+/* Ids for the embedding with -1 at image tokens, and the rows of those. */
+static fv_err split_ids(fv_text_pass *pass, const fv_token_run *tokens)
+{
+    const fv_model_shape *shape = &pass->model->shape;
+    void *staging;
+    FV_TRY(check_ids(shape, tokens));
+    FV_TRY(fv_model_stage(pass->model, 2 * (size_t)tokens->n * sizeof(int32_t), &staging));
+    int32_t *ids = staging, *rows = ids + tokens->n;
+    int64_t n_rows = 0;
+    for (int64_t i = 0; i < tokens->n; i++) {
+        int is_image = tokens->n_features > 0 && tokens->ids[i] == shape->image_id;
+        ids[i] = is_image ? -1 : tokens->ids[i];
+        if (is_image)
+            rows[n_rows++] = (int32_t)i;
+    }
+    FV_CHECK(n_rows == tokens->n_features, FV_ERR_ARGUMENT,
+             "%lld image tokens for %lld rows of image features", (long long)n_rows,
+             (long long)tokens->n_features);
+    FV_TRY(fv_upload(pass->model->backend, pass->ids, ids));
+    return n_rows ? fv_upload(pass->model->backend, pass->feature_rows, rows) : FV_OK;
+}
+
+static fv_err upload_inputs(fv_text_pass *pass, const fv_token_run *tokens)
+{
+    fv_backend *backend = pass->model->backend;
+    size_t table = (size_t)fv_tensor_count(pass->cos);
+    void *staging;
+    FV_TRY(split_ids(pass, tokens));
+    FV_TRY(fv_model_stage(pass->model, 2 * table * sizeof(float), &staging));
+    float *cosines = staging, *sines = cosines + table;
+    fv_rope_text(&pass->model->shape.text, tokens->positions, tokens->n, tokens->n, cosines, sines);
+    FV_TRY(fv_upload(backend, pass->cos, cosines));
+    FV_TRY(fv_upload(backend, pass->sin, sines));
+    FV_TRY(fv_upload(backend, pass->segments, tokens->segments));
+    FV_TRY(fv_upload(backend, pass->spans, tokens->spans));
+    return tokens->slots ? fv_upload(backend, pass->slots, tokens->slots) : FV_OK;
+}
+
+static int32_t first_id(const fv_model *model)
+{
+    return (int32_t)((int64_t)model->shape.text.vocab / model->tensor->size * model->tensor->rank);
+}
+
+static fv_err embed(fv_text_pass *pass, fv_tensor features)
+{
+    fv_model *model = pass->model;
+    fv_tensor x = pass->stack.x[0];
+    FV_TRY(fv_gather(model->backend, &(fv_gather_args){.table = model->weights.embed,
+                                                       .index = pass->ids,
+                                                       .out = x,
+                                                       .first = first_id(model)}));
+    FV_TRY(fv_all_reduce(model->backend, model->tensor, x));
+    if (!pass->feature_rows.data)
+        return FV_OK;
+    return fv_scatter(model->backend,
+                      &(fv_scatter_args){.in = features, .index = pass->feature_rows, .table = x});
+}
+
+static fv_block_setup setup_of(const void *context, int i)
+{
+    const fv_text_pass *pass = context;
+    fv_block_setup setup = {.segments = pass->segments, .spans = pass->spans};
+    if (pass->store) {
+        setup.keys = pass->store->keys[i];
+        setup.values = pass->store->values[i];
+    }
+    return setup;
+}
+
+static fv_stack_run run_of(const fv_text_pass *pass)
+{
+    const fv_model *model = pass->model;
+    return (fv_stack_run){.pass = {.backend = model->backend,
+                                   .tensor = model->tensor,
+                                   .shape = model->text,
+                                   .cos = pass->cos,
+                                   .sin = pass->sin,
+                                   .slots = pass->slots},
+                          .weights = model->weights.text,
+                          .setup = setup_of,
+                          .context = pass};
+}
+
+fv_err fv_text_forward(fv_text_pass *pass, const fv_token_run *tokens, fv_tensor features,
+                       const fv_key_store *store, fv_tensor *hidden)
+{
+    fv_model *model = pass->model;
+    pass->store = tokens->slots ? store : NULL;
+    FV_TRY(upload_inputs(pass, tokens));
+    FV_TRY(embed(pass, features));
+    fv_stack_run run = run_of(pass);
+    FV_TRY(fv_stack_forward(&pass->stack, &run));
+    FV_TRY(fv_norm(model->backend, &(fv_norm_args){.x = pass->stack.x[pass->stack.n_blocks],
+                                                   .weight = model->weights.norm,
+                                                   .y = pass->hidden,
+                                                   .rstd = pass->rstd,
+                                                   .eps = model->shape.text.norm_eps}));
+    *hidden = pass->hidden;
+    return FV_OK;
+}
+
+fv_err fv_text_backward(fv_text_pass *pass, fv_tensor dhidden, fv_tensor dfeatures, fv_weights *grads)
+{
+    fv_model *model = pass->model;
+    FV_CHECK(pass->save != FV_SAVE_NONE, FV_ERR_ARGUMENT,
+             "a backward pass after a forward pass that saved nothing");
+    /* The final norm's gradient replaces hidden, which nobody needs any more. */
+    fv_tensor dx = pass->hidden;
+    FV_TRY(fv_norm_grad(model->backend, &(fv_norm_grad_args){.dy = dhidden,
+                                                             .x = pass->stack.x[pass->stack.n_blocks],
+                                                             .weight = model->weights.norm,
+                                                             .rstd = pass->rstd,
+                                                             .dx = dx,
+                                                             .dweight = grads->norm}));
+    fv_stack_run run = run_of(pass);
+    FV_TRY(fv_stack_backward(&pass->stack, &run, dx, grads->text));
+    if (pass->feature_rows.data && dfeatures.data)
+        FV_TRY(fv_gather(model->backend,
+                         &(fv_gather_args){.table = dx, .index = pass->feature_rows, .out = dfeatures}));
+    return fv_scatter_add(model->backend,
+                          &(fv_scatter_add_args){
+                              .in = dx, .index = pass->ids, .table = grads->embed, .first = first_id(model)});
+}

@@ -1,0 +1,246 @@
+/* The vision tower: patches to embeddings in window order, blocks, and the merger that makes merge x merge
+ * patches one token of the decoder, back in image order. */
+#include "model/model.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct fv_vision_pass {
+    fv_model *model;
+    fv_save save;
+    const fv_grid *grids; /* borrowed from the caller between take and forward */
+    int n_grids;
+    fv_vision_plan plan; /* sizes; its arrays live in the model's staging while the pass is set up */
+    fv_tensor pixels;    /* (P, patch elements) */
+    fv_tensor embedded;  /* (P, Cv) in image order; backward: its gradient */
+    fv_tensor patch_order, patch_places, unit_order, unit_places;
+    fv_tensor cos, sin;
+    fv_tensor windows, window_spans, images, image_spans;
+    fv_stack stack;
+    fv_tensor rstd, normal;                 /* (P), (P, Cv): the merger's norm */
+    fv_tensor inner, activated;             /* (N, M) */
+    fv_tensor merged;                       /* (N, C) in window order */
+    fv_tensor features;                     /* (N, C) in image order */
+    fv_tensor dmerged, dinner, dnormal, dx; /* backward: (N, C), (N, M), (P, Cv), (P, Cv) */
+};
+
+fv_err fv_vision_pass_create(fv_model *model, fv_vision_pass **out)
+{
+    *out = NULL;
+    FV_CHECK(model->shape.vision.depth > 0, FV_ERR_UNSUPPORTED,
+             "this model has no vision tower and takes no images");
+    *out = calloc(1, sizeof **out);
+    FV_CHECK(*out, FV_ERR_MEMORY, "cannot allocate a pass of the vision tower");
+    (*out)->model = model;
+    return FV_OK;
+}
+
+void fv_vision_pass_destroy(fv_vision_pass *pass)
+{
+    free(pass);
+}
+
+static fv_err take(fv_arena *arena, fv_dtype dtype, int64_t rows, int64_t cols, fv_tensor *out)
+{
+    return fv_tensor_take(arena, dtype, cols == 1 ? 1 : 2, (int64_t[]){rows, cols}, out);
+}
+
+static fv_err take_plan(fv_vision_pass *pass, fv_arena *arena)
+{
+    const fv_vision_plan *plan = &pass->plan;
+    int half = pass->model->vision.head_dim / 2;
+    FV_TRY(take(arena, FV_I32, plan->n_patches, 1, &pass->patch_order));
+    FV_TRY(take(arena, FV_I32, plan->n_patches, 1, &pass->patch_places));
+    FV_TRY(take(arena, FV_I32, plan->n_units, 1, &pass->unit_order));
+    FV_TRY(take(arena, FV_I32, plan->n_units, 1, &pass->unit_places));
+    FV_TRY(take(arena, FV_F32, plan->n_patches, half, &pass->cos));
+    FV_TRY(take(arena, FV_F32, plan->n_patches, half, &pass->sin));
+    FV_TRY(take(arena, FV_I32, plan->n_windows, FV_SEGMENT_FIELDS, &pass->windows));
+    FV_TRY(take(arena, FV_I32, plan->n_windows, FV_SPAN_FIELDS, &pass->window_spans));
+    FV_TRY(take(arena, FV_I32, plan->n_images, FV_SEGMENT_FIELDS, &pass->images));
+    return take(arena, FV_I32, plan->n_images, FV_SPAN_FIELDS, &pass->image_spans);
+}
+
+static fv_err take_merger(fv_vision_pass *pass, fv_arena *arena)
+{
+    const fv_model *model = pass->model;
+    int64_t patches = pass->plan.n_patches, units = pass->plan.n_units;
+    int64_t inner = model->weights.merger_in.dim[0], out = model->shape.vision.out_hidden;
+    FV_TRY(take(arena, FV_F32, patches, 1, &pass->rstd));
+    FV_TRY(take(arena, FV_F32, patches, model->vision.hidden, &pass->normal));
+    FV_TRY(take(arena, FV_F32, units, inner, &pass->inner));
+    FV_TRY(take(arena, FV_F32, units, inner, &pass->activated));
+    FV_TRY(take(arena, FV_F32, units, out, &pass->merged));
+    FV_TRY(take(arena, FV_F32, units, out, &pass->features));
+    if (pass->save == FV_SAVE_NONE)
+        return FV_OK;
+    FV_TRY(take(arena, FV_F32, units, out, &pass->dmerged));
+    FV_TRY(take(arena, FV_F32, units, inner, &pass->dinner));
+    FV_TRY(take(arena, FV_F32, patches, model->vision.hidden, &pass->dnormal));
+    return take(arena, FV_F32, patches, model->vision.hidden, &pass->dx);
+}
+
+fv_err fv_vision_take(fv_vision_pass *pass, const fv_grid *grids, int n_images, fv_save save, fv_arena *arena)
+{
+    fv_model *model = pass->model;
+    const fv_vision_shape *shape = &model->shape.vision;
+    FV_TRY(fv_grid_check(grids, n_images, shape->merge));
+    pass->grids = grids;
+    pass->n_grids = n_images;
+    pass->save = save;
+    fv_vision_plan_sizes(shape, grids, n_images, &pass->plan);
+    FV_TRY(take(arena, FV_F32, pass->plan.n_patches, model->weights.patch.dim[1], &pass->pixels));
+    FV_TRY(take(arena, FV_F32, pass->plan.n_patches, shape->hidden, &pass->embedded));
+    FV_TRY(take_plan(pass, arena));
+    FV_TRY(fv_stack_take(&pass->stack, &model->vision, shape->depth, pass->plan.n_patches, save, arena));
+    return take_merger(pass, arena);
+}
+
+/* A tensor of the pass and the array of the plan that fills it. */
+typedef struct upload {
+    fv_tensor *tensor;
+    void **array;
+} upload;
+
+static fv_err upload_plan(fv_vision_pass *pass)
+{
+    fv_vision_plan *plan = &pass->plan;
+    const upload uploads[] = {
+        {&pass->patch_order, (void **)&plan->patch_order},
+        {&pass->patch_places, (void **)&plan->patch_places},
+        {&pass->unit_order, (void **)&plan->unit_order},
+        {&pass->unit_places, (void **)&plan->unit_places},
+        {&pass->cos, (void **)&plan->cos},
+        {&pass->sin, (void **)&plan->sin},
+        {&pass->windows, (void **)&plan->windows},
+        {&pass->window_spans, (void **)&plan->window_spans},
+        {&pass->images, (void **)&plan->images},
+        {&pass->image_spans, (void **)&plan->image_spans},
+    };
+    enum { N = sizeof uploads / sizeof *uploads };
+    size_t bytes = 0;
+    for (int i = 0; i < N; i++)
+        bytes += fv_tensor_span_bytes(*uploads[i].tensor);
+    void *staging;
+    FV_TRY(fv_model_stage(pass->model, bytes, &staging));
+    char *at = staging;
+    for (int i = 0; i < N; i++) {
+        *uploads[i].array = at;
+        at += fv_tensor_span_bytes(*uploads[i].tensor);
+    }
+    fv_vision_plan_fill(&pass->model->shape.vision, pass->grids, pass->n_grids, plan);
+    for (int i = 0; i < N; i++)
+        FV_TRY(fv_upload(pass->model->backend, *uploads[i].tensor, *uploads[i].array));
+    return FV_OK;
+}
+
+static fv_block_setup setup_of(const void *context, int i)
+{
+    const fv_vision_pass *pass = context;
+    if (pass->model->shape.vision.full_attention[i])
+        return (fv_block_setup){.segments = pass->images, .spans = pass->image_spans};
+    return (fv_block_setup){.segments = pass->windows, .spans = pass->window_spans};
+}
+
+static fv_stack_run run_of(const fv_vision_pass *pass)
+{
+    const fv_model *model = pass->model;
+    return (fv_stack_run){.pass = {.backend = model->backend,
+                                   .tensor = model->tensor,
+                                   .shape = model->vision,
+                                   .cos = pass->cos,
+                                   .sin = pass->sin},
+                          .weights = model->weights.vision,
+                          .setup = setup_of,
+                          .context = pass};
+}
+
+/* (P, Cv) as (N, merge^2 Cv): patches of a unit are neighbours. */
+static fv_tensor units_of(const fv_vision_pass *pass, fv_tensor patches)
+{
+    int area = pass->model->shape.vision.merge * pass->model->shape.vision.merge;
+    return fv_tensor_2d(patches.data, patches.dtype, patches.dim[0] / area, patches.dim[1] * area);
+}
+
+static fv_err merge(fv_vision_pass *pass)
+{
+    fv_model *model = pass->model;
+    const fv_weights *w = &model->weights;
+    FV_TRY(fv_norm(model->backend, &(fv_norm_args){.x = pass->stack.x[pass->stack.n_blocks],
+                                                   .weight = w->merger_norm,
+                                                   .y = pass->normal,
+                                                   .rstd = pass->rstd,
+                                                   .eps = model->vision.norm_eps}));
+    FV_TRY(fv_linear(model->backend, units_of(pass, pass->normal), w->merger_in, w->merger_in_bias,
+                     pass->inner));
+    FV_TRY(fv_gelu(model->backend, &(fv_gelu_args){.x = pass->inner, .y = pass->activated}));
+    FV_TRY(fv_linear(model->backend, pass->activated, w->merger_out,
+                     model->tensor->rank == 0 ? w->merger_out_bias : (fv_tensor){0}, pass->merged));
+    FV_TRY(fv_all_reduce(model->backend, model->tensor, pass->merged));
+    return fv_gather(
+        model->backend,
+        &(fv_gather_args){.table = pass->merged, .index = pass->unit_places, .out = pass->features});
+}
+
+fv_err fv_vision_forward(fv_vision_pass *pass, const float *pixels, fv_tensor *features)
+{
+    fv_model *model = pass->model;
+    FV_TRY(upload_plan(pass));
+    FV_TRY(fv_upload(model->backend, pass->pixels, pixels));
+    FV_TRY(fv_linear(model->backend, pass->pixels, model->weights.patch, (fv_tensor){0}, pass->embedded));
+    FV_TRY(fv_gather(
+        model->backend,
+        &(fv_gather_args){.table = pass->embedded, .index = pass->patch_order, .out = pass->stack.x[0]}));
+    fv_stack_run run = run_of(pass);
+    FV_TRY(fv_stack_forward(&pass->stack, &run));
+    FV_TRY(merge(pass));
+    *features = pass->features;
+    return FV_OK;
+}
+
+static fv_err merge_backward(fv_vision_pass *pass, fv_tensor dfeatures, fv_weights *grads)
+{
+    fv_model *model = pass->model;
+    const fv_weights *w = &model->weights;
+    FV_TRY(fv_gather(model->backend,
+                     &(fv_gather_args){.table = dfeatures, .index = pass->unit_order, .out = pass->dmerged}));
+    FV_TRY(fv_linear_grad(model->backend, &(fv_linear_grad_args){.dy = pass->dmerged,
+                                                                 .x = pass->activated,
+                                                                 .w = w->merger_out,
+                                                                 .dx = pass->dinner,
+                                                                 .dw = grads->merger_out,
+                                                                 .dbias = grads->merger_out_bias}));
+    /* The gradient of the activation takes its place. */
+    FV_TRY(fv_gelu_grad(model->backend,
+                        &(fv_gelu_grad_args){.dy = pass->dinner, .x = pass->inner, .dx = pass->activated}));
+    FV_TRY(fv_linear_grad(model->backend, &(fv_linear_grad_args){.dy = pass->activated,
+                                                                 .x = units_of(pass, pass->normal),
+                                                                 .w = w->merger_in,
+                                                                 .dx = units_of(pass, pass->dnormal),
+                                                                 .dw = grads->merger_in,
+                                                                 .dbias = grads->merger_in_bias}));
+    FV_TRY(fv_all_reduce(model->backend, model->tensor, pass->dnormal));
+    return fv_norm_grad(model->backend, &(fv_norm_grad_args){.dy = pass->dnormal,
+                                                             .x = pass->stack.x[pass->stack.n_blocks],
+                                                             .weight = w->merger_norm,
+                                                             .rstd = pass->rstd,
+                                                             .dx = pass->dx,
+                                                             .dweight = grads->merger_norm});
+}
+
+fv_err fv_vision_backward(fv_vision_pass *pass, fv_tensor dfeatures, fv_weights *grads)
+{
+    fv_model *model = pass->model;
+    FV_CHECK(pass->save != FV_SAVE_NONE, FV_ERR_ARGUMENT,
+             "a backward pass after a forward pass that saved nothing");
+    FV_TRY(merge_backward(pass, dfeatures, grads));
+    fv_stack_run run = run_of(pass);
+    FV_TRY(fv_stack_backward(&pass->stack, &run, pass->dx, grads->vision));
+    FV_TRY(
+        fv_gather(model->backend,
+                  &(fv_gather_args){.table = pass->dx, .index = pass->patch_places, .out = pass->embedded}));
+    return fv_linear_grad(model->backend, &(fv_linear_grad_args){.dy = pass->embedded,
+                                                                 .x = pass->pixels,
+                                                                 .w = model->weights.patch,
+                                                                 .dw = grads->patch});
+}

@@ -1,0 +1,278 @@
+/* One verified call: outputs are poisoned, run, and compared with what was there before. */
+#include "check.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+/* A NaN as F32 and, twice, as F64; an unlikely I32. */
+#define POISON 0x7ffcde5eu
+
+typedef enum direction { IN, OPT, OUT, OPTOUT, INOUT, OPTIO, ACC } direction;
+
+typedef struct field {
+    const char *name;
+    size_t offset; /* in the arguments */
+    direction direction;
+    size_t accumulate; /* ACC: where the flag is */
+} field;
+
+#define FLAG_IN(op) 0
+#define FLAG_OPT(op) 0
+#define FLAG_OUT(op) 0
+#define FLAG_OPTOUT(op) 0
+#define FLAG_INOUT(op) 0
+#define FLAG_OPTIO(op) 0
+#define FLAG_ACC(op) offsetof(fv_##op##_args, accumulate)
+#define F(op, name, direction) {#name, offsetof(fv_##op##_args, name), direction, FLAG_##direction(op)},
+#define FV_OP(op, fields) static const field fields_of_##op[] = {fields};
+#include "fovea/ops/ops.def"
+#undef FV_OP
+#undef F
+
+static const struct {
+    const field *fields;
+    int n;
+} operations[] = {
+#define FV_OP(op, fields) {fields_of_##op, sizeof fields_of_##op / sizeof *fields_of_##op},
+#include "fovea/ops/ops.def"
+#undef FV_OP
+};
+
+/* Outputs that may be the memory of an input. */
+static const struct {
+    fv_op op;
+    const char *out, *in;
+} allowed[] = {
+    {FV_OP_norm, "sum", "x"},         {FV_OP_norm, "sum", "residual"}, {FV_OP_swiglu_grad, "dgate", "gate"},
+    {FV_OP_swiglu_grad, "dup", "up"}, {FV_OP_add, "out", "a"},         {FV_OP_add, "out", "b"},
+};
+
+typedef struct operand {
+    const char *name;
+    fv_tensor t;
+    int writes, reads;
+    int shared;     /* memory of another operand, as the contract allows */
+    uint64_t hash;  /* of an input */
+    char *snapshot; /* of an output's span and what surrounds it */
+    char *from;     /* where the snapshot was taken */
+    size_t n_bytes; /* of it */
+    fv_check_block block;
+} operand;
+
+enum { MAX_OPERANDS = 12 };
+
+typedef struct call {
+    fv_op op;
+    const char *name;
+    fv_check_memory *memory;
+    int n;
+    operand operand[MAX_OPERANDS];
+} call;
+
+/* Elements of a tensor as runs of bytes. */
+typedef struct runs {
+    char *at;
+    size_t bytes, step;
+    int64_t n;
+} runs;
+
+static runs runs_of(fv_tensor t)
+{
+    size_t element = fv_dtype_bytes(t.dtype), row = (size_t)fv_tensor_row_count(t) * element;
+    if (fv_tensor_is_contiguous(t))
+        return (runs){t.data, (size_t)t.dim[0] * row, 0, 1};
+    return (runs){t.data, row, (size_t)t.stride * element, t.dim[0]};
+}
+
+static int overlap(fv_tensor a, fv_tensor b)
+{
+    runs x = runs_of(a), y = runs_of(b);
+    for (int64_t i = 0, j = 0; i < x.n && j < y.n;) {
+        char *p = x.at + (size_t)i * x.step, *q = y.at + (size_t)j * y.step;
+        if (p < q + y.bytes && q < p + x.bytes)
+            return 1;
+        if (p < q)
+            i++;
+        else
+            j++;
+    }
+    return 0;
+}
+
+static int same_memory(fv_tensor a, fv_tensor b)
+{
+    return a.data == b.data && (a.stride == b.stride || a.dim[0] <= 1) &&
+           fv_tensor_count(a) == fv_tensor_count(b) && a.dim[0] == b.dim[0];
+}
+
+static int is_allowed(const call *c, const operand *out, const operand *in)
+{
+    for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
+        if (allowed[i].op == c->op && strcmp(allowed[i].out, out->name) == 0 &&
+            strcmp(allowed[i].in, in->name) == 0)
+            return 1;
+    return 0;
+}
+
+/* The operands that are there and not empty. */
+static fv_err collect(call *c, const void *args)
+{
+    for (int i = 0; i < operations[c->op].n; i++) {
+        const field *f = &operations[c->op].fields[i];
+        operand *o = &c->operand[c->n];
+        memset(o, 0, sizeof *o);
+        memcpy(&o->t, (const char *)args + f->offset, sizeof o->t);
+        if (!o->t.data || fv_tensor_count(o->t) == 0)
+            continue;
+        int accumulate = 0;
+        if (f->direction == ACC)
+            memcpy(&accumulate, (const char *)args + f->accumulate, sizeof accumulate);
+        o->name = f->name;
+        o->writes = f->direction >= OUT;
+        o->reads = f->direction != OUT && f->direction != OPTOUT && (f->direction != ACC || accumulate);
+        FV_TRY(fv_check_memory_find(c->memory, c->name, o->name, o->t, &o->block));
+        c->n++;
+    }
+    return FV_OK;
+}
+
+static fv_err check_overlaps(call *c)
+{
+    for (operand *out = c->operand; out < c->operand + c->n; out++) {
+        for (operand *o = c->operand; out->writes && o < c->operand + c->n; o++) {
+            if (o == out || !overlap(out->t, o->t))
+                continue;
+            FV_CHECK(!o->writes && same_memory(out->t, o->t) && is_allowed(c, out, o), FV_ERR_INTERNAL,
+                     "%s: output %s overlaps tensor %s", c->name, out->name, o->name);
+            out->shared = o->shared = 1;
+        }
+    }
+    return FV_OK;
+}
+
+static uint64_t hash_of(fv_tensor t)
+{
+    runs r = runs_of(t);
+    uint64_t hash = 0;
+    for (int64_t i = 0; i < r.n; i++)
+        hash = XXH3_64bits_withSeed(r.at + (size_t)i * r.step, r.bytes, hash);
+    return hash;
+}
+
+static void poison(fv_tensor t)
+{
+    runs r = runs_of(t);
+    for (int64_t i = 0; i < r.n; i++) {
+        uint32_t *word = (uint32_t *)(r.at + (size_t)i * r.step);
+        for (size_t j = 0; j < r.bytes / sizeof *word; j++)
+            word[j] = POISON;
+    }
+}
+
+/* Keep the span of an output and a little more on both sides, within its block. */
+static fv_err take_snapshot(operand *o)
+{
+    enum { MARGIN = 4096 };
+    size_t before = (size_t)((char *)o->t.data - o->block.data), span = fv_tensor_span_bytes(o->t);
+    size_t after = o->block.bytes - before - span;
+    before = before < MARGIN ? before : MARGIN;
+    after = after < MARGIN ? after : MARGIN;
+    o->from = (char *)o->t.data - before;
+    o->n_bytes = before + span + after;
+    o->snapshot = malloc(o->n_bytes);
+    FV_CHECK(o->snapshot, FV_ERR_MEMORY, "cannot allocate %zu bytes to keep output %s", o->n_bytes, o->name);
+    memcpy(o->snapshot, o->from, o->n_bytes);
+    return FV_OK;
+}
+
+static fv_err prepare(call *c)
+{
+    for (operand *o = c->operand; o < c->operand + c->n; o++) {
+        if (o->writes && !o->reads && !o->shared)
+            poison(o->t);
+        if (!o->writes && !o->shared)
+            o->hash = hash_of(o->t);
+    }
+    for (operand *o = c->operand; o < c->operand + c->n; o++)
+        if (o->writes)
+            FV_TRY(take_snapshot(o));
+    return FV_OK;
+}
+
+/* Accept what an output now holds: put the part of it that lies in the snapshot there. */
+static void accept(const operand *snapshot, fv_tensor out)
+{
+    runs r = runs_of(out);
+    char *first = snapshot->from, *end = first + snapshot->n_bytes;
+    for (int64_t i = 0; i < r.n; i++) {
+        char *a = r.at + (size_t)i * r.step, *b = a + r.bytes;
+        a = a > first ? a : first;
+        b = b < end ? b : end;
+        if (a < b)
+            memcpy(snapshot->snapshot + (a - first), a, (size_t)(b - a));
+    }
+}
+
+static fv_err verify_surroundings(const call *c, const operand *o)
+{
+    for (const operand *out = c->operand; out < c->operand + c->n; out++)
+        if (out->writes)
+            accept(o, out->t);
+    if (memcmp(o->snapshot, o->from, o->n_bytes) == 0)
+        return FV_OK;
+    size_t at = 0;
+    while (o->snapshot[at] == o->from[at])
+        at++;
+    return FV_FAIL(FV_ERR_INTERNAL,
+                   "%s: memory around output %s or between its rows was changed, %td bytes from its start",
+                   c->name, o->name, o->from + at - (char *)o->t.data);
+}
+
+static fv_err verify_written(const call *c, const operand *o)
+{
+    runs r = runs_of(o->t);
+    for (int64_t i = 0; i < r.n; i++) {
+        const uint32_t *word = (const uint32_t *)(r.at + (size_t)i * r.step);
+        for (size_t j = 0; j < r.bytes / sizeof *word; j++)
+            FV_CHECK(word[j] != POISON, FV_ERR_INTERNAL,
+                     "%s: output %s was not written %zu bytes from its start", c->name, o->name,
+                     (size_t)i * r.step + j * sizeof *word);
+    }
+    return FV_OK;
+}
+
+static fv_err verify(const call *c)
+{
+    for (const operand *o = c->operand; o < c->operand + c->n; o++)
+        FV_CHECK(o->writes || o->shared || hash_of(o->t) == o->hash, FV_ERR_INTERNAL,
+                 "%s: input %s was changed", c->name, o->name);
+    for (const operand *o = c->operand; o < c->operand + c->n; o++) {
+        if (o->writes && !o->reads && !o->shared)
+            FV_TRY(verify_written(c, o));
+        if (o->writes)
+            FV_TRY(verify_surroundings(c, o));
+    }
+    return FV_OK;
+}
+
+fv_err fv_check_run(fv_check_memory *memory, fv_backend *inner, fv_op op, const void *args,
+                    fv_check_thunk thunk)
+{
+    fv_err err = FV_OK;
+    call c = {.op = op, .name = fv_op_name(op), .memory = memory};
+    FV_TRY(collect(&c, args));
+    FV_TRY(check_overlaps(&c));
+    for (int i = 0; i < c.n; i++)
+        fv_check_memory_show(&c.operand[i].block);
+    FV_TRY_DONE(fv_check_contents(op, args));
+    FV_TRY_DONE(prepare(&c));
+    FV_TRY_DONE(thunk(inner, args));
+    FV_TRY_DONE(verify(&c));
+done:
+    for (int i = 0; i < c.n; i++) {
+        free(c.operand[i].snapshot);
+        fv_check_memory_hide(memory, &c.operand[i].block);
+    }
+    return err;
+}

@@ -1,0 +1,16 @@
+/* A rule as a judge. */
+#include "fovea/reward/judge/judge.h"
+
+static fv_err submit(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
+{
+    double score;
+    FV_TRY(fv_rule_ask(judge->state, asked->question, asked->answer, asked->truth, &score));
+    return fv_judge_give(judge, waiter, fv_verdict_given(score));
+}
+
+static const fv_judge_table rule_table = {.name = "rule", .submit = submit};
+
+fv_err fv_judge_rule_create(const fv_rule *rule, fv_judge **out)
+{
+    return fv_judge_create(&rule_table, (void *)rule, NULL, out);
+}

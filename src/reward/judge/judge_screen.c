@@ -1,0 +1,119 @@
+/* What is decided without a model, in front of one. */
+#include "fovea/reward/judge/judge.h"
+
+#include "fovea/reward/truths.h"
+#include "fovea/base/utf8.h"
+
+#include <stdlib.h>
+#include <utf8proc.h>
+#include <xxhash.h>
+
+/* A case that has been passed on, with what the rule said of it. */
+typedef struct errand {
+    fv_judge *judge;
+    fv_waiter waiter;
+    double rule_score;
+    struct errand *next;
+} errand;
+
+typedef struct screen {
+    const fv_rule *rule;
+    double audit;
+    errand *errands; /* owned; let go when none is pending */
+} screen;
+
+static void release_errands(screen *s)
+{
+    for (errand *e = s->errands, *next; e; e = next) {
+        next = e->next;
+        free(e);
+    }
+    s->errands = NULL;
+}
+
+/* One code point that is neither a letter nor a digit says nothing: such answers please many models. */
+static int is_one_symbol(fv_slice text)
+{
+    uint32_t code = 0;
+    if (text.size == 0 || fv_utf8_decode(text.data, text.size, &code) != (int)text.size)
+        return 0;
+    utf8proc_category_t c = utf8proc_category((utf8proc_int32_t)code);
+    return c == UTF8PROC_CATEGORY_CN || c >= UTF8PROC_CATEGORY_PC;
+}
+
+static int is_nothing(const fv_case *asked)
+{
+    fv_slice answer = fv_slice_trim(asked->answer), truths = asked->truth, truth;
+    if (answer.size == 0 || !is_one_symbol(answer))
+        return answer.size == 0;
+    while (fv_truths_next(&truths, &truth))
+        if (fv_slice_equal(answer, fv_slice_trim(truth)))
+            return 0;
+    return 1;
+}
+
+static fv_err take(void *context, fv_verdict verdict)
+{
+    errand *e = context;
+    fv_judge *judge = e->judge;
+    screen *s = judge->state;
+    if (verdict.has_verdict && s->rule) {
+        judge->counts.n_compared++;
+        judge->counts.n_agreed += (verdict.score >= 0.5) == (e->rule_score >= 1);
+    }
+    if (e->rule_score >= 1)
+        verdict = fv_verdict_given(1);
+    fv_err err = fv_judge_give(judge, e->waiter, verdict);
+    if (judge->n_pending == 0)
+        release_errands(s);
+    return err;
+}
+
+static fv_err pass_on(fv_judge *judge, const fv_case *asked, fv_waiter waiter, double rule_score)
+{
+    screen *s = judge->state;
+    errand *e = malloc(sizeof *e);
+    FV_CHECK(e, FV_ERR_MEMORY, "cannot allocate a case for a judge");
+    *e = (errand){judge, waiter, rule_score, s->errands};
+    s->errands = e;
+    return fv_judge_ask(judge->inner, asked, (fv_waiter){take, e});
+}
+
+static int is_audited(const screen *s, const fv_case *asked)
+{
+    XXH64_hash_t hash = XXH3_64bits(asked->question.data, asked->question.size);
+    hash = XXH3_64bits_withSeed(asked->answer.data, asked->answer.size, hash);
+    return (double)(hash >> 11) * 0x1p-53 < s->audit;
+}
+
+static fv_err submit(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
+{
+    screen *s = judge->state;
+    double score = 0;
+    if (is_nothing(asked))
+        return fv_judge_give(judge, waiter, fv_verdict_given(0));
+    if (s->rule)
+        FV_TRY(fv_rule_ask(s->rule, asked->question, asked->answer, asked->truth, &score));
+    if (score >= 1 && !is_audited(s, asked))
+        return fv_judge_give(judge, waiter, fv_verdict_given(1));
+    return pass_on(judge, asked, waiter, score);
+}
+
+static void destroy(fv_judge *judge)
+{
+    release_errands(judge->state);
+    free(judge->state);
+}
+
+static const fv_judge_table screen_table = {.name = "screen", .submit = submit, .destroy = destroy};
+
+fv_err fv_judge_screen_create(const fv_rule *rule, double audit, fv_judge *inner, fv_judge **out)
+{
+    screen *s = calloc(1, sizeof *s);
+    if (!s) {
+        fv_judge_destroy(inner);
+        return FV_FAIL(FV_ERR_MEMORY, "cannot allocate a judge");
+    }
+    *s = (screen){.rule = rule, .audit = audit};
+    return fv_judge_create(&screen_table, s, inner, out);
+}

@@ -1,0 +1,240 @@
+#include "fovea/train/packed.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t computed(const fv_answer *answer)
+{
+    return answer->ids.n > 0 ? (int64_t)answer->ids.n - 1 : 0;
+}
+
+int64_t fv_tree_tokens(const fv_tree *tree)
+{
+    int64_t n = (int64_t)tree->group->prompt.n;
+    for (int i = tree->first; i < tree->first + tree->n; i++)
+        n += computed(&tree->group->answers[i]);
+    return n;
+}
+
+int64_t fv_tree_drawn(const fv_tree *tree)
+{
+    int64_t n = 0;
+    for (int i = tree->first; i < tree->first + tree->n; i++)
+        for (size_t t = 0; t < tree->group->answers[i].ids.n; t++)
+            n += tree->group->answers[i].is_drawn[t];
+    return n;
+}
+
+/* The packing under way: where the next of everything goes. */
+typedef struct packer {
+    fv_packed *to;
+    const fv_model_shape *shape;
+    fv_view_of view;
+    void *context;
+    int32_t *ids, *positions, *segments, *spans; /* of to->run, to be written */
+    int64_t stride;                              /* of positions */
+    int64_t n_pixels, pixel_capacity;
+    int64_t n_image_tokens;
+} packer;
+
+/* Views. */
+
+static int64_t patch_elements(const fv_vision_shape *vision)
+{
+    return (int64_t)vision->in_channels * vision->temporal_patch * vision->patch * vision->patch;
+}
+
+static fv_err append_pixels(packer *p, const fv_view *view)
+{
+    int64_t n = fv_grid_patches(view->grid) * patch_elements(&p->shape->vision);
+    if (p->n_pixels + n > p->pixel_capacity) {
+        int64_t capacity = p->n_pixels + n > 2 * p->pixel_capacity ? p->n_pixels + n : 2 * p->pixel_capacity;
+        float *pixels = realloc(p->to->pixels, (size_t)capacity * sizeof *pixels);
+        FV_CHECK(pixels, FV_ERR_MEMORY, "cannot allocate the %lld numbers of a batch's images",
+                 (long long)capacity);
+        p->to->pixels = pixels;
+        p->pixel_capacity = capacity;
+    }
+    memcpy(p->to->pixels + p->n_pixels, view->pixels, (size_t)n * sizeof *view->pixels);
+    p->n_pixels += n;
+    return FV_OK;
+}
+
+/* Add a view; *first: the row of its first feature. */
+static fv_err add_view(packer *p, const fv_group *group, int is_large, int64_t *first)
+{
+    fv_view view;
+    fv_grid grid = is_large ? group->large : group->small;
+    FV_CHECK(p->shape->vision.depth > 0, FV_ERR_ARGUMENT,
+             "row %lld shows an image, but the model has no vision tower", (long long)group->row);
+    FV_TRY(p->view(p->context, group, is_large, &view));
+    fv_err err = memcmp(&view.grid, &grid, sizeof grid) == 0
+                     ? append_pixels(p, &view)
+                     : FV_FAIL(FV_ERR_INTERNAL, "row %lld: a view of %d x %d patches, not %d x %d",
+                               (long long)group->row, view.grid.h, view.grid.w, grid.h, grid.w);
+    fv_view_fini(&view);
+    FV_TRY(err);
+    *first = p->to->n_features;
+    p->to->grids[p->to->n_views++] = grid;
+    p->to->n_features += fv_grid_tokens(grid, p->shape->vision.merge);
+    return FV_OK;
+}
+
+/* The image tokens of a segment show a view, again and again, from its first feature on. */
+static void pick_features(packer *p, const int32_t *ids, int64_t n, int64_t first, fv_grid grid)
+{
+    int64_t tokens = fv_grid_tokens(grid, p->shape->vision.merge), seen = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (ids[i] == p->shape->image_id)
+            p->to->feature_rows[p->n_image_tokens++] = (int32_t)(first + seen++ % tokens);
+}
+
+/* Segments. */
+
+/* n tokens at the end of the run, behind n_past keys that the n_before last spans name. */
+static void add_segment(packer *p, int64_t n, int64_t n_past, int32_t first_span, int32_t n_spans)
+{
+    fv_token_run *run = &p->to->run;
+    const int32_t segment[FV_SEGMENT_FIELDS] = {(int32_t)run->n, (int32_t)n, (int32_t)n_past,
+                                                first_span,      n_spans,    (int32_t)(n_past + n)};
+    memcpy(p->segments + FV_SEGMENT_FIELDS * run->n_segments++, segment, sizeof segment);
+    run->n += n;
+}
+
+static int32_t add_span(packer *p, int64_t row, int64_t n)
+{
+    int32_t *span = p->spans + FV_SPAN_FIELDS * p->to->run.n_spans;
+    span[0] = (int32_t)row;
+    span[1] = (int32_t)n;
+    return (int32_t)p->to->run.n_spans++;
+}
+
+static fv_err place(packer *p, const int32_t *ids, int64_t n, const fv_grid *grids, int n_grids,
+                    int32_t *next)
+{
+    int64_t at = p->to->run.n;
+    memcpy(p->ids + at, ids, (size_t)n * sizeof *ids);
+    return fv_positions_append(p->shape, ids, n, grids, n_grids, next, p->positions + at, p->stride);
+}
+
+static void add_logprobs(packer *p, const fv_answer *answer, int64_t last_of_prompt, int64_t first)
+{
+    fv_packed *to = p->to;
+    for (int64_t i = 0; i < (int64_t)answer->ids.n; i++)
+        if (answer->is_drawn[i]) {
+            to->logprob_rows[to->n_logprobs] = (int32_t)(i == 0 ? last_of_prompt : first + i - 1);
+            to->targets[to->n_logprobs++] = answer->ids.ids[i];
+        }
+}
+
+static fv_err add_answer(packer *p, const fv_group *group, const fv_answer *answer, int64_t prompt_row,
+                         int64_t first_feature, int32_t next)
+{
+    enum { MAX_SHOWN = FV_MAX_ROUNDS };
+    fv_grid grids[MAX_SHOWN];
+    int64_t n = computed(answer), first = p->to->run.n, n_prompt = (int64_t)group->prompt.n;
+    for (int i = 0; i < answer->n_shown; i++)
+        grids[i] = group->large;
+    FV_TRY(place(p, answer->ids.ids, n, grids, answer->n_shown, &next));
+    if (answer->n_shown)
+        pick_features(p, answer->ids.ids, n, first_feature, group->large);
+    add_logprobs(p, answer, prompt_row + n_prompt - 1, first);
+    if (n == 0)
+        return FV_OK;
+    int32_t first_span = add_span(p, prompt_row, n_prompt);
+    add_span(p, first, n);
+    add_segment(p, n, n_prompt, first_span, 2);
+    return FV_OK;
+}
+
+static int is_shown_large(const fv_tree *tree)
+{
+    for (int i = tree->first; i < tree->first + tree->n; i++)
+        if (tree->group->answers[i].n_shown)
+            return 1;
+    return 0;
+}
+
+static fv_err add_tree(packer *p, const fv_tree *tree)
+{
+    const fv_group *group = tree->group;
+    int64_t small = 0, large = 0, row = p->to->run.n, n = (int64_t)group->prompt.n;
+    int32_t next = 0;
+    if (group->has_image)
+        FV_TRY(add_view(p, group, 0, &small));
+    if (is_shown_large(tree))
+        FV_TRY(add_view(p, group, 1, &large));
+    FV_TRY(place(p, group->prompt.ids, n, &group->small, group->has_image, &next));
+    if (group->has_image)
+        pick_features(p, group->prompt.ids, n, small, group->small);
+    add_segment(p, n, 0, add_span(p, row, n), 1);
+    for (int i = tree->first; i < tree->first + tree->n; i++)
+        FV_TRY(add_answer(p, group, &group->answers[i], row, large, next));
+    return FV_OK;
+}
+
+/* Memory. */
+
+typedef struct counts {
+    int64_t tokens, answers, logprobs;
+} counts;
+
+static counts count(const fv_tree *trees, int n_trees)
+{
+    counts c = {0};
+    for (int i = 0; i < n_trees; i++) {
+        c.tokens += fv_tree_tokens(&trees[i]);
+        c.answers += trees[i].n;
+        c.logprobs += fv_tree_drawn(&trees[i]);
+    }
+    return c;
+}
+
+static fv_err allocate(packer *p, counts c, int n_trees)
+{
+    fv_packed *to = p->to;
+    size_t n_segments = (size_t)(n_trees + c.answers), tokens = (size_t)c.tokens;
+    p->stride = c.tokens;
+    p->ids = malloc(tokens * sizeof *p->ids);
+    p->positions = malloc(3 * tokens * sizeof *p->positions);
+    p->segments = malloc(n_segments * FV_SEGMENT_FIELDS * sizeof *p->segments);
+    p->spans = malloc(2 * n_segments * FV_SPAN_FIELDS * sizeof *p->spans);
+    to->run =
+        (fv_token_run){.ids = p->ids, .positions = p->positions, .segments = p->segments, .spans = p->spans};
+    to->grids = malloc(2 * (size_t)n_trees * sizeof *to->grids);
+    to->feature_rows = malloc(tokens * sizeof *to->feature_rows);
+    to->logprob_rows = malloc((size_t)c.logprobs * sizeof *to->logprob_rows + 1);
+    to->targets = malloc((size_t)c.logprobs * sizeof *to->targets + 1);
+    int is_there = p->ids && p->positions && p->segments && p->spans && to->grids && to->feature_rows &&
+                   to->logprob_rows && to->targets;
+    FV_CHECK(is_there, FV_ERR_MEMORY, "cannot allocate a batch of %zu tokens", tokens);
+    return FV_OK;
+}
+
+fv_err fv_packed_init(fv_packed *packed, const fv_model_shape *shape, const fv_tree *trees, int n_trees,
+                      fv_view_of view, void *context)
+{
+    packer p = {.to = packed, .shape = shape, .view = view, .context = context};
+    *packed = (fv_packed){0};
+    fv_err err = allocate(&p, count(trees, n_trees), n_trees);
+    for (int i = 0; i < n_trees && err == FV_OK; i++)
+        err = add_tree(&p, &trees[i]);
+    packed->run.n_features = p.n_image_tokens;
+    if (err != FV_OK)
+        fv_packed_fini(packed);
+    return err;
+}
+
+void fv_packed_fini(fv_packed *packed)
+{
+    free((int32_t *)packed->run.ids);
+    free((int32_t *)packed->run.positions);
+    free((int32_t *)packed->run.segments);
+    free((int32_t *)packed->run.spans);
+    free(packed->grids);
+    free(packed->pixels);
+    free(packed->feature_rows);
+    free(packed->logprob_rows);
+    free(packed->targets);
+    *packed = (fv_packed){0};
+}

@@ -1,0 +1,93 @@
+#include "fovea/train/score.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t count_drawn(const fv_answer *answer)
+{
+    int64_t n = 0;
+    for (int r = 0; r < answer->n_rounds; r++)
+        n += answer->rounds[r].n;
+    return n;
+}
+
+static fv_err keep_verdict(void *context, fv_verdict verdict)
+{
+    *(fv_verdict *)context = verdict;
+    return FV_OK;
+}
+
+static fv_err begin_answer(fv_scoring *s, const fv_score_settings *settings, const fv_dialogue *dialogue,
+                           const fv_row *row, fv_judge *judge, int i)
+{
+    fv_answer *answer = &s->group->answers[i];
+    fv_buffer *texts = s->turns + i * FV_MAX_ROUNDS;
+    fv_slice turns[FV_MAX_ROUNDS];
+    int n = answer->n_rounds;
+    for (int r = 0; r < n; r++) {
+        FV_TRY(fv_answer_text(dialogue, answer, r, &texts[r]));
+        turns[r] = (fv_slice){texts[r].data, texts[r].size};
+    }
+    answer->is_called = fv_turns_called(turns, n);
+    answer->reward = (fv_reward){.format = fv_format_score(&settings->format, turns, n),
+                                 .overlong = fv_overlong_penalty(&settings->overlong, count_drawn(answer))};
+    const fv_case asked = {.question = fv_slice_of(row->question),
+                           .answer = fv_answer_extract(settings->extraction, turns[n - 1]),
+                           .truth = fv_row_truths(row->answer, row->more_bytes)};
+    return judge ? fv_judge_ask(judge, &asked, (fv_waiter){keep_verdict, &s->verdicts[i]}) : FV_OK;
+}
+
+fv_err fv_scoring_begin(fv_scoring *s, const fv_score_settings *settings, const fv_dialogue *dialogue,
+                        const fv_row *row, fv_judge *judge, fv_group *group)
+{
+    size_t n = (size_t)fv_group_size(group);
+    *s = (fv_scoring){.group = group,
+                      .turns = calloc(n * FV_MAX_ROUNDS, sizeof *s->turns),
+                      .verdicts = calloc(n, sizeof *s->verdicts),
+                      .rewards = calloc(n, sizeof *s->rewards),
+                      .called = calloc(n, sizeof *s->called)};
+    int is_there = s->turns && s->verdicts && s->rewards && s->called;
+    fv_err err = is_there ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "cannot allocate the scoring of %zu answers", n);
+    for (int i = 0; i < fv_group_size(group) && err == FV_OK; i++)
+        err = begin_answer(s, settings, dialogue, row, judge, i);
+    if (err != FV_OK)
+        fv_scoring_fini(s);
+    return err;
+}
+
+/* Control looks at a group's rewards and calls side by side. */
+static void apply_control(fv_scoring *s, const fv_score_settings *settings)
+{
+    fv_answer *answers = s->group->answers;
+    int n = fv_group_size(s->group);
+    for (int i = 0; i < n; i++) {
+        s->rewards[i] = answers[i].reward;
+        s->called[i] = (uint8_t)answers[i].is_called;
+    }
+    fv_control_apply(&settings->control, settings->accuracy_weight, s->called, n, s->rewards);
+    for (int i = 0; i < n; i++)
+        answers[i].reward = s->rewards[i];
+}
+
+void fv_scoring_end(fv_scoring *s, const fv_score_settings *settings)
+{
+    for (int i = 0; i < fv_group_size(s->group); i++) {
+        fv_reward *reward = &s->group->answers[i].reward;
+        reward->accuracy = s->verdicts[i].score;
+        reward->has_verdict = s->verdicts[i].has_verdict;
+        reward->why = s->verdicts[i].why;
+    }
+    apply_control(s, settings);
+    fv_scoring_fini(s);
+}
+
+void fv_scoring_fini(fv_scoring *s)
+{
+    for (int i = 0; s->turns && i < fv_group_size(s->group) * FV_MAX_ROUNDS; i++)
+        fv_buffer_fini(&s->turns[i]);
+    free(s->turns);
+    free(s->verdicts);
+    free(s->rewards);
+    free(s->called);
+    *s = (fv_scoring){0};
+}

@@ -1,0 +1,74 @@
+#include "fovea/train/source.h"
+
+#include <string.h>
+
+static fv_err sizes_of(const fv_source *source, const fv_row *row, int is_large_first, fv_view_sizes *out)
+{
+    const fv_view_size image = {row->images[0].width, row->images[0].height};
+    FV_TRY(fv_view_sizes_of(&source->views, image, row->target, out));
+    if (is_large_first)
+        out->small = out->large;
+    return FV_OK;
+}
+
+static fv_err grids_of(const fv_source *source, const fv_row *row, fv_group *group)
+{
+    fv_view_sizes sizes;
+    FV_CHECK(row->n_images == 1, FV_ERR_UNSUPPORTED, "%zu images; a prompt shows one", row->n_images);
+    FV_TRY(sizes_of(source, row, group->is_large_first, &sizes));
+    FV_TRY(fv_processor_grid(source->processor, sizes.small.width, sizes.small.height, &group->small));
+    group->has_image = 1;
+    return fv_processor_grid(source->processor, sizes.large.width, sizes.large.height, &group->large);
+}
+
+fv_err fv_source_prompt(const fv_source *source, const fv_row *row, fv_group *group)
+{
+    int64_t n_image_tokens = 0;
+    group->is_large_first = source->first == FV_FIRST_LARGE;
+    if (row->n_images) {
+        FV_TRY(grids_of(source, row, group));
+        n_image_tokens = fv_grid_tokens(group->small, source->processor->merge);
+    }
+    fv_text_part question = {row->question, strlen(row->question), FV_TOKENIZE_PLAIN};
+    return fv_prompts_start(source->prompts, source->chat, question, n_image_tokens, &group->prompt);
+}
+
+fv_err fv_source_group(const fv_source *source, int64_t place, uint64_t row, int n_answers, fv_group *group,
+                       fv_row *read)
+{
+    *group = (fv_group){0};
+    FV_TRY(fv_dataset_read_texts(source->dataset, row, read));
+    fv_err err = fv_group_init(group, place, (int64_t)row, n_answers);
+    if (err == FV_OK)
+        err = fv_source_prompt(source, read, group);
+    if (err == FV_OK)
+        return FV_OK;
+    fv_group_fini(group);
+    fv_row_fini(read);
+    return fv_error_prefix(err, "row %llu", (unsigned long long)row);
+}
+
+fv_err fv_source_look(const fv_source *source, const fv_row *row, const fv_group *group, int is_large,
+                      fv_view *view)
+{
+    fv_view_sizes sizes;
+    const fv_buffer *bytes = &row->images[0].file;
+    const fv_image_file file = {.data = bytes->data,
+                                .size = bytes->size,
+                                .name = "its image",
+                                .max_pixels = FV_IMAGE_MAX_PIXELS,
+                                .alpha = source->views.transparency};
+    FV_TRY(sizes_of(source, row, group->is_large_first, &sizes));
+    return fv_view_init(view, source->processor, &file, is_large ? sizes.large : sizes.small);
+}
+
+fv_err fv_source_view(void *context, const fv_group *group, int is_large, fv_view *view)
+{
+    const fv_source *source = context;
+    fv_row row;
+    *view = (fv_view){0};
+    FV_TRY(fv_dataset_read_images(source->dataset, (uint64_t)group->row, &row));
+    fv_err err = fv_source_look(source, &row, group, is_large, view);
+    fv_row_fini(&row);
+    return err == FV_OK ? FV_OK : fv_error_prefix(err, "row %lld", (long long)group->row);
+}

@@ -1,0 +1,68 @@
+/* Whether the processor leaves the two views what they are meant to be. */
+#include "fovea/train/source.h"
+
+#include "fovea/base/log.h"
+
+typedef struct comparison {
+    int64_t n_images; /* rows with an image; of them the processor */
+    int64_t n_shrunk; /* takes less than the large view, */
+    int64_t n_equal;  /* so that nothing is left between the two */
+    uint64_t row;     /* the first that is shrunk */
+    fv_view_size large;
+} comparison;
+
+static int64_t pixels(fv_view_size size)
+{
+    return (int64_t)size.width * size.height;
+}
+
+/* Rows that cannot be shown at all are not its concern. */
+static void compare_row(const fv_source *source, uint64_t row, comparison *c)
+{
+    const fv_processor *p = source->processor;
+    fv_view_size image, target;
+    fv_view_sizes sizes;
+    fv_grid small, large;
+    if (fv_dataset_sizes(source->dataset, row, &image, &target) == 0 ||
+        fv_view_sizes_of(&source->views, image, target, &sizes) != FV_OK ||
+        fv_processor_grid(p, sizes.small.width, sizes.small.height, &small) != FV_OK ||
+        fv_processor_grid(p, sizes.large.width, sizes.large.height, &large) != FV_OK)
+        return;
+    int is_shrunk = p->do_resize && pixels(sizes.large) > p->max_pixels;
+    if (is_shrunk && c->n_shrunk == 0) {
+        c->row = row;
+        c->large = sizes.large;
+    }
+    c->n_images++;
+    c->n_shrunk += is_shrunk;
+    c->n_equal += is_shrunk && small.h == large.h && small.w == large.w;
+}
+
+/* One sentence on what was found. */
+static fv_err tell(const fv_source *source, const char *data, const comparison *c, int is_refused)
+{
+    char text[512];
+    snprintf(
+        text, sizeof text,
+        "%s: the model's processor takes images of at most %lld pixels (max_pixels of "
+        "preprocessor_config.json), but the large view of row %llu has %d x %d = %lld: of %lld rows with an "
+        "image it shrinks the large view of %lld, and shows the same as both views of %lld; raise max_pixels "
+        "there, or lower that of the views",
+        data, (long long)source->processor->max_pixels, (unsigned long long)c->row, c->large.width,
+        c->large.height, (long long)pixels(c->large), (long long)c->n_images, (long long)c->n_shrunk,
+        (long long)c->n_equal);
+    if (is_refused)
+        return FV_FAIL(FV_ERR_ARGUMENT, "%s", text);
+    FV_LOG_ROOT(WARN, "%s", text);
+    return FV_OK;
+}
+
+fv_err fv_source_check_views(const fv_source *source, const char *data, int needs_two)
+{
+    comparison c = {0};
+    if (fv_dataset_images(source->dataset) == 0)
+        return FV_OK;
+    for (uint64_t row = 0; row < fv_dataset_rows(source->dataset); row++)
+        compare_row(source, row, &c);
+    return c.n_shrunk ? tell(source, data, &c, needs_two && c.n_equal == c.n_images) : FV_OK;
+}

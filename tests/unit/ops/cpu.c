@@ -1,0 +1,128 @@
+/* What the CPU back end promises beyond the operations: the choice of kernels, the order of sums, refusals.
+ */
+#include "test.h"
+
+#include "fovea/ops/backend.h"
+
+#include <math.h>
+
+static fv_backend *backend;
+
+static int setup(void **state)
+{
+    (void)state;
+    return fv_backend_cpu_create(NULL, 2, &backend) == FV_OK ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    fv_backend_destroy(backend);
+    return 0;
+}
+
+static fv_tensor matrix(float *x, int64_t rows, int64_t cols)
+{
+    return fv_tensor_2d(x, FV_F32, rows, cols);
+}
+
+static fv_tensor vector(float *x, int64_t n)
+{
+    return fv_tensor_1d(x, FV_F32, n);
+}
+
+static void test_choice(void **state)
+{
+    (void)state;
+    fv_backend *other;
+    assert_ok(fv_backend_cpu_create("portable", 3, &other));
+    assert_string_equal(other->table->name, "cpu/portable");
+    assert_int_equal(other->n_threads, 3);
+    fv_backend_destroy(other);
+    assert_ok(fv_backend_cpu_create(NULL, 0, &other));
+    assert_true(other->n_threads >= 1);
+    fv_backend_destroy(other);
+    assert_fails(fv_backend_cpu_create("sse", 1, &other), FV_ERR_ARGUMENT, "no kernels for \"sse\"");
+    assert_null(other);
+}
+
+/* Numbers whose sum tells the order it was made in. */
+static void test_sums_in_row_order(void **state)
+{
+    (void)state;
+    enum { ROWS = 40, COLS = 50 };
+    static float x[ROWS * COLS], sum[COLS], table[COLS], want[COLS];
+    static int32_t index[ROWS];
+    for (int i = 0; i < ROWS * COLS; i++) {
+        x[i] = ldexpf((float)(i % 7 - 3), i * 5 % 31);
+        want[i % COLS] += x[i];
+    }
+    assert_ok(fv_colsum(backend, &(fv_colsum_args){.x = matrix(x, ROWS, COLS), .out = vector(sum, COLS)}));
+    assert_memory_equal(sum, want, sizeof want);
+    fv_scatter_add_args add = {.in = matrix(x, ROWS, COLS), .table = matrix(table, 1, COLS)};
+    add.index = fv_tensor_1d(index, FV_I32, ROWS);
+    assert_ok(fv_scatter_add(backend, &add));
+    assert_memory_equal(table, want, sizeof want);
+}
+
+static void test_heads_too_wide(void **state)
+{
+    (void)state;
+    static float x[513], out[513];
+    int32_t segment[FV_SEGMENT_FIELDS] = {0, 1, 0, 0, 1, 1}, span[FV_SPAN_FIELDS] = {0, 1};
+    fv_tensor row = fv_tensor_3d(x, FV_F32, 1, 1, 513);
+    fv_attention_args args = {.q = row, .k = row, .v = row, .scale = 1.0f};
+    args.segments = fv_tensor_2d(segment, FV_I32, 1, FV_SEGMENT_FIELDS);
+    args.spans = fv_tensor_2d(span, FV_I32, 1, FV_SPAN_FIELDS);
+    args.out = fv_tensor_3d(out, FV_F32, 1, 1, 513);
+    assert_fails(fv_attention(backend, &args), FV_ERR_UNSUPPORTED, "513 channels");
+}
+
+enum { ROWS = 3, V = 5003 };
+static float logits[ROWS * V];
+
+/* A NaN among the logits does not vanish. */
+static void test_nan_in_statistics(void **state)
+{
+    (void)state;
+    float parts[FV_VOCAB_FIELDS];
+    memset(logits, 0, sizeof logits);
+    logits[0] = NAN;
+    for (int n = 1; n <= 40; n += 13) {
+        fv_vocab_stats_args args = {.logits = matrix(logits, 1, n), .inv_temperature = 1.0f};
+        args.parts = fv_tensor_3d(parts, FV_F32, 1, 1, FV_VOCAB_FIELDS);
+        assert_ok(fv_vocab_stats(backend, &args));
+        assert_true(isnan(parts[1]) && parts[3] == -INFINITY);
+    }
+}
+
+static void test_logits_without_a_distribution(void **state)
+{
+    (void)state;
+    float uniform[ROWS] = {0.5f, 0.5f, NAN};
+    int32_t ids[ROWS], excluded[1] = {100};
+    fv_sample_args args = {.logits = matrix(logits, ROWS, V), .temperature = 1.0f, .top_p = 1.0f};
+    args.uniform = vector(uniform, ROWS);
+    args.ids = fv_tensor_1d(ids, FV_I32, ROWS);
+    memset(logits, 0, sizeof logits);
+    logits[V + 100] = NAN;
+    assert_fails(fv_sample(backend, &args), FV_ERR_NUMERIC, "row 1 of the logits");
+    logits[V + 100] = INFINITY;
+    assert_fails(fv_sample(backend, &args), FV_ERR_NUMERIC, "row 1 of the logits");
+    args.excluded = fv_tensor_1d(excluded, FV_I32, 1); /* then it does not matter */
+    assert_ok(fv_sample(backend, &args));
+    for (int i = 0; i < ROWS; i++) /* no uniform leads outside */
+        assert_in_range(ids[i], 0, V - 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_choice),
+        cmocka_unit_test(test_sums_in_row_order),
+        cmocka_unit_test(test_heads_too_wide),
+        cmocka_unit_test(test_nan_in_statistics),
+        cmocka_unit_test(test_logits_without_a_distribution),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
