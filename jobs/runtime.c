@@ -110,29 +110,13 @@ static int report(const fv_runtime *runtime, fv_err err)
     return FV_EXIT_FAILED;
 }
 
-/* It kills what is left of the ranks, so those of one kind are to be here first (what those that train come
- * to, judges do not know, and they end later); and it can die of ranks that end now by themselves. */
-static void obey_launcher(const fv_runtime *runtime)
-{
-    double is_held = fv_launcher_is_held();
-    if (!fv_launcher_is_known() || !runtime->world ||
-        fv_comm_all_reduce_max(runtime->world, &is_held) != FV_OK)
-        return;
-    if (is_held > 0)
-        fv_launcher_obey();
-}
-
 int fv_runtime_finish(fv_runtime *runtime, fv_err err)
 {
-    int has_failed = err != FV_OK && err != FV_AGAIN;
     fv_meter_stop();
     fv_stop_say_no_more();
-    if (has_failed) /* whoever aborts waits for the launcher, which must not be held by others */
-        fv_launcher_release();
     int status = report(runtime, err);
-    if (!has_failed)
-        obey_launcher(runtime);
-    fv_launcher_release();
+    if (runtime->obeys_launcher)
+        fv_launcher_obey();
     fv_model_destroy(runtime->model);
     fv_backend_destroy(runtime->backend);
     fv_mesh_fini(&runtime->mesh);

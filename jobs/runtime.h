@@ -26,6 +26,7 @@ typedef struct fv_runtime {
     fv_comm *world; /* the processes that do the same as this one */
     fv_mesh mesh;   /* the model is opened on its tensor group */
     fv_backend *backend;
+    int obeys_launcher; /* which is held, and kills the ranks now: they wait for that at their end */
     fv_model *model;
 } fv_runtime;
 

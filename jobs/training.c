@@ -3,6 +3,7 @@
 #include "jobs.h"
 
 #include "fovea/base/file.h"
+#include "fovea/base/launcher.h"
 #include "fovea/reward/judge/judge_ranks.h"
 #include "fovea/run/judges.h"
 #include "fovea/base/log.h"
@@ -291,9 +292,25 @@ static fv_err close_journal(fv_training *t, fv_err err)
     return err;
 }
 
+/* A launcher that was held kills the ranks when it goes on, so those of one kind meet first (what those that
+ * train come to, judges do not know, and they end later): while they are watched, for one of them may be
+ * lost. After a failure it is held no more: whoever aborts waits for it. */
+static void let_launcher_go(fv_training *t, fv_err err)
+{
+    double is_held = fv_launcher_is_held();
+    int is_well = err == FV_OK || err == FV_AGAIN;
+    if (is_well && fv_launcher_is_known() && fv_comm_all_reduce_max(t->runtime.world, &is_held) == FV_OK)
+        t->runtime.obeys_launcher = is_held > 0;
+    if (t->runtime.obeys_launcher)
+        fv_launcher_hold_no_more();
+    else
+        fv_launcher_release();
+}
+
 int fv_training_finish(fv_training *t, fv_err err)
 {
     fv_saver_destroy(t->saver);
+    let_launcher_go(t, err);
     fv_watch_stop(t->watch);
     err = close_journal(t, err);
     fv_claim_release(&t->claim);

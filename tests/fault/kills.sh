@@ -15,7 +15,9 @@ make_run "$folder"
     optimizer.rate=2e-3 2>/dev/null
 rm -r "$folder/model"
 mv "$folder/taught/model" "$folder/model"
+started=$(date +%s%N)
 mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" steps=8 out="$folder/whole" 2>"$folder/whole.log" || fail "$(cat "$folder/whole.log")"
+whole_us=$((($(date +%s%N) - started) / 1000))
 
 # The newest checkpoint that is committed: its step, or -1.
 newest() { ls "$1/checkpoints" 2>/dev/null | sed -n 's/^step_0*\([0-9]\)/\1/p' | sort -n | tail -1 | grep . || echo -1; }
@@ -46,7 +48,10 @@ while [ "$n_kills" -lt "$kills" ]; do
         if [ "$n_kills" -lt "$kills" ]; then
             # Mostly while it trains and saves, now and then while it starts.
             [ $((RANDOM % 5)) = 0 ] || await_claim "$run" "$before"
-            sleep $((RANDOM % 2)).$((RANDOM % 1000))
+            # Any moment of an undisturbed run, on whatever machine.
+            us=$((RANDOM * whole_us / 32768))
+            printf -v moment '%d.%06d' $((us / 1000000)) $((us % 1000000))
+            sleep "$moment"
             victims=($(processes "$run"))
             [ ${#victims[@]} = 0 ] || ! kill -9 "${victims[RANDOM % ${#victims[@]}]}" 2>/dev/null ||
                 n_kills=$((n_kills + 1))

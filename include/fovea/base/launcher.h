@@ -9,7 +9,8 @@
 
 #include <sys/types.h>
 
-/* Look who has started this process. Without it the others do nothing. */
+/* Look who has started this process. Without it the others do nothing: a rank that waits for one that was killed,
+ * and holds the launcher that would end it, waits for ever, so this is for processes that are watched (watch.h). */
 void fv_launcher_find(void);
 
 /* A signal has come from sender: if that is the launcher, hold it. Safe in signal handlers. */
@@ -19,6 +20,9 @@ int fv_launcher_is_known(void);
 
 /* 1: it stands still. */
 int fv_launcher_is_held(void);
+
+/* From now on it is not held. One that is held stays so. */
+void fv_launcher_hold_no_more(void);
 
 /* If it is held, it goes on, is not held again, and kills what is left of its ranks. */
 void fv_launcher_release(void);

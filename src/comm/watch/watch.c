@@ -3,6 +3,7 @@
 #include "comm/watch/watch_internal.h"
 
 #include "fovea/base/clock.h"
+#include "fovea/base/launcher.h"
 #include "fovea/base/log.h"
 #include "fovea/base/phase.h"
 #include "fovea/base/stop.h"
@@ -224,6 +225,8 @@ fv_err fv_watch_start(fv_comm *world, const fv_watch_settings *settings, int sta
     fv_err err = fv_comm_agree(world, make(world, settings, status, out));
     if (err == FV_OK)
         err = start(world, *out);
+    if (err == FV_OK && settings->silence_s > 0)
+        fv_launcher_find(); /* whoever holds the launcher must hear of ranks that are lost */
     if (err == FV_OK)
         return FV_OK;
     fv_watch_stop(*out);

@@ -51,7 +51,7 @@ void fv_watch_end(fv_watch *watch, const char *sentence, double grace_s)
     signal(SIGUSR2, print_stack);
     pthread_kill(watch->main_thread, SIGUSR2);
     usleep(STACK_US);
+    fv_launcher_release(); /* it may end this process first */
     usleep((useconds_t)(1e6 * grace_s));
-    fv_launcher_release();
     _exit(watch->status);
 }
