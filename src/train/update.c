@@ -204,6 +204,7 @@ static fv_err compute(fv_updater *u, micro *m, void *context)
     const fv_loss_settings *loss = &u->settings.loss;
     int has_entropy = loss->entropy_weight > 0;
     fv_loss_sums sums;
+    FV_TRY(fv_point("micro"));
     FV_TRY(fv_policy_forward(u->policy, &m->packed, u->settings.save, m->now, m->entropy));
     if (u->settings.is_supervised)
         memcpy(m->then, m->now, (size_t)m->packed.n_logprobs * sizeof *m->then);

@@ -44,12 +44,12 @@ on_terminal pack "$FOVEA" pack --synthetic glance --rows 4000 --seed 1 --out "$f
 shows pack 'rows [0-9]+ %'
 settings=(steps=4 rollout.prompts=16 rollout.max_running=16 rollout.cache_pages=80 rollout.refills=0 update.groups=16
     update.micro_tokens=256)
-at pass:4 update:1 pass:40 update:3 update:4
+at pass:4 micro:2 pass:40 micro:20 micro:40 micro:60
 on_terminal train "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/run"
 shows train 'step [0-9] of 4 \| rollout [0-9]+ % \| [0-9]+ tokens/s'
 shows train 'update [0-9]+ % \| [0-9]+ tokens/s'
 shows train 'step [123] of 4 .*\| [0-9]+ s left'
-at update:3 update:8
+at micro:2 micro:20 micro:40
 on_terminal sft "$FOVEA" sft "$folder/config.yaml" "${settings[@]}" out="$folder/lessons" steps=30
 shows sft 'step [0-9]+ of 30 \| update [0-9]+ % \| [0-9]+ tokens/s \| [0-9]+ s left'
 at pass:5

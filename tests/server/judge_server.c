@@ -176,6 +176,21 @@ static int say(connection *c, const char *verdict)
 
 /* Replies that tests wrote. */
 
+/* Such a response ends with its connection, and says so: a client that used it again would race its end. */
+static int put_whole(connection *c, const char *text, size_t n)
+{
+    static const char close_it[] = "Connection: close\r\n";
+    size_t line = strcspn(text, "\n");
+    if (line < n) {
+        put(c, text, ++line);
+        put(c, close_it, sizeof close_it - 1);
+    } else {
+        line = 0;
+    }
+    put(c, text + line, n - line);
+    return -1;
+}
+
 static int reply(connection *c, const char *name)
 {
     char path[4096], *text = malloc(MAX_REPLY + 1);
@@ -186,10 +201,10 @@ static int reply(connection *c, const char *name)
     size_t n = fread(text, 1, MAX_REPLY, file);
     text[n] = '\0';
     fclose(file);
-    int is_whole = strncmp(text, "HTTP/", 5) == 0;
-    int left = is_whole ? put(c, text, n) : respond(c, "200 OK", "", "application/json", text);
+    int left = strncmp(text, "HTTP/", 5) == 0 ? put_whole(c, text, n)
+                                              : respond(c, "200 OK", "", "application/json", text);
     free(text);
-    return is_whole ? -1 : left; /* such a response ends with its connection */
+    return left;
 }
 
 /* The reply to a request that holds what is refused. */

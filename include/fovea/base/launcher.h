@@ -9,8 +9,9 @@
 
 #include <sys/types.h>
 
-/* Look who has started this process. Without it the others do nothing: a rank that waits for one that was killed,
- * and holds the launcher that would end it, waits for ever, so this is for processes that are watched (watch.h). */
+/* Look who has started this process. Without it the others do nothing: a rank that waits for one that was
+ * killed, and holds the launcher that would end it, waits for ever, so this is for processes that are watched
+ * (watch.h). */
 void fv_launcher_find(void);
 
 /* A signal has come from sender: if that is the launcher, hold it. Safe in signal handlers. */
