@@ -77,11 +77,14 @@ by_hand() {
     go_on requeue "$heard"
     finishes requeue 0
 }
+# What ranks say passes through mpirun, which they hold: it may say nothing any more.
+mpirun_is_held() { ps -eo stat,args | grep -q "^T.*mpirun .*out=$work/mpirun"; }
 by_hand_under_mpirun() {
     echo "FOVEA_LAUNCHER=mpirun" >$work/mpirun.env
     FOVEA_SITE=$work/mpirun.env begin mpirun
     scontrol requeue "$job"
-    go_on mpirun "$heard"
+    until_true 20 mpirun_is_held || fail "mpirun is not held: $(tail -n 30 "$log")"
+    go_on mpirun
     finishes mpirun 0
 }
 by_signal() {
