@@ -22,7 +22,7 @@ typedef struct fv_watch fv_watch;
 
 /* status: of a process that the watch ends; EXIT_FAILURE if the allocation ends and nothing was saved in it.
  * From the main threads of all ranks. Collective. FV_ERR_ARGUMENT: so little time is left that the run would
- * have to stop at once. */
+ * have to stop at once. Unless silence_s is 0, TERM from mpirun holds it from now on (launcher.h). */
 fv_err fv_watch_start(fv_comm *world, const fv_watch_settings *settings, int status, fv_watch **out);
 
 /* From now on this rank may end without the others. NULL is fine. Local. */
