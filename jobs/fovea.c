@@ -1,5 +1,5 @@
-#include "jobs.h"
-#include "terminal.h"
+#include "jobs/jobs.h"
+#include "jobs/terminal.h"
 
 #include "fovea/base/file.h"
 #include "fovea/base/log.h"

@@ -1,6 +1,6 @@
-#include "runtime.h"
+#include "jobs/runtime.h"
 
-#include "jobs.h"
+#include "jobs/jobs.h"
 
 #include "fovea/base/launcher.h"
 #include "fovea/base/log.h"

@@ -1,6 +1,6 @@
 /* What programs that run a model share: the process group, the back end, the model, and their options. */
-#ifndef FOVEA_RUNTIME_H
-#define FOVEA_RUNTIME_H
+#ifndef FOVEA_JOBS_RUNTIME_H
+#define FOVEA_JOBS_RUNTIME_H
 
 #include "fovea/model/tokenizer/chat.h"
 #include "fovea/comm/mesh.h"

@@ -1,4 +1,4 @@
-#include "terminal.h"
+#include "jobs/terminal.h"
 
 #include "fovea/base/shown.h"
 

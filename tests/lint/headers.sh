@@ -15,7 +15,7 @@ report < <(for header in $headers; do
     flags="-I$(dirname "$header")"
     case $header in kernels/cpu/*) flags+=" -DFV_ISA_NAME=portable -DFV_ISA_portable=1" ;; esac
     case $header in include/*) flags= ;; esac
-    "$compiler" -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-psabi -Wno-unused-function -fsyntax-only -Iinclude -Isrc $flags \
+    "$compiler" -std=gnu17 -D_GNU_SOURCE -Wall -Wextra -Werror -Wno-psabi -Wno-unused-function -fsyntax-only -Iinclude -Isrc -I. $flags \
         -include "$header" -x c /dev/null 2>&1 | grep -E -m1 'error' | sed "s,^,$header: does not compile alone: ,"
 done)
 finish

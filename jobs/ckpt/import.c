@@ -1,0 +1,88 @@
+/* fovea import: a model folder as the first checkpoint of a run. */
+#include "jobs/jobs.h"
+#include "jobs/runtime.h"
+#include "jobs/terminal.h"
+
+#include "fovea/model/checkpoint/checkpoint.h"
+#include "fovea/run/claim.h"
+#include "fovea/base/file.h"
+
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct import_options {
+    const char *model, *out;
+} import_options;
+
+enum { KEY_MODEL = 256, KEY_OUT };
+
+static const struct argp_option options[] = {
+    {"model", KEY_MODEL, "DIR", 0, "the folder to read (required)", 0},
+    {"out", KEY_OUT, "RUN", 0, "the run's folder, which has no checkpoints yet (required)", 0},
+    {0}};
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    import_options *out = state->input;
+    switch (key) {
+    case KEY_MODEL:
+        out->model = fv_parse_path(state, "--model", text);
+        return 0;
+    case KEY_OUT:
+        out->out = fv_parse_path(state, "--out", text);
+        return 0;
+    case ARGP_KEY_END:
+        if (!out->model || !out->out)
+            argp_error(state, "--model and --out are required");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+/* The name of a checkpoint appears when it is whole. */
+static fv_err publish(const fv_claim *claim, const char *made)
+{
+    static const char latest[] = "step_000000\n";
+    char path[PATH_MAX];
+    FV_TRY(fv_file_path(path, sizeof path, claim->checkpoints, "step_000000"));
+    FV_TRY(fv_file_replace_folder(made, path));
+    FV_TRY(fv_file_path(path, sizeof path, claim->checkpoints, "latest"));
+    return fv_file_write(path, latest, strlen(latest)); /* and the names in its folder */
+}
+
+static fv_err make(const import_options *with, const fv_claim *claim)
+{
+    char path[PATH_MAX];
+    uint64_t *steps;
+    int n;
+    FV_TRY(fv_checkpoint_list(claim->checkpoints, &steps, &n));
+    free(steps);
+    FV_CHECK(n == 0, FV_ERR_ARGUMENT, "%s has checkpoints already: give another run", with->out);
+    FV_TRY(fv_file_path(path, sizeof path, claim->own, "step_000000"));
+    FV_TRY(fv_file_make_folder(path));
+    FV_TRY(fv_checkpoint_import(with->model, path));
+    return publish(claim, path);
+}
+
+static fv_err import(const import_options *with)
+{
+    fv_claim claim;
+    FV_TRY(fv_claim_take(with->out, &claim));
+    fv_err err = make(with, &claim);
+    fv_claim_release(&claim);
+    return err;
+}
+
+int fv_job_import(int argc, char **argv)
+{
+    import_options with = {0};
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .doc = "Make a model folder the checkpoint RUN/checkpoints/step_000000, with an optimiser that has "
+               "not moved yet: training with resume: auto starts from it."};
+    fv_terminal_parse(&argp, argc, argv, &with);
+    return fv_job_finish(import(&with));
+}

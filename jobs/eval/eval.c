@@ -1,0 +1,361 @@
+/* fovea eval: a model's greedy answers to a data set, scored; or the shards of such an evaluation joined. */
+#include "jobs/eval/options.h"
+#include "jobs/jobs.h"
+
+#include "fovea/eval/evaluate.h"
+#include "fovea/base/file.h"
+#include "fovea/model/hf/identity.h"
+#include "fovea/base/meter.h"
+#include "fovea/model/nn/pages.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MAX_ROUNDS = 2, MAX_IMAGES = 2 };
+
+typedef struct eval {
+    const fv_eval_options *options;
+    fv_runtime runtime;
+    fv_tokenizer *tokenizer;
+    fv_chat chat;
+    fv_prompts *prompts;
+    fv_processor processor;
+    fv_dataset *dataset;
+    fv_judge *judge;
+    int32_t excluded[FV_CHAT_VISION_IDS];
+    int64_t max_tokens;
+    fv_rows rows; /* of dataset: those that are asked */
+    fv_evaluation what;
+    fv_report report;
+    int is_kept; /* the results are there already */
+} eval;
+
+/* Preparation. */
+
+static float penalty_of(const eval *e, const fv_generation_defaults *defaults)
+{
+    double asked = e->options->repetition_penalty;
+    return asked >= 0 ? (float)asked : defaults->repetition_penalty;
+}
+
+static void set_sizes(eval *e, const fv_generation_defaults *defaults)
+{
+    const fv_eval_options *o = e->options;
+    int64_t rows = (int64_t)fv_dataset_rows(e->dataset);
+    int64_t positions = fv_model_shape_of(e->runtime.model)->text.max_positions;
+    e->what = (fv_evaluation){.mode = o->mode,
+                              .n_rows = o->limit && o->limit < rows ? o->limit : rows,
+                              .rows = &e->rows,
+                              .shard = o->shard,
+                              .n_shards = o->n_shards,
+                              .repetition_penalty = penalty_of(e, defaults),
+                              .by = o->by};
+    e->max_tokens = o->max_tokens ? o->max_tokens : positions < 32768 ? positions : 32768;
+}
+
+static fv_err prepare(eval *e)
+{
+    const fv_eval_options *o = e->options;
+    const char *model = o->runtime.model;
+    fv_generation_defaults defaults;
+    fv_model_shape shape;
+    FV_TRY(fv_model_shape_load(model, &shape, &defaults));
+    fv_generation_warn(&defaults, model);
+    FV_TRY(fv_tokenizer_load(model, &e->tokenizer));
+    FV_TRY(fv_chat_init(&e->chat, e->tokenizer));
+    FV_TRY(fv_runtime_load_processor(&e->runtime, model, &e->chat, &e->processor));
+    FV_TRY(fv_prompts_load(o->prompts, &e->prompts));
+    FV_TRY(fv_dataset_open(o->data, &e->dataset));
+    FV_TRY(fv_judge_rule_create(o->rule, &e->judge));
+    set_sizes(e, &defaults);
+    int positions = fv_model_shape_of(e->runtime.model)->text.max_positions;
+    FV_CHECK(e->max_tokens <= positions, FV_ERR_ARGUMENT,
+             "--max-tokens is %lld, but %s has positions for %d tokens", (long long)e->max_tokens, model,
+             positions);
+    return FV_OK;
+}
+
+/* All that the samples follow from, as it is written into the report. */
+
+static fv_err set_text(fv_json *settings, const char *key, const char *text)
+{
+    return fv_json_set(settings, key, fv_json_make_string(text, strlen(text)));
+}
+
+static fv_err set_hash(fv_json *settings, const char *key, uint64_t hash)
+{
+    char text[17];
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+    return set_text(settings, key, text);
+}
+
+static fv_err set_hashes(const eval *e, fv_json *settings)
+{
+    uint64_t model, prompts;
+    FV_TRY(fv_identity_of_folder(e->options->runtime.model, &model));
+    FV_TRY(fv_identity_of_file(e->options->prompts, &prompts));
+    FV_TRY(set_hash(settings, "model_hash", model));
+    FV_TRY(set_hash(settings, "data_hash", fv_dataset_hash(e->dataset)));
+    return set_hash(settings, "prompts_hash", prompts);
+}
+
+static fv_err set_numbers(const eval *e, fv_json *settings)
+{
+    const fv_eval_options *o = e->options;
+    const struct {
+        const char *key;
+        int64_t value;
+    } numbers[] = {{"rows", e->what.n_rows},
+                   {"tensor", e->runtime.mesh.tensor->size},
+                   {"max_turn_tokens", o->max_turn_tokens},
+                   {"max_tokens", e->max_tokens},
+                   {"min_pixels", o->views.min_pixels},
+                   {"max_pixels", o->views.max_pixels}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        FV_TRY(fv_json_set(settings, numbers[i].key, fv_json_make_integer(numbers[i].value)));
+    return FV_OK;
+}
+
+static fv_err describe(eval *e)
+{
+    const fv_eval_options *o = e->options;
+    fv_report *report = &e->report;
+    report->model = strdup(o->runtime.model);
+    report->data = strdup(o->data);
+    report->settings = fv_json_make_object();
+    FV_CHECK(report->model && report->data && report->settings, FV_ERR_MEMORY, "no memory for a report");
+    FV_TRY(set_text(report->settings, "mode", fv_eval_mode_name(o->mode)));
+    FV_TRY(set_text(report->settings, "rule", o->rule->name));
+    FV_TRY(set_text(report->settings, "extraction", o->extraction == FV_EXTRACT_SPLIT ? "split" : "strict"));
+    FV_TRY(set_text(report->settings, "transparency",
+                    o->views.transparency == FV_ALPHA_WHITE ? "white" : "drop"));
+    if (e->what.repetition_penalty != 1)
+        FV_TRY(fv_json_set(report->settings, "repetition_penalty",
+                           fv_json_make_real((double)e->what.repetition_penalty)));
+    if (o->by)
+        FV_TRY(set_text(report->settings, "by", o->by));
+    FV_TRY(set_hashes(e, report->settings));
+    FV_TRY(fv_report_leave_out(report, &e->rows, e->what.n_rows));
+    return set_numbers(e, report->settings);
+}
+
+/* Evaluation. */
+
+static fv_rollout_settings rollout_of(eval *e)
+{
+    const fv_eval_options *o = e->options;
+    int pages = 2 * fv_pages_for(e->max_tokens);
+    return (fv_rollout_settings){.dialogue = {.prompts = e->prompts,
+                                              .chat = &e->chat,
+                                              .merge = e->processor.merge,
+                                              .max_rounds = MAX_ROUNDS,
+                                              .max_images = MAX_IMAGES,
+                                              .max_turn_tokens = o->max_turn_tokens,
+                                              .max_tokens = e->max_tokens},
+                                 .excluded = e->excluded,
+                                 .n_excluded = fv_chat_vision_ids(&e->chat, e->excluded),
+                                 .max_running = o->max_running,
+                                 .pass_tokens = o->pass_tokens,
+                                 .cache_pages = o->cache_pages ? o->cache_pages : pages};
+}
+
+static fv_source source_of(const eval *e)
+{
+    return (fv_source){.dataset = e->dataset,
+                       .processor = &e->processor,
+                       .prompts = e->prompts,
+                       .chat = &e->chat,
+                       .views = e->options->views,
+                       .first = fv_eval_first(e->options->mode)};
+}
+
+static fv_err evaluate(eval *e)
+{
+    const fv_rollout_settings rollout = rollout_of(e);
+    const fv_score_settings score = {.extraction = e->options->extraction};
+    fv_source source = source_of(e);
+    const fv_collector with = {.mesh = &e->runtime.mesh,
+                               .model = e->runtime.model,
+                               .source = &source,
+                               .judge = e->judge,
+                               .rollout = &rollout,
+                               .score = &score};
+    FV_TRY(fv_comm_agree(e->runtime.world, fv_source_check_views(&source, e->options->data, 0)));
+    return fv_evaluate(&with, &e->what, &e->report);
+}
+
+/* All rows of the evaluation, whatever the shard: all shards leave out the same. */
+static fv_err measure(eval *e)
+{
+    const fv_eval_options *o = e->options;
+    fv_rollout_settings rollout = rollout_of(e);
+    const fv_source source = source_of(e);
+    rollout.dialogue.max_rounds = fv_eval_rounds(o->mode, MAX_ROUNDS);
+    const fv_dialogue_room room = {.source = &source,
+                                   .dialogue = &rollout.dialogue,
+                                   .cache_pages = rollout.cache_pages,
+                                   .tokens = "--max-tokens",
+                                   .pages = "--cache-pages"};
+    const fv_measurer measurer = {fv_dialogue_measure, &room};
+    const fv_measure what = {.dataset = e->dataset,
+                             .name = o->data,
+                             .n_rows = (uint64_t)e->what.n_rows,
+                             .measurers = &measurer,
+                             .n_measurers = 1,
+                             .too_long = o->too_long,
+                             .pixels = "--max-pixels",
+                             .skip = "--too-long skip"};
+    return fv_rows_measure(&what, e->runtime.world, &e->rows);
+}
+
+/* Results. */
+
+static fv_err print_table(const fv_report *report)
+{
+    fv_summary summary;
+    fv_buffer table = {0};
+    FV_TRY(fv_summary_init(&summary, report));
+    fv_err err = fv_summary_print(&summary, report->seconds, &table);
+    if (err == FV_OK && fv_report_left_out(report) > 0)
+        err =
+            fv_buffer_print(&table, "left out, too long: %lld rows\n", (long long)fv_report_left_out(report));
+    if (err == FV_OK)
+        fwrite(table.data, 1, table.size, stdout); /* main sees whether it was written */
+    fv_buffer_fini(&table);
+    fv_summary_fini(&summary);
+    return err;
+}
+
+static fv_err write_results(const fv_report *report, const char *folder)
+{
+    FV_TRY(fv_file_make_folder(folder));
+    FV_TRY(fv_report_write(report, folder));
+    return print_table(report);
+}
+
+static fv_err compare(const fv_report *asked, const fv_report *there, const char *folder)
+{
+    const fv_report *const both[] = {there, asked};
+    const char *const names[] = {folder, "what is asked for"};
+    FV_TRY(fv_report_compare(both, names));
+    FV_CHECK(there->shard == asked->shard && there->n_shards == asked->n_shards, FV_ERR_ARGUMENT,
+             "%s is shard %d/%d of the evaluation, what is asked for %d/%d", folder, there->shard,
+             there->n_shards, asked->shard, asked->n_shards);
+    return FV_OK;
+}
+
+/* The results that are in the folder, if they are those of the evaluation that is asked for. */
+static fv_err keep_results(const fv_report *asked, const char *folder)
+{
+    fv_report there;
+    FV_TRY(fv_report_load(folder, &there));
+    fv_err err = compare(asked, &there, folder);
+    if (err != FV_OK)
+        err = fv_error_prefix(err, "%s is there already, give another folder", folder);
+    else
+        err = print_table(&there);
+    fv_report_fini(&there);
+    return err;
+}
+
+/* That the folder can be made, now and not after the work; but one without results is not left if the work is
+ * stopped. */
+static fv_err try_folder(const char *folder)
+{
+    if (fv_file_exists(folder))
+        return fv_file_make_folder(folder);
+    FV_TRY(fv_file_make_folder(folder));
+    FV_CHECK(rmdir(folder) == 0, FV_ERR_IO, "cannot remove folder %s: %s", folder, strerror(errno));
+    return FV_OK;
+}
+
+/* Results are not written over. *is_kept: they are there, and printed. */
+static fv_err begin_output(const fv_report *asked, const char *folder, int keeps, int *is_kept)
+{
+    char path[PATH_MAX];
+    FV_TRY(fv_file_path(path, sizeof path, folder, "summary.json"));
+    *is_kept = fv_file_exists(path);
+    if (!*is_kept)
+        return try_folder(folder);
+    FV_CHECK(keeps, FV_ERR_ARGUMENT,
+             "%s is there already: give another folder for --out, or --keep to see it again", path);
+    return keep_results(asked, folder);
+}
+
+static fv_err begin(eval *e)
+{
+    const fv_eval_options *o = e->options;
+    FV_TRY(describe(e));
+    e->report.shard = o->shard;
+    e->report.n_shards = o->n_shards;
+    return begin_output(&e->report, o->out, o->keeps, &e->is_kept);
+}
+
+static fv_err run(eval *e)
+{
+    FV_TRY(fv_runtime_open(&e->runtime, &e->options->runtime));
+    fv_comm *world = e->runtime.world;
+    FV_TRY(fv_comm_agree(world, prepare(e)));
+    FV_TRY(measure(e));
+    FV_TRY(fv_comm_agree(world, world->rank == 0 ? begin(e) : FV_OK));
+    FV_TRY(fv_comm_broadcast(world, &e->is_kept, sizeof e->is_kept, 0));
+    if (e->is_kept)
+        return FV_OK;
+    if (world->rank == 0)
+        fv_meter_start(NULL, 0, 0);
+    FV_TRY(evaluate(e));
+    fv_meter_stop();
+    return fv_comm_agree(world, world->rank == 0 ? write_results(&e->report, e->options->out) : FV_OK);
+}
+
+static int finish(eval *e, fv_err err)
+{
+    fv_report_fini(&e->report);
+    fv_rows_fini(&e->rows);
+    fv_judge_destroy(e->judge);
+    fv_dataset_close(e->dataset);
+    fv_prompts_destroy(e->prompts);
+    fv_tokenizer_destroy(e->tokenizer);
+    return fv_runtime_finish(&e->runtime, err);
+}
+
+/* Merging. */
+
+static fv_err load_shards(const fv_eval_options *o, fv_report *shards)
+{
+    for (int i = 0; i < o->n_folders; i++)
+        FV_TRY(fv_report_load(o->folders[i], &shards[i]));
+    return FV_OK;
+}
+
+static fv_err merge(const fv_eval_options *o)
+{
+    fv_report whole = {0}, *shards = calloc((size_t)o->n_folders, sizeof *shards);
+    fv_err err = FV_OK;
+    int is_kept;
+    FV_CHECK(shards, FV_ERR_MEMORY, "cannot allocate %d reports", o->n_folders);
+    FV_TRY_DONE(load_shards(o, shards));
+    FV_TRY_DONE(fv_report_merge(shards, (const char *const *)o->folders, o->n_folders, &whole));
+    FV_TRY_DONE(begin_output(&whole, o->merge, o->keeps, &is_kept));
+    if (!is_kept)
+        FV_TRY_DONE(write_results(&whole, o->merge));
+done:
+    fv_report_fini(&whole);
+    for (int i = 0; i < o->n_folders; i++)
+        fv_report_fini(&shards[i]);
+    free(shards);
+    return err;
+}
+
+int fv_job_eval(int argc, char **argv)
+{
+    fv_eval_options options;
+    fv_eval_options_parse(argc, argv, &options);
+    if (options.merge)
+        return fv_job_finish(merge(&options));
+    eval e = {.options = &options};
+    return finish(&e, run(&e));
+}

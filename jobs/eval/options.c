@@ -1,0 +1,216 @@
+#include "jobs/eval/options.h"
+#include "jobs/terminal.h"
+
+#include <string.h>
+
+enum {
+    KEY_DATA = 'd',
+    KEY_OUT = 'o',
+    KEY_MODE = 256,
+    KEY_PROMPTS,
+    KEY_MERGE,
+    KEY_KEEP,
+    KEY_SHARD,
+    KEY_LIMIT,
+    KEY_TOO_LONG,
+    KEY_BY,
+    KEY_RULE,
+    KEY_EXTRACTION,
+    KEY_TENSOR,
+    KEY_PENALTY,
+    KEY_TURN_TOKENS,
+    KEY_TOKENS,
+    KEY_MIN_PIXELS,
+    KEY_MAX_PIXELS,
+    KEY_TRANSPARENCY,
+    KEY_RUNNING,
+    KEY_PASS_TOKENS,
+    KEY_CACHE
+};
+
+static const struct argp_option options[] = {
+    {"data", KEY_DATA, "PACK.h5", 0, "the data set, made by fovea pack (required)", 1},
+    {"mode", KEY_MODE, "NAME", 0,
+     "low: the small view, one turn; full: the large view, one turn; policy: the small view, then the tool "
+     "(required)",
+     1},
+    {"prompts", KEY_PROMPTS, "FILE", 0,
+     "the wording: in the sources configs/prompts/answer.yaml for low and full, look-closer.yaml for policy "
+     "(required)",
+     1},
+    {"out", KEY_OUT, "DIR", 0, "receives summary.json, samples.jsonl and samples.h5 (required)", 1},
+    {"keep", KEY_KEEP, NULL, 0,
+     "if the folder has the results of this very evaluation, print their table; of another, say in what it "
+     "differs",
+     1},
+    {0, 0, 0, 0, "Rows:", 3},
+    {"limit", KEY_LIMIT, "N", 0, "the first N rows (all)", 3},
+    {"too-long", KEY_TOO_LONG, "refuse|skip", 0,
+     "what becomes of rows that are too long: none is evaluated, or they are left out (refuse)", 3},
+    {"shard", KEY_SHARD, "I/N", 0, "only every N-th row, from the I-th (1/1)", 3},
+    {"merge", KEY_MERGE, "DIR", 0, "join the folders of all shards in DIR; evaluate nothing", 3},
+    {"by", KEY_BY, "FIELD", 0, "sums over rows that have the same in this extra field (by their sources)", 3},
+    {0, 0, 0, 0, "Answers:", 4},
+    {"rule", KEY_RULE, "NAME", 0, "what makes an answer right (exact)", 4},
+    {"extraction", KEY_EXTRACTION, "NAME", 0, "split, or strict: without tags no credit (split)", 4},
+    {"repetition-penalty", KEY_PENALTY, "X", 0,
+     "make tokens that were there before less likely; 1: do not (as generation_config.json says)", 4},
+    {"max-turn-tokens", KEY_TURN_TOKENS, "N", 0, "drawn in one turn (1024)", 4},
+    {"max-tokens", KEY_TOKENS, "N", 0,
+     "of prompt and answer together (32768, or what the model has room for)", 4},
+    {"min-pixels", KEY_MIN_PIXELS, "N", 0, "of the large view, for rows without a target size (262144)", 4},
+    {"max-pixels", KEY_MAX_PIXELS, "N", 0, "the same (4194304)", 4},
+    {"transparency", KEY_TRANSPARENCY, "NAME", 0, fv_alpha_help, 4},
+    {0, 0, 0, 0, "Machine:", 5},
+    {"tensor", KEY_TENSOR, "T", 0, "ranks that hold one copy of the model together (1)", 5},
+    {"max-running", KEY_RUNNING, "N", 0, "answers at once on a copy of the model (16)", 5},
+    {"pass-tokens", KEY_PASS_TOKENS, "N", 0, "tokens of a pass at most (1024)", 5},
+    {"cache-pages", KEY_CACHE, "N", 0, "of 64 tokens each (for two of the longest answers)", 5},
+    {0}};
+
+static void parse_mode(struct argp_state *state, const char *text, fv_eval_options *out)
+{
+    for (fv_eval_mode mode = FV_EVAL_LOW; mode <= FV_EVAL_POLICY; mode++)
+        if (strcmp(text, fv_eval_mode_name(mode)) == 0) {
+            out->mode = mode;
+            out->has_mode = 1;
+            return;
+        }
+    argp_error(state, "--mode is \"%s\", expected low, full or policy", text);
+}
+
+static void parse_rule(struct argp_state *state, const char *text, fv_eval_options *out)
+{
+    if (fv_rule_find(text, &out->rule) != FV_OK)
+        argp_error(state, "--rule: %s", fv_error_text());
+}
+
+static void parse_extraction(struct argp_state *state, const char *text, fv_eval_options *out)
+{
+    out->extraction = strcmp(text, "strict") == 0 ? FV_EXTRACT_STRICT : FV_EXTRACT_SPLIT;
+    if (out->extraction == FV_EXTRACT_SPLIT && strcmp(text, "split") != 0)
+        argp_error(state, "--extraction is \"%s\", expected split or strict", text);
+}
+
+static void parse_too_long(struct argp_state *state, const char *text, fv_eval_options *out)
+{
+    out->too_long = strcmp(text, "skip") == 0 ? FV_TOO_LONG_SKIP : FV_TOO_LONG_REFUSE;
+    if (out->too_long == FV_TOO_LONG_REFUSE && strcmp(text, "refuse") != 0)
+        argp_error(state, "--too-long is \"%s\", expected refuse or skip", text);
+}
+
+static int parse_int(struct argp_state *state, const char *option, const char *text, int low)
+{
+    return (int)fv_parse_integer(state, option, text, low, INT32_MAX / 2);
+}
+
+static error_t parse_size(int key, const char *text, struct argp_state *state, fv_eval_options *out)
+{
+    switch (key) {
+    case KEY_PENALTY:
+        return out->repetition_penalty = fv_parse_real(state, "--repetition-penalty", text, 1e-3, 1e3), 0;
+    case KEY_TURN_TOKENS:
+        return out->max_turn_tokens = parse_int(state, "--max-turn-tokens", text, 1), 0;
+    case KEY_TOKENS:
+        return out->max_tokens = parse_int(state, "--max-tokens", text, 2), 0;
+    case KEY_MIN_PIXELS:
+        return out->views.min_pixels = parse_int(state, "--min-pixels", text, 1), 0;
+    case KEY_MAX_PIXELS:
+        return out->views.max_pixels = parse_int(state, "--max-pixels", text, 1), 0;
+    case KEY_TRANSPARENCY:
+        return out->views.transparency = fv_parse_alpha(state, text), 0;
+    case KEY_TENSOR:
+        return out->runtime.tensor = parse_int(state, "--tensor", text, 1), 0;
+    case KEY_RUNNING:
+        return out->max_running = parse_int(state, "--max-running", text, 1), 0;
+    case KEY_PASS_TOKENS:
+        return out->pass_tokens = parse_int(state, "--pass-tokens", text, 2), 0;
+    case KEY_CACHE:
+        return out->cache_pages = parse_int(state, "--cache-pages", text, 1), 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static error_t check(struct argp_state *state, const fv_eval_options *o)
+{
+    int is_full = o->runtime.model && o->data && o->has_mode && o->prompts && o->out;
+    if (o->merge && (o->runtime.model || o->data || o->has_mode || o->prompts || o->out))
+        argp_error(state, "--merge DIR goes with the folders of shards alone");
+    if (o->merge && o->n_folders == 0)
+        argp_error(state, "--merge DIR needs the folders of the shards");
+    if (!o->merge && o->n_folders)
+        argp_error(state, "unexpected argument \"%s\"", o->folders[0]);
+    if (!o->merge && !is_full)
+        argp_error(state,
+                   "--model DIR, --data PACK.h5, --mode NAME, --prompts FILE and --out DIR are required");
+    return 0;
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    fv_eval_options *out = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        parse_rule(state, "exact", out);
+        return state->child_inputs[0] = &out->runtime, 0;
+    case KEY_DATA:
+        return out->data = fv_parse_path(state, "--data", text), 0;
+    case KEY_OUT:
+        return out->out = fv_parse_path(state, "--out", text), 0;
+    case KEY_PROMPTS:
+        return out->prompts = fv_parse_path(state, "--prompts", text), 0;
+    case KEY_MERGE:
+        out->runtime.needs_no_model = 1;
+        return out->merge = fv_parse_path(state, "--merge", text), 0;
+    case KEY_KEEP:
+        out->keeps = 1;
+        return 0;
+    case KEY_MODE:
+        return parse_mode(state, text, out), 0;
+    case KEY_RULE:
+        return parse_rule(state, text, out), 0;
+    case KEY_EXTRACTION:
+        return parse_extraction(state, text, out), 0;
+    case KEY_TOO_LONG:
+        return parse_too_long(state, text, out), 0;
+    case KEY_SHARD:
+        return fv_parse_shard(state, text, &out->shard, &out->n_shards), 0;
+    case KEY_BY:
+        return out->by = text, 0;
+    case KEY_LIMIT:
+        return out->limit = fv_parse_integer(state, "--limit", text, 1, INT32_MAX), 0;
+    case ARGP_KEY_ARGS:
+        out->folders = state->argv + state->next;
+        out->n_folders = state->argc - state->next;
+        return 0;
+    case ARGP_KEY_END:
+        return check(state, out);
+    default:
+        return parse_size(key, text, state, out);
+    }
+}
+
+void fv_eval_options_parse(int argc, char **argv, fv_eval_options *out)
+{
+    const struct argp_child children[] = {{&fv_runtime_argp, 0, NULL, 0}, {0}};
+    const struct argp argp = {
+        .options = options,
+        .parser = parse,
+        .args_doc = "\n--merge DIR SHARD_DIR...",
+        .children = children,
+        .doc =
+            "Answer every row of a data set greedily, score the answers by a rule, and report score, calls "
+            "of the tool and tokens: a table, and a folder of records.\v"
+            "visual: tokens of all views shown, as a share of those of the large view alone. response: "
+            "tokens drawn, a sample. seconds: of rollout and scoring; samples of all sources share them."};
+    *out = (fv_eval_options){.runtime.tensor = 1,
+                             .views = {.min_pixels = 262144, .max_pixels = 4194304},
+                             .repetition_penalty = -1,
+                             .max_turn_tokens = 1024,
+                             .max_running = 16,
+                             .pass_tokens = 1024,
+                             .shard = 1,
+                             .n_shards = 1};
+    fv_terminal_parse(&argp, argc, argv, out);
+}

@@ -1,0 +1,35 @@
+/* The command line of fovea eval. */
+#ifndef FOVEA_JOBS_EVAL_OPTIONS_H
+#define FOVEA_JOBS_EVAL_OPTIONS_H
+
+#include "jobs/runtime.h"
+
+#include "fovea/eval/evaluate.h"
+
+typedef struct fv_eval_options {
+    fv_runtime_options runtime;
+    const char *data, *out, *prompts;
+    const char *merge; /* the folder to write; NULL: evaluate */
+    char **folders;    /* of shards to merge, (n_folders); borrowed from argv */
+    int n_folders;
+    int keeps; /* results that are there are no error */
+    int has_mode;
+    fv_eval_mode mode;
+    const fv_rule *rule;
+    fv_extraction extraction;
+    fv_view_settings views;
+    double repetition_penalty; /* below 0: as the folder says */
+    int max_turn_tokens;
+    int64_t max_tokens; /* 0: what the model has room for */
+    int max_running, pass_tokens;
+    int cache_pages; /* 0: two of the longest */
+    int64_t limit;   /* 0: all rows */
+    fv_too_long too_long;
+    int shard, n_shards;
+    const char *by; /* NULL: the rows' sources */
+} fv_eval_options;
+
+/* Ends the program if the command line is wrong. */
+void fv_eval_options_parse(int argc, char **argv, fv_eval_options *out);
+
+#endif

@@ -1,0 +1,177 @@
+#include "jobs/train/dry_run.h"
+
+#include "fovea/model/nn/cache.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* Layout. */
+
+static void print_layout(const fv_training *t)
+{
+    int tensor = t->runtime.mesh.tensor->size, copies = t->runtime.mesh.data->size;
+    printf("layout: %d ranks = %d copies of the model x %d ranks each\n", copies * tensor, copies, tensor);
+    for (int copy = 0; copy < copies; copy++) {
+        printf("  copy %d: ranks", copy);
+        for (int part = 0; part < tensor; part++)
+            printf(" %d", copy * tensor + part);
+        printf("\n");
+    }
+    for (int judge = 0; judge < t->config.layout.judge_ranks; judge++)
+        printf("  judge %d: rank %d\n", judge, copies * tensor + judge);
+}
+
+/* Memory. */
+
+static int64_t most(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+/* The largest micro-batch: as many tokens as the settings allow, all of them drawn, in trees like the first
+ * one, each of which shows both views. */
+static fv_err micro_bytes(const fv_training *t, const fv_group *first, double *bytes)
+{
+    const fv_train_config *c = &t->config;
+    int64_t tokens = most(c->update.micro_tokens, c->rollout.max_tokens), merge = t->dialogue.merge;
+    int64_t of_views = fv_grid_tokens(first->small, (int)merge) + fv_grid_tokens(first->large, (int)merge);
+    int64_t n_trees = most(1, tokens / ((int64_t)first->prompt.n + of_views + 1));
+    size_t counted;
+    fv_packed packed = {.run = {.n = tokens, .n_segments = tokens, .n_spans = 2 * tokens},
+                        .n_logprobs = tokens};
+    if (first->has_image) {
+        packed.n_views = (int)(2 * n_trees);
+        packed.n_features = packed.run.n_features = n_trees * of_views;
+        packed.grids = malloc((size_t)packed.n_views * sizeof *packed.grids);
+        FV_CHECK(packed.grids, FV_ERR_MEMORY, "cannot allocate the grids of %d views", packed.n_views);
+    }
+    for (int i = 0; i < packed.n_views; i++)
+        packed.grids[i] = i % 2 ? first->large : first->small;
+    fv_err err = fv_policy_bytes(t->policy, &packed, t->updater.settings.save, &counted);
+    free(packed.grids);
+    *bytes = (double)counted;
+    return err;
+}
+
+static int has_rollout(const fv_training *t)
+{
+    return !t->updater.settings.is_supervised || t->config.data.validate[0];
+}
+
+static fv_err rollout_bytes(const fv_training *t, double *bytes)
+{
+    size_t counted = 0;
+    if (has_rollout(t))
+        FV_TRY(fv_rollout_bytes(t->runtime.model, &t->rollout, &counted));
+    *bytes = (double)counted;
+    return FV_OK;
+}
+
+enum { WEIGHTS, GRADIENTS, MOMENTS, REFERENCE, HOST_REFERENCE, CACHE, ROLLOUT, UPDATE, N_MEMORIES };
+
+static fv_err measure(const fv_training *t, const fv_group *first, double bytes[N_MEMORIES])
+{
+    double weights = 4 * (double)fv_model_layout(t->runtime.model)->n_elements;
+    bytes[WEIGHTS] = bytes[GRADIENTS] = weights;
+    bytes[MOMENTS] = 2 * 4 * (double)t->optimizer.n;
+    bytes[REFERENCE] = t->updater.reference && !t->updater.reference->host ? weights : 0;
+    bytes[HOST_REFERENCE] = t->updater.reference && t->updater.reference->host ? weights : 0;
+    bytes[CACHE] =
+        has_rollout(t) ? (double)t->rollout.cache_pages * (double)fv_cache_page_bytes(t->runtime.model) : 0;
+    FV_TRY(rollout_bytes(t, &bytes[ROLLOUT]));
+    return micro_bytes(t, first, &bytes[UPDATE]);
+}
+
+static void print_memory(const double bytes[N_MEMORIES])
+{
+    static const char *const names[] = {"weights",
+                                        "gradients",
+                                        "moments of AdamW",
+                                        "reference policy",
+                                        "reference policy, on the host",
+                                        "key-value cache",
+                                        "largest pass of the rollout",
+                                        "largest micro-batch of the update"};
+    double sum = 0;
+    printf("memory of a rank, in bytes, at most:\n");
+    for (int i = 0; i < N_MEMORIES; i++) {
+        printf("  %-34s %16.0f\n", names[i], bytes[i]);
+        sum += bytes[i];
+    }
+    printf("  %-34s %16.0f\n", "together", sum);
+}
+
+/* The prompt. */
+
+static void print_view(const fv_training *t, fv_grid grid, int64_t row)
+{
+    int patch = t->processor.patch;
+    printf("[row %lld's image at %d x %d pixels: %lld tokens]", (long long)row, grid.w * patch,
+           grid.h * patch, (long long)fv_grid_tokens(grid, t->dialogue.merge));
+}
+
+/* Text as the model reads it; the tokens of an image are one reference to it. */
+static fv_err print_ids(const fv_training *t, const fv_tokens *ids, fv_grid grid, int64_t row)
+{
+    fv_buffer text = {0};
+    fv_err err = FV_OK;
+    for (size_t i = 0, n; i < ids->n && err == FV_OK; i += n) {
+        int is_image = ids->ids[i] == t->chat.image_pad;
+        for (n = 1; i + n < ids->n && (ids->ids[i + n] == t->chat.image_pad) == is_image;)
+            n++;
+        if (is_image) {
+            print_view(t, grid, row);
+            continue;
+        }
+        text.size = 0;
+        err = fv_tokenizer_decode(t->tokenizer, ids->ids + i, n, 0, &text);
+        if (err == FV_OK)
+            fwrite(text.data, 1, text.size, stdout);
+    }
+    fv_buffer_fini(&text);
+    return err;
+}
+
+static fv_err print_prompt(const fv_training *t, const fv_group *group)
+{
+    printf("the first prompt: row %lld of %s, %zu tokens\n", (long long)group->row, t->config.data.train,
+           group->prompt.n);
+    FV_TRY(print_ids(t, &group->prompt, group->small, group->row));
+    printf("\n");
+    for (int i = 0; i < group->n_answers && group->answers[i].ids.n > 0; i++) {
+        printf("the answer to it: %zu tokens\n", group->answers[i].ids.n);
+        FV_TRY(print_ids(t, &group->answers[i].ids, group->large, group->row));
+        printf("\n");
+    }
+    return FV_OK;
+}
+
+static void print_batch(const fv_training *t, const fv_group *groups, int n)
+{
+    int merge = t->dialogue.merge;
+    printf("the first batch: %d prompts, %d answers to each\n", n, groups[0].n_answers);
+    for (int i = 0; i < n; i++) {
+        const fv_group *g = &groups[i];
+        printf("  row %-8lld prompt of %zu tokens", (long long)g->row, g->prompt.n);
+        if (g->has_image)
+            printf(", %lld of them an image that the tool shows in %lld",
+                   (long long)fv_grid_tokens(g->small, merge), (long long)fv_grid_tokens(g->large, merge));
+        printf("\n");
+    }
+}
+
+fv_err fv_dry_run(const fv_training *t, const fv_group *groups, int n)
+{
+    fv_comm *world = t->runtime.world;
+    double bytes[N_MEMORIES];
+    FV_TRY(fv_comm_agree(world, measure(t, &groups[0], bytes)));
+    for (int i = 0; i < N_MEMORIES; i++)
+        FV_TRY(fv_comm_all_reduce_max(world, &bytes[i]));
+    if (world->rank != 0)
+        return FV_OK;
+    print_layout(t);
+    print_memory(bytes);
+    FV_TRY(print_prompt(t, &groups[0]));
+    print_batch(t, groups, n);
+    return FV_OK;
+}

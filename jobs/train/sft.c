@@ -1,0 +1,211 @@
+/* fovea sft: supervised training on lessons written from a data set. */
+#include "jobs/train/dry_run.h"
+#include "jobs/jobs.h"
+#include "jobs/terminal.h"
+#include "jobs/train/training.h"
+#include "jobs/train/validation.h"
+
+#include "fovea/base/clock.h"
+#include "fovea/train/lesson.h"
+#include "fovea/base/log.h"
+#include "fovea/base/meter.h"
+#include "fovea/train/metrics.h"
+#include "fovea/base/phase.h"
+#include "fovea/base/rng.h"
+
+#include <stdlib.h>
+
+typedef struct sft {
+    fv_training training;
+    fv_lesson lesson, plain_lesson;
+    fv_validation validation;
+    fv_prompts *plain_prompts; /* NULL: every lesson knows the tool */
+    fv_group *groups;          /* (config.update.groups) */
+    int n_groups;
+    int64_t place, step;
+} sft;
+
+static void forget(sft *s)
+{
+    while (s->n_groups > 0)
+        fv_group_fini(&s->groups[--s->n_groups]);
+}
+
+/* The lesson at a place: with the tool; or without it, from the small view or from the large one. */
+static fv_err write_lesson(const sft *s, int64_t place, fv_group *out)
+{
+    const fv_training *t = &s->training;
+    const fv_rng_key key = {.seed = (uint64_t)t->config.run.seed, .step = 1, .prompt = (uint64_t)place};
+    uint64_t row = fv_training_row(t, place);
+    fv_source source = t->source;
+    fv_dialogue dialogue = t->dialogue;
+    if (!s->plain_prompts || fv_rng_uniform(key, 0) >= t->config.lesson.plain_share)
+        return fv_lesson_group(&s->lesson, &source, &dialogue, place, row, out);
+    source.prompts = dialogue.prompts = s->plain_prompts;
+    source.first = fv_rng_uniform(key, 1) < 0.5f ? FV_FIRST_SMALL : FV_FIRST_LARGE;
+    dialogue.max_rounds = 1;
+    return fv_lesson_group(&s->plain_lesson, &source, &dialogue, place, row, out);
+}
+
+/* Every rank writes the same lessons. */
+static fv_err write_lessons(sft *s)
+{
+    for (int i = 0; i < s->training.config.update.groups; i++, s->place++) {
+        fv_group *group = &s->groups[s->n_groups];
+        FV_TRY(write_lesson(s, s->place, group));
+        group->answers[0].advantage = 1;
+        s->n_groups++;
+    }
+    return FV_OK;
+}
+
+static fv_err write_metrics(sft *s, const fv_update_stats *stats, double rate, double seconds, double peak)
+{
+    fv_json *figures;
+    const fv_figure all[] = {{"loss", stats->loss},
+                             {"gradient_norm", stats->norm},
+                             {"learning_rate", rate},
+                             {"tokens", (double)stats->n_tokens},
+                             {"updates_skipped", stats->is_skipped},
+                             {"seconds", seconds},
+                             {"tokens_per_s", (double)stats->computed_tokens / seconds},
+                             {"peak_megabytes", peak}};
+    FV_TRY(fv_figures_to_json(all, sizeof all / sizeof *all, &figures));
+    return fv_journal_metrics(&s->training.journal, s->step, figures);
+}
+
+static fv_err tell(sft *s, const fv_update_stats *stats, double rate, double seconds, double peak)
+{
+    int64_t steps = s->training.config.run.steps, every = steps > 20 ? steps / 20 : 1;
+    if (s->training.runtime.world->rank != 0)
+        return FV_OK;
+    if (s->step % every == 0 || s->step == steps)
+        FV_LOG_ROOT(INFO, "step %lld of %lld: loss %.4f, %.0f tokens/s", (long long)s->step, (long long)steps,
+                    stats->loss, (double)stats->computed_tokens / seconds);
+    return write_metrics(s, stats, rate, seconds, peak);
+}
+
+static fv_err step(sft *s)
+{
+    const fv_train_config *config = &s->training.config;
+    fv_comm *world = s->training.runtime.world;
+    fv_update_stats stats;
+    double from = fv_clock_now(), rate = fv_rate_at(&config->optimizer, s->step + 1, config->run.steps);
+    fv_phase_set("lessons");
+    FV_TRY(fv_comm_agree(world, write_lessons(s)));
+    fv_phase_set("update");
+    FV_TRY(fv_update(&s->training.updater, s->groups, s->n_groups, rate, &stats));
+    forget(s);
+    fv_meter_advance(++s->step);
+    double seconds = fv_clock_now() - from, peak = fv_peak_megabytes();
+    FV_TRY(fv_comm_all_reduce_max(world, &peak));
+    return fv_comm_agree(world, tell(s, &stats, rate, seconds, peak));
+}
+
+static fv_err prepare(sft *s)
+{
+    const fv_train_config *config = &s->training.config;
+    const fv_lesson_config *lesson = &config->lesson;
+    s->lesson = (fv_lesson){.answer = lesson->answer,
+                            .call = lesson->call[0] && config->rollout.max_rounds > 1 ? lesson->call : NULL,
+                            .call_share = lesson->call_share,
+                            .seed = (uint64_t)config->run.seed};
+    FV_TRY(fv_lesson_check(&s->lesson));
+    s->plain_lesson = s->lesson;
+    s->plain_lesson.call = NULL;
+    if (lesson->plain_prompts[0])
+        FV_TRY(fv_prompts_load(lesson->plain_prompts, &s->plain_prompts));
+    FV_TRY(fv_validation_open(&s->validation, &s->training));
+    s->groups = calloc((size_t)config->update.groups, sizeof *s->groups);
+    FV_CHECK(s->groups, FV_ERR_MEMORY, "cannot allocate %d groups", config->update.groups);
+    return FV_OK;
+}
+
+/* A place is a lesson of one of these. */
+static fv_err measure(sft *s)
+{
+    fv_training *t = &s->training;
+    fv_source sources[] = {t->source, t->source, t->source};
+    fv_dialogue dialogues[] = {t->dialogue, t->dialogue};
+    int n = s->plain_prompts ? 3 : 1;
+    sources[1].prompts = sources[2].prompts = dialogues[1].prompts = s->plain_prompts;
+    sources[1].first = FV_FIRST_SMALL;
+    sources[2].first = FV_FIRST_LARGE;
+    dialogues[1].max_rounds = 1;
+    fv_lesson_room rooms[3];
+    fv_measurer measurers[3];
+    for (int i = 0; i < n; i++) {
+        rooms[i] = (fv_lesson_room){i ? &s->plain_lesson : &s->lesson, &sources[i], &dialogues[i > 0]};
+        measurers[i] = (fv_measurer){fv_lesson_measure, &rooms[i]};
+    }
+    const fv_training_rows what = {
+        .data = t->data, .name = t->config.data.train, .others = measurers, .n_others = n};
+    FV_TRY(fv_training_measure(t, &what, &t->rows));
+    return fv_validation_measure(&s->validation);
+}
+
+static fv_err dry_run(sft *s)
+{
+    FV_TRY(fv_comm_agree(s->training.runtime.world, write_lessons(s)));
+    return fv_dry_run(&s->training, s->groups, s->n_groups);
+}
+
+static void describe(void *context, fv_progress *out)
+{
+    const sft *s = context;
+    *out = (fv_progress){.is_supervised = 1,
+                         .step = (uint64_t)s->step,
+                         .place = (uint64_t)s->place,
+                         .validated_step = (uint64_t)s->validation.done};
+}
+
+static fv_err advance(void *context)
+{
+    sft *s = context;
+    FV_TRY(fv_validate(&s->validation, s->step));
+    if (s->step < s->training.config.run.steps)
+        FV_TRY(step(s));
+    return fv_validate(&s->validation, s->step);
+}
+
+static fv_err run(sft *s, const fv_training_options *options)
+{
+    fv_training *t = &s->training;
+    fv_progress progress;
+    FV_TRY(fv_training_open(t, options));
+    if (!options->dry_run)
+        FV_TRY(fv_training_watch(t));
+    FV_TRY(fv_comm_agree(t->runtime.world, prepare(s)));
+    FV_TRY(measure(s));
+    FV_TRY(fv_training_prepare_updates(t, &FV_LOSS_SUPERVISED, 1, NULL));
+    if (options->dry_run)
+        return dry_run(s);
+    FV_TRY(fv_training_begin(t, 1, &progress));
+    s->step = (int64_t)progress.step;
+    s->place = (int64_t)progress.place;
+    s->validation.done = (int64_t)progress.validated_step;
+    fv_progress_fini(&progress);
+    const fv_training_work work = {s, &s->step, advance, describe};
+    return fv_training_go(t, &work);
+}
+
+int fv_job_sft(int argc, char **argv)
+{
+    const struct argp_child children[] = {{&fv_training_argp, 0, NULL, 0}, {0}};
+    const struct argp argp = {.children = children,
+                              .args_doc = fv_training_args_doc,
+                              .doc = "Teach a model from the answers of a data set: the tokens of lessons "
+                                     "(section lesson of the configuration), in the same dialogue that "
+                                     "`fovea train` uses."};
+    fv_training_options options = {.check = fv_sft_config_check};
+    fv_terminal_parse(&argp, argc, argv, &options);
+    sft s = {0};
+    fv_err err = run(&s, &options);
+    forget(&s);
+    free(s.groups);
+    fv_prompts_destroy(s.plain_prompts);
+    fv_validation_close(&s.validation, err == FV_OK);
+    int status = fv_training_finish(&s.training, err);
+    free(options.overrides);
+    return status;
+}

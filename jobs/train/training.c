@@ -1,0 +1,331 @@
+#include "jobs/train/training.h"
+
+#include "jobs/jobs.h"
+
+#include "fovea/base/file.h"
+#include "fovea/base/launcher.h"
+#include "fovea/reward/judge/judge_ranks.h"
+#include "fovea/run/judges.h"
+#include "fovea/base/log.h"
+#include "fovea/data/order.h"
+#include "fovea/base/point.h"
+#include "fovea/base/stop.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The command line. */
+
+enum { KEY_DRY_RUN = 0x201, KEY_KEYS, KEY_FOLDER };
+
+const char fv_training_args_doc[] = "CONFIG [KEY=VALUE...]";
+
+static const struct argp_option option_list[] = {
+    {"dry-run", KEY_DRY_RUN, NULL, 0, "build everything, tell layout, memory and the first batch, and stop",
+     0},
+    {"keys", KEY_KEYS, NULL, 0, "print every key with its default and what it is for", 0},
+    {"folder", KEY_FOLDER, NULL, 0, "print the folder of the run (out), and stop", 0},
+    {0}};
+
+static void print_keys(void)
+{
+    fv_buffer text = {0};
+    fv_err err = fv_settings_print(&fv_train_settings, NULL, 1, &text);
+    if (err == FV_OK)
+        fputs(text.data, stdout);
+    fv_buffer_fini(&text);
+    exit(fv_job_finish(err));
+}
+
+static void print_folder(const fv_training_options *options)
+{
+    fv_train_config config;
+    fv_err err = fv_settings_read(&fv_train_settings, options->config, options->overrides,
+                                  options->n_overrides, &config);
+    if (err == FV_OK) {
+        puts(config.run.out);
+        fv_settings_fini(&fv_train_settings, &config);
+    }
+    free(options->overrides);
+    exit(fv_job_finish(err));
+}
+
+static void add_override(fv_training_options *out, const char *text, struct argp_state *state)
+{
+    const char **grown = realloc(out->overrides, (size_t)(out->n_overrides + 1) * sizeof *grown);
+    if (!grown)
+        argp_failure(state, FV_EXIT_FAILED, 0, "cannot allocate a list of %d settings", out->n_overrides + 1);
+    out->overrides = grown;
+    out->overrides[out->n_overrides++] = text;
+}
+
+static error_t parse(int key, char *argument, struct argp_state *state)
+{
+    fv_training_options *out = state->input;
+    switch (key) {
+    case KEY_DRY_RUN:
+        out->dry_run = 1;
+        return 0;
+    case KEY_KEYS:
+        print_keys();
+        return 0;
+    case KEY_FOLDER:
+        out->wants_folder = 1;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (!out->config)
+            out->config = argument;
+        else if (strchr(argument, '='))
+            add_override(out, argument, state);
+        else
+            argp_error(state, "\"%s\" is no KEY=VALUE", argument);
+        return 0;
+    case ARGP_KEY_END:
+        if (!out->config)
+            argp_error(state, "a configuration is required");
+        if (out->wants_folder)
+            print_folder(out);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp fv_training_argp = {.options = option_list, .parser = parse};
+
+/* Building. */
+
+static fv_err read_config(fv_training *t, const fv_training_options *options)
+{
+    fv_err err = fv_settings_read(&fv_train_settings, options->config, options->overrides,
+                                  options->n_overrides, &t->config);
+    t->has_config = err == FV_OK;
+    FV_TRY(err);
+    t->is_selection = options->is_selection;
+    if (options->is_selection) {
+        t->config.rollout.max_rounds = 1;
+        t->config.views.prompt = FV_VIEW_SMALL;
+    }
+    return options->check(&t->config, t->runtime.world->size);
+}
+
+static fv_err open_texts(fv_training *t)
+{
+    const fv_run_config *run = &t->config.run;
+    FV_TRY(fv_tokenizer_load(run->model, &t->tokenizer));
+    FV_TRY(fv_chat_init(&t->chat, t->tokenizer));
+    FV_TRY(fv_prompts_load(run->prompts, &t->prompts));
+    FV_TRY(fv_dataset_open(t->config.data.train, &t->data));
+    FV_CHECK(fv_dataset_rows(t->data) > 0, FV_ERR_ARGUMENT, "%s has no rows", t->config.data.train);
+    t->n_vision_ids = fv_chat_vision_ids(&t->chat, t->vision_ids);
+    if (fv_dataset_images(t->data) == 0)
+        return FV_OK;
+    return fv_runtime_load_processor(&t->runtime, run->model, &t->chat, &t->processor);
+}
+
+static fv_err set_stages(fv_training *t)
+{
+    const fv_train_config *c = &t->config;
+    const fv_model_shape *shape = fv_model_shape_of(t->runtime.model);
+    t->source = (fv_source){.dataset = t->data,
+                            .processor = &t->processor,
+                            .prompts = t->prompts,
+                            .chat = &t->chat,
+                            .views = c->views.bounds,
+                            .first = c->views.prompt == FV_VIEW_LARGE ? FV_FIRST_LARGE : FV_FIRST_SMALL};
+    t->dialogue = (fv_dialogue){.prompts = t->prompts,
+                                .chat = &t->chat,
+                                .merge = shape->vision.merge,
+                                .max_rounds = c->rollout.max_rounds,
+                                .max_images = c->rollout.max_images,
+                                .max_turn_tokens = c->rollout.max_turn_tokens,
+                                .max_tokens = c->rollout.max_tokens};
+    FV_CHECK(c->rollout.max_tokens <= shape->text.max_positions, FV_ERR_ARGUMENT,
+             "rollout.max_tokens is %lld, but %s has positions for %d tokens",
+             (long long)c->rollout.max_tokens, c->run.model, shape->text.max_positions);
+    FV_TRY(fv_dialogue_check(&t->dialogue));
+    return fv_source_check_views(&t->source, c->data.train, t->is_selection);
+}
+
+static void set_rollout(fv_training *t)
+{
+    const fv_rollout_config *c = &t->config.rollout;
+    t->rollout = (fv_rollout_settings){.dialogue = t->dialogue,
+                                       .temperature = c->temperature,
+                                       .top_k = c->top_k,
+                                       .top_p = c->top_p,
+                                       .seed = (uint64_t)t->config.run.seed,
+                                       .excluded = t->vision_ids,
+                                       .n_excluded = t->n_vision_ids,
+                                       .max_running = c->max_running,
+                                       .pass_tokens = c->pass_tokens,
+                                       .cache_pages = c->cache_pages};
+}
+
+static fv_err open_judge(fv_training *t)
+{
+    const fv_reward_config *c = &t->config.reward;
+    const fv_mesh *mesh = &t->runtime.mesh;
+    t->score = (fv_score_settings){.format = c->format,
+                                   .extraction = c->extraction,
+                                   .control = c->control,
+                                   .accuracy_weight = c->weights.accuracy,
+                                   .overlong = c->overlong};
+    if (mesh->tensor->rank > 0)
+        return FV_OK; /* the first rank of a tensor group judges for all of it */
+    const fv_judge_asker asker = {
+        .rank = mesh->data->rank, .n = mesh->data->size, .backend = t->runtime.backend, .mail = t->mail};
+    return fv_judges_create(&t->config, &asker, &t->judge);
+}
+
+static fv_err build(fv_training *t)
+{
+    FV_TRY(open_texts(t));
+    FV_TRY(set_stages(t));
+    set_rollout(t);
+    return open_judge(t);
+}
+
+static const char *kernels_of(const fv_run_config *run)
+{
+    return run->kernels[0] ? run->kernels : NULL;
+}
+
+static fv_err open_trainer(fv_training *t)
+{
+    const fv_run_config *run = &t->config.run;
+    FV_TRY(fv_runtime_open(&t->runtime, &(fv_runtime_options){.model = run->model,
+                                                              .kernels = kernels_of(run),
+                                                              .threads = run->threads,
+                                                              .tensor = t->config.layout.tensor}));
+    return fv_comm_agree(t->runtime.world, build(t));
+}
+
+static fv_err open_judging(fv_training *t)
+{
+    const fv_run_config *run = &t->config.run;
+    fv_log_init(t->runtime.all->rank, FV_LOG_INFO);
+    FV_TRY(fv_point("start"));
+    FV_TRY(fv_backend_cpu_create(kernels_of(run), run->threads, &t->runtime.backend));
+    return fv_judges_create_served(&t->config, t->runtime.world->rank, t->runtime.backend, &t->judge);
+}
+
+/* Ranks that judge start beside those that train. */
+static fv_err open_both(fv_training *t)
+{
+    FV_TRY(fv_mail_create(t->runtime.world, &t->mail));
+    FV_TRY(fv_runtime_part_judges(&t->runtime, t->config.layout.judge_ranks));
+    return fv_comm_agree(t->runtime.all, t->runtime.is_judge ? open_judging(t) : open_trainer(t));
+}
+
+fv_err fv_training_open(fv_training *t, const fv_training_options *options)
+{
+    t->claim.descriptor = -1;
+    t->saved_step = t->failing_from = -1;
+    fv_err handled = fv_stop_on_signals(); /* MPI_Init takes a while, and keeps what it finds */
+    FV_TRY(fv_comm_world(&t->runtime.world));
+    FV_TRY(fv_comm_agree(t->runtime.world, handled));
+    FV_TRY(fv_comm_agree(t->runtime.world, read_config(t, options)));
+    return t->config.layout.judge_ranks > 0 ? open_both(t) : open_trainer(t);
+}
+
+fv_err fv_training_watch(fv_training *t)
+{
+    return fv_watch_start(fv_runtime_all(&t->runtime), &t->config.watch, FV_EXIT_AGAIN, &t->watch);
+}
+
+fv_err fv_training_judge(fv_training *t)
+{
+    const fv_layout_config *layout = &t->config.layout;
+    int n_trainers = t->runtime.all->size - layout->judge_ranks;
+    return fv_judge_serve(t->judge, t->mail, n_trainers / layout->tensor);
+}
+
+/* Lessons are taught at temperature 1, and answers at the one they were drawn with. */
+static fv_err open_updater(fv_training *t, int is_supervised)
+{
+    const fv_policy_settings settings = {.temperature = is_supervised ? 1 : t->config.rollout.temperature,
+                                         .excluded = t->vision_ids,
+                                         .n_excluded = t->n_vision_ids};
+    FV_TRY(fv_policy_create(t->runtime.model, &settings, &t->policy));
+    FV_TRY(
+        fv_optimizer_init(&t->optimizer, t->runtime.model, t->runtime.mesh.data, &t->config.optimizer.adamw));
+    t->updater.policy = t->policy;
+    return fv_updater_init(&t->updater);
+}
+
+fv_err fv_training_prepare_updates(fv_training *t, const fv_loss_settings *loss, int is_supervised,
+                                   fv_reference *reference)
+{
+    const fv_update_config *update = &t->config.update;
+    t->updater = (fv_updater){.settings = {.loss = *loss,
+                                           .micro_tokens = update->micro_tokens,
+                                           .save = update->recompute ? FV_SAVE_INPUTS : FV_SAVE_ALL,
+                                           .is_supervised = is_supervised},
+                              .optimizer = &t->optimizer,
+                              .reference = reference,
+                              .view = fv_source_view,
+                              .view_context = &t->source};
+    return fv_comm_agree(t->runtime.world, open_updater(t, is_supervised));
+}
+
+uint64_t fv_training_row(const void *context, int64_t place)
+{
+    const fv_training *t = context;
+    uint64_t n = t->rows.n, at = (uint64_t)place;
+    return t->rows.kept[fv_order_row((uint64_t)t->config.run.seed, (uint32_t)(at / n), n, at % n)];
+}
+
+/* What has ended the run is told, not what fails afterwards. */
+static fv_err close_journal(fv_training *t, fv_err err)
+{
+    fv_error_kept kept;
+    fv_error_keep(&kept);
+    fv_err closed = fv_journal_close(&t->journal, err == FV_OK);
+    if (err == FV_OK)
+        return closed;
+    fv_judge_destroy(t->judge);
+    t->judge = NULL;
+    fv_error_restore(&kept);
+    return err;
+}
+
+/* A launcher that was held kills the ranks when it goes on, so those of one kind meet first (what those that
+ * train come to, judges do not know, and they end later): while they are watched, for one of them may be
+ * lost. After a failure it is held no more: whoever aborts waits for it. */
+static void let_launcher_go(fv_training *t, fv_err err)
+{
+    double is_held = fv_launcher_is_held();
+    int is_well = err == FV_OK || err == FV_AGAIN;
+    if (is_well && fv_launcher_is_known() && fv_comm_all_reduce_max(t->runtime.world, &is_held) == FV_OK)
+        t->runtime.obeys_launcher = is_held > 0;
+    if (t->runtime.obeys_launcher)
+        fv_launcher_hold_no_more();
+    else
+        fv_launcher_release();
+}
+
+int fv_training_finish(fv_training *t, fv_err err)
+{
+    fv_saver_destroy(t->saver);
+    let_launcher_go(t, err);
+    fv_watch_stop(t->watch);
+    err = close_journal(t, err);
+    fv_claim_release(&t->claim);
+    if (t->updater.optimizer)
+        fv_updater_fini(&t->updater);
+    fv_optimizer_fini(&t->optimizer);
+    fv_policy_destroy(t->policy);
+    fv_judge_destroy(t->judge);
+    fv_judge_room_close(t->judge_room);
+    fv_rows_fini(&t->rows);
+    fv_mail_destroy(t->mail);
+    fv_dataset_close(t->data);
+    fv_prompts_destroy(t->prompts);
+    fv_tokenizer_destroy(t->tokenizer);
+    if (t->has_config)
+        fv_settings_fini(&fv_train_settings, &t->config);
+    return fv_runtime_finish(&t->runtime, err);
+}

@@ -1,0 +1,123 @@
+/* What `fovea train` and `fovea sft` share: the command line, and what is built from a configuration. */
+#ifndef FOVEA_JOBS_TRAINING_H
+#define FOVEA_JOBS_TRAINING_H
+
+#include "jobs/runtime.h"
+
+#include "fovea/run/config.h"
+#include "fovea/run/journal.h"
+#include "fovea/run/judge_room.h"
+#include "fovea/train/measure.h"
+#include "fovea/run/saver.h"
+#include "fovea/train/step.h"
+
+typedef struct fv_training_options {
+    const char *config;     /* CONFIG */
+    const char **overrides; /* KEY=VALUE; owned list */
+    int n_overrides;
+    int dry_run; /* --dry-run */
+    /* Set by the program: it answers once from either view. rollout.max_rounds and views.prompt are not
+     * looked at, both views are checked and must differ. */
+    int is_selection;
+    int wants_folder;                                            /* --folder: printed, and the program ends */
+    fv_err (*check)(const fv_train_config *config, int n_ranks); /* set by the program */
+} fv_training_options;
+
+/* A child parser; its input is a fv_training_options. --keys prints the reference and ends the program. */
+extern const struct argp fv_training_argp;
+extern const char fv_training_args_doc[];
+
+typedef struct fv_training {
+    fv_runtime runtime;
+    fv_train_config config;
+    int has_config, is_selection;
+    fv_tokenizer *tokenizer;
+    fv_chat chat;
+    fv_prompts *prompts;
+    fv_processor processor;
+    fv_dataset *data;
+    fv_rows rows; /* of data: those that are asked */
+    fv_source source;
+    int32_t vision_ids[FV_CHAT_VISION_IDS];
+    int n_vision_ids;
+    fv_dialogue dialogue;
+    fv_rollout_settings rollout;
+    fv_mail *mail; /* to the ranks that judge; NULL: there are none */
+    fv_judge *judge;
+    fv_judge_room *judge_room; /* NULL: not looked at yet, or the judge has none that is known */
+    fv_score_settings score;
+    fv_policy *policy;
+    fv_optimizer optimizer;
+    fv_updater updater;
+    fv_claim claim; /* of rank 0 */
+    fv_watch *watch;
+    fv_saver *saver;
+    fv_journal journal;   /* of rank 0 */
+    uint64_t identity[3]; /* of data set, model and prompts */
+    int64_t saved_step;   /* of the last save that was begun; -1: none */
+    int is_save_due;      /* one has failed */
+    int64_t failing_from; /* the step when saves began to fail; -1: they do not */
+} fv_training;
+
+/* Starts as {0}. Signals request a stop from now on. Collective over all processes. A process that judges
+ * (runtime.is_judge) has its judge, and no model. */
+fv_err fv_training_open(fv_training *training, const fv_training_options *options);
+
+/* Measure rows before anything is drawn (measure.h): the first dialogues and first views that they are asked
+ * in (n_rooms), by the judge if they are judged, and by other measurers. rows receives those that are asked,
+ * as data.too_long says. Collective over the processes that train. */
+typedef struct fv_training_rows {
+    const fv_dataset *data;
+    const char *name; /* of data */
+    const fv_dialogue_room *rooms;
+    int n_rooms;
+    int is_judged;
+    const fv_measurer *others;
+    int n_others;
+} fv_training_rows;
+fv_err fv_training_measure(fv_training *training, const fv_training_rows *what, fv_rows *rows);
+
+/* What a prompt and its answer may take in this run. */
+fv_dialogue_room fv_training_room(const fv_training *training, const fv_source *source,
+                                  const fv_dialogue *dialogue);
+
+/* From now on all processes are watched (watch.h): for a program that saves what it does. Collective over
+ * them. */
+fv_err fv_training_watch(fv_training *training);
+
+/* Judge until those that train have come to their end. Of a process that judges. */
+fv_err fv_training_judge(fv_training *training);
+
+/* Make the updater. reference: as in fv_updater. */
+fv_err fv_training_prepare_updates(fv_training *training, const fv_loss_settings *loss, int is_supervised,
+                                   fv_reference *reference);
+
+/* Claim the run folder, keep the log in it, go on from its newest checkpoint if there is one (progress; step
+ * 0 otherwise), and open the journal there. */
+fv_err fv_training_begin(fv_training *training, int is_supervised, fv_progress *progress);
+
+/* What a program does in a run. */
+typedef struct fv_training_work {
+    void *context;
+    const int64_t *step; /* steps done */
+    /* To the end of the next step, if there is one, and what is due there. FV_AGAIN: stopped on request. */
+    fv_err (*advance)(void *context);
+    /* Tell how far it is: what fv_training_go does not know (it fills in identities, configuration, optimizer
+     * and places in the journal). An unfinished step is given away. */
+    void (*describe)(void *context, fv_progress *progress);
+} fv_training_work;
+
+/* Advance to the last step and save whenever it is due; then write the model as out/model. Where a stop is
+ * requested: save, and FV_AGAIN. */
+fv_err fv_training_go(fv_training *training, const fv_training_work *work);
+
+/* The row at a place of the run: every epoch in an order of its own. context: the fv_training. */
+uint64_t fv_training_row(const void *context, int64_t place);
+
+/* Print a table of the run's main figures, at its first step and at its last. Local. */
+fv_err fv_training_print_table(const fv_training *training);
+
+/* Close everything and end the program as fv_runtime_finish does. */
+int fv_training_finish(fv_training *training, fv_err err);
+
+#endif
