@@ -3,7 +3,7 @@
 
 #include "fovea/base/file.h"
 #include "fovea/base/log.h"
-#include "fovea/base/shown.h"
+#include "fovea/base/text/shown.h"
 
 #include <argp.h>
 #include <errno.h>

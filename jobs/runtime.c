@@ -2,10 +2,10 @@
 
 #include "jobs/jobs.h"
 
-#include "fovea/base/launcher.h"
+#include "fovea/base/process/launcher.h"
 #include "fovea/base/log.h"
 #include "fovea/base/meter.h"
-#include "fovea/base/stop.h"
+#include "fovea/base/process/stop.h"
 #include "fovea/base/point.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 #include "jobs/terminal.h"
 
-#include "fovea/base/shown.h"
+#include "fovea/base/text/shown.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -4,7 +4,7 @@
 #include "jobs/jobs.h"
 #include "jobs/terminal.h"
 
-#include "fovea/base/allocation.h"
+#include "fovea/base/process/allocation.h"
 #include "fovea/ops/backend.h"
 #include "fovea/base/buffer.h"
 #include "fovea/comm/comm.h"

@@ -2,7 +2,7 @@
 #include "jobs/sweep/sweep.h"
 
 #include "fovea/base/file.h"
-#include "fovea/base/slice.h"
+#include "fovea/base/text/slice.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* fovea sweep: which runs were submitted, and what the queue says of them. */
 #include "jobs/sweep/sweep.h"
 
-#include "fovea/base/allocation.h"
+#include "fovea/base/process/allocation.h"
 #include "fovea/base/file.h"
 
 #include <ctype.h>

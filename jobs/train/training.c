@@ -3,13 +3,13 @@
 #include "jobs/jobs.h"
 
 #include "fovea/base/file.h"
-#include "fovea/base/launcher.h"
+#include "fovea/base/process/launcher.h"
 #include "fovea/reward/judge/judge_ranks.h"
 #include "fovea/run/judges.h"
 #include "fovea/base/log.h"
 #include "fovea/data/order.h"
 #include "fovea/base/point.h"
-#include "fovea/base/stop.h"
+#include "fovea/base/process/stop.h"
 
 #include <limits.h>
 #include <stdio.h>

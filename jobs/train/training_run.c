@@ -3,7 +3,7 @@
 
 #include "jobs/jobs.h"
 
-#include "fovea/base/allocation.h"
+#include "fovea/base/process/allocation.h"
 #include "fovea/base/clock.h"
 #include "fovea/base/file.h"
 #include "fovea/model/hf/identity.h"
@@ -13,7 +13,7 @@
 #include "fovea/base/phase.h"
 #include "fovea/base/point.h"
 #include "fovea/run/resume.h"
-#include "fovea/base/stop.h"
+#include "fovea/base/process/stop.h"
 
 #include <errno.h>
 #include <math.h>

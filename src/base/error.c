@@ -1,6 +1,6 @@
 #include "fovea/base/error.h"
 
-#include "fovea/base/shown.h"
+#include "fovea/base/text/shown.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 #include "fovea/base/log.h"
 
 #include "fovea/base/meter.h"
-#include "fovea/base/shown.h"
+#include "fovea/base/text/shown.h"
 
 #include <errno.h>
 #include <stdarg.h>

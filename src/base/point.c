@@ -2,7 +2,7 @@
 #include "fovea/base/point.h"
 
 #include "fovea/base/log.h"
-#include "fovea/base/stop.h"
+#include "fovea/base/process/stop.h"
 
 #include <errno.h>
 #include <fcntl.h>

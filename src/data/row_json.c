@@ -1,5 +1,5 @@
 #include "fovea/data/row.h"
-#include "fovea/base/base64.h"
+#include "fovea/base/text/base64.h"
 #include "fovea/base/file.h"
 #include "fovea/reward/format.h"
 #include "fovea/io/json.h"

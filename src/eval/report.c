@@ -1,6 +1,6 @@
 #include "fovea/eval/report.h"
 
-#include "fovea/base/shown.h"
+#include "fovea/base/text/shown.h"
 
 #include <math.h>
 #include <stdlib.h>

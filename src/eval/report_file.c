@@ -2,7 +2,7 @@
 
 #include "fovea/base/file.h"
 #include "fovea/io/hdf5/hdf5.h"
-#include "fovea/base/lines.h"
+#include "fovea/base/text/lines.h"
 
 #include <limits.h>
 #include <math.h>

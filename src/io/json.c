@@ -1,7 +1,7 @@
 #include "fovea/io/json.h"
 #include "fovea/base/file.h"
-#include "fovea/base/slice.h"
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/slice.h"
+#include "fovea/base/text/utf8.h"
 #include "io/json_mend.h"
 
 #include <jansson.h>

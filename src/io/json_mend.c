@@ -1,7 +1,7 @@
 #include "io/json_mend.h"
 
-#include "fovea/base/slice.h"
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/slice.h"
+#include "fovea/base/text/utf8.h"
 
 #include <ctype.h>
 #include <math.h>

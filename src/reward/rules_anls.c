@@ -1,5 +1,5 @@
 /* Average normalised Levenshtein similarity, of one answer and one truth. */
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 #include "reward/rules_internal.h"
 
 #include <stdint.h>

@@ -1,5 +1,5 @@
 /* Numbers in texts, held in decimal so that equality is exact, and the rules over them. */
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 #include "reward/rules_internal.h"
 
 #include <math.h>

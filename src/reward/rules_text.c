@@ -1,5 +1,5 @@
 /* Folded texts, and the rules that need no more. */
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 #include "reward/rules_internal.h"
 
 #include <ctype.h>

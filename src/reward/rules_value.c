@@ -12,7 +12,7 @@
  * both may be ranges ("5-6", "6-7"). */
 #include "reward/rules_internal.h"
 
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #ifndef FOVEA_SRC_REWARD_VERDICT_INTERNAL_H
 #define FOVEA_SRC_REWARD_VERDICT_INTERNAL_H
 
-#include "fovea/base/slice.h"
+#include "fovea/base/text/slice.h"
 
 /* Whether rest, all that follows the number on its line, leaves the score (0 or 1) as it stands: nothing but
  * punctuation, or a remark that takes nothing back. */

@@ -1,6 +1,6 @@
 #include "fovea/run/claim.h"
 
-#include "fovea/base/allocation.h"
+#include "fovea/base/process/allocation.h"
 #include "fovea/base/clock.h"
 #include "fovea/base/file.h"
 #include "fovea/base/log.h"

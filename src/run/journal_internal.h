@@ -3,7 +3,7 @@
 #define FOVEA_SRC_RUN_JOURNAL_INTERNAL_H
 
 #include "fovea/run/journal.h"
-#include "fovea/base/lines.h"
+#include "fovea/base/text/lines.h"
 
 /* A line is an object. FV_ERR_FORMAT: it is none. */
 fv_err fv_journal_parse(const fv_line *line, fv_json **out);

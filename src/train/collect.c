@@ -2,7 +2,7 @@
 
 #include "fovea/base/clock.h"
 #include "fovea/base/meter.h"
-#include "fovea/base/stop.h"
+#include "fovea/base/process/stop.h"
 
 #include <stdlib.h>
 #include <string.h>

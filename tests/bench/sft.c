@@ -4,7 +4,7 @@
  *
  * usage: bench_sft [THREADS [ROUNDS]]      by default one thread and then all; 5 rounds */
 #include "bench.h"
-#include "fovea/base/child.h"
+#include "fovea/base/process/child.h"
 #include "fovea/model/hf/folder.h"
 #include "fovea/train/update.h"
 

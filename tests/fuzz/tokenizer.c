@@ -1,7 +1,7 @@
 /* A tokenizer.json from anywhere, and a text. The first line of the input is the JSON, all after it the text.
  * To keep inputs short, the first '@' of the JSON stands for the members of the 256 bytes' tokens and the
  * first '~' for the split rule. */
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 #include "model/tokenizer/tokenizer_internal.h"
 
 #include <string.h>

@@ -3,7 +3,7 @@
 #include "test.h"
 
 #include "fovea/base/phase.h"
-#include "fovea/base/stop.h"
+#include "fovea/base/process/stop.h"
 #include "fovea/comm/watch/watch.h"
 
 #include <stdlib.h>

@@ -12,7 +12,7 @@
 #define FOVEA_IO_HTTP_H
 
 #include "fovea/base/error.h"
-#include "fovea/base/slice.h"
+#include "fovea/base/text/slice.h"
 
 typedef struct fv_http fv_http;
 

@@ -10,7 +10,7 @@
 #ifndef FOVEA_REWARD_FORMAT_H
 #define FOVEA_REWARD_FORMAT_H
 
-#include "fovea/base/slice.h"
+#include "fovea/base/text/slice.h"
 
 /* What a turn does is what its last opening tag, <answer> or <tool_call>, says: reasoning may name the other.
  */

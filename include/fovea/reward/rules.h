@@ -47,7 +47,7 @@
 #define FOVEA_REWARD_RULES_H
 
 #include "fovea/base/error.h"
-#include "fovea/base/slice.h"
+#include "fovea/base/text/slice.h"
 
 typedef struct fv_rule {
     const char *name;

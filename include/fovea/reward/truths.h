@@ -7,7 +7,7 @@
 
 #include "fovea/base/buffer.h"
 #include "fovea/io/json.h"
-#include "fovea/base/slice.h"
+#include "fovea/base/text/slice.h"
 
 /* Take the first of rest; 0 if there is none left. */
 int fv_truths_next(fv_slice *rest, fv_slice *one);

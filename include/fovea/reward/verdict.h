@@ -17,7 +17,7 @@
 #ifndef FOVEA_REWARD_VERDICT_H
 #define FOVEA_REWARD_VERDICT_H
 
-#include "fovea/base/slice.h"
+#include "fovea/base/text/slice.h"
 
 /* Why there is no verdict: X(name, its name in metrics). */
 #define FV_UNJUDGED_LIST(X)                                                                               \

@@ -3,10 +3,10 @@
 #include "comm/watch/watch_internal.h"
 
 #include "fovea/base/clock.h"
-#include "fovea/base/launcher.h"
+#include "fovea/base/process/launcher.h"
 #include "fovea/base/log.h"
 #include "fovea/base/phase.h"
-#include "fovea/base/stop.h"
+#include "fovea/base/process/stop.h"
 #include "fovea/base/thread.h"
 
 #include <errno.h>

@@ -2,7 +2,7 @@
 #include "comm/watch/watch_internal.h"
 
 #include "fovea/base/clock.h"
-#include "fovea/base/launcher.h"
+#include "fovea/base/process/launcher.h"
 #include "fovea/base/log.h"
 #include "fovea/base/phase.h"
 

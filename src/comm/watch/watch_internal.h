@@ -2,7 +2,7 @@
 #ifndef FOVEA_SRC_COMM_WATCH_WATCH_INTERNAL_H
 #define FOVEA_SRC_COMM_WATCH_WATCH_INTERNAL_H
 
-#include "fovea/base/allocation.h"
+#include "fovea/base/process/allocation.h"
 #include "fovea/comm/watch/watch.h"
 
 #include <pthread.h>

@@ -1,6 +1,6 @@
 #include "fovea/io/settings/settings.h"
 
-#include "fovea/base/slice.h"
+#include "fovea/base/text/slice.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 #define FOVEA_SRC_IO_SETTINGS_SETTINGS_INTERNAL_H
 
 #include "fovea/io/settings/settings.h"
-#include "fovea/base/slice.h"
+#include "fovea/base/text/slice.h"
 #include "fovea/io/yaml.h"
 
 enum { FV_SETTING_NAME = 128 /* bytes of "SECTION.KEY" */ };

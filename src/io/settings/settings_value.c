@@ -1,6 +1,6 @@
 #include "io/settings/settings_internal.h"
 
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 
 #include <limits.h>
 #include <math.h>

@@ -1,5 +1,5 @@
 /* Added tokens: read from the file, and found in text. */
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 #include "model/tokenizer/tokenizer_internal.h"
 
 #include <stdlib.h>

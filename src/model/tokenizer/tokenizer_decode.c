@@ -1,4 +1,4 @@
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 #include "model/tokenizer/tokenizer_internal.h"
 
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Text to ids: added tokens cut the text into runs; a run is normalized and split into pieces, and a piece is
  * a known word or merged. */
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 #include "model/tokenizer/tokenizer_internal.h"
 
 typedef struct encoder {

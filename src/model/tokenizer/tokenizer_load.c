@@ -1,5 +1,5 @@
 #include "fovea/base/file.h"
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 #include "model/tokenizer/tokenizer_internal.h"
 
 #include <limits.h>

@@ -7,7 +7,7 @@
  *   | \s+(?!\S)                       blanks, but for the last if something follows
  *   | \s+                             one blank
  * The first rule that fits wins. */
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 #include "model/tokenizer/tokenizer_internal.h"
 
 #define O FV_CHAR_OTHER

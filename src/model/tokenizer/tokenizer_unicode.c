@@ -1,5 +1,5 @@
 /* Character classes and normalization form C. */
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 #include "model/tokenizer/tokenizer_internal.h"
 
 #include <stdlib.h>

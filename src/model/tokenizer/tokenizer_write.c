@@ -1,6 +1,6 @@
 /* A byte-level tokenizer without merges, as the two files of a Hugging Face folder. */
 #include "fovea/base/file.h"
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 #include "model/tokenizer/tokenizer_internal.h"
 
 #include <limits.h>

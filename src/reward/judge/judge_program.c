@@ -1,6 +1,6 @@
 #include "fovea/reward/judge/judge_program.h"
 
-#include "fovea/base/child.h"
+#include "fovea/base/process/child.h"
 #include "fovea/base/clock.h"
 #include "fovea/io/json.h"
 #include "fovea/reward/truths.h"

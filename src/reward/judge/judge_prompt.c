@@ -1,7 +1,7 @@
 #include "fovea/reward/judge/judge_prompt.h"
 
 #include "fovea/reward/truths.h"
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 #include "fovea/io/yaml.h"
 
 #include <stdlib.h>

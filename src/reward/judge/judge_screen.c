@@ -2,7 +2,7 @@
 #include "fovea/reward/judge/judge.h"
 
 #include "fovea/reward/truths.h"
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 
 #include <stdlib.h>
 #include <utf8proc.h>

@@ -1,7 +1,7 @@
 /* Time left as squeue prints it, and of whom it is asked. */
 #include "temp_folder.h"
 
-#include "fovea/base/allocation.h"
+#include "fovea/base/process/allocation.h"
 
 #include <math.h>
 #include <sys/stat.h>

@@ -3,8 +3,8 @@
 #include "fovea/base/arena.h"
 #include "fovea/base/buffer.h"
 #include "fovea/base/rng.h"
-#include "fovea/base/shown.h"
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/shown.h"
+#include "fovea/base/text/utf8.h"
 
 #include <string.h>
 

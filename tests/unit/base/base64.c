@@ -1,7 +1,7 @@
 /* Base64: the vectors of RFC 4648, all bytes, and refusals. */
 #include "test.h"
 
-#include "fovea/base/base64.h"
+#include "fovea/base/text/base64.h"
 
 static void check(const char *text, const char *expected)
 {

@@ -3,7 +3,7 @@
 
 #include "fovea/base/log.h"
 #include "fovea/base/point.h"
-#include "fovea/base/stop.h"
+#include "fovea/base/process/stop.h"
 
 #include <pthread.h>
 #include <signal.h>

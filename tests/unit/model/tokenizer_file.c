@@ -5,7 +5,7 @@
 #include "fovea/base/file.h"
 #include "fovea/base/rng.h"
 #include "fovea/model/tokenizer/tokenizer.h"
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 
 #include <stdlib.h>
 #include <unistd.h>

@@ -2,7 +2,7 @@
 #include "judge_case.h"
 #include "temp_folder.h"
 
-#include "fovea/base/child.h"
+#include "fovea/base/process/child.h"
 #include "fovea/reward/judge/judge_program.h"
 
 #include <fcntl.h>

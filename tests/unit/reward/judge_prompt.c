@@ -5,7 +5,7 @@
 
 #include "fovea/io/json.h"
 #include "fovea/reward/judge/judge_api.h"
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 
 #include <ctype.h>
 

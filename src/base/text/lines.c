@@ -1,4 +1,4 @@
-#include "fovea/base/lines.h"
+#include "fovea/base/text/lines.h"
 
 #include "fovea/base/log.h"
 

@@ -1,4 +1,4 @@
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 
 /* Table 3-7 of the Unicode standard: what the second byte may be depends on the first. */
 static int sequence_length(uint8_t lead, uint8_t *low, uint8_t *high)

@@ -7,7 +7,7 @@
 #define FOVEA_BASE_CHILD_H
 
 #include "fovea/base/error.h"
-#include "fovea/base/slice.h"
+#include "fovea/base/text/slice.h"
 
 typedef struct fv_child fv_child;
 

@@ -1,4 +1,4 @@
-#include "fovea/base/base64.h"
+#include "fovea/base/text/base64.h"
 
 #include <stdint.h>
 #include <string.h>

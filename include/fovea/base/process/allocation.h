@@ -5,7 +5,7 @@
 #ifndef FOVEA_BASE_ALLOCATION_H
 #define FOVEA_BASE_ALLOCATION_H
 
-#include "fovea/base/child.h"
+#include "fovea/base/process/child.h"
 
 /* Before a command of the shell that asks Slurm something: what people have set for their own questions, such
  * as SQUEUE_FORMAT or SQUEUE_STATES, does not change ours. */

@@ -1,4 +1,4 @@
-#include "fovea/base/child.h"
+#include "fovea/base/process/child.h"
 
 #include "fovea/base/buffer.h"
 

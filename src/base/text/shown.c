@@ -1,6 +1,6 @@
-#include "fovea/base/shown.h"
+#include "fovea/base/text/shown.h"
 
-#include "fovea/base/utf8.h"
+#include "fovea/base/text/utf8.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
-#include "fovea/base/stop.h"
+#include "fovea/base/process/stop.h"
 
-#include "fovea/base/launcher.h"
+#include "fovea/base/process/launcher.h"
 #include "fovea/base/meter.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "fovea/base/slice.h"
+#include "fovea/base/text/slice.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "fovea/base/allocation.h"
+#include "fovea/base/process/allocation.h"
 
 #include "fovea/base/clock.h"
 

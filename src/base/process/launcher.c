@@ -1,4 +1,4 @@
-#include "fovea/base/launcher.h"
+#include "fovea/base/process/launcher.h"
 
 #include <signal.h>
 #include <stdatomic.h>
