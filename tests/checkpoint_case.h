@@ -49,7 +49,7 @@ __attribute__((unused)) static void write_shard(const char *path, const fv_layou
 
 __attribute__((unused)) static fv_err write_state(void *context, fv_hdf5 *index)
 {
-    return fv_hdf5_write(index, "state/cursor", FV_HDF5_I32, 0, NULL, context);
+    return fv_hdf5_write(index, "state/cursor", FV_I32, 0, NULL, context);
 }
 
 /* The checkpoint root/name, as T tensor ranks of D data ranks each write it. */

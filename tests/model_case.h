@@ -68,7 +68,7 @@ __attribute__((unused)) static void case_write(const char *name)
     fv_folder_write_args args = {.shape = &shape,
                                  .generation = &generation,
                                  .style = FV_FOLDER_V4,
-                                 .storage = FV_STORE_F32,
+                                 .dtype = FV_F32,
                                  .max_shard_bytes = FV_FOLDER_SHARD_BYTES,
                                  .writes = 1,
                                  .rows = case_rows,

@@ -67,7 +67,7 @@ __attribute__((unused)) static fv_err tiny_write(const char *name, const fv_mode
     fv_folder_write_args args = {.shape = shape,
                                  .generation = &tiny_generation,
                                  .style = style,
-                                 .storage = FV_STORE_F32,
+                                 .dtype = FV_F32,
                                  .max_shard_bytes = shard_bytes,
                                  .writes = 1,
                                  .rows = tiny_rows,

@@ -6,8 +6,8 @@
 
 typedef struct export_options {
     const char *model, *out;
-    int has_storage;
-    fv_storage storage;
+    int has_dtype;
+    fv_dtype dtype;
     fv_folder_style style;
     int64_t shard_bytes;
 } export_options;
@@ -34,8 +34,8 @@ static error_t parse(int key, char *text, struct argp_state *state)
         out->out = fv_parse_path(state, "--out", text);
         return 0;
     case KEY_DTYPE:
-        out->has_storage = 1;
-        out->storage = fv_parse_storage(state, text);
+        out->has_dtype = 1;
+        out->dtype = fv_parse_dtype(state, text);
         return 0;
     case KEY_SHARD:
         out->shard_bytes = fv_parse_bytes(state, "--shard-bytes", text);
@@ -71,7 +71,7 @@ static fv_err export_folder(const export_options *with)
                                  .generation = &folder.generation,
                                  .source = &folder,
                                  .style = with->style,
-                                 .storage = with->has_storage ? with->storage : folder.storage,
+                                 .dtype = with->has_dtype ? with->dtype : folder.dtype,
                                  .max_shard_bytes = with->shard_bytes,
                                  .writes = 1,
                                  .rows = read_rows,

@@ -15,12 +15,12 @@ fv_folder_style fv_parse_style(struct argp_state *state, const char *text, int k
     return FV_FOLDER_KEEP;
 }
 
-fv_storage fv_parse_storage(struct argp_state *state, const char *text)
+fv_dtype fv_parse_dtype(struct argp_state *state, const char *text)
 {
-    fv_storage storage = FV_STORE_F32;
-    if (fv_storage_parse_float(text, &storage) != FV_OK)
+    fv_dtype dtype = FV_F32;
+    if (fv_dtype_parse_float(text, &dtype) != FV_OK)
         argp_error(state, "--dtype: %s", fv_error_text());
-    return storage;
+    return dtype;
 }
 
 int64_t fv_parse_bytes(struct argp_state *state, const char *option, const char *text)

@@ -10,7 +10,7 @@
 fv_folder_style fv_parse_style(struct argp_state *state, const char *text, int keep);
 
 /* fp32, fp16 or bf16. */
-fv_storage fv_parse_storage(struct argp_state *state, const char *text);
+fv_dtype fv_parse_dtype(struct argp_state *state, const char *text);
 
 /* A number of bytes. */
 int64_t fv_parse_bytes(struct argp_state *state, const char *option, const char *text);

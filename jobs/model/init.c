@@ -12,7 +12,7 @@
 typedef struct init_options {
     const char *shape, *out, *tokenizer;
     long seed;
-    fv_storage storage;
+    fv_dtype dtype;
     fv_folder_style style;
     int64_t shard_bytes;
 } init_options;
@@ -44,7 +44,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         out->seed = fv_parse_integer(state, "--seed", text, 0, LONG_MAX);
         return 0;
     case KEY_DTYPE:
-        out->storage = fv_parse_storage(state, text);
+        out->dtype = fv_parse_dtype(state, text);
         return 0;
     case KEY_TOKENIZER:
         out->tokenizer = fv_parse_path(state, "--tokenizer", text);
@@ -150,7 +150,7 @@ static fv_err init_folder(const init_options *with)
     fv_folder_write_args args = {.shape = &shape,
                                  .generation = &fv_generation_usual,
                                  .style = with->style,
-                                 .storage = with->storage,
+                                 .dtype = with->dtype,
                                  .max_shard_bytes = with->shard_bytes,
                                  .writes = 1,
                                  .rows = draw_rows,
@@ -163,8 +163,7 @@ static fv_err init_folder(const init_options *with)
 
 int fv_job_init(int argc, char **argv)
 {
-    init_options with = {
-        .storage = FV_STORE_BF16, .style = FV_FOLDER_V4, .shard_bytes = FV_FOLDER_SHARD_BYTES};
+    init_options with = {.dtype = FV_BF16, .style = FV_FOLDER_V4, .shard_bytes = FV_FOLDER_SHARD_BYTES};
     const struct argp argp = {
         .options = options,
         .parser = parse,

@@ -48,8 +48,8 @@ static fv_err read_images(probe *p)
 {
     size_t n_grids, n_pixels;
     const fv_model_shape *shape = fv_model_shape_of(p->runtime.model);
-    FV_TRY(fv_hdf5_read(p->in, "image_grid_thw", FV_HDF5_I32, (void **)&p->grids, &n_grids));
-    FV_TRY(fv_hdf5_read(p->in, "pixel_values", FV_HDF5_F32, (void **)&p->pixels, &n_pixels));
+    FV_TRY(fv_hdf5_read(p->in, "image_grid_thw", FV_I32, (void **)&p->grids, &n_grids));
+    FV_TRY(fv_hdf5_read(p->in, "pixel_values", FV_F32, (void **)&p->pixels, &n_pixels));
     FV_CHECK(n_grids % 3 == 0, FV_ERR_FORMAT, "%s: image_grid_thw has %zu numbers, not three an image",
              p->options->in, n_grids);
     p->n_images = (int)(n_grids / 3);
@@ -75,7 +75,7 @@ static fv_err read_case(probe *p)
     size_t n;
     int32_t next = 0;
     FV_TRY(fv_hdf5_open(p->options->in, &p->in));
-    FV_TRY(fv_hdf5_read(p->in, "input_ids", FV_HDF5_I32, (void **)&p->ids, &n));
+    FV_TRY(fv_hdf5_read(p->in, "input_ids", FV_I32, (void **)&p->ids, &n));
     FV_CHECK(n >= 2, FV_ERR_FORMAT, "%s: input_ids has %zu tokens; a loss needs at least 2", p->options->in,
              n);
     int limit = fv_model_shape_of(p->runtime.model)->text.max_positions;
@@ -185,7 +185,7 @@ static fv_err write_tensor(probe *p, const char *name, fv_tensor t)
              name);
     fv_err err = fv_download(p->runtime.backend, t, host);
     if (err == FV_OK)
-        err = fv_hdf5_write(p->out, name, FV_HDF5_F32, t.n_dims, t.dim, host);
+        err = fv_hdf5_write(p->out, name, FV_F32, t.n_dims, t.dim, host);
     free(host);
     return err;
 }
@@ -198,11 +198,11 @@ static fv_err write_forward(probe *p)
     FV_CHECK(logprobs, FV_ERR_MEMORY, "cannot allocate %lld log-probs", (long long)rows);
     fv_err err = loss_of(p, logprobs, &loss);
     if (err == FV_OK)
-        err = fv_hdf5_write(p->out, "logprobs", FV_HDF5_F32, 1, &rows, logprobs);
+        err = fv_hdf5_write(p->out, "logprobs", FV_F32, 1, &rows, logprobs);
     free(logprobs);
     FV_TRY(err);
-    FV_TRY(fv_hdf5_write(p->out, "loss", FV_HDF5_F64, 0, NULL, &loss));
-    FV_TRY(fv_hdf5_write(p->out, "position_ids", FV_HDF5_I32, 2, (int64_t[]){3, p->n}, p->positions));
+    FV_TRY(fv_hdf5_write(p->out, "loss", FV_F64, 0, NULL, &loss));
+    FV_TRY(fv_hdf5_write(p->out, "position_ids", FV_I32, 2, (int64_t[]){3, p->n}, p->positions));
     if (p->vision)
         FV_TRY(write_tensor(p, "image_features", p->features));
     FV_TRY(fv_model_logits(p->runtime.model, p->hidden, &p->logits));
@@ -221,7 +221,7 @@ static fv_err write_gradient(probe *p, const fv_folder *folder, int i)
     FV_CHECK(host, FV_ERR_MEMORY, "cannot allocate the gradient of %s", param->name);
     fv_err err = fv_download(p->runtime.backend, grad, host);
     if (err == FV_OK)
-        err = fv_hdf5_write(p->out, name, FV_HDF5_F32, param->n_dims, param->dim, host);
+        err = fv_hdf5_write(p->out, name, FV_F32, param->n_dims, param->dim, host);
     free(host);
     return err;
 }
@@ -270,7 +270,7 @@ static fv_err write_greedy(probe *p)
                              .context = &all};
     fv_err err = fv_generate(p->runtime.model, &args, &finish);
     if (err == FV_OK)
-        err = fv_hdf5_write(p->out, "greedy", FV_HDF5_I32, 1, &all.n, all.ids);
+        err = fv_hdf5_write(p->out, "greedy", FV_I32, 1, &all.n, all.ids);
     free(all.ids);
     return err;
 }
@@ -295,8 +295,8 @@ static fv_err write_steps(probe *p)
     FV_TRY_DONE(fv_optimizer_init(&optimizer, p->runtime.model, p->runtime.world, &p->options->adamw));
     for (int64_t i = 0; i < n; i++)
         FV_TRY_DONE(train_step(p, &optimizer, logprobs, &figures[i], &figures[n + i]));
-    FV_TRY_DONE(fv_hdf5_write(p->out, "losses", FV_HDF5_F64, 1, &n, figures));
-    FV_TRY_DONE(fv_hdf5_write(p->out, "grad_norms", FV_HDF5_F64, 1, &n, figures + n));
+    FV_TRY_DONE(fv_hdf5_write(p->out, "losses", FV_F64, 1, &n, figures));
+    FV_TRY_DONE(fv_hdf5_write(p->out, "grad_norms", FV_F64, 1, &n, figures + n));
 done:
     fv_optimizer_fini(&optimizer);
     free(figures);

@@ -308,7 +308,7 @@ static fv_err try_model(fv_training *t)
     FV_TRY(fv_comm_agree(world, world->rank == 0 ? fv_file_remove_tree(made) : FV_OK));
     fv_err err = FV_OK;
     if (t->runtime.mesh.data->rank == 0)
-        err = fv_model_save(t->runtime.model, run->model, made, FV_STORE_F32);
+        err = fv_model_save(t->runtime.model, run->model, made, FV_F32);
     FV_TRY(fv_comm_agree(world, err));
     return fv_comm_agree(world, world->rank == 0 ? fv_claim_publish(&t->claim, "model", path) : FV_OK);
 }

@@ -13,13 +13,13 @@ struct fv_dataset {
 
 static fv_err read_column(fv_dataset *d, fv_dataset_column c)
 {
-    fv_hdf5_type type = fv_dataset_column_type(c);
+    fv_dtype type = fv_dataset_column_type(c);
     fv_buffer *column = &d->index.column[c];
     void *data;
     size_t n;
     FV_TRY(fv_hdf5_read(d->file, fv_dataset_column_name(c), type, &data, &n));
     column->data = data;
-    column->size = n * (type == FV_HDF5_I32 ? sizeof(int32_t) : sizeof(uint64_t));
+    column->size = n * (type == FV_I32 ? sizeof(int32_t) : sizeof(uint64_t));
     return FV_OK;
 }
 
@@ -204,7 +204,7 @@ static fv_err read_file(const fv_dataset *d, fv_row_image *out)
     const uint64_t number = out->number, *offset = fv_index_u64(&d->index, FV_COLUMN_IMAGE_OFFSET) + number;
     size_t size = offset[1] - offset[0];
     FV_TRY(fv_buffer_reserve(&out->file, size));
-    FV_TRY(fv_hdf5_read_range(d->file, "images/bytes", FV_HDF5_U8, offset[0], size, out->file.data));
+    FV_TRY(fv_hdf5_read_range(d->file, "images/bytes", FV_U8, offset[0], size, out->file.data));
     out->file.size = size;
     out->file.data[size] = '\0';
     FV_CHECK(fv_dataset_hash_file(out->file.data, size) ==

@@ -26,7 +26,7 @@ typedef enum fv_dataset_column {
 } fv_dataset_column;
 
 const char *fv_dataset_column_name(fv_dataset_column column);
-fv_hdf5_type fv_dataset_column_type(fv_dataset_column column);
+fv_dtype fv_dataset_column_type(fv_dataset_column column);
 
 typedef struct fv_dataset_index {
     fv_buffer column[FV_COLUMNS];

@@ -24,14 +24,14 @@ const char *fv_dataset_column_name(fv_dataset_column column)
     return column_names[column];
 }
 
-fv_hdf5_type fv_dataset_column_type(fv_dataset_column column)
+fv_dtype fv_dataset_column_type(fv_dataset_column column)
 {
-    return column < FV_COLUMN_ROW_IMAGE_FIRST ? FV_HDF5_I32 : FV_HDF5_U64;
+    return column < FV_COLUMN_ROW_IMAGE_FIRST ? FV_I32 : FV_U64;
 }
 
 static size_t element_bytes(fv_dataset_column column)
 {
-    return fv_dataset_column_type(column) == FV_HDF5_I32 ? sizeof(int32_t) : sizeof(uint64_t);
+    return fv_dataset_column_type(column) == FV_I32 ? sizeof(int32_t) : sizeof(uint64_t);
 }
 
 size_t fv_index_size(const fv_dataset_index *index, fv_dataset_column column)

@@ -109,7 +109,7 @@ static fv_err flush_texts(fv_dataset_writer *w)
 
 static fv_err flush_bytes(fv_dataset_writer *w)
 {
-    FV_TRY(fv_hdf5_append(w->file, "images/bytes", FV_HDF5_U8, w->bytes.size, w->bytes.data));
+    FV_TRY(fv_hdf5_append(w->file, "images/bytes", FV_U8, w->bytes.size, w->bytes.data));
     w->bytes.size = 0;
     return FV_OK;
 }

@@ -34,11 +34,11 @@ static fv_err write_numbers(fv_hdf5 *file, const fv_report *report, uint64_t *va
     const int64_t n = (int64_t)report->n;
     for (int64_t i = 0; i < n; i++)
         values[i] = report->records[i].row;
-    FV_TRY(fv_hdf5_write(file, "row", FV_HDF5_U64, 1, &n, values));
+    FV_TRY(fv_hdf5_write(file, "row", FV_U64, 1, &n, values));
     for (int c = 0; c < FV_COUNTS; c++) {
         for (int64_t i = 0; i < n; i++)
             values[i] = (uint64_t)report->records[i].counts[c];
-        FV_TRY(fv_hdf5_write(file, fv_count_names[c], FV_HDF5_U64, 1, &n, values));
+        FV_TRY(fv_hdf5_write(file, fv_count_names[c], FV_U64, 1, &n, values));
     }
     return FV_OK;
 }
@@ -50,10 +50,10 @@ static fv_err write_scores(fv_hdf5 *file, const fv_report *report, void *values)
     uint8_t *has_verdict = values;
     for (int64_t i = 0; i < n; i++)
         scores[i] = report->records[i].has_verdict ? report->records[i].score : (double)NAN;
-    FV_TRY(fv_hdf5_write(file, "score", FV_HDF5_F64, 1, &n, values));
+    FV_TRY(fv_hdf5_write(file, "score", FV_F64, 1, &n, values));
     for (int64_t i = 0; i < n; i++)
         has_verdict[i] = (uint8_t)report->records[i].has_verdict;
-    return fv_hdf5_write(file, "has_verdict", FV_HDF5_U8, 1, &n, values);
+    return fv_hdf5_write(file, "has_verdict", FV_U8, 1, &n, values);
 }
 
 static fv_err write_sources(fv_hdf5 *file, const fv_report *report, void *values)

@@ -35,7 +35,7 @@ static fv_err read_dims(const fv_json *list, fv_safetensor *out, size_t *bytes)
              "\"shape\" has %zu dimensions, at most %d are supported", fv_json_size(list),
              FV_SAFETENSOR_MAX_DIMS);
     out->n_dims = (int)fv_json_size(list);
-    *bytes = fv_storage_bytes(out->storage);
+    *bytes = fv_dtype_bytes(out->dtype);
     for (int i = 0; i < out->n_dims; i++) {
         FV_TRY(fv_json_to_integer(fv_json_at(list, (size_t)i), "shape", &out->dim[i]));
         FV_CHECK(out->dim[i] >= 0, FV_ERR_FORMAT, "\"shape\" has %lld", (long long)out->dim[i]);
@@ -58,14 +58,14 @@ static fv_err read_offsets(const fv_json *list, int64_t data_bytes, int64_t out[
 
 static fv_err read_entry(const fv_json *entry, const uint8_t *data, size_t data_bytes, fv_safetensor *out)
 {
-    const char *storage = NULL;
+    const char *dtype = NULL;
     int64_t offset[2];
     size_t bytes = 0;
     FV_CHECK(fv_json_kind_of(entry) == FV_JSON_OBJECT, FV_ERR_FORMAT, "not an object");
     FV_CHECK(fv_json_get(entry, "dtype"), FV_ERR_FORMAT, "\"dtype\" is missing");
-    FV_TRY(fv_json_get_string(entry, "dtype", &storage));
-    FV_CHECK(storage && fv_storage_parse(storage, &out->storage), FV_ERR_FORMAT, "unknown dtype \"%.32s\"",
-             storage ? storage : "null");
+    FV_TRY(fv_json_get_string(entry, "dtype", &dtype));
+    FV_CHECK(dtype && fv_dtype_parse(dtype, &out->dtype), FV_ERR_FORMAT, "unknown dtype \"%.32s\"",
+             dtype ? dtype : "null");
     FV_TRY(read_dims(fv_json_get(entry, "shape"), out, &bytes));
     FV_TRY(read_offsets(fv_json_get(entry, "data_offsets"), (int64_t)data_bytes, offset));
     out->data = data + offset[0];

@@ -6,7 +6,7 @@ enum { ALIGN = 64 /* bytes: where the data begins; readers may map it into vecto
 
 static size_t bytes_of(const fv_safetensor *item)
 {
-    size_t bytes = fv_storage_bytes(item->storage);
+    size_t bytes = fv_dtype_bytes(item->dtype);
     for (int i = 0; i < item->n_dims; i++)
         bytes *= (size_t)item->dim[i];
     return bytes;
@@ -28,10 +28,10 @@ static fv_err set_array(fv_json *object, const char *key, const int64_t *values,
 static fv_err describe(fv_json *header, const fv_safetensor *item, size_t begin)
 {
     const int64_t offsets[] = {(int64_t)begin, (int64_t)(begin + bytes_of(item))};
-    const char *storage = fv_storage_name(item->storage);
+    const char *dtype = fv_dtype_name(item->dtype);
     FV_TRY(fv_json_set(header, item->name, fv_json_make_object()));
     fv_json *entry = fv_json_get(header, item->name);
-    FV_TRY(fv_json_set(entry, "dtype", fv_json_make_string(storage, strlen(storage))));
+    FV_TRY(fv_json_set(entry, "dtype", fv_json_make_string(dtype, strlen(dtype))));
     FV_TRY(set_array(entry, "shape", item->dim, item->n_dims));
     return set_array(entry, "data_offsets", offsets, 2);
 }

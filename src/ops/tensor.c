@@ -1,25 +1,5 @@
 #include "fovea/ops/tensor.h"
 
-size_t fv_dtype_bytes(fv_dtype dtype)
-{
-    static const size_t bytes[] = {
-#define X(name, size) size,
-        FV_DTYPE_LIST(X)
-#undef X
-    };
-    return bytes[dtype];
-}
-
-const char *fv_dtype_name(fv_dtype dtype)
-{
-    static const char *const names[] = {
-#define X(name, size) #name,
-        FV_DTYPE_LIST(X)
-#undef X
-    };
-    return names[dtype];
-}
-
 fv_tensor fv_tensor_3d(void *data, fv_dtype dtype, int64_t n0, int64_t n1, int64_t n2)
 {
     return (fv_tensor){data, dtype, 3, {n0, n1, n2}, n1 * n2};

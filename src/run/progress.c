@@ -61,14 +61,14 @@ fv_err fv_progress_write(const fv_progress *p, fv_hdf5 *file)
     const int64_t one = 1;
     FV_TRY(fv_hdf5_write_attribute(file, "config_hash", XXH3_64bits(p->config, strlen(p->config))));
     for (int i = 0; i < N_COUNTS; i++)
-        FV_TRY(fv_hdf5_write(file, counts[i].name, FV_HDF5_U64, 0, NULL, (const char *)p + counts[i].offset));
-    FV_TRY(fv_hdf5_write(file, "state/score", FV_HDF5_F64, 0, NULL, &p->score));
+        FV_TRY(fv_hdf5_write(file, counts[i].name, FV_U64, 0, NULL, (const char *)p + counts[i].offset));
+    FV_TRY(fv_hdf5_write(file, "state/score", FV_F64, 0, NULL, &p->score));
     FV_TRY(fv_hdf5_write(file, "state/config", FV_HDF5_TEXT, 1, &one, &p->config));
     FV_TRY(fv_batch_write(&p->batch, file, "state/batch"));
     return fv_batch_write(&p->begun, file, "state/begun");
 }
 
-static fv_err read_one(const fv_hdf5 *file, const char *name, fv_hdf5_type type, void *out)
+static fv_err read_one(const fv_hdf5 *file, const char *name, fv_dtype type, void *out)
 {
     void *value;
     size_t n;
@@ -82,7 +82,7 @@ static fv_err read_one(const fv_hdf5 *file, const char *name, fv_hdf5_type type,
 
 fv_err fv_progress_read_score(const fv_hdf5 *file, double *out)
 {
-    return read_one(file, "state/score", FV_HDF5_F64, out);
+    return read_one(file, "state/score", FV_F64, out);
 }
 
 /* Numbers that a run could have come to. */
@@ -101,7 +101,7 @@ static fv_err check_counts(const fv_progress *p)
 static fv_err read_all(const fv_hdf5 *file, fv_progress *out)
 {
     for (int i = 0; i < N_COUNTS; i++)
-        FV_TRY(read_one(file, counts[i].name, FV_HDF5_U64, (char *)out + counts[i].offset));
+        FV_TRY(read_one(file, counts[i].name, FV_U64, (char *)out + counts[i].offset));
     FV_TRY(check_counts(out));
     FV_TRY(fv_progress_read_score(file, &out->score));
     FV_TRY(fv_hdf5_read_range(file, "state/config", FV_HDF5_TEXT, 0, 1, &out->config));

@@ -103,7 +103,7 @@ static fv_err list_rounds(tables *t)
 
 typedef struct run {
     const char *name;
-    fv_hdf5_type type;
+    fv_dtype type;
     size_t element;
     void **(*of)(void *row, size_t *n); /* the row's array */
 } run;
@@ -132,10 +132,10 @@ static void **answer_drawn(void *row, size_t *n)
     return (void **)&((fv_answer *)row)->is_drawn;
 }
 
-static const run group_runs[] = {{"prompt_ids", FV_HDF5_I32, sizeof(int32_t), prompt_ids}, {0}};
-static const run answer_runs[] = {{"ids", FV_HDF5_I32, sizeof(int32_t), answer_ids},
-                                  {"logprobs", FV_HDF5_F32, sizeof(float), answer_logprobs},
-                                  {"is_drawn", FV_HDF5_U8, sizeof(uint8_t), answer_drawn},
+static const run group_runs[] = {{"prompt_ids", FV_I32, sizeof(int32_t), prompt_ids}, {0}};
+static const run answer_runs[] = {{"ids", FV_I32, sizeof(int32_t), answer_ids},
+                                  {"logprobs", FV_F32, sizeof(float), answer_logprobs},
+                                  {"is_drawn", FV_U8, sizeof(uint8_t), answer_drawn},
                                   {0}};
 
 static size_t count_run(const rows *r, const run *of)
@@ -169,8 +169,7 @@ static fv_err write_column(fv_hdf5 *file, const char *table, const column *c, co
             memcpy(&values[i], (const char *)r->at[i] + c->offset, sizeof *values);
         else
             values[i] = (uint64_t)get_whole(c, r->at[i]);
-    return fv_hdf5_write(file, path_of(table, c->name, name), c->is_real ? FV_HDF5_F64 : FV_HDF5_U64, 1, &n,
-                         values);
+    return fv_hdf5_write(file, path_of(table, c->name, name), c->is_real ? FV_F64 : FV_U64, 1, &n, values);
 }
 
 static fv_err write_run(fv_hdf5 *file, const char *table, const run *of, const rows *r)
@@ -255,8 +254,7 @@ static fv_err read_column(const fv_hdf5 *file, const char *table, const column *
     char name[NAME_BYTES];
     void *values;
     size_t n;
-    FV_TRY(fv_hdf5_read(file, path_of(table, c->name, name), c->is_real ? FV_HDF5_F64 : FV_HDF5_U64, &values,
-                        &n));
+    FV_TRY(fv_hdf5_read(file, path_of(table, c->name, name), c->is_real ? FV_F64 : FV_U64, &values, &n));
     fv_err err = n == r->n ? set_column(c, values, r)
                            : FV_FAIL(FV_ERR_FORMAT, "\"%s\" has %zu rows, expected %zu", name, n, r->n);
     free(values);

@@ -60,7 +60,7 @@ static fv_err make_model(const char *path)
     fv_folder_write_args args = {.shape = &shape,
                                  .generation = &generation,
                                  .style = FV_FOLDER_V4,
-                                 .storage = FV_STORE_F32,
+                                 .dtype = FV_F32,
                                  .max_shard_bytes = FV_FOLDER_SHARD_BYTES,
                                  .writes = 1,
                                  .rows = fill_rows,

@@ -33,7 +33,7 @@ static fv_err make_folder(void)
     const fv_folder_write_args args = {.shape = &shape,
                                        .generation = &generation,
                                        .style = FV_FOLDER_V4,
-                                       .storage = FV_STORE_BF16,
+                                       .dtype = FV_BF16,
                                        .max_shard_bytes = FV_FOLDER_SHARD_BYTES,
                                        .writes = 1,
                                        .rows = fill_rows,

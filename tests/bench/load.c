@@ -35,7 +35,7 @@ static fv_err fill_rows(void *list, int param, int64_t first, int64_t n, float *
     return FV_OK;
 }
 
-static fv_err make_folder(const char *path, fv_storage storage, int64_t *n_numbers)
+static fv_err make_folder(const char *path, fv_dtype dtype, int64_t *n_numbers)
 {
     fv_param_list list;
     FV_TRY(fv_param_list_init(&list, &shape));
@@ -46,7 +46,7 @@ static fv_err make_folder(const char *path, fv_storage storage, int64_t *n_numbe
     fv_folder_write_args args = {.shape = &shape,
                                  .generation = &generation,
                                  .style = FV_FOLDER_V4,
-                                 .storage = storage,
+                                 .dtype = dtype,
                                  .max_shard_bytes = FV_FOLDER_SHARD_BYTES,
                                  .writes = 1,
                                  .rows = fill_rows,
@@ -78,11 +78,11 @@ static void copy(const float *from, float *to, int64_t n)
         memcpy(to + first, from + first, (size_t)(n - first < CHUNK ? n - first : CHUNK) * sizeof *to);
 }
 
-static fv_err measure(const char *path, fv_storage storage)
+static fv_err measure(const char *path, fv_dtype dtype)
 {
     double load_s[ROUNDS], copy_s[ROUNDS];
     int64_t n = 0;
-    FV_TRY(make_folder(path, storage, &n));
+    FV_TRY(make_folder(path, dtype, &n));
     float *out = malloc((size_t)n * sizeof *out), *from = malloc((size_t)(n / 2) * sizeof *from);
     fv_err err = FV_OK;
     FV_CHECK_DONE(out && from, FV_ERR_MEMORY, "no memory for %lld numbers", (long long)n);
@@ -96,11 +96,11 @@ static fv_err measure(const char *path, fv_storage storage)
         load_s[i] = middle - start;
         copy_s[i] = bench_now() - middle;
     }
-    double moved = 1e-9 * (double)n * (double)(fv_storage_bytes(storage) + sizeof *out);
+    double moved = 1e-9 * (double)n * (double)(fv_dtype_bytes(dtype) + sizeof *out);
     double load_rate = moved / bench_median(load_s, ROUNDS),
            copy_rate = 4e-9 * (double)n / bench_median(copy_s, ROUNDS);
-    printf("%-8s %8.2f %10.3f %12.2f %12.2f %8.0f %%\n", fv_storage_name(storage),
-           1e-9 * (double)n * (double)fv_storage_bytes(storage), load_s[ROUNDS / 2], load_rate, copy_rate,
+    printf("%-8s %8.2f %10.3f %12.2f %12.2f %8.0f %%\n", fv_dtype_name(dtype),
+           1e-9 * (double)n * (double)fv_dtype_bytes(dtype), load_s[ROUNDS / 2], load_rate, copy_rate,
            100 * load_rate / copy_rate);
 done:
     free(out);
@@ -110,14 +110,14 @@ done:
 
 int main(int argc, char **argv)
 {
-    const fv_storage storages[] = {FV_STORE_BF16, FV_STORE_F16, FV_STORE_F32};
+    const fv_dtype dtypes[] = {FV_BF16, FV_F16, FV_F32};
     char path[256], command[300];
     fv_err err = FV_OK;
     printf("%-8s %8s %10s %12s %12s %10s\n", "stored", "GB", "seconds", "GB/s moved", "memcpy GB/s",
            "of memcpy");
     for (int i = 0; i < 3 && err == FV_OK; i++) {
         snprintf(path, sizeof path, "%.200s/fovea_bench_load.%d", argc > 1 ? argv[1] : "/tmp", i);
-        err = measure(path, storages[i]);
+        err = measure(path, dtypes[i]);
         snprintf(command, sizeof command, "rm -rf '%s'", path);
         if (system(command) != 0)
             fprintf(stderr, "cannot remove %s\n", path);

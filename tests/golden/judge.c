@@ -25,8 +25,8 @@ static void read_reference(const char *name, reference *out)
     size_t n_logits;
     snprintf(path, sizeof path, "golden/%s/case0.h5", name);
     assert_ok(fv_hdf5_open(test_data(path), &file));
-    assert_ok(fv_hdf5_read(file, "input_ids", FV_HDF5_I32, &ids, &out->n));
-    assert_ok(fv_hdf5_read(file, "logits", FV_HDF5_F64, &logits, &n_logits));
+    assert_ok(fv_hdf5_read(file, "input_ids", FV_I32, &ids, &out->n));
+    assert_ok(fv_hdf5_read(file, "logits", FV_F64, &logits, &n_logits));
     assert_ok(fv_hdf5_close(file));
     out->ids = ids;
     out->logits = logits;

@@ -57,8 +57,8 @@ static void compare_named(pair files, const char *name_golden, const char *name,
 {
     void *golden, *ours;
     size_t n_golden, n;
-    assert_ok(fv_hdf5_read(files.golden, name_golden, FV_HDF5_F64, &golden, &n_golden));
-    assert_ok(fv_hdf5_read(files.out, name, FV_HDF5_F64, &ours, &n));
+    assert_ok(fv_hdf5_read(files.golden, name_golden, FV_F64, &golden, &n_golden));
+    assert_ok(fv_hdf5_read(files.out, name, FV_F64, &ours, &n));
     assert_int_equal(n, n_golden);
     check_close(golden, ours, n, bound, name);
     free(golden);
@@ -74,8 +74,8 @@ static void compare_equal(pair files, const char *name)
 {
     void *golden, *ours;
     size_t n_golden, n;
-    assert_ok(fv_hdf5_read(files.golden, name, FV_HDF5_I32, &golden, &n_golden));
-    assert_ok(fv_hdf5_read(files.out, name, FV_HDF5_I32, &ours, &n));
+    assert_ok(fv_hdf5_read(files.golden, name, FV_I32, &golden, &n_golden));
+    assert_ok(fv_hdf5_read(files.out, name, FV_I32, &ours, &n));
     assert_int_equal(n, n_golden);
     assert_memory_equal(golden, ours, n * sizeof(int32_t));
     free(golden);
@@ -146,7 +146,7 @@ static void check_steps(const fv_json *golden, const fv_hdf5 *out, const char *i
     double expected[STEPS];
     void *ours;
     size_t n;
-    assert_ok(fv_hdf5_read(out, in_out, FV_HDF5_F64, &ours, &n));
+    assert_ok(fv_hdf5_read(out, in_out, FV_F64, &ours, &n));
     assert_int_equal(n, STEPS);
     for (size_t i = 0; i < STEPS; i++)
         assert_ok(fv_json_to_real(fv_json_at(fv_json_get(golden, in_golden), i), in_golden, &expected[i]));

@@ -104,7 +104,7 @@ static void check_whole(const training *t, const char *path)
     fv_folder saved, checkpoint;
     char gathered[80];
     snprintf(gathered, sizeof gathered, "%s/gathered_%d", shared, t->mesh.data->rank);
-    assert_ok(fv_model_save(t->c.model, temp_path("tiny-vl"), gathered, FV_STORE_F32));
+    assert_ok(fv_model_save(t->c.model, temp_path("tiny-vl"), gathered, FV_F32));
     assert_ok(fv_folder_open(gathered, &saved));
     assert_ok(fv_folder_open(path, &checkpoint));
     for (int i = 0; i < saved.params.n; i++) {

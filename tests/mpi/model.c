@@ -24,7 +24,7 @@ static void test_saving(void **state)
     for (int m = 0; m < CASE_MODELS; m++) {
         fv_folder from, to;
         open_both(case_models[m]);
-        assert_ok(fv_model_save(split.model, temp_path(case_models[m]), temp_path("saved"), FV_STORE_F32));
+        assert_ok(fv_model_save(split.model, temp_path(case_models[m]), temp_path("saved"), FV_F32));
         if (world->rank == 0) {
             assert_ok(fv_folder_open(temp_path(case_models[m]), &from));
             assert_ok(fv_folder_open(temp_path("saved"), &to));

@@ -7,13 +7,13 @@
 
 #include "fovea/base/file.h"
 #include "fovea/io/json.h"
-#include "fovea/base/storage.h"
+#include "fovea/base/dtype.h"
 
 enum { FV_SAFETENSOR_MAX_DIMS = 8 };
 
 typedef struct fv_safetensor {
     const char *name; /* borrowed from the open file, or from whoever describes a file to be written */
-    fv_storage storage;
+    fv_dtype dtype;
     int n_dims; /* 0 for a single number */
     int64_t dim[FV_SAFETENSOR_MAX_DIMS];
     const uint8_t *data; /* in the mapping, row-major, any alignment */

@@ -10,7 +10,7 @@
 
 #include "fovea/ops/collective.h"
 #include "fovea/model/nn/positions.h"
-#include "fovea/base/storage.h"
+#include "fovea/base/dtype.h"
 #include "fovea/model/weights.h"
 
 typedef struct fv_model fv_model;
@@ -28,7 +28,7 @@ fv_comm *fv_model_tensor(const fv_model *model);
 
 /* Write the weights as a Hugging Face folder like source, which this model was opened from. path: as for
  * fv_folder_write. Every data group's model may be written; one does. */
-fv_err fv_model_save(fv_model *model, const char *source, const char *path, fv_storage storage);
+fv_err fv_model_save(fv_model *model, const char *source, const char *path, fv_dtype dtype);
 
 /* A second buffer of the model's layout, zeroed: gradients, moments. The memory belongs to weights until
  * fv_model_free_weights. Local. */

@@ -7,22 +7,11 @@
 #define FOVEA_OPS_TENSOR_H
 
 #include "fovea/base/arena.h"
+#include "fovea/base/dtype.h"
 #include "fovea/base/error.h"
 
 #include <stddef.h>
 #include <stdint.h>
-
-/* X(name, bytes of an element) */
-#define FV_DTYPE_LIST(X) \
-    X(F32, 4)            \
-    X(F64, 8)            \
-    X(I32, 4)
-
-typedef enum fv_dtype {
-#define X(name, bytes) FV_##name,
-    FV_DTYPE_LIST(X)
-#undef X
-} fv_dtype;
 
 enum { FV_MAX_DIMS = 3 };
 
@@ -33,9 +22,6 @@ typedef struct fv_tensor {
     int64_t dim[FV_MAX_DIMS]; /* elements; 1 beyond n_dims */
     int64_t stride; /* elements between neighbours of dimension 0; at least the product of the others */
 } fv_tensor;
-
-size_t fv_dtype_bytes(fv_dtype dtype);
-const char *fv_dtype_name(fv_dtype dtype);
 
 /* Contiguous views of memory. */
 fv_tensor fv_tensor_1d(void *data, fv_dtype dtype, int64_t n);

@@ -15,22 +15,19 @@ enum {
     ALIGNED_BYTES = 1 << 16 /* of a dataset that begins at a page, so that its bytes are copied fast */
 };
 
-hid_t fv_hdf5_memory_type(const fv_hdf5 *file, fv_hdf5_type type)
+hid_t fv_hdf5_memory_type(const fv_hdf5 *file, fv_dtype type)
 {
-    switch (type) {
-    case FV_HDF5_F32:
-        return H5T_NATIVE_FLOAT;
-    case FV_HDF5_F64:
-        return H5T_NATIVE_DOUBLE;
-    case FV_HDF5_U8:
-        return H5T_NATIVE_UINT8;
-    case FV_HDF5_U64:
-        return H5T_NATIVE_UINT64;
-    case FV_HDF5_TEXT:
+    if (type == FV_HDF5_TEXT)
         return file->text;
-    default:
-        return H5T_NATIVE_INT32;
-    }
+    if (type == FV_F16 || type == FV_BF16)
+        return type == FV_F16 ? file->f16 : file->bf16;
+    const hid_t types[FV_N_DTYPES] = {
+        [FV_F32] = H5T_NATIVE_FLOAT,   [FV_F64] = H5T_NATIVE_DOUBLE, [FV_I64] = H5T_NATIVE_INT64,
+        [FV_U64] = H5T_NATIVE_UINT64,  [FV_I32] = H5T_NATIVE_INT32,  [FV_U32] = H5T_NATIVE_UINT32,
+        [FV_I16] = H5T_NATIVE_INT16,   [FV_U16] = H5T_NATIVE_UINT16, [FV_I8] = H5T_NATIVE_INT8,
+        [FV_U8] = H5T_NATIVE_UINT8,    [FV_BOOL] = H5I_INVALID_HID,  [FV_F8_E4M3] = H5I_INVALID_HID,
+        [FV_F8_E5M2] = H5I_INVALID_HID};
+    return types[type];
 }
 
 /* The library's text about the system has lines of detail around the system's own reason. */
@@ -73,19 +70,38 @@ static hid_t make_text_type(void)
     return H5I_INVALID_HID;
 }
 
+/* A float of two bytes: sign, exponent, mantissa. */
+static hid_t make_half_type(size_t exponent, size_t mantissa)
+{
+    hid_t type = H5Tcopy(H5T_NATIVE_FLOAT);
+    if (type >= 0 && H5Tset_fields(type, 15, mantissa, exponent, 0, mantissa) >= 0 &&
+        H5Tset_ebias(type, ((size_t)1 << (exponent - 1)) - 1) >= 0 && H5Tset_precision(type, 16) >= 0 &&
+        H5Tset_size(type, 2) >= 0)
+        return type;
+    H5Tclose(type);
+    return H5I_INVALID_HID;
+}
+
+static void close_types(const fv_hdf5 *file)
+{
+    H5Tclose(file->text);
+    H5Tclose(file->f16);
+    H5Tclose(file->bf16);
+}
+
 static fv_err wrap(const char *path, hid_t id, fv_hdf5 **out)
 {
     fv_hdf5 *file = calloc(1, sizeof *file);
     char *copy = strdup(path);
-    hid_t text = make_text_type();
-    if (!file || !copy || text < 0) {
+    fv_hdf5 made = {id, make_text_type(), make_half_type(5, 10), make_half_type(8, 7), copy};
+    if (!file || !copy || made.text < 0 || made.f16 < 0 || made.bf16 < 0) {
         free(file);
         free(copy);
-        H5Tclose(text);
+        close_types(&made);
         H5Fclose(id);
         return FV_FAIL(FV_ERR_MEMORY, "%s: cannot allocate a file handle", path);
     }
-    *file = (fv_hdf5){.id = id, .text = text, .path = copy};
+    *file = made;
     *out = file;
     return FV_OK;
 }
@@ -148,7 +164,7 @@ fv_err fv_hdf5_close(fv_hdf5 *file)
     FV_HDF5_HOLD;
     if (!file)
         return FV_OK;
-    H5Tclose(file->text);
+    close_types(file);
     herr_t status = H5Fclose(file->id);
     fv_err err =
         status < 0 ? FV_FAIL(FV_ERR_IO, "cannot finish %s: %s", file->path, fv_hdf5_reason()) : FV_OK;
@@ -223,8 +239,7 @@ static int holds_numbers(hid_t set)
     return class == H5T_INTEGER || class == H5T_FLOAT;
 }
 
-static fv_err read_set(const fv_hdf5 *file, const char *name, hid_t set, fv_hdf5_type type, void **out,
-                       size_t *n)
+static fv_err read_set(const fv_hdf5 *file, const char *name, hid_t set, fv_dtype type, void **out, size_t *n)
 {
     hid_t memory = fv_hdf5_memory_type(file, type);
     size_t element = H5Tget_size(memory);
@@ -241,7 +256,7 @@ static fv_err read_set(const fv_hdf5 *file, const char *name, hid_t set, fv_hdf5
     return FV_OK;
 }
 
-fv_err fv_hdf5_read(const fv_hdf5 *file, const char *name, fv_hdf5_type type, void **out, size_t *n)
+fv_err fv_hdf5_read(const fv_hdf5 *file, const char *name, fv_dtype type, void **out, size_t *n)
 {
     FV_HDF5_HOLD;
     hid_t set;
@@ -260,7 +275,7 @@ static hid_t make_space(int n_dims, const int64_t *dims)
     return n_dims ? H5Screate_simple(n_dims, sizes, NULL) : H5Screate(H5S_SCALAR);
 }
 
-hid_t fv_hdf5_make_set(fv_hdf5 *file, const char *name, fv_hdf5_type type, hid_t space, uint64_t chunk)
+hid_t fv_hdf5_make_set(fv_hdf5 *file, const char *name, fv_dtype type, hid_t space, uint64_t chunk)
 {
     hsize_t piece = chunk;
     hid_t links = H5Pcreate(H5P_LINK_CREATE), layout = H5Pcreate(H5P_DATASET_CREATE), set = H5I_INVALID_HID;
@@ -272,7 +287,7 @@ hid_t fv_hdf5_make_set(fv_hdf5 *file, const char *name, fv_hdf5_type type, hid_t
     return set;
 }
 
-fv_err fv_hdf5_write(fv_hdf5 *file, const char *name, fv_hdf5_type type, int n_dims, const int64_t *dims,
+fv_err fv_hdf5_write(fv_hdf5 *file, const char *name, fv_dtype type, int n_dims, const int64_t *dims,
                      const void *data)
 {
     FV_HDF5_HOLD;

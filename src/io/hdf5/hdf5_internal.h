@@ -7,12 +7,13 @@
 /* The library's hid_t is int64_t. */
 struct fv_hdf5 {
     int64_t id;
-    int64_t text; /* variable-length UTF-8 */
+    int64_t text;      /* variable-length UTF-8 */
+    int64_t f16, bf16; /* types that the library does not name */
     char *path;
 };
 
 /* The type of an element in memory; borrowed. */
-int64_t fv_hdf5_memory_type(const fv_hdf5 *file, fv_hdf5_type type);
+int64_t fv_hdf5_memory_type(const fv_hdf5 *file, fv_dtype type);
 
 /* Why the library refused first since it is held; static storage. */
 const char *fv_hdf5_reason(void);
@@ -20,7 +21,7 @@ void fv_hdf5_forget_reason(void);
 
 /* Make a dataset that holds no times, and the groups in its name; chunk: elements of a piece, 0: in one
  * piece. Negative on failure. */
-int64_t fv_hdf5_make_set(fv_hdf5 *file, const char *name, fv_hdf5_type type, int64_t space, uint64_t chunk);
+int64_t fv_hdf5_make_set(fv_hdf5 *file, const char *name, fv_dtype type, int64_t space, uint64_t chunk);
 
 /* Whether the library may be given the file (hdf5.h); what is wrong becomes the sentence. Holds the library.
  */

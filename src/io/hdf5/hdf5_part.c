@@ -19,7 +19,7 @@ static hid_t open_uncached(const fv_hdf5 *file, const char *name)
     return set;
 }
 
-static fv_err make_growing(fv_hdf5 *file, const char *name, fv_hdf5_type type)
+static fv_err make_growing(fv_hdf5 *file, const char *name, fv_dtype type)
 {
     hsize_t none = 0, any = H5S_UNLIMITED;
     uint64_t chunk = CHUNK_TEXTS;
@@ -48,7 +48,7 @@ static void release_text(void *text, void *context)
 
 /* The library clears its buffer for references to texts, a megabyte if nobody says otherwise, at every call.
  */
-static hid_t transfer_of(fv_hdf5_type type)
+static hid_t transfer_of(fv_dtype type)
 {
     hid_t transfer = H5Pcreate(H5P_DATASET_XFER);
     if (type == FV_HDF5_TEXT && transfer >= 0 &&
@@ -67,7 +67,7 @@ typedef struct part {
     const void *out; /* or written from here */
 } part;
 
-static herr_t move(const fv_hdf5 *file, hid_t set, fv_hdf5_type type, const part *p)
+static herr_t move(const fv_hdf5 *file, hid_t set, fv_dtype type, const part *p)
 {
     hid_t memory = H5Screate_simple(1, &p->n, NULL), space = H5Dget_space(set), transfer = transfer_of(type);
     hid_t element = fv_hdf5_memory_type(file, type);
@@ -93,7 +93,7 @@ static hsize_t length_of(hid_t set)
     return length;
 }
 
-fv_err fv_hdf5_append(fv_hdf5 *file, const char *name, fv_hdf5_type type, size_t n, const void *data)
+fv_err fv_hdf5_append(fv_hdf5 *file, const char *name, fv_dtype type, size_t n, const void *data)
 {
     FV_HDF5_HOLD;
     if (!fv_hdf5_has(file, name))
@@ -111,7 +111,7 @@ fv_err fv_hdf5_append(fv_hdf5 *file, const char *name, fv_hdf5_type type, size_t
     return err;
 }
 
-static fv_err read_range(const fv_hdf5 *file, const char *name, hid_t set, fv_hdf5_type type, const part *p)
+static fv_err read_range(const fv_hdf5 *file, const char *name, hid_t set, fv_dtype type, const part *p)
 {
     hsize_t length = length_of(set);
     hid_t stored = H5Dget_type(set);
@@ -129,7 +129,7 @@ static fv_err read_range(const fv_hdf5 *file, const char *name, hid_t set, fv_hd
     return FV_OK;
 }
 
-fv_err fv_hdf5_read_range(const fv_hdf5 *file, const char *name, fv_hdf5_type type, uint64_t first, size_t n,
+fv_err fv_hdf5_read_range(const fv_hdf5 *file, const char *name, fv_dtype type, uint64_t first, size_t n,
                           void *data)
 {
     FV_HDF5_HOLD;

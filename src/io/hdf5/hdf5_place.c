@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-fv_err fv_hdf5_reserve(fv_hdf5 *file, const char *name, fv_hdf5_type type, uint64_t n)
+fv_err fv_hdf5_reserve(fv_hdf5 *file, const char *name, fv_dtype type, uint64_t n)
 {
     FV_HDF5_HOLD;
     hsize_t size = n;
@@ -31,7 +31,7 @@ static int is_contiguous(hid_t set)
     return contiguous;
 }
 
-static int has_type(const fv_hdf5 *file, hid_t set, fv_hdf5_type type)
+static int has_type(const fv_hdf5 *file, hid_t set, fv_dtype type)
 {
     hid_t stored = H5Dget_type(set);
     int equal = stored >= 0 && H5Tequal(stored, fv_hdf5_memory_type(file, type)) > 0;
@@ -39,7 +39,7 @@ static int has_type(const fv_hdf5 *file, hid_t set, fv_hdf5_type type)
     return equal;
 }
 
-fv_err fv_hdf5_locate(const fv_hdf5 *file, const char *name, fv_hdf5_type type, uint64_t *offset, uint64_t *n)
+fv_err fv_hdf5_locate(const fv_hdf5 *file, const char *name, fv_dtype type, uint64_t *offset, uint64_t *n)
 {
     FV_HDF5_HOLD;
     hid_t set = H5Dopen2(file->id, name, H5P_DEFAULT), space = H5I_INVALID_HID;

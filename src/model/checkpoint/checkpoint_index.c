@@ -26,7 +26,7 @@ static fv_err read_header(const fv_hdf5 *file, fv_shard_place *out)
         FV_TRY(fv_hdf5_read_attribute(file, names[i], &value[i]));
     out->shard = (fv_shard){(int)value[0], (int)value[1], (int64_t)value[2], (int64_t)value[3]};
     for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++)
-        FV_TRY(fv_hdf5_locate(file, fv_checkpoint_set_name(s), FV_HDF5_F32, &out->offset[s], &n));
+        FV_TRY(fv_hdf5_locate(file, fv_checkpoint_set_name(s), FV_F32, &out->offset[s], &n));
     return FV_OK;
 }
 

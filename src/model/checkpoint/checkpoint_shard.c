@@ -46,7 +46,7 @@ static fv_err write_header(fv_hdf5 *file, const fv_shard *shard)
     FV_TRY(fv_hdf5_write_attribute(file, "first", (uint64_t)shard->first));
     FV_TRY(fv_hdf5_write_attribute(file, "n", (uint64_t)shard->n));
     for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++)
-        FV_TRY(fv_hdf5_reserve(file, fv_sum_names[s], FV_HDF5_F32, (uint64_t)shard->n));
+        FV_TRY(fv_hdf5_reserve(file, fv_sum_names[s], FV_F32, (uint64_t)shard->n));
     return FV_OK;
 }
 
@@ -54,7 +54,7 @@ static fv_err locate_sets(fv_shard_writer *w, const fv_hdf5 *file)
 {
     uint64_t n;
     for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
-        FV_TRY(fv_hdf5_locate(file, fv_sum_names[s], FV_HDF5_F32, &w->begin[s], &n));
+        FV_TRY(fv_hdf5_locate(file, fv_sum_names[s], FV_F32, &w->begin[s], &n));
         w->end[s] = w->begin[s] + n * sizeof(float);
         FV_CHECK(s == 0 || w->begin[s] >= w->end[s - 1], FV_ERR_INTERNAL,
                  "%s: the datasets do not lie in the order in which they were made", w->path);

@@ -51,12 +51,12 @@ static fv_err write_numbers(const fv_shard_table *table, fv_hdf5 *index, uint64_
             get_row(&table->places[i], row);
             column[i] = row[c];
         }
-        FV_TRY(fv_hdf5_write(index, column_names[c], FV_HDF5_U64, 1, &n, column));
+        FV_TRY(fv_hdf5_write(index, column_names[c], FV_U64, 1, &n, column));
     }
     for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
         for (int i = 0; i < table->n; i++)
             column[i] = table->places[i].offset[s];
-        FV_TRY(fv_hdf5_write(index, column_of(fv_checkpoint_set_name(s), "offset", name), FV_HDF5_U64, 1, &n,
+        FV_TRY(fv_hdf5_write(index, column_of(fv_checkpoint_set_name(s), "offset", name), FV_U64, 1, &n,
                              column));
     }
     return FV_OK;
@@ -104,10 +104,10 @@ static fv_err read_row(const fv_hdf5 *index, int i, fv_shard_place *out)
     uint64_t row[N_COLUMNS];
     char name[COLUMN_NAME_BYTES];
     for (int c = 0; c < N_COLUMNS; c++)
-        FV_TRY(fv_hdf5_read_range(index, column_names[c], FV_HDF5_U64, (uint64_t)i, 1, &row[c]));
+        FV_TRY(fv_hdf5_read_range(index, column_names[c], FV_U64, (uint64_t)i, 1, &row[c]));
     FV_TRY(set_row(out, row));
     for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++)
-        FV_TRY(fv_hdf5_read_range(index, column_of(fv_checkpoint_set_name(s), "offset", name), FV_HDF5_U64,
+        FV_TRY(fv_hdf5_read_range(index, column_of(fv_checkpoint_set_name(s), "offset", name), FV_U64,
                                   (uint64_t)i, 1, &out->offset[s]));
     for (int sum = 0; sum < FV_N_SUMS; sum++)
         FV_TRY(read_sum(index, column_of(fv_sum_names[sum], "xxh128", name), i, out->sum[sum]));

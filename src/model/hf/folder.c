@@ -120,9 +120,9 @@ static fv_err check_tensor(const fv_param *param, const fv_safetensor *tensor)
                  memcmp(tensor->dim, param->dim, (size_t)param->n_dims * sizeof *param->dim) == 0,
              FV_ERR_SHAPE, "tensor \"%s\" has shape %s, expected %s by config.json", tensor->name, found,
              expected);
-    FV_CHECK(fv_storage_is_float(tensor->storage), FV_ERR_UNSUPPORTED,
+    FV_CHECK(fv_dtype_is_float(tensor->dtype), FV_ERR_UNSUPPORTED,
              "tensor \"%s\" has dtype %s, expected F32, F16 or BF16", tensor->name,
-             fv_storage_name(tensor->storage));
+             fv_dtype_name(tensor->dtype));
     return FV_OK;
 }
 
@@ -173,7 +173,7 @@ static fv_err check_extra(const fv_folder *folder, const fv_safetensor *extra)
         folder->shape.text.tied && strcmp(extra->name, "lm_head.weight") == 0, FV_ERR_FORMAT,
         "tensor \"%.128s\" is not of this model, or is there twice: does config.json belong to these files?",
         extra->name);
-    FV_CHECK(extra->storage == embedding->storage && extra->bytes == embedding->bytes &&
+    FV_CHECK(extra->dtype == embedding->dtype && extra->bytes == embedding->bytes &&
                  memcmp(extra->data, embedding->data, extra->bytes) == 0,
              FV_ERR_FORMAT,
              "\"lm_head.weight\" differs from \"%s\", but \"tie_word_embeddings\" in config.json is true",
@@ -208,7 +208,7 @@ static fv_err check_tensors(fv_folder *folder)
     folder->style.vision = find_prefix(folder, vision_prefixes, "patch_embed.proj.weight");
     FV_TRY_DONE(find_all(folder));
     FV_TRY_DONE(check_extras(folder, sorted));
-    folder->storage = folder->tensors[0]->storage;
+    folder->dtype = folder->tensors[0]->dtype;
 done:
     free(sorted);
     return err == FV_OK ? FV_OK : fv_error_prefix(err, "%s", folder->path);
@@ -217,7 +217,7 @@ done:
 static fv_err open_checkpoint(fv_folder *folder)
 {
     folder->style = (fv_name_style){text_prefixes[0], vision_prefixes[0]};
-    folder->storage = FV_STORE_F32;
+    folder->dtype = FV_F32;
     FV_TRY(fv_checkpoint_open(folder->path, &folder->checkpoint));
     return fv_checkpoint_check(folder->checkpoint, FV_CHECKPOINT_WEIGHTS);
 }

@@ -160,16 +160,16 @@ static fv_err make_config(fv_json *root, const fv_folder_write_args *args)
     FV_TRY(fv_json_append(fv_json_get(root, "architectures"), fv_json_make_string(name, strlen(name))));
     FV_TRY(set_string(root, "model_type", fv_family_name(args->shape->family)));
     FV_TRY(set_string(root, args->style == FV_FOLDER_V5 ? "dtype" : "torch_dtype",
-                      fv_storage_float_name(args->storage)));
+                      fv_dtype_float_name(args->dtype)));
     return set_sections(root, args->shape, args->style);
 }
 
 /* Every "dtype" and "torch_dtype" that a configuration has, at its top or in a section, or a new one. */
-static fv_err change_dtype(fv_json *root, fv_storage storage)
+static fv_err change_dtype(fv_json *root, fv_dtype dtype)
 {
     static const char *const sections[] = {"text_config", "vision_config"};
     static const char *const keys[] = {"torch_dtype", "dtype"};
-    const char *name = fv_storage_float_name(storage);
+    const char *name = fv_dtype_float_name(dtype);
     for (int s = 0; s < 2; s++)
         for (int k = 0; k < 2; k++)
             if (fv_json_get(fv_json_get(root, sections[s]), keys[k]))
@@ -199,7 +199,7 @@ fv_err fv_folder_write_config(const char *path, const fv_folder_write_args *args
     if (args->style == FV_FOLDER_KEEP) {
         FV_TRY(fv_file_path(from, sizeof from, args->source->path, "config.json"));
         FV_TRY(fv_json_load(from, &root));
-        FV_TRY_DONE(change_dtype(root, args->storage));
+        FV_TRY_DONE(change_dtype(root, args->dtype));
     } else {
         root = fv_json_make_object();
         FV_CHECK(root, FV_ERR_MEMORY, "no memory for a configuration");

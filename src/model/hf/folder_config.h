@@ -5,7 +5,7 @@
 #include "fovea/model/hf/folder.h"
 #include "fovea/io/json.h"
 
-/* config.json (args->style, args->storage): the source's with its dtype changed, or made from the shape. */
+/* config.json (args->style, args->dtype): the source's with its dtype changed, or made from the shape. */
 fv_err fv_folder_write_config(const char *path, const fv_folder_write_args *args);
 
 /* Everything else but tensors: copied from the source, or made from the shape. */

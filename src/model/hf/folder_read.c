@@ -12,19 +12,19 @@ typedef struct runs {
     float *to;
     int64_t n, length;              /* how many runs, numbers in each */
     int64_t from_stride, to_stride; /* numbers between the beginnings of neighbours */
-    fv_storage storage;
+    fv_dtype dtype;
 } runs;
 
 static void convert(const runs *all)
 {
     int64_t n_chunks = (all->length + CHUNK - 1) / CHUNK;
-    size_t bytes = fv_storage_bytes(all->storage);
+    size_t bytes = fv_dtype_bytes(all->dtype);
 #pragma omp parallel for collapse(2) schedule(static) if (all->n * all->length > CHUNK)
     for (int64_t run = 0; run < all->n; run++) {
         for (int64_t chunk = 0; chunk < n_chunks; chunk++) {
             int64_t first = chunk * CHUNK, rest = all->length - first;
-            fv_storage_decode(all->storage, all->from + (size_t)(run * all->from_stride + first) * bytes,
-                              rest < CHUNK ? rest : CHUNK, all->to + run * all->to_stride + first);
+            fv_dtype_decode(all->dtype, all->from + (size_t)(run * all->from_stride + first) * bytes,
+                            rest < CHUNK ? rest : CHUNK, all->to + run * all->to_stride + first);
         }
     }
 }
@@ -78,10 +78,10 @@ fv_err fv_folder_read(const fv_folder *folder, int param, const fv_param_part *p
     const fv_safetensor *tensor = folder->tensors[param];
     read_ahead(tensor);
     runs all = runs_of_block(of, part, stride);
-    all.storage = tensor->storage;
+    all.dtype = tensor->dtype;
     for (int block = 0; block < of->blocks; block++) {
         int64_t from = (part->first + block * part->stride) * (by_cols ? 1 : of->cols);
-        all.from = tensor->data + (size_t)from * fv_storage_bytes(tensor->storage);
+        all.from = tensor->data + (size_t)from * fv_dtype_bytes(tensor->dtype);
         all.to = out + block * part->n * (by_cols ? 1 : stride);
         convert(&all);
     }
@@ -98,8 +98,8 @@ fv_err fv_folder_read_rows(const fv_folder *folder, int param, int64_t first, in
         return fv_checkpoint_read_param(folder->checkpoint, FV_CHECKPOINT_WEIGHTS, param, first * of->cols,
                                         n * of->cols, out);
     const fv_safetensor *tensor = folder->tensors[param];
-    runs all = {.n = 1, .length = n * of->cols, .to = out, .storage = tensor->storage};
-    all.from = tensor->data + (size_t)(first * of->cols) * fv_storage_bytes(tensor->storage);
+    runs all = {.n = 1, .length = n * of->cols, .to = out, .dtype = tensor->dtype};
+    all.from = tensor->data + (size_t)(first * of->cols) * fv_dtype_bytes(tensor->dtype);
     convert(&all);
     return FV_OK;
 }

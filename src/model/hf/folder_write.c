@@ -21,7 +21,7 @@ typedef struct folder_writer {
     int *shard;                          /* of each parameter, ascending */
     int n_shards;
     float *numbers;               /* (block) */
-    uint8_t *stored;              /* (block), in args->storage */
+    uint8_t *stored;              /* (block), in args->dtype */
     fv_safetensors_writer writer; /* of the shard at hand, if failed is FV_OK */
     fv_err failed;                /* the first failure to write */
 } folder_writer;
@@ -29,7 +29,7 @@ typedef struct folder_writer {
 static int64_t bytes_of(const folder_writer *job, int param)
 {
     const fv_param *of = &job->params.items[param];
-    return of->rows * of->cols * (int64_t)fv_storage_bytes(job->args->storage);
+    return of->rows * of->cols * (int64_t)fv_dtype_bytes(job->args->dtype);
 }
 
 static void assign_shards(folder_writer *job)
@@ -65,7 +65,7 @@ static fv_err prepare(folder_writer *job)
     job->names = calloc(n, sizeof *job->names);
     job->shard = calloc(n, sizeof *job->shard);
     job->numbers = malloc((size_t)block * sizeof *job->numbers);
-    job->stored = malloc((size_t)block * fv_storage_bytes(job->args->storage));
+    job->stored = malloc((size_t)block * fv_dtype_bytes(job->args->dtype));
     FV_CHECK(job->names && job->shard && job->numbers && job->stored, FV_ERR_MEMORY,
              "no memory to write a block of %lld numbers", (long long)block);
     for (size_t i = 0; i < n; i++)
@@ -93,8 +93,7 @@ static fv_err create_shard(folder_writer *job, int first)
     FV_CHECK(items, FV_ERR_MEMORY, "no memory to describe %s", path);
     for (int i = first; i < job->params.n && job->shard[i] == job->shard[first]; i++) {
         const fv_param *param = &job->params.items[i];
-        items[n] =
-            (fv_safetensor){.name = job->names[i], .storage = job->args->storage, .n_dims = param->n_dims};
+        items[n] = (fv_safetensor){.name = job->names[i], .dtype = job->args->dtype, .n_dims = param->n_dims};
         memcpy(items[n++].dim, param->dim, (size_t)param->n_dims * sizeof *param->dim);
     }
     fv_err err = fv_safetensors_create(path, items, (size_t)n, &job->writer);
@@ -104,13 +103,13 @@ static fv_err create_shard(folder_writer *job, int first)
 
 static int64_t encode(const folder_writer *job, int64_t n)
 {
-    fv_storage storage = job->args->storage;
-    size_t bytes = fv_storage_bytes(storage);
+    fv_dtype dtype = job->args->dtype;
+    size_t bytes = fv_dtype_bytes(dtype);
     int64_t n_overflows = 0;
 #pragma omp parallel for reduction(+ : n_overflows) if (n > CHUNK)
     for (int64_t first = 0; first < n; first += CHUNK)
-        n_overflows += fv_storage_encode(storage, job->numbers + first, n - first < CHUNK ? n - first : CHUNK,
-                                         job->stored + (size_t)first * bytes);
+        n_overflows += fv_dtype_encode(dtype, job->numbers + first, n - first < CHUNK ? n - first : CHUNK,
+                                       job->stored + (size_t)first * bytes);
     return n_overflows;
 }
 
@@ -119,8 +118,8 @@ static fv_err write_rows(folder_writer *job, int param, int64_t n)
     int64_t n_overflows = encode(job, n);
     FV_CHECK(n_overflows == 0, FV_ERR_NUMERIC,
              "tensor \"%s\" has %lld numbers too large for %s: use bf16 or fp32", job->names[param],
-             (long long)n_overflows, fv_storage_float_name(job->args->storage));
-    return fv_safetensors_append(&job->writer, job->stored, (size_t)n * fv_storage_bytes(job->args->storage));
+             (long long)n_overflows, fv_dtype_float_name(job->args->dtype));
+    return fv_safetensors_append(&job->writer, job->stored, (size_t)n * fv_dtype_bytes(job->args->dtype));
 }
 
 /* Note the first failure to write, drop the file at hand, and go on without writing. */

@@ -60,7 +60,7 @@ static fv_err gather_rows(void *context, int index, int64_t first, int64_t n, fl
     return fv_comm_all_reduce_f32(g->model->tensor, out, elements);
 }
 
-fv_err fv_model_save(fv_model *model, const char *source, const char *path, fv_storage storage)
+fv_err fv_model_save(fv_model *model, const char *source, const char *path, fv_dtype dtype)
 {
     fv_folder folder;
     gatherer g = {.model = model};
@@ -68,7 +68,7 @@ fv_err fv_model_save(fv_model *model, const char *source, const char *path, fv_s
     const fv_folder_write_args args = {.shape = &folder.shape,
                                        .source = &folder,
                                        .style = FV_FOLDER_KEEP,
-                                       .storage = storage,
+                                       .dtype = dtype,
                                        .max_shard_bytes = FV_FOLDER_SHARD_BYTES,
                                        .writes = model->tensor->rank == 0,
                                        .rows = gather_rows,

@@ -47,8 +47,8 @@ static fv_err read_sets(fv_verdict_log *log, const char *path, fv_hdf5 *file)
     void *keys = NULL, *scores = NULL;
     size_t n_keys, n;
     fv_err err = FV_OK;
-    FV_TRY_DONE(fv_hdf5_read(file, "key", FV_HDF5_U64, &keys, &n_keys));
-    FV_TRY_DONE(fv_hdf5_read(file, "score", FV_HDF5_F64, &scores, &n));
+    FV_TRY_DONE(fv_hdf5_read(file, "key", FV_U64, &keys, &n_keys));
+    FV_TRY_DONE(fv_hdf5_read(file, "score", FV_F64, &scores, &n));
     FV_TRY_DONE(put_all(log, path, keys, n_keys, scores, n));
 done:
     free(keys);
@@ -96,8 +96,8 @@ static fv_err write_sets(const fv_verdict_log *log, fv_hdf5 *file)
         keys[2 * i + 1] = log->items[i].key.high;
         scores[i] = log->items[i].score;
     }
-    FV_TRY_DONE(fv_hdf5_write(file, "key", FV_HDF5_U64, 2, (int64_t[]){log->n, 2}, keys));
-    FV_TRY_DONE(fv_hdf5_write(file, "score", FV_HDF5_F64, 1, &log->n, scores));
+    FV_TRY_DONE(fv_hdf5_write(file, "key", FV_U64, 2, (int64_t[]){log->n, 2}, keys));
+    FV_TRY_DONE(fv_hdf5_write(file, "score", FV_F64, 1, &log->n, scores));
 done:
     free(keys);
     free(scores);

@@ -266,12 +266,12 @@ static void write_parts(const char *name, uint64_t version, const char *skip, in
         const int64_t n = i == 0 ? n_widths : i == 1;
         if (strcmp(skip, texts[i]) != 0)
             assert_ok(fv_hdf5_append(file, texts[i], FV_HDF5_TEXT, 1, &empty));
-        assert_ok(fv_hdf5_write(file, rows_i32[i], FV_HDF5_I32, 1, &n, zeros));
+        assert_ok(fv_hdf5_write(file, rows_i32[i], FV_I32, 1, &n, zeros));
     }
     for (int i = 0; i < 5; i++)
-        assert_ok(fv_hdf5_write(file, u64[i], FV_HDF5_U64, 1, &u64_sizes[i], zeros));
+        assert_ok(fv_hdf5_write(file, u64[i], FV_U64, 1, &u64_sizes[i], zeros));
     if (strcmp(skip, "images/bytes") != 0)
-        assert_ok(fv_hdf5_append(file, "images/bytes", FV_HDF5_U8, 0, NULL));
+        assert_ok(fv_hdf5_append(file, "images/bytes", FV_U8, 0, NULL));
     if (version)
         assert_ok(fv_hdf5_write_attribute(file, "fovea_pack", version));
     assert_ok(fv_hdf5_write_attribute(file, "rows", 1));

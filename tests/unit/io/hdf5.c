@@ -14,12 +14,11 @@ static void test_there_and_back(void **state)
     const int32_t ids[3] = {-1, 0, INT32_MAX};
     fv_hdf5 *file;
     assert_ok(fv_hdf5_create(temp_path("a.h5"), &file));
-    assert_ok(fv_hdf5_write(file, "x", FV_HDF5_F32, 2, (int64_t[]){2, 3}, numbers));
-    assert_ok(fv_hdf5_write(file, "deep/in/groups", FV_HDF5_I32, 1, (int64_t[]){3}, ids));
-    assert_ok(fv_hdf5_write(file, "pi", FV_HDF5_F64, 0, NULL, &pi));
-    assert_ok(fv_hdf5_write(file, "none", FV_HDF5_F32, 1, (int64_t[]){0}, numbers));
-    assert_fails(fv_hdf5_write(file, "x", FV_HDF5_F32, 1, (int64_t[]){3}, numbers), FV_ERR_IO,
-                 "dataset \"x\"");
+    assert_ok(fv_hdf5_write(file, "x", FV_F32, 2, (int64_t[]){2, 3}, numbers));
+    assert_ok(fv_hdf5_write(file, "deep/in/groups", FV_I32, 1, (int64_t[]){3}, ids));
+    assert_ok(fv_hdf5_write(file, "pi", FV_F64, 0, NULL, &pi));
+    assert_ok(fv_hdf5_write(file, "none", FV_F32, 1, (int64_t[]){0}, numbers));
+    assert_fails(fv_hdf5_write(file, "x", FV_F32, 1, (int64_t[]){3}, numbers), FV_ERR_IO, "dataset \"x\"");
     assert_ok(fv_hdf5_close(file));
 
     int n_dims;
@@ -31,17 +30,17 @@ static void test_there_and_back(void **state)
     assert_int_equal(fv_hdf5_has(file, "deep/at"), 0);
     assert_ok(fv_hdf5_dims(file, "x", &n_dims, dims));
     assert_true(n_dims == 2 && dims[0] == 2 && dims[1] == 3);
-    assert_ok(fv_hdf5_read(file, "x", FV_HDF5_F32, &data, &n));
+    assert_ok(fv_hdf5_read(file, "x", FV_F32, &data, &n));
     assert_int_equal(n, 6);
     assert_memory_equal(data, numbers, sizeof numbers);
     free(data);
-    assert_ok(fv_hdf5_read(file, "deep/in/groups", FV_HDF5_F64, &data, &n));
+    assert_ok(fv_hdf5_read(file, "deep/in/groups", FV_F64, &data, &n));
     assert_true(((double *)data)[2] == INT32_MAX);
     free(data);
-    assert_ok(fv_hdf5_read(file, "pi", FV_HDF5_F64, &data, &n));
+    assert_ok(fv_hdf5_read(file, "pi", FV_F64, &data, &n));
     assert_true(n == 1 && *(double *)data == pi);
     free(data);
-    assert_ok(fv_hdf5_read(file, "none", FV_HDF5_F32, &data, &n));
+    assert_ok(fv_hdf5_read(file, "none", FV_F32, &data, &n));
     assert_int_equal(n, 0);
     free(data);
     assert_ok(fv_hdf5_close(file));
@@ -57,12 +56,12 @@ static void test_parts_and_texts(void **state)
     const char *const texts[3] = {"", "zwei \xc3\xa4", "a longer text, of its own length"};
     fv_hdf5 *file;
     assert_ok(fv_hdf5_create(temp_path("parts.h5"), &file));
-    assert_ok(fv_hdf5_append(file, "in/numbers", FV_HDF5_U64, 7, numbers));
-    assert_ok(fv_hdf5_append(file, "in/numbers", FV_HDF5_U64, 0, NULL));
-    assert_ok(fv_hdf5_append(file, "in/numbers", FV_HDF5_U64, N - 7, numbers + 7));
+    assert_ok(fv_hdf5_append(file, "in/numbers", FV_U64, 7, numbers));
+    assert_ok(fv_hdf5_append(file, "in/numbers", FV_U64, 0, NULL));
+    assert_ok(fv_hdf5_append(file, "in/numbers", FV_U64, N - 7, numbers + 7));
     assert_ok(fv_hdf5_append(file, "texts", FV_HDF5_TEXT, 1, texts));
     assert_ok(fv_hdf5_append(file, "texts", FV_HDF5_TEXT, 2, texts + 1));
-    assert_ok(fv_hdf5_append(file, "none", FV_HDF5_U8, 0, NULL));
+    assert_ok(fv_hdf5_append(file, "none", FV_U8, 0, NULL));
     assert_ok(fv_hdf5_write_attribute(file, "version", UINT64_MAX));
     assert_ok(fv_hdf5_close(file));
 
@@ -70,9 +69,9 @@ static void test_parts_and_texts(void **state)
     char *read[2];
     int32_t narrow;
     assert_ok(fv_hdf5_open(temp_path("parts.h5"), &file));
-    assert_ok(fv_hdf5_read_range(file, "in/numbers", FV_HDF5_U64, 131070, 5, some)); /* over a chunk's end */
+    assert_ok(fv_hdf5_read_range(file, "in/numbers", FV_U64, 131070, 5, some)); /* over a chunk's end */
     assert_memory_equal(some, numbers + 131070, sizeof some);
-    assert_ok(fv_hdf5_read_range(file, "in/numbers", FV_HDF5_U64, N, 0, some));
+    assert_ok(fv_hdf5_read_range(file, "in/numbers", FV_U64, N, 0, some));
     assert_ok(fv_hdf5_read_range(file, "texts", FV_HDF5_TEXT, 1, 2, read));
     for (int i = 0; i < 2; i++) {
         assert_string_equal(read[i], texts[1 + i]);
@@ -80,14 +79,41 @@ static void test_parts_and_texts(void **state)
     }
     assert_ok(fv_hdf5_read_attribute(file, "version", &version));
     assert_true(version == UINT64_MAX);
-    assert_fails(fv_hdf5_read_range(file, "in/numbers", FV_HDF5_U64, N - 1, 2, some), FV_ERR_FORMAT,
+    assert_fails(fv_hdf5_read_range(file, "in/numbers", FV_U64, N - 1, 2, some), FV_ERR_FORMAT,
                  "has 300000 elements; 2 from 299999 on were wanted");
-    assert_fails(fv_hdf5_read_range(file, "none", FV_HDF5_U8, 0, 1, some), FV_ERR_FORMAT, "has 0 elements");
-    assert_fails(fv_hdf5_read_range(file, "texts", FV_HDF5_I32, 0, 1, &narrow), FV_ERR_FORMAT, "holds texts");
+    assert_fails(fv_hdf5_read_range(file, "none", FV_U8, 0, 1, some), FV_ERR_FORMAT, "has 0 elements");
+    assert_fails(fv_hdf5_read_range(file, "texts", FV_I32, 0, 1, &narrow), FV_ERR_FORMAT, "holds texts");
     assert_fails(fv_hdf5_read_range(file, "none", FV_HDF5_TEXT, 0, 0, read), FV_ERR_FORMAT, "holds no texts");
-    assert_fails(fv_hdf5_read_range(file, "gone", FV_HDF5_U8, 0, 1, some), FV_ERR_FORMAT, "\"gone\"");
+    assert_fails(fv_hdf5_read_range(file, "gone", FV_U8, 0, 1, some), FV_ERR_FORMAT, "\"gone\"");
     assert_fails(fv_hdf5_read_attribute(file, "gone", &version), FV_ERR_FORMAT, "no attribute \"gone\"");
     assert_ok(fv_hdf5_close(file));
+}
+
+/* Types of two bytes are real ones of the file: the library converts them. */
+static void test_halves(void **state)
+{
+    (void)state;
+    fv_hdf5 *file;
+    void *data;
+    size_t n;
+    const float numbers[5] = {1, -2.5f, 0x1p-20f, 0x1.02p3f, 0};
+    const fv_dtype halves[2] = {FV_BF16, FV_F16};
+    uint16_t half[5];
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(fv_dtype_encode(halves[i], numbers, 5, half), 0);
+        assert_ok(fv_hdf5_create(temp_path("half.h5"), &file));
+        assert_ok(fv_hdf5_write(file, "x", halves[i], 1, (int64_t[]){5}, half));
+        assert_ok(fv_hdf5_close(file));
+        assert_ok(fv_hdf5_open(temp_path("half.h5"), &file));
+        assert_ok(fv_hdf5_read(file, "x", FV_F32, &data, &n));
+        assert_int_equal(n, 5);
+        assert_memory_equal(data, numbers, sizeof numbers);
+        free(data);
+        assert_ok(fv_hdf5_read(file, "x", halves[i], &data, &n));
+        assert_memory_equal(data, half, sizeof half);
+        free(data);
+        assert_ok(fv_hdf5_close(file));
+    }
 }
 
 static void write_at(const char *path, uint64_t offset, const void *data, size_t size)
@@ -109,18 +135,17 @@ static void test_virtual(void **state)
     size_t count;
     const float numbers[6] = {1, 2, 3, 4, 5, 6};
     assert_ok(fv_hdf5_create(temp_path("part.h5"), &file));
-    assert_ok(fv_hdf5_reserve(file, "run", FV_HDF5_F32, 6));
-    assert_ok(fv_hdf5_append(file, "pieces", FV_HDF5_F32, 6, numbers));
-    assert_ok(fv_hdf5_locate(file, "run", FV_HDF5_F32, &offset, &n));
+    assert_ok(fv_hdf5_reserve(file, "run", FV_F32, 6));
+    assert_ok(fv_hdf5_append(file, "pieces", FV_F32, 6, numbers));
+    assert_ok(fv_hdf5_locate(file, "run", FV_F32, &offset, &n));
     assert_int_equal(n, 6);
-    assert_fails(fv_hdf5_locate(file, "pieces", FV_HDF5_F32, &offset, &n), FV_ERR_FORMAT, "\"pieces\"");
-    assert_fails(fv_hdf5_locate(file, "gone", FV_HDF5_F32, &offset, &n), FV_ERR_FORMAT,
-                 "no dataset \"gone\"");
-    assert_ok(fv_hdf5_locate(file, "run", FV_HDF5_F32, &offset, &n));
-    assert_fails(fv_hdf5_locate(file, "run", FV_HDF5_F64, &offset, &n), FV_ERR_FORMAT, "\"run\"");
+    assert_fails(fv_hdf5_locate(file, "pieces", FV_F32, &offset, &n), FV_ERR_FORMAT, "\"pieces\"");
+    assert_fails(fv_hdf5_locate(file, "gone", FV_F32, &offset, &n), FV_ERR_FORMAT, "no dataset \"gone\"");
+    assert_ok(fv_hdf5_locate(file, "run", FV_F32, &offset, &n));
+    assert_fails(fv_hdf5_locate(file, "run", FV_F64, &offset, &n), FV_ERR_FORMAT, "\"run\"");
     assert_ok(fv_hdf5_close(file));
     assert_ok(fv_hdf5_open(temp_path("part.h5"), &file));
-    assert_ok(fv_hdf5_locate(file, "run", FV_HDF5_F32, &offset, &n));
+    assert_ok(fv_hdf5_locate(file, "run", FV_F32, &offset, &n));
     assert_ok(fv_hdf5_close(file));
     write_at(temp_path("part.h5"), offset, numbers, sizeof numbers);
 
@@ -133,13 +158,13 @@ static void test_virtual(void **state)
     assert_ok(fv_hdf5_close(file));
     assert_fails(fv_hdf5_open(temp_path("whole.h5"), &file), FV_ERR_FORMAT, "\"in/whole\" is virtual");
     assert_ok(fv_hdf5_open_index(temp_path("whole.h5"), &file));
-    assert_ok(fv_hdf5_read(file, "in/whole", FV_HDF5_F32, &data, &count));
+    assert_ok(fv_hdf5_read(file, "in/whole", FV_F32, &data, &count));
     const float *shown = data, expected[9] = {0, 3, 4, 0, 5, 6, 1, 2, 0};
     assert_int_equal(count, 9);
     for (int i = 0; i < 9; i++)
         assert_true(expected[i] == 0 ? shown[i] != shown[i] : shown[i] == expected[i]);
     free(data);
-    assert_fails(fv_hdf5_locate(file, "in/whole", FV_HDF5_F32, &offset, &n), FV_ERR_FORMAT, "in/whole");
+    assert_fails(fv_hdf5_locate(file, "in/whole", FV_F32, &offset, &n), FV_ERR_FORMAT, "in/whole");
     assert_ok(fv_hdf5_close(file));
 }
 
@@ -175,9 +200,9 @@ static void *write_and_read(void *number)
         int32_t found[2] = {0};
         const int32_t numbers[2] = {round, *(int *)number};
         failures += fv_hdf5_create(name, &file) != FV_OK;
-        failures += fv_hdf5_append(file, "numbers", FV_HDF5_I32, 2, numbers) != FV_OK;
-        failures += fv_hdf5_read_range(file, "gone", FV_HDF5_I32, 0, 2, found) != FV_ERR_FORMAT;
-        failures += fv_hdf5_read_range(file, "numbers", FV_HDF5_I32, 0, 2, found) != FV_OK;
+        failures += fv_hdf5_append(file, "numbers", FV_I32, 2, numbers) != FV_OK;
+        failures += fv_hdf5_read_range(file, "gone", FV_I32, 0, 2, found) != FV_ERR_FORMAT;
+        failures += fv_hdf5_read_range(file, "numbers", FV_I32, 0, 2, found) != FV_OK;
         failures += memcmp(found, numbers, sizeof found) != 0;
         failures += fv_hdf5_close(file) != FV_OK;
     }
@@ -209,8 +234,8 @@ static void test_refusals(void **state)
     assert_fails(fv_hdf5_open(temp_path("text.h5"), &file), FV_ERR_FORMAT, "text.h5");
     assert_fails(fv_hdf5_create(temp_path("no/such.h5"), &file), FV_ERR_IO, "such.h5");
     assert_ok(fv_hdf5_open(temp_path("a.h5"), &file));
-    assert_fails(fv_hdf5_read(file, "y", FV_HDF5_F32, &data, &n), FV_ERR_FORMAT, "has no dataset \"y\"");
-    assert_fails(fv_hdf5_read(file, "deep", FV_HDF5_F32, &data, &n), FV_ERR_FORMAT, "deep");
+    assert_fails(fv_hdf5_read(file, "y", FV_F32, &data, &n), FV_ERR_FORMAT, "has no dataset \"y\"");
+    assert_fails(fv_hdf5_read(file, "deep", FV_F32, &data, &n), FV_ERR_FORMAT, "deep");
     assert_ok(fv_hdf5_close(file));
     assert_ok(fv_hdf5_close(NULL));
 }
@@ -322,7 +347,7 @@ static void test_flipped_bytes(void **state)
     const int32_t numbers[3] = {1, 2, 3};
     assert_ok(fv_hdf5_create(temp_path("small.h5"), &file));
     assert_ok(fv_hdf5_append(file, "texts", FV_HDF5_TEXT, 3, texts));
-    assert_ok(fv_hdf5_append(file, "numbers", FV_HDF5_I32, 3, numbers));
+    assert_ok(fv_hdf5_append(file, "numbers", FV_I32, 3, numbers));
     assert_ok(fv_hdf5_close(file));
     fv_file_map map;
     assert_ok(fv_file_open_map(temp_path("small.h5"), &map));
@@ -342,14 +367,11 @@ static void test_flipped_bytes(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_there_and_back),
-                                       cmocka_unit_test(test_parts_and_texts),
-                                       cmocka_unit_test(test_virtual),
-                                       cmocka_unit_test(test_list),
-                                       cmocka_unit_test(test_threads),
-                                       cmocka_unit_test(test_refusals),
-                                       cmocka_unit_test(test_files_from_outside),
-                                       cmocka_unit_test(test_hostile_files),
-                                       cmocka_unit_test(test_flipped_bytes)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_there_and_back), cmocka_unit_test(test_parts_and_texts),
+        cmocka_unit_test(test_halves),         cmocka_unit_test(test_virtual),
+        cmocka_unit_test(test_list),           cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_refusals),       cmocka_unit_test(test_files_from_outside),
+        cmocka_unit_test(test_hostile_files),  cmocka_unit_test(test_flipped_bytes)};
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }

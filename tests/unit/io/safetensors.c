@@ -41,7 +41,7 @@ static void test_a_good_file(void **state)
     assert_int_equal(out.n, 3);
     const fv_safetensor *b = fv_safetensors_find(&out, "b");
     assert_non_null(b);
-    assert_int_equal(b->storage, FV_STORE_F32);
+    assert_int_equal(b->dtype, FV_F32);
     assert_int_equal(b->n_dims, 2);
     assert_int_equal(b->dim[1], 3);
     assert_ptr_equal(b->data, file + 8 + strlen(header) + 2);
@@ -153,8 +153,8 @@ static void test_every_truncation_is_refused(void **state)
 static void test_what_is_written_is_read(void **state)
 {
     (void)state;
-    const fv_safetensor items[] = {{.name = "z", .storage = FV_STORE_F16, .n_dims = 1, .dim = {3}},
-                                   {.name = "a", .storage = FV_STORE_F32, .n_dims = 2, .dim = {1, 2}}};
+    const fv_safetensor items[] = {{.name = "z", .dtype = FV_F16, .n_dims = 1, .dim = {3}},
+                                   {.name = "a", .dtype = FV_F32, .n_dims = 2, .dim = {1, 2}}};
     const uint8_t data[14] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14};
     fv_safetensors_writer writer;
     fv_safetensors file;

@@ -33,7 +33,7 @@ static void check_virtual(const fv_checkpoint *c)
             size_t n;
             snprintf(name, sizeof name, "%s/%s", fv_checkpoint_set_name((fv_checkpoint_set)s),
                      params.items[p].name);
-            assert_ok(fv_hdf5_read(fv_checkpoint_state(c), name, FV_HDF5_F32, &data, &n));
+            assert_ok(fv_hdf5_read(fv_checkpoint_state(c), name, FV_F32, &data, &n));
             assert_int_equal(n, params.items[p].rows * params.items[p].cols);
             for (size_t i = 0; i < n; i++)
                 if (((float *)data)[i] != value_of(s, p, (int64_t)i))
@@ -58,7 +58,7 @@ static void check_saved(const fv_model_shape *shape, int tensor, int data)
     assert_true(facts.n_shards == tensor * data && facts.tensor_ranks == tensor);
     void *cursor;
     size_t n;
-    assert_ok(fv_hdf5_read(fv_checkpoint_state(c), "state/cursor", FV_HDF5_I32, &cursor, &n));
+    assert_ok(fv_hdf5_read(fv_checkpoint_state(c), "state/cursor", FV_I32, &cursor, &n));
     assert_int_equal(*(int32_t *)cursor, 42);
     free(cursor);
     check_virtual(c);
@@ -110,7 +110,7 @@ static void test_import(void **state)
     assert_ok(fv_checkpoint_import(temp_path("model"), temp_folder("imported")));
     assert_ok(fv_folder_open(temp_path("model"), &from));
     assert_ok(fv_folder_open(temp_path("imported"), &to));
-    assert_true(to.storage == FV_STORE_F32);
+    assert_true(to.dtype == FV_F32);
     for (int i = 0; i < from.params.n; i++) {
         const fv_param *param = &from.params.items[i];
         for (int rank = 0; rank < 4; rank++) {

@@ -115,7 +115,7 @@ static void test_flips(void **state)
     uint64_t offset, n;
     for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
         assert_ok(fv_hdf5_open(path, &file));
-        assert_ok(fv_hdf5_locate(file, fv_checkpoint_set_name(s), FV_HDF5_F32, &offset, &n));
+        assert_ok(fv_hdf5_locate(file, fv_checkpoint_set_name(s), FV_F32, &offset, &n));
         assert_ok(fv_hdf5_close(file));
         put(path, offset + 4 * (n - 1), 1);
         char sentence[64];

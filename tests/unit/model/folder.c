@@ -133,14 +133,14 @@ static fv_err copy_rows(void *folder, int param, int64_t first, int64_t n, float
 }
 
 /* Write root/from again as root/to. */
-static fv_err rewrite(const char *from, const char *to, fv_storage storage)
+static fv_err rewrite(const char *from, const char *to, fv_dtype dtype)
 {
     fv_folder folder;
     assert_ok(fv_folder_open(temp_path(from), &folder));
     fv_folder_write_args args = {.shape = &folder.shape,
                                  .source = &folder,
                                  .style = FV_FOLDER_KEEP,
-                                 .storage = storage,
+                                 .dtype = dtype,
                                  .max_shard_bytes = FV_FOLDER_SHARD_BYTES,
                                  .writes = 1,
                                  .rows = copy_rows,
@@ -156,11 +156,11 @@ static void test_rewriting_keeps_bits_and_files(void **state)
     fv_model_shape shape = tiny_shape(FV_FAMILY_QWEN2_5_VL, 1);
     assert_ok(tiny_write("first", &shape, FV_FOLDER_V5, FV_FOLDER_SHARD_BYTES));
     temp_write("first/tokenizer.json", "{\"any\": 1}");
-    assert_ok(rewrite("first", "second", FV_STORE_F32));
+    assert_ok(rewrite("first", "second", FV_F32));
     check_same_tensors("first", "second");
-    assert_ok(rewrite("second", "third", FV_STORE_BF16));
-    assert_ok(rewrite("third", "fourth", FV_STORE_F32));
-    assert_ok(rewrite("fourth", "fifth", FV_STORE_BF16));
+    assert_ok(rewrite("second", "third", FV_BF16));
+    assert_ok(rewrite("third", "fourth", FV_F32));
+    assert_ok(rewrite("fourth", "fifth", FV_BF16));
     check_same_tensors("third", "fifth");
     fv_file_map map;
     assert_ok(fv_file_open_map(temp_path("fifth/tokenizer.json"), &map));
@@ -199,7 +199,7 @@ static fv_err write_counted(const char *name, counter *calls, int writes)
     fv_folder_write_args args = {.shape = &shape,
                                  .generation = &tiny_generation,
                                  .style = FV_FOLDER_V4,
-                                 .storage = FV_STORE_F16,
+                                 .dtype = FV_F16,
                                  .max_shard_bytes = 3000,
                                  .writes = writes,
                                  .rows = count_rows,

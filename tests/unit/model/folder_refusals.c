@@ -33,13 +33,13 @@ static void write_changed(const char *from, const char *to, const change *how)
         if (is(item->name, how->reshape))
             item->bytes -= item->bytes / (size_t)item->dim[0]--;
         if (is(item->name, how->restore))
-            item->storage = FV_STORE_I32;
+            item->dtype = FV_I32;
         if (is(item->name, how->rename))
             item->name = how->to;
     }
     if (how->add)
         items[n++] = (fv_safetensor){.name = how->add,
-                                     .storage = FV_STORE_F32,
+                                     .dtype = FV_F32,
                                      .n_dims = 1,
                                      .dim = {1},
                                      .data = file.items[0].data,

@@ -173,8 +173,8 @@ static void write_scores(double score)
     const uint64_t words[2] = {key.low, key.high};
     const int64_t n = 1;
     assert_ok(fv_hdf5_create(temp_path("odd/verdicts.h5"), &file));
-    assert_ok(fv_hdf5_write(file, "key", FV_HDF5_U64, 2, (int64_t[]){1, 2}, words));
-    assert_ok(fv_hdf5_write(file, "score", FV_HDF5_F64, 1, &n, &score));
+    assert_ok(fv_hdf5_write(file, "key", FV_U64, 2, (int64_t[]){1, 2}, words));
+    assert_ok(fv_hdf5_write(file, "score", FV_F64, 1, &n, &score));
     assert_ok(fv_hdf5_close(file));
 }
 

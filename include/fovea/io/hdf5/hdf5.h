@@ -6,6 +6,7 @@
 #ifndef FOVEA_IO_HDF5_HDF5_H
 #define FOVEA_IO_HDF5_HDF5_H
 
+#include "fovea/base/dtype.h"
 #include "fovea/base/error.h"
 
 #include <stddef.h>
@@ -13,16 +14,9 @@
 
 enum { FV_HDF5_MAX_DIMS = 8 };
 
-/* Element types in memory; files of other widths are converted by the library. A text is a char *: UTF-8 of
- * any length, without NULs. */
-typedef enum fv_hdf5_type {
-    FV_HDF5_F32,
-    FV_HDF5_F64,
-    FV_HDF5_I32,
-    FV_HDF5_U8,
-    FV_HDF5_U64,
-    FV_HDF5_TEXT
-} fv_hdf5_type;
+/* Where a dtype is expected, it is that of an element in memory; files of other widths are converted by the
+ * library. In its place: a text is a char *, UTF-8 of any length, without NULs. */
+#define FV_HDF5_TEXT ((fv_dtype)FV_N_DTYPES)
 
 typedef struct fv_hdf5 fv_hdf5;
 
@@ -43,29 +37,28 @@ int fv_hdf5_has(const fv_hdf5 *file, const char *name);
 fv_err fv_hdf5_dims(const fv_hdf5 *file, const char *name, int *n_dims, int64_t dims[FV_HDF5_MAX_DIMS]);
 
 /* The whole dataset as type, in memory that the caller frees; *n elements. Numbers only. */
-fv_err fv_hdf5_read(const fv_hdf5 *file, const char *name, fv_hdf5_type type, void **out, size_t *n);
+fv_err fv_hdf5_read(const fv_hdf5 *file, const char *name, fv_dtype type, void **out, size_t *n);
 
 /* A new dataset; groups in name ("grad/visual.merger") are made. n_dims 0 writes a scalar. */
-fv_err fv_hdf5_write(fv_hdf5 *file, const char *name, fv_hdf5_type type, int n_dims, const int64_t *dims,
+fv_err fv_hdf5_write(fv_hdf5 *file, const char *name, fv_dtype type, int n_dims, const int64_t *dims,
                      const void *data);
 
 /* Append n elements to a dataset of one dimension, which the first call makes. Each call costs a few small
  * writes: give many elements at once. */
-fv_err fv_hdf5_append(fv_hdf5 *file, const char *name, fv_hdf5_type type, size_t n, const void *data);
+fv_err fv_hdf5_append(fv_hdf5 *file, const char *name, fv_dtype type, size_t n, const void *data);
 
 /* Elements first to first + n of a dataset of one dimension into data, nothing else is read. Texts are
  * freed by the caller with free(). Beyond the end: FV_ERR_FORMAT. */
-fv_err fv_hdf5_read_range(const fv_hdf5 *file, const char *name, fv_hdf5_type type, uint64_t first, size_t n,
+fv_err fv_hdf5_read_range(const fv_hdf5 *file, const char *name, fv_dtype type, uint64_t first, size_t n,
                           void *data);
 
 /* A new dataset of one dimension, n elements in one piece that the caller writes himself, once the file is
  * closed, at the bytes that fv_hdf5_locate gives, in the form they have in memory. Zeros until then. */
-fv_err fv_hdf5_reserve(fv_hdf5 *file, const char *name, fv_hdf5_type type, uint64_t n);
+fv_err fv_hdf5_reserve(fv_hdf5 *file, const char *name, fv_dtype type, uint64_t n);
 
 /* Where the elements of such a dataset are: n of them, from byte *offset of the file. FV_ERR_FORMAT if it has
  * another type or dimension, or lies in pieces. */
-fv_err fv_hdf5_locate(const fv_hdf5 *file, const char *name, fv_hdf5_type type, uint64_t *offset,
-                      uint64_t *n);
+fv_err fv_hdf5_locate(const fv_hdf5 *file, const char *name, fv_dtype type, uint64_t *offset, uint64_t *n);
 
 /* A block of a virtual dataset: start and count of every dimension, filled row by row from elements of a
  * dataset of one dimension and length elements, from element `from` on, in another file of the same folder.

@@ -28,11 +28,11 @@ typedef struct fv_folder {
     int n_files;
     const fv_safetensor **tensors;    /* owned list; one a parameter, in its order; borrowed from files */
     struct fv_checkpoint *checkpoint; /* owned; NULL, or in place of files and tensors */
-    fv_storage storage;               /* of the embedding */
+    fv_dtype dtype;                   /* of the embedding */
 } fv_folder;
 
 /* Read the shape, map the files and check that they hold exactly the parameters of the shape, each with its
- * dimensions and a float storage. Passed over: the "inv_freq" tables of old files, and a tied model's
+ * dimensions and a float dtype. Passed over: the "inv_freq" tables of old files, and a tied model's
  * lm_head.weight if it equals the embedding. Nothing is read yet, but a checkpoint's weights are compared
  * with their checksums. */
 fv_err fv_folder_open(const char *path, fv_folder *out);
@@ -64,7 +64,7 @@ typedef struct fv_folder_write_args {
     const fv_generation_defaults *generation; /* for generation_config.json if there is no source */
     const fv_folder *source; /* its configuration, tokenizer and other small files are copied; or NULL */
     fv_folder_style style;   /* KEEP needs a source */
-    fv_storage storage;      /* a float one */
+    fv_dtype dtype;          /* a float one */
     int64_t max_shard_bytes; /* a larger model is cut into files of at most this; one tensor is never cut */
     int writes;              /* 0: only call rows, as the other ranks of a collective writing do */
 

@@ -1,58 +1,54 @@
-#include "fovea/base/storage.h"
+#include "fovea/base/dtype.h"
 
 #include <string.h>
 
 static const struct {
     const char *name;
     size_t bytes;
-} storages[] = {
+} dtypes[] = {
 #define X(name, bytes) {#name, bytes},
-    FV_STORAGE_LIST(X)
+    FV_DTYPE_LIST(X)
 #undef X
 };
 
-enum { N_STORAGES = sizeof storages / sizeof storages[0] };
-
 static const struct {
-    fv_storage storage;
+    fv_dtype dtype;
     const char *name, *brief;
-} floats[] = {{FV_STORE_F32, "float32", "fp32"},
-              {FV_STORE_F16, "float16", "fp16"},
-              {FV_STORE_BF16, "bfloat16", "bf16"}};
+} floats[] = {{FV_F32, "float32", "fp32"}, {FV_F16, "float16", "fp16"}, {FV_BF16, "bfloat16", "bf16"}};
 
 enum { N_FLOATS = sizeof floats / sizeof floats[0] };
 
-size_t fv_storage_bytes(fv_storage storage)
+size_t fv_dtype_bytes(fv_dtype dtype)
 {
-    return storages[storage].bytes;
+    return dtypes[dtype].bytes;
 }
 
-const char *fv_storage_name(fv_storage storage)
+const char *fv_dtype_name(fv_dtype dtype)
 {
-    return storages[storage].name;
+    return dtypes[dtype].name;
 }
 
-int fv_storage_parse(const char *name, fv_storage *out)
+int fv_dtype_parse(const char *name, fv_dtype *out)
 {
-    for (int i = 0; i < N_STORAGES; i++) {
-        if (strcmp(storages[i].name, name) == 0) {
-            *out = (fv_storage)i;
+    for (int i = 0; i < FV_N_DTYPES; i++) {
+        if (strcmp(dtypes[i].name, name) == 0) {
+            *out = (fv_dtype)i;
             return 1;
         }
     }
     return 0;
 }
 
-int fv_storage_is_float(fv_storage storage)
+int fv_dtype_is_float(fv_dtype dtype)
 {
-    return storage == FV_STORE_F32 || storage == FV_STORE_F16 || storage == FV_STORE_BF16;
+    return dtype == FV_F32 || dtype == FV_F16 || dtype == FV_BF16;
 }
 
-fv_err fv_storage_parse_float(const char *name, fv_storage *out)
+fv_err fv_dtype_parse_float(const char *name, fv_dtype *out)
 {
     for (int i = 0; i < N_FLOATS; i++) {
         if (strcmp(floats[i].name, name) == 0 || strcmp(floats[i].brief, name) == 0) {
-            *out = floats[i].storage;
+            *out = floats[i].dtype;
             return FV_OK;
         }
     }
@@ -60,10 +56,10 @@ fv_err fv_storage_parse_float(const char *name, fv_storage *out)
                    name);
 }
 
-const char *fv_storage_float_name(fv_storage storage)
+const char *fv_dtype_float_name(fv_dtype dtype)
 {
     for (int i = 0; i < N_FLOATS; i++)
-        if (floats[i].storage == storage)
+        if (floats[i].dtype == dtype)
             return floats[i].name;
     return "";
 }
@@ -128,26 +124,26 @@ static void decode_brains(const uint8_t *from, int64_t n, float *to)
     }
 }
 
-void fv_storage_decode(fv_storage storage, const void *from, int64_t n, float *to)
+void fv_dtype_decode(fv_dtype dtype, const void *from, int64_t n, float *to)
 {
-    if (storage == FV_STORE_F32)
+    if (dtype == FV_F32)
         memcpy(to, from, (size_t)n * sizeof *to);
-    else if (storage == FV_STORE_F16)
+    else if (dtype == FV_F16)
         decode_halves(from, n, to);
     else
         decode_brains(from, n, to);
 }
 
-int64_t fv_storage_encode(fv_storage storage, const float *from, int64_t n, void *to)
+int64_t fv_dtype_encode(fv_dtype dtype, const float *from, int64_t n, void *to)
 {
     int64_t n_overflows = 0;
-    if (storage == FV_STORE_F32) {
+    if (dtype == FV_F32) {
         memcpy(to, from, (size_t)n * sizeof *from);
         return 0;
     }
-    uint16_t infinity = storage == FV_STORE_F16 ? 0x7c00u : 0x7f80u;
+    uint16_t infinity = dtype == FV_F16 ? 0x7c00u : 0x7f80u;
     for (int64_t i = 0; i < n; i++) {
-        uint16_t half = storage == FV_STORE_F16 ? encode_f16(from[i]) : encode_bf16(from[i]);
+        uint16_t half = dtype == FV_F16 ? encode_f16(from[i]) : encode_bf16(from[i]);
         n_overflows += (half & 0x7fffu) == infinity && (bits_of(from[i]) & 0x7fffffffu) != 0x7f800000u;
         memcpy((uint8_t *)to + 2 * i, &half, sizeof half);
     }

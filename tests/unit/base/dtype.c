@@ -1,6 +1,6 @@
 #include "test.h"
 
-#include "fovea/base/storage.h"
+#include "fovea/base/dtype.h"
 
 #include <math.h>
 
@@ -25,14 +25,14 @@ static void test_every_half_decodes_exactly_and_back(void **state)
     for (uint32_t i = 0; i < 0x10000; i++) {
         uint16_t half = (uint16_t)i, back;
         float value;
-        fv_storage_decode(FV_STORE_F16, &half, 1, &value);
+        fv_dtype_decode(FV_F16, &half, 1, &value);
         if ((half & 0x7c00) != 0x7c00)
             assert_true((double)value == value_of_half(half) && !signbit(value) == !(half >> 15));
         else if (half & 0x3ff)
             assert_true(isnan(value));
         else
             assert_true(isinf(value) && !signbit(value) == !(half >> 15));
-        assert_int_equal(fv_storage_encode(FV_STORE_F16, &value, 1, &back), 0);
+        assert_int_equal(fv_dtype_encode(FV_F16, &value, 1, &back), 0);
         assert_int_equal(back, half);
     }
 }
@@ -43,17 +43,17 @@ static void test_every_bfloat_decodes_exactly_and_back(void **state)
     for (uint32_t i = 0; i < 0x10000; i++) {
         uint16_t half = (uint16_t)i, back;
         float value;
-        fv_storage_decode(FV_STORE_BF16, &half, 1, &value);
+        fv_dtype_decode(FV_BF16, &half, 1, &value);
         assert_int_equal(bits_of(value), i << 16);
-        assert_int_equal(fv_storage_encode(FV_STORE_BF16, &value, 1, &back), 0);
+        assert_int_equal(fv_dtype_encode(FV_BF16, &value, 1, &back), 0);
         assert_int_equal(back, half);
     }
 }
 
-static uint16_t encode(fv_storage storage, float value, int64_t n_overflows)
+static uint16_t encode(fv_dtype dtype, float value, int64_t n_overflows)
 {
     uint16_t half;
-    assert_int_equal(fv_storage_encode(storage, &value, 1, &half), n_overflows);
+    assert_int_equal(fv_dtype_encode(dtype, &value, 1, &half), n_overflows);
     return half;
 }
 
@@ -61,17 +61,17 @@ static uint16_t encode(fv_storage storage, float value, int64_t n_overflows)
 static void test_rounding_is_to_nearest_even(void **state)
 {
     (void)state;
-    const fv_storage storages[] = {FV_STORE_F16, FV_STORE_BF16};
+    const fv_dtype dtypes[] = {FV_F16, FV_BF16};
     for (int s = 0; s < 2; s++) {
         uint32_t last = s == 0 ? 0x7bff : 0x7f7f;
         for (uint32_t i = 0; i < last; i++) {
             uint16_t pair[2] = {(uint16_t)i, (uint16_t)(i + 1)};
             float value[2];
-            fv_storage_decode(storages[s], pair, 2, value);
+            fv_dtype_decode(dtypes[s], pair, 2, value);
             float middle = (float)(((double)value[0] + (double)value[1]) / 2);
-            assert_int_equal(encode(storages[s], middle, 0), i + (i & 1));
-            assert_int_equal(encode(storages[s], nextafterf(middle, 0), 0), i);
-            assert_int_equal(encode(storages[s], -nextafterf(middle, INFINITY), 0), 0x8000 | (i + 1));
+            assert_int_equal(encode(dtypes[s], middle, 0), i + (i & 1));
+            assert_int_equal(encode(dtypes[s], nextafterf(middle, 0), 0), i);
+            assert_int_equal(encode(dtypes[s], -nextafterf(middle, INFINITY), 0), 0x8000 | (i + 1));
         }
     }
 }
@@ -79,24 +79,24 @@ static void test_rounding_is_to_nearest_even(void **state)
 static void test_overflow_is_counted(void **state)
 {
     (void)state;
-    assert_int_equal(encode(FV_STORE_F16, 65519.0f, 0), 0x7bff);
-    assert_int_equal(encode(FV_STORE_F16, 65520.0f, 1), 0x7c00);
-    assert_int_equal(encode(FV_STORE_F16, -1e30f, 1), 0xfc00);
-    assert_int_equal(encode(FV_STORE_F16, INFINITY, 0), 0x7c00);
-    assert_int_equal(encode(FV_STORE_BF16, 3.4e38f, 1), 0x7f80);
-    assert_int_equal(encode(FV_STORE_BF16, NAN, 0) & 0x7fff, 0x7fc0);
+    assert_int_equal(encode(FV_F16, 65519.0f, 0), 0x7bff);
+    assert_int_equal(encode(FV_F16, 65520.0f, 1), 0x7c00);
+    assert_int_equal(encode(FV_F16, -1e30f, 1), 0xfc00);
+    assert_int_equal(encode(FV_F16, INFINITY, 0), 0x7c00);
+    assert_int_equal(encode(FV_BF16, 3.4e38f, 1), 0x7f80);
+    assert_int_equal(encode(FV_BF16, NAN, 0) & 0x7fff, 0x7fc0);
 }
 
 static void test_names(void **state)
 {
     (void)state;
-    fv_storage storage;
-    assert_int_equal(fv_storage_parse("BF16", &storage), 1);
-    assert_int_equal(storage, FV_STORE_BF16);
-    assert_int_equal(fv_storage_parse("bf16", &storage), 0);
-    assert_ok(fv_storage_parse_float("fp16", &storage));
-    assert_string_equal(fv_storage_float_name(storage), "float16");
-    assert_fails(fv_storage_parse_float("int8", &storage), FV_ERR_ARGUMENT, "\"int8\", only as fp32");
+    fv_dtype dtype;
+    assert_int_equal(fv_dtype_parse("BF16", &dtype), 1);
+    assert_int_equal(dtype, FV_BF16);
+    assert_int_equal(fv_dtype_parse("bf16", &dtype), 0);
+    assert_ok(fv_dtype_parse_float("fp16", &dtype));
+    assert_string_equal(fv_dtype_float_name(dtype), "float16");
+    assert_fails(fv_dtype_parse_float("int8", &dtype), FV_ERR_ARGUMENT, "\"int8\", only as fp32");
 }
 
 int main(void)
