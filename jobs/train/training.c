@@ -175,8 +175,10 @@ static fv_err open_judge(fv_training *t)
                                    .overlong = c->overlong};
     if (mesh->tensor->rank > 0)
         return FV_OK; /* the first rank of a tensor group judges for all of it */
-    const fv_judge_asker asker = {
-        .rank = mesh->data->rank, .n = mesh->data->size, .backend = t->runtime.backend, .mail = t->mail};
+    const fv_judge_asker asker = {.rank = mesh->data->rank,
+                                  .n = mesh->data->size,
+                                  .backend = t->runtime.backend,
+                                  .mailbox = t->mailbox};
     return fv_judges_create(&t->config, &asker, &t->judge);
 }
 
@@ -215,7 +217,7 @@ static fv_err open_judging(fv_training *t)
 /* Ranks that judge start beside those that train. */
 static fv_err open_both(fv_training *t)
 {
-    FV_TRY(fv_mail_create(t->runtime.world, &t->mail));
+    FV_TRY(fv_mailbox_create(t->runtime.world, &t->mailbox));
     FV_TRY(fv_runtime_part_judges(&t->runtime, t->config.layout.judge_ranks));
     return fv_comm_agree(t->runtime.all, t->runtime.is_judge ? open_judging(t) : open_trainer(t));
 }
@@ -240,7 +242,7 @@ fv_err fv_training_judge(fv_training *t)
 {
     const fv_layout_config *layout = &t->config.layout;
     int n_trainers = t->runtime.all->size - layout->judge_ranks;
-    return fv_judge_serve(t->judge, t->mail, n_trainers / layout->tensor);
+    return fv_judge_serve(t->judge, t->mailbox, n_trainers / layout->tensor);
 }
 
 /* Lessons are taught at temperature 1, and answers at the one they were drawn with. */
@@ -321,7 +323,7 @@ int fv_training_finish(fv_training *t, fv_err err)
     fv_judge_destroy(t->judge);
     fv_judge_room_close(t->judge_room);
     fv_rows_fini(&t->rows);
-    fv_mail_destroy(t->mail);
+    fv_mailbox_destroy(t->mailbox);
     fv_dataset_close(t->data);
     fv_prompts_destroy(t->prompts);
     fv_tokenizer_destroy(t->tokenizer);

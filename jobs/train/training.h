@@ -42,7 +42,7 @@ typedef struct fv_training {
     int n_vision_ids;
     fv_dialogue dialogue;
     fv_rollout_settings rollout;
-    fv_mail *mail; /* to the ranks that judge; NULL: there are none */
+    fv_mailbox *mailbox; /* to the ranks that judge; NULL: there are none */
     fv_judge *judge;
     fv_judge_room *judge_room; /* NULL: not looked at yet, or the judge has none that is known */
     fv_score_settings score;

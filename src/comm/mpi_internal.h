@@ -2,16 +2,16 @@
 #ifndef FOVEA_SRC_COMM_MPI_INTERNAL_H
 #define FOVEA_SRC_COMM_MPI_INTERNAL_H
 
-#include "fovea/comm/mail.h"
+#include "fovea/comm/mailbox.h"
 
 /* FV_ERR_COMM with MPI's reason unless code is MPI_SUCCESS. */
 fv_err fv_mpi_check(int code, const char *call);
 #define TRY_MPI(function, ...) FV_TRY(fv_mpi_check(function(__VA_ARGS__), #function))
 
 /* Of the table. */
-fv_err fv_mpi_mail_create(fv_comm *comm, fv_mail *mail);
-fv_err fv_mpi_mail_send(fv_mail *mail, int to, const void *data, size_t bytes);
-fv_err fv_mpi_mail_receive(fv_mail *mail, int *from, fv_buffer *letter);
-void fv_mpi_mail_destroy(fv_mail *mail);
+fv_err fv_mpi_mailbox_create(fv_comm *comm, fv_mailbox *mailbox);
+fv_err fv_mpi_mailbox_send(fv_mailbox *mailbox, int to, const void *data, size_t bytes);
+fv_err fv_mpi_mailbox_receive(fv_mailbox *mailbox, int *from, fv_buffer *message);
+void fv_mpi_mailbox_destroy(fv_mailbox *mailbox);
 
 #endif

@@ -1,5 +1,5 @@
 /* One process: every collective is a copy or nothing. */
-#include "fovea/comm/mail.h"
+#include "fovea/comm/mailbox.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -72,34 +72,34 @@ static void self_counter_destroy(fv_counter *counter)
     free(counter->state);
 }
 
-/* Letters to oneself. */
+/* Messages to oneself. */
 
-typedef struct letter {
-    struct letter *next;
+typedef struct message {
+    struct message *next;
     size_t bytes;
     char data[];
-} letter;
+} message;
 
-typedef struct mailbox {
-    letter *first, **end;
-} mailbox;
+typedef struct mailbox_state {
+    message *first, **end;
+} mailbox_state;
 
-static fv_err self_mail_create(fv_comm *comm, fv_mail *mail)
+static fv_err self_mailbox_create(fv_comm *comm, fv_mailbox *mailbox)
 {
     (void)comm;
-    mailbox *box = calloc(1, sizeof *box);
+    mailbox_state *box = calloc(1, sizeof *box);
     FV_CHECK(box, FV_ERR_MEMORY, "cannot allocate a mailbox");
     box->end = &box->first;
-    mail->state = box;
+    mailbox->state = box;
     return FV_OK;
 }
 
-static fv_err self_mail_send(fv_mail *mail, int to, const void *data, size_t bytes)
+static fv_err self_mailbox_send(fv_mailbox *mailbox, int to, const void *data, size_t bytes)
 {
     (void)to;
-    mailbox *box = mail->state;
-    letter *made = malloc(sizeof *made + bytes);
-    FV_CHECK(made, FV_ERR_MEMORY, "cannot allocate a letter of %zu bytes", bytes);
+    mailbox_state *box = mailbox->state;
+    message *made = malloc(sizeof *made + bytes);
+    FV_CHECK(made, FV_ERR_MEMORY, "cannot allocate a message of %zu bytes", bytes);
     made->next = NULL;
     made->bytes = bytes;
     if (bytes > 0)
@@ -109,10 +109,10 @@ static fv_err self_mail_send(fv_mail *mail, int to, const void *data, size_t byt
     return FV_OK;
 }
 
-static fv_err self_mail_receive(fv_mail *mail, int *from, fv_buffer *out)
+static fv_err self_mailbox_receive(fv_mailbox *mailbox, int *from, fv_buffer *out)
 {
-    mailbox *box = mail->state;
-    letter *first = box->first;
+    mailbox_state *box = mailbox->state;
+    message *first = box->first;
     out->size = 0;
     *from = -1;
     if (!first)
@@ -126,10 +126,10 @@ static fv_err self_mail_receive(fv_mail *mail, int *from, fv_buffer *out)
     return FV_OK;
 }
 
-static void self_mail_destroy(fv_mail *mail)
+static void self_mailbox_destroy(fv_mailbox *mailbox)
 {
-    mailbox *box = mail->state;
-    for (letter *l = box->first, *next; l; l = next) {
+    mailbox_state *box = mailbox->state;
+    for (message *l = box->first, *next; l; l = next) {
         next = l->next;
         free(l);
     }
@@ -158,10 +158,10 @@ static const fv_comm_table self_table = {.name = "self",
                                          .counter_close = self_counter_close,
                                          .counter_poll = self_counter_poll,
                                          .counter_destroy = self_counter_destroy,
-                                         .mail_create = self_mail_create,
-                                         .mail_send = self_mail_send,
-                                         .mail_receive = self_mail_receive,
-                                         .mail_destroy = self_mail_destroy,
+                                         .mailbox_create = self_mailbox_create,
+                                         .mailbox_send = self_mailbox_send,
+                                         .mailbox_receive = self_mailbox_receive,
+                                         .mailbox_destroy = self_mailbox_destroy,
                                          .abort = self_abort,
                                          .destroy = self_destroy};
 

@@ -96,8 +96,8 @@ static fv_err open_local(const fv_judge_config *c, int running, fv_backend *back
 static fv_err ask_ranks(const fv_train_config *config, const fv_judge_asker *asker, fv_judge **out)
 {
     int n = config->layout.judge_ranks;
-    const fv_judge_ranks_settings settings = {.mail = asker->mail,
-                                              .first = asker->mail->comm->size - n,
+    const fv_judge_ranks_settings settings = {.mailbox = asker->mailbox,
+                                              .first = asker->mailbox->comm->size - n,
                                               .n = n,
                                               .silence_s = config->judge.api.deadline_s};
     return fv_judge_ranks_create(&settings, out);
@@ -109,7 +109,7 @@ static fv_err make_local(const fv_train_config *config, const fv_judge_asker *as
     fv_judge_prompt *prompt;
     FV_TRY(fv_judge_prompt_load(c->prompt, &prompt));
     fv_err err = identify_local(c, prompt, &out->identity);
-    if (err == FV_OK && !is_replay(config) && !asker->mail)
+    if (err == FV_OK && !is_replay(config) && !asker->mailbox)
         return open_local(c, share_of(c->api.in_flight, asker->rank, asker->n), asker->backend, prompt,
                           &out->model);
     fv_judge_prompt_destroy(prompt);

@@ -1,7 +1,7 @@
 /* Every collective against its definition, at any number of ranks, and under a split. */
 #include "test.h"
 
-#include "fovea/comm/mail.h"
+#include "fovea/comm/mailbox.h"
 
 #include <stdlib.h>
 
@@ -119,8 +119,8 @@ static void test_counter_closes(void **state)
     }
 }
 
-/* Letter i to a rank: as long as i and both ranks say, with bytes that tell it from any other. */
-static size_t fill_letter(int from, int to, int i, char *out)
+/* Message i to a rank: as long as i and both ranks say, with bytes that tell it from any other. */
+static size_t write_message(int from, int to, int i, char *out)
 {
     static const size_t sizes[] = {0, 1, 100, 5000, 300000};
     size_t n = sizes[i % 5] + (size_t)(i ? from + 2 * to : 0);
@@ -129,32 +129,32 @@ static size_t fill_letter(int from, int to, int i, char *out)
     return n;
 }
 
-static void test_letters(void **state)
+static void test_messages(void **state)
 {
     (void)state;
     enum { EACH = 20 };
-    fv_mail *mail;
-    fv_buffer letter = {0};
+    fv_mailbox *mailbox;
+    fv_buffer message = {0};
     char *text = malloc(400000);
     int *n_heard = calloc((size_t)world->size, sizeof *n_heard), from;
     assert_true(text && n_heard);
-    assert_ok(fv_mail_create(world, &mail));
+    assert_ok(fv_mailbox_create(world, &mailbox));
     for (int i = 0; i < EACH; i++)
         for (int to = 0; to < world->size; to++)
-            assert_ok(fv_mail_send(mail, to, text, fill_letter(world->rank, to, i, text)));
+            assert_ok(fv_mailbox_send(mailbox, to, text, write_message(world->rank, to, i, text)));
     for (int n = 0; n < EACH * world->size; n++) {
         do
-            assert_ok(fv_mail_receive(mail, 1, &from, &letter));
+            assert_ok(fv_mailbox_receive(mailbox, 1, &from, &message));
         while (from < 0);
-        assert_int_equal(letter.size, fill_letter(from, world->rank, n_heard[from]++, text));
-        if (letter.size > 0)
-            assert_memory_equal(letter.data, text, letter.size);
+        assert_int_equal(message.size, write_message(from, world->rank, n_heard[from]++, text));
+        if (message.size > 0)
+            assert_memory_equal(message.data, text, message.size);
     }
     assert_ok(fv_comm_barrier(world)); /* nobody is lost who still sends */
-    assert_ok(fv_mail_receive(mail, 0.01, &from, &letter));
+    assert_ok(fv_mailbox_receive(mailbox, 0.01, &from, &message));
     assert_int_equal(from, -1);
-    fv_mail_destroy(mail);
-    fv_buffer_fini(&letter);
+    fv_mailbox_destroy(mailbox);
+    fv_buffer_fini(&message);
     free(n_heard);
     free(text);
 }
@@ -169,7 +169,7 @@ int main(void)
         cmocka_unit_test(test_split_orders_by_key),
         cmocka_unit_test(test_counter),
         cmocka_unit_test(test_counter_closes),
-        cmocka_unit_test(test_letters),
+        cmocka_unit_test(test_messages),
         cmocka_unit_test(test_agreement_carries_the_sentence),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

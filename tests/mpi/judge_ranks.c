@@ -9,7 +9,7 @@
 enum { N = 400 };
 
 static fv_comm *world;
-static fv_mail *mail;
+static fv_mailbox *mailbox;
 
 static int n_judges(void)
 {
@@ -57,7 +57,7 @@ static fv_err serve(int breaks_after)
     even state = {.breaks_after = breaks_after};
     fv_judge *judge;
     assert_ok(fv_judge_create(&even_table, &state, NULL, &judge));
-    fv_err err = fv_judge_serve(judge, mail, world->size - n_judges());
+    fv_err err = fv_judge_serve(judge, mailbox, world->size - n_judges());
     fv_judge_destroy(judge);
     return err;
 }
@@ -65,7 +65,7 @@ static fv_err serve(int breaks_after)
 static fv_judge *open_asker(double silence_s)
 {
     const fv_judge_ranks_settings settings = {
-        .mail = mail, .first = world->size - n_judges(), .n = n_judges(), .silence_s = silence_s};
+        .mailbox = mailbox, .first = world->size - n_judges(), .n = n_judges(), .silence_s = silence_s};
     fv_judge *judge;
     assert_ok(fv_judge_ranks_create(&settings, &judge));
     return judge;
@@ -142,23 +142,23 @@ static void test_a_judge_that_is_silent(void **state)
     fv_judge_destroy(judge);
 }
 
-/* Letters of one test that nobody has taken up do not reach the next. */
-static int open_mail(void **state)
+/* Messages of one test that nobody has taken up do not reach the next. */
+static int open_mailbox(void **state)
 {
     (void)state;
-    return fv_mail_create(world, &mail) != FV_OK;
+    return fv_mailbox_create(world, &mailbox) != FV_OK;
 }
 
-static int close_mail(void **state)
+static int close_mailbox(void **state)
 {
     (void)state;
     if (fv_comm_barrier(world) != FV_OK)
         return -1;
-    fv_mail_destroy(mail);
+    fv_mailbox_destroy(mailbox);
     return 0;
 }
 
-#define TEST(function) cmocka_unit_test_setup_teardown(function, open_mail, close_mail)
+#define TEST(function) cmocka_unit_test_setup_teardown(function, open_mailbox, close_mailbox)
 
 int main(void)
 {

@@ -14,7 +14,7 @@
 
 typedef struct fv_comm fv_comm;
 typedef struct fv_counter fv_counter;
-typedef struct fv_mail fv_mail; /* mail.h */
+typedef struct fv_mailbox fv_mailbox; /* mailbox.h */
 struct fv_buffer;
 
 typedef struct fv_comm_table {
@@ -31,11 +31,11 @@ typedef struct fv_comm_table {
     fv_err (*counter_close)(fv_counter *);                /* Local */
     fv_err (*counter_poll)(fv_counter *, int *is_closed); /* Local */
     void (*counter_destroy)(fv_counter *);
-    fv_err (*mail_create)(fv_comm *, fv_mail *);
-    fv_err (*mail_send)(fv_mail *, int to, const void *data, size_t bytes); /* Local */
-    fv_err (*mail_receive)(fv_mail *, int *from, struct fv_buffer *letter); /* Local; does not wait */
-    void (*mail_destroy)(fv_mail *);                                        /* Local */
-    void (*abort)(fv_comm *, int status);                                   /* Local; does not return */
+    fv_err (*mailbox_create)(fv_comm *, fv_mailbox *);
+    fv_err (*mailbox_send)(fv_mailbox *, int to, const void *data, size_t bytes);  /* Local */
+    fv_err (*mailbox_receive)(fv_mailbox *, int *from, struct fv_buffer *message); /* Local; does not wait */
+    void (*mailbox_destroy)(fv_mailbox *);                                         /* Local */
+    void (*abort)(fv_comm *, int status); /* Local; does not return */
     void (*destroy)(fv_comm *);
 } fv_comm_table;
 
@@ -94,8 +94,8 @@ fv_err fv_counter_close(fv_counter *counter);
  * attention. *is_closed: some rank has called fv_counter_close. */
 fv_err fv_counter_poll(fv_counter *counter, int *is_closed);
 
-/* Letters between ranks: mail.h. */
-struct fv_mail {
+/* Messages between ranks: mailbox.h. */
+struct fv_mailbox {
     fv_comm *comm; /* borrowed */
     void *state;   /* owned by the implementation */
 };

@@ -7,13 +7,14 @@
 
 #include "fovea/run/config.h"
 #include "fovea/reward/judge/judge.h"
-#include "fovea/comm/mail.h"
+#include "fovea/comm/mailbox.h"
 
 /* A process that asks for verdicts. */
 typedef struct fv_judge_asker {
     int rank, n;         /* which one of how many: they share out judge.in_flight */
     fv_backend *backend; /* borrowed; for a local model */
-    fv_mail *mail; /* borrowed; to the ranks that judge, which are the last of its group; NULL: none do */
+    fv_mailbox
+        *mailbox; /* borrowed; to the ranks that judge, which are the last of its group; NULL: none do */
 } fv_judge_asker;
 
 /* What config holds is borrowed. */

@@ -1,7 +1,7 @@
 #include "fovea/reward/judge/judge_ranks.h"
 
 #include "fovea/base/clock.h"
-#include "reward/judge/judge_letter.h"
+#include "reward/judge/judge_message.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +27,7 @@ typedef struct ranks {
     seat *seats;                             /* owned, (settings.n) */
     errand *errands;                         /* owned, (n_errands) */
     int64_t n_errands, capacity, first_free; /* -1: none */
-    fv_buffer letter;
+    fv_buffer message;
 } ranks;
 
 /* Cases. */
@@ -62,8 +62,8 @@ static int least_busy(const ranks *r)
 static fv_err submit(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
 {
     ranks *r = judge->state;
-    const fv_slice texts[FV_LETTER_TEXTS] = {asked->question, asked->answer, asked->truth};
-    fv_letter_head head = {.kind = FV_LETTER_CASE};
+    const fv_slice texts[FV_JUDGE_MESSAGE_TEXTS] = {asked->question, asked->answer, asked->truth};
+    fv_judge_message_head head = {.kind = FV_JUDGE_MESSAGE_CASE};
     int i = least_busy(r);
     seat *to = &r->seats[i];
     double now = fv_clock_now();
@@ -71,12 +71,12 @@ static fv_err submit(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
     r->errands[head.number] = (errand){.waiter = waiter, .seat = i, .since_s = now};
     if (to->n_cases++ == 0)
         to->heard_s = now;
-    return fv_letter_send(r->settings.mail, r->settings.first + i, &head, texts);
+    return fv_judge_message_send(r->settings.mailbox, r->settings.first + i, &head, texts);
 }
 
-/* Letters. */
+/* Messages. */
 
-static fv_err take_verdict(fv_judge *judge, int from, const fv_letter_head *head)
+static fv_err take_verdict(fv_judge *judge, int from, const fv_judge_message_head *head)
 {
     ranks *r = judge->state;
     int64_t number = head->number;
@@ -94,17 +94,17 @@ static fv_err take_verdict(fv_judge *judge, int from, const fv_letter_head *head
     return fv_judge_give(judge, e.waiter, head->verdict);
 }
 
-static fv_err take_letter(fv_judge *judge, int from)
+static fv_err receive_message(fv_judge *judge, int from)
 {
     ranks *r = judge->state;
-    fv_letter_head head;
-    fv_slice texts[FV_LETTER_TEXTS];
+    fv_judge_message_head head;
+    fv_slice texts[FV_JUDGE_MESSAGE_TEXTS];
     seat *of = &r->seats[from - r->settings.first];
-    FV_TRY(fv_letter_read(&r->letter, from, &head, texts));
+    FV_TRY(fv_judge_message_read(&r->message, from, &head, texts));
     of->heard_s = fv_clock_now();
-    if (head.kind == FV_LETTER_VERDICT)
+    if (head.kind == FV_JUDGE_MESSAGE_VERDICT)
         return take_verdict(judge, from, &head);
-    if (head.kind == FV_LETTER_FAILED)
+    if (head.kind == FV_JUDGE_MESSAGE_FAILED)
         return FV_FAIL((fv_err)head.code, "rank %d, which judges: %.*s", from, (int)texts[0].size,
                        texts[0].data);
     snprintf(of->name, sizeof of->name, "%.*s", (int)texts[0].size, texts[0].data);
@@ -129,10 +129,10 @@ static fv_err poll(fv_judge *judge, double wait_s)
 {
     ranks *r = judge->state;
     int from;
-    FV_TRY(fv_mail_receive(r->settings.mail, wait_s, &from, &r->letter));
+    FV_TRY(fv_mailbox_receive(r->settings.mailbox, wait_s, &from, &r->message));
     while (from >= 0) {
-        FV_TRY(take_letter(judge, from));
-        FV_TRY(fv_mail_receive(r->settings.mail, 0, &from, &r->letter));
+        FV_TRY(receive_message(judge, from));
+        FV_TRY(fv_mailbox_receive(r->settings.mailbox, 0, &from, &r->message));
     }
     return check_silence(r);
 }
@@ -141,9 +141,9 @@ static void destroy(fv_judge *judge)
 {
     ranks *r = judge->state;
     for (int i = 0; r->seats && i < r->settings.n; i++)
-        (void)fv_letter_send(r->settings.mail, r->settings.first + i,
-                             &(fv_letter_head){.kind = FV_LETTER_GOODBYE}, NULL);
-    fv_buffer_fini(&r->letter);
+        (void)fv_judge_message_send(r->settings.mailbox, r->settings.first + i,
+                                    &(fv_judge_message_head){.kind = FV_JUDGE_MESSAGE_GOODBYE}, NULL);
+    fv_buffer_fini(&r->message);
     free(r->seats);
     free(r->errands);
     free(r);
