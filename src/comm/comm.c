@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Below this an all-reduce is one all-gather; above it every rank sums its own share. */
-enum { SMALL_ELEMENTS = 4096, BLOCK_ELEMENTS = 1 << 24 };
+/* Below SMALL an all-reduce is one all-gather; above it every rank sums its own share, a block at a time. */
+enum { SMALL_ELEMENTS = 4096, BLOCK_ELEMENTS = 1 << 20, STAGING_BLOCKS = 2 };
 
 /* What the watch sees of a collective (phase.h). */
 #define INSIDE(name, call)   \
@@ -55,45 +55,64 @@ fv_err fv_comm_broadcast(fv_comm *comm, void *data, size_t bytes, int root)
     INSIDE("broadcast", comm->table->broadcast(comm, data, bytes, root));
 }
 
-static fv_err stage(fv_comm *comm, size_t bytes)
+/* Memory for one block of a reduction: made once, so that a step allocates nothing. */
+static fv_err stage(fv_comm *comm)
 {
-    if (bytes <= comm->staging_bytes)
+    if (comm->staging)
         return FV_OK;
-    void *staging = realloc(comm->staging, bytes);
-    FV_CHECK(staging, FV_ERR_MEMORY, "cannot allocate %zu bytes to stage an all-reduce", bytes);
-    comm->staging = staging;
-    comm->staging_bytes = bytes;
+    size_t bytes = STAGING_BLOCKS * (BLOCK_ELEMENTS + (size_t)comm->size) * sizeof(float);
+    comm->staging = malloc(bytes);
+    FV_CHECK(comm->staging, FV_ERR_MEMORY, "cannot allocate %zu bytes to stage reductions", bytes);
     return FV_OK;
 }
 
-static void sum_in_rank_order(float *out, const float *parts, size_t n, int n_parts)
+/* The balanced tree over parts of n elements: sum(lo, hi) = sum(lo, mid) + sum(mid, hi), mid = lo + the
+ * largest power of two below hi - lo. Neighbours first; the sum is in part 0, the others are used up. */
+#define SUM_TREE(type, parts, n, n_parts)                                  \
+    do {                                                                   \
+        for (size_t step_ = 1; step_ < (n_parts); step_ *= 2)              \
+            for (size_t p_ = 0; p_ + step_ < (n_parts); p_ += 2 * step_) { \
+                type *to_ = (parts) + p_ * (n);                            \
+                const type *from_ = (parts) + (p_ + step_) * (n);          \
+                for (size_t i_ = 0; i_ < (n); i_++)                        \
+                    to_[i_] += from_[i_];                                  \
+            }                                                              \
+    } while (0)
+
+static void sum_tree_f32(float *parts, size_t n, size_t n_parts)
 {
-    memcpy(out, parts, n * sizeof *out);
-    for (int p = 1; p < n_parts; p++)
-        for (size_t i = 0; i < n; i++)
-            out[i] += parts[(size_t)p * n + i];
+    SUM_TREE(float, parts, n, n_parts);
+}
+
+static void sum_tree_f64(double *parts, size_t n, size_t n_parts)
+{
+    SUM_TREE(double, parts, n, n_parts);
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
 }
 
 static fv_err reduce_small(fv_comm *comm, float *data, size_t n)
 {
-    FV_TRY(stage(comm, ((size_t)comm->size * n + 1) * sizeof *data));
-    FV_TRY(all_gather(comm, data, n * sizeof *data, comm->staging));
-    sum_in_rank_order(data, comm->staging, n, comm->size);
+    float *parts = comm->staging;
+    FV_TRY(all_gather(comm, data, n * sizeof *data, parts));
+    sum_tree_f32(parts, n, (size_t)comm->size);
+    memcpy(data, parts, n * sizeof *data);
     return FV_OK;
 }
 
-/* Every rank receives its share of the elements from all, sums it in rank order, and the sums are gathered.
- */
+/* Every rank receives its share of the elements from all and sums it, and the sums are gathered. */
 static fv_err reduce_block(fv_comm *comm, float *data, size_t n)
 {
     size_t size = (size_t)comm->size, share = (n + size - 1) / size, padded = share * size;
-    FV_TRY(stage(comm, (2 * padded + share) * sizeof *data));
-    float *out = comm->staging, *in = out + padded, *sum = in + padded;
+    float *out = comm->staging, *in = out + padded;
     memcpy(out, data, n * sizeof *data);
     memset(out + n, 0, (padded - n) * sizeof *data);
     FV_TRY(all_to_all(comm, out, share * sizeof *data, in));
-    sum_in_rank_order(sum, in, share, comm->size);
-    FV_TRY(all_gather(comm, sum, share * sizeof *data, out));
+    sum_tree_f32(in, share, size);
+    FV_TRY(all_gather(comm, in, share * sizeof *data, out));
     memcpy(data, out, n * sizeof *data);
     return FV_OK;
 }
@@ -102,30 +121,51 @@ fv_err fv_comm_all_reduce_f32(fv_comm *comm, float *data, size_t n)
 {
     if (comm->size == 1)
         return FV_OK;
-    if (n <= SMALL_ELEMENTS)
+    FV_TRY(stage(comm));
+    if (n <= SMALL_ELEMENTS && n * (size_t)comm->size <= BLOCK_ELEMENTS)
         return reduce_small(comm, data, n);
     for (size_t first = 0; first < n; first += BLOCK_ELEMENTS)
-        FV_TRY(reduce_block(comm, data + first, n - first < BLOCK_ELEMENTS ? n - first : BLOCK_ELEMENTS));
+        FV_TRY(reduce_block(comm, data + first, least(n - first, BLOCK_ELEMENTS)));
+    return FV_OK;
+}
+
+fv_err fv_comm_reduce_scatter_f32(fv_comm *comm, const float *in, size_t n, float *out)
+{
+    size_t size = (size_t)comm->size, most = BLOCK_ELEMENTS / size + 1;
+    if (size > 1)
+        FV_TRY(stage(comm));
+    else if (n && out != in)
+        memmove(out, in, n * sizeof *out);
+    for (size_t first = 0; first < n && size > 1; first += most) {
+        size_t share = least(n - first, most);
+        float *send = comm->staging, *parts = send + share * size;
+        for (size_t rank = 0; rank < size; rank++)
+            memcpy(send + rank * share, in + rank * n + first, share * sizeof *in);
+        FV_TRY(all_to_all(comm, send, share * sizeof *in, parts));
+        sum_tree_f32(parts, share, size);
+        memcpy(out + first, parts, share * sizeof *out);
+    }
     return FV_OK;
 }
 
 fv_err fv_comm_all_reduce_f64(fv_comm *comm, double *data, size_t n)
 {
-    if (comm->size == 1)
+    size_t size = (size_t)comm->size, most = BLOCK_ELEMENTS / 2 / size + 1;
+    if (size == 1)
         return FV_OK;
-    FV_TRY(stage(comm, (size_t)comm->size * n * sizeof *data));
-    double *parts = comm->staging;
-    FV_TRY(all_gather(comm, data, n * sizeof *data, parts));
-    memcpy(data, parts, n * sizeof *data);
-    for (int p = 1; p < comm->size; p++)
-        for (size_t i = 0; i < n; i++)
-            data[i] += parts[(size_t)p * n + i];
+    FV_TRY(stage(comm));
+    for (size_t first = 0; first < n; first += most) {
+        size_t some = least(n - first, most);
+        FV_TRY(all_gather(comm, data + first, some * sizeof *data, comm->staging));
+        sum_tree_f64(comm->staging, some, size);
+        memcpy(data + first, comm->staging, some * sizeof *data);
+    }
     return FV_OK;
 }
 
 fv_err fv_comm_all_reduce_max(fv_comm *comm, double *value)
 {
-    FV_TRY(stage(comm, (size_t)comm->size * sizeof *value));
+    FV_TRY(stage(comm));
     double *all = comm->staging;
     FV_TRY(all_gather(comm, value, sizeof *value, all));
     for (int rank = 0; rank < comm->size; rank++)

@@ -43,7 +43,7 @@ static fv_err mpi_barrier(fv_comm *comm)
 }
 
 /* A resized type places the piece of every rank at its place in the whole. */
-static fv_err gather_piece(fv_comm *comm, const char *in, int bytes, char *out, size_t whole)
+static fv_err gather_piece(fv_comm *comm, const void *in, int bytes, char *out, size_t whole)
 {
     MPI_Datatype piece, spaced;
     TRY_MPI(MPI_Type_contiguous, bytes, MPI_BYTE, &piece);
@@ -58,13 +58,16 @@ static fv_err gather_piece(fv_comm *comm, const char *in, int bytes, char *out, 
 
 static fv_err mpi_all_gather(fv_comm *comm, const void *in, size_t bytes, void *out)
 {
+    int in_place = (const char *)in == (char *)out + (size_t)comm->rank * bytes;
     if (bytes <= PIECE) {
-        TRY_MPI(MPI_Allgather, in, (int)bytes, MPI_BYTE, out, (int)bytes, MPI_BYTE, group_of(comm));
+        TRY_MPI(MPI_Allgather, in_place ? MPI_IN_PLACE : in, (int)bytes, MPI_BYTE, out, (int)bytes, MPI_BYTE,
+                group_of(comm));
         return FV_OK;
     }
     for (size_t first = 0; first < bytes; first += PIECE) {
         int n = bytes - first < PIECE ? (int)(bytes - first) : PIECE;
-        FV_TRY(gather_piece(comm, (const char *)in + first, n, (char *)out + first, bytes));
+        FV_TRY(gather_piece(comm, in_place ? MPI_IN_PLACE : (const char *)in + first, n, (char *)out + first,
+                            bytes));
     }
     return FV_OK;
 }

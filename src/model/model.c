@@ -191,9 +191,9 @@ fv_err fv_model_reduce_grads(fv_model *model, fv_weights *grads)
         const fv_param *param = &model->layout.params.items[i];
         fv_tensor grad = fv_weights_param(grads, &model->layout, i);
         if (param->sum_grad)
-            FV_TRY(fv_all_reduce(model->backend, model->tensor, grad));
+            FV_TRY(fv_all_reduce(model->backend, &(fv_all_reduce_args){model->tensor, grad}));
         else if (model->replicas && is_replicated(param, model->layout.n_ranks))
-            FV_TRY(fv_all_reduce(model->backend, model->replicas, grad));
+            FV_TRY(fv_all_reduce(model->backend, &(fv_all_reduce_args){model->replicas, grad}));
     }
     return FV_OK;
 }
@@ -252,7 +252,7 @@ fv_err fv_model_logits(fv_model *model, fv_tensor hidden, const fv_logits *logit
     FV_TRY(fv_linear(model->backend, hidden, model->weights.head, (fv_tensor){0}, logits->own));
     if (ranks == 1)
         return FV_OK;
-    FV_TRY(fv_all_gather(model->backend, model->tensor, logits->own, logits->parts));
+    FV_TRY(fv_all_gather(model->backend, &(fv_all_gather_args){model->tensor, logits->own, logits->parts}));
     for (int64_t rank = 0; rank < ranks; rank++) /* the columns of every rank side by side */
         FV_TRY(fv_copy(model->backend,
                        &(fv_copy_args){.in = fv_tensor_rows(logits->parts, rank * n, n),

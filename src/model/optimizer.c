@@ -49,7 +49,8 @@ static fv_err give_shares(fv_optimizer *o)
 {
     const fv_weights *weights = fv_model_weights(o->model);
     for (int rank = 0; rank < o->data->size; rank++)
-        FV_TRY(fv_broadcast(fv_model_backend(o->model), o->data, share_of(o, weights, rank), rank));
+        FV_TRY(fv_broadcast(fv_model_backend(o->model),
+                            &(fv_broadcast_args){o->data, share_of(o, weights, rank), rank}));
     return FV_OK;
 }
 
@@ -87,7 +88,7 @@ fv_err fv_optimizer_step(fv_optimizer *o, fv_weights *grads, float lr, double *n
     const fv_optimizer_settings *settings = &o->settings;
     fv_backend *backend = fv_model_backend(o->model);
     FV_TRY(fv_model_reduce_grads(o->model, grads));
-    FV_TRY(fv_all_reduce(backend, o->data, grads->flat));
+    FV_TRY(fv_all_reduce(backend, &(fv_all_reduce_args){o->data, grads->flat}));
     FV_TRY(fv_model_norm(o->model, grads, norm));
     FV_CHECK(isfinite(*norm), FV_ERR_NUMERIC, "the norm of the gradient is %g at step %d", *norm,
              o->step + 1);

@@ -1,36 +1,65 @@
-#include "fovea/ops/collective.h"
+/* Front doors of the collectives. */
+#include "door.h"
 
-fv_err fv_all_reduce(fv_backend *backend, fv_comm *comm, fv_tensor t)
+/* t is there, contiguous, of a dtype, and has a first dimension. */
+static fv_err expect_whole(const char *op, const char *name, fv_tensor t, fv_dtype dtype)
 {
-    FV_CHECK(t.dtype == FV_F32 && fv_tensor_is_contiguous(t), FV_ERR_SHAPE,
-             "all-reduce: the tensor is not contiguous F32");
-    if (comm->size == 1)
-        return FV_OK;
-    backend->table->open(backend);
-    fv_err err = fv_comm_all_reduce_f32(comm, t.data, (size_t)fv_tensor_count(t));
-    backend->table->close(backend);
-    return err;
+    FV_TRY(
+        fv_tensor_expect(op, name, t, (fv_expected){dtype, t.n_dims, {FV_DIM_ANY, FV_DIM_ANY, FV_DIM_ANY}}));
+    FV_CHECK(fv_tensor_is_contiguous(t), FV_ERR_SHAPE,
+             "%s: tensor %s has rows %lld elements apart, expected rows without gaps", op, name,
+             (long long)t.stride);
+    return FV_OK;
 }
 
-fv_err fv_all_gather(fv_backend *backend, fv_comm *comm, fv_tensor in, fv_tensor out)
+static fv_err expect_comm(const char *op, const fv_comm *comm)
 {
-    FV_CHECK(fv_tensor_is_contiguous(in) && fv_tensor_is_contiguous(out) && in.dtype == out.dtype &&
-                 fv_tensor_count(out) == comm->size * fv_tensor_count(in),
-             FV_ERR_SHAPE, "all-gather: %lld elements from each of %d ranks into %lld",
-             (long long)fv_tensor_count(in), comm->size, (long long)fv_tensor_count(out));
-    backend->table->open(backend);
-    fv_err err = fv_comm_all_gather(comm, in.data, fv_tensor_span_bytes(in), out.data);
-    backend->table->close(backend);
-    return err;
+    FV_CHECK(comm, FV_ERR_ARGUMENT, "%s: there is no process group", op);
+    return FV_OK;
 }
 
-fv_err fv_broadcast(fv_backend *backend, fv_comm *comm, fv_tensor t, int root)
+/* whole has the rows of `size` parts. */
+static fv_err expect_parts(const char *op, const char *name, const fv_comm *comm, fv_tensor part,
+                           fv_tensor whole)
 {
-    FV_CHECK(fv_tensor_is_contiguous(t), FV_ERR_SHAPE, "broadcast: the tensor is not contiguous");
-    if (comm->size == 1)
-        return FV_OK;
-    backend->table->open(backend);
-    fv_err err = fv_comm_broadcast(comm, t.data, fv_tensor_span_bytes(t), root);
-    backend->table->close(backend);
-    return err;
+    fv_expected expected = {part.dtype, part.n_dims, {part.dim[0] * comm->size, part.dim[1], part.dim[2]}};
+    return fv_tensor_expect(op, name, whole, expected);
+}
+
+fv_err fv_door_all_reduce(const fv_all_reduce_args *args, int *empty)
+{
+    FV_TRY(expect_comm("all_reduce", args->comm));
+    FV_TRY(expect_whole("all_reduce", "x", args->x, FV_F32));
+    *empty = args->comm->size == 1 || fv_tensor_count(args->x) == 0;
+    return FV_OK;
+}
+
+fv_err fv_door_reduce_scatter(const fv_reduce_scatter_args *args, int *empty)
+{
+    FV_TRY(expect_comm("reduce_scatter", args->comm));
+    FV_TRY(expect_whole("reduce_scatter", "out", args->out, FV_F32));
+    FV_TRY(expect_whole("reduce_scatter", "in", args->in, FV_F32));
+    FV_TRY(expect_parts("reduce_scatter", "in", args->comm, args->out, args->in));
+    *empty = fv_tensor_count(args->out) == 0;
+    return FV_OK;
+}
+
+fv_err fv_door_all_gather(const fv_all_gather_args *args, int *empty)
+{
+    FV_TRY(expect_comm("all_gather", args->comm));
+    FV_TRY(expect_whole("all_gather", "in", args->in, args->in.dtype));
+    FV_TRY(expect_whole("all_gather", "out", args->out, args->in.dtype));
+    FV_TRY(expect_parts("all_gather", "out", args->comm, args->in, args->out));
+    *empty = fv_tensor_count(args->in) == 0;
+    return FV_OK;
+}
+
+fv_err fv_door_broadcast(const fv_broadcast_args *args, int *empty)
+{
+    FV_TRY(expect_comm("broadcast", args->comm));
+    FV_TRY(expect_whole("broadcast", "x", args->x, args->x.dtype));
+    FV_CHECK(args->root >= 0 && args->root < args->comm->size, FV_ERR_ARGUMENT,
+             "broadcast: the root is rank %d of %d", args->root, args->comm->size);
+    *empty = args->comm->size == 1 || fv_tensor_count(args->x) == 0;
+    return FV_OK;
 }

@@ -1,7 +1,7 @@
 /* Process groups: the ranks that work on one thing together.
  *
  * `self` is one process and needs no launcher; `mpi` is what mpirun or srun started. Host memory only;
- * tensors go through collective.h. Everything here is Collective over the group unless marked Local, and
+ * tensors go through ops.h. Everything here is Collective over the group unless marked Local, and
  * every rank passes the same sizes. A failure inside a collective is not recoverable: FV_ERR_COMM names the
  * call and MPI's reason. */
 #ifndef FOVEA_COMM_COMM_H
@@ -21,7 +21,7 @@ typedef struct fv_comm_table {
     const char *name;
     fv_err (*split)(fv_comm *, int color, int key, fv_comm **out);
     fv_err (*barrier)(fv_comm *);
-    /* out holds bytes of every rank, in rank order. */
+    /* out holds bytes of every rank, in rank order; in may be this rank's place in out. */
     fv_err (*all_gather)(fv_comm *, const void *in, size_t bytes, void *out);
     /* Block i of in (bytes each) goes to rank i; out receives one block from every rank. */
     fv_err (*all_to_all)(fv_comm *, const void *in, size_t bytes, void *out);
@@ -43,8 +43,7 @@ struct fv_comm {
     const fv_comm_table *table;
     int rank, size;
     void *state;   /* owned by the implementation */
-    void *staging; /* of reductions; grows */
-    size_t staging_bytes;
+    void *staging; /* of reductions; made by the first, for good */
 };
 
 /* All processes that were started together: mpi if a launcher's environment says so, else self. Once a
@@ -62,13 +61,21 @@ fv_err fv_comm_split(fv_comm *comm, int color, int key, fv_comm **out);
 void fv_comm_destroy(fv_comm *comm);
 
 fv_err fv_comm_barrier(fv_comm *comm);
+/* out (size * bytes) = in (bytes) of every rank, in rank order; in may be this rank's place in out. */
 fv_err fv_comm_all_gather(fv_comm *comm, const void *in, size_t bytes, void *out);
 fv_err fv_comm_broadcast(fv_comm *comm, void *data, size_t bytes, int root);
 
-/* data (n) = sum over ranks, in rank order for every element: a fixed order, so repeated runs agree bit for
- * bit. */
+/* Sums over ranks go in one tree for every element: sum(lo, hi) = sum(lo, mid) + sum(mid, hi) of ranks [lo,
+ * hi), mid = lo + the largest power of two below hi - lo. So they agree bit for bit from run to run, and with
+ * one rank that holds a power of two of the parts and sums them in the same tree. */
+
+/* data (n) = its sum, on every rank. */
 fv_err fv_comm_all_reduce_f32(fv_comm *comm, float *data, size_t n);
 fv_err fv_comm_all_reduce_f64(fv_comm *comm, double *data, size_t n);
+
+/* out (n) = elements [rank n, (rank + 1) n) of the sum of in (size n); out may be those elements of in, which
+ * keeps the others. */
+fv_err fv_comm_reduce_scatter_f32(fv_comm *comm, const float *in, size_t n, float *out);
 
 /* *value = the largest of all ranks. */
 fv_err fv_comm_all_reduce_max(fv_comm *comm, double *value);

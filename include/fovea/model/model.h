@@ -8,7 +8,7 @@
 #ifndef FOVEA_MODEL_MODEL_H
 #define FOVEA_MODEL_MODEL_H
 
-#include "fovea/ops/collective.h"
+#include "fovea/ops/backend.h"
 #include "fovea/model/nn/positions.h"
 #include "fovea/base/dtype.h"
 #include "fovea/model/weights.h"

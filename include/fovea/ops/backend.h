@@ -31,7 +31,7 @@ typedef struct fv_backend_table {
     /* Copy between host memory (contiguous) and a tensor. */
     fv_err (*upload)(fv_backend *, fv_tensor to, const void *from);
     fv_err (*download)(fv_backend *, fv_tensor from, void *to);
-    /* Between these two calls the process groups (collective.h) may read and write all tensor memory. */
+    /* Between these two calls host code (folders, checkpoints) may read and write all tensor memory. */
     void (*open)(fv_backend *);
     void (*close)(fv_backend *);
     void (*destroy)(fv_backend *);

@@ -17,6 +17,7 @@
 #ifndef FOVEA_OPS_OPS_H
 #define FOVEA_OPS_OPS_H
 
+#include "fovea/comm/comm.h"
 #include "fovea/ops/tensor.h"
 
 /* c (M, N) = [c +] op(a) op(b) [+ bias].
@@ -189,5 +190,35 @@ typedef struct fv_fill_args {
     fv_tensor x;
     float value;
 } fv_fill_args;
+
+/* Collectives: operations that every rank of comm (borrowed) calls alike. Tensors are contiguous, of any
+ * number of dimensions and the same shape on every rank. Sums go in the tree of comm.h. */
+
+/* x = the sum of the x of every rank. */
+typedef struct fv_all_reduce_args {
+    fv_comm *comm;
+    fv_tensor x;
+} fv_all_reduce_args;
+
+/* out (n, ...) = rows [rank n, (rank + 1) n) of the sum of in (size n, ...); out may be those rows of in,
+ * which keeps the others. */
+typedef struct fv_reduce_scatter_args {
+    fv_comm *comm;
+    fv_tensor in, out;
+} fv_reduce_scatter_args;
+
+/* out (size n, ...) = the in (n, ...) of every rank, one after the other, any dtype; in may be rows [rank n,
+ * (rank + 1) n) of out. */
+typedef struct fv_all_gather_args {
+    fv_comm *comm;
+    fv_tensor in, out;
+} fv_all_gather_args;
+
+/* x = that of rank root, any dtype. */
+typedef struct fv_broadcast_args {
+    fv_comm *comm;
+    fv_tensor x;
+    int root;
+} fv_broadcast_args;
 
 #endif

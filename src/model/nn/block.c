@@ -142,7 +142,7 @@ static fv_err attend(const fv_block_pass *pass, const fv_block_io *io, qkv_views
 static fv_err linear_reduced(const fv_block_pass *pass, fv_tensor x, fv_tensor w, fv_tensor bias, fv_tensor y)
 {
     FV_TRY(fv_linear(pass->backend, x, w, pass->tensor->rank == 0 ? bias : (fv_tensor){0}, y));
-    return fv_all_reduce(pass->backend, pass->tensor, y);
+    return fv_all_reduce(pass->backend, &(fv_all_reduce_args){pass->tensor, y});
 }
 
 fv_err fv_block_forward(const fv_block_pass *pass, const fv_block_weights *weights, const fv_block_io *io,
@@ -204,7 +204,7 @@ static fv_err mlp_backward(const fv_block_pass *pass, const fv_block_weights *we
                                                           .dx = scratch->h,
                                                           .dw = grads->gate_up,
                                                           .dbias = grads->gate_up_bias}));
-    FV_TRY(fv_all_reduce(backend, pass->tensor, scratch->h));
+    FV_TRY(fv_all_reduce(backend, &(fv_all_reduce_args){pass->tensor, scratch->h}));
     return fv_norm_grad(backend, &(fv_norm_grad_args){.dy = scratch->h,
                                                       .x = acts->mid,
                                                       .weight = weights->norm2,
@@ -285,7 +285,7 @@ fv_err fv_block_backward(const fv_block_pass *pass, const fv_block_weights *weig
                                                           .dx = scratch->h,
                                                           .dw = grads->qkv,
                                                           .dbias = grads->qkv_bias}));
-    FV_TRY(fv_all_reduce(backend, pass->tensor, scratch->h));
+    FV_TRY(fv_all_reduce(backend, &(fv_all_reduce_args){pass->tensor, scratch->h}));
     return fv_norm_grad(backend, &(fv_norm_grad_args){.dy = scratch->h,
                                                       .x = x,
                                                       .weight = weights->norm1,

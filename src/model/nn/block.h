@@ -7,7 +7,7 @@
 #ifndef FOVEA_SRC_MODEL_NN_BLOCK_H
 #define FOVEA_SRC_MODEL_NN_BLOCK_H
 
-#include "fovea/ops/collective.h"
+#include "fovea/ops/backend.h"
 #include "fovea/model/weights.h"
 
 typedef struct fv_block_shape {

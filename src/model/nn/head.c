@@ -70,7 +70,7 @@ fv_err fv_head_forward(fv_model *model, fv_head_pass *pass, fv_tensor hidden, co
                                                               .parts = fv_tensor_rows(pass->own_parts, i, 1),
                                                               .inv_temperature = inv_temperature}));
     }
-    FV_TRY(fv_all_gather(backend, model->tensor, pass->own_parts, pass->parts));
+    FV_TRY(fv_all_gather(backend, &(fv_all_gather_args){model->tensor, pass->own_parts, pass->parts}));
     return merge(model, pass);
 }
 
@@ -112,5 +112,5 @@ fv_err fv_head_backward(fv_model *model, const fv_head_pass *pass, const fv_head
                                                               .dw = c.head_grad,
                                                               .accumulate = i > 0}));
     }
-    return fv_all_reduce(backend, model->tensor, args->dhidden);
+    return fv_all_reduce(backend, &(fv_all_reduce_args){model->tensor, args->dhidden});
 }

@@ -115,7 +115,7 @@ static fv_err embed(fv_text_pass *pass, fv_tensor features)
                                                        .index = pass->ids,
                                                        .out = x,
                                                        .first = first_id(model)}));
-    FV_TRY(fv_all_reduce(model->backend, model->tensor, x));
+    FV_TRY(fv_all_reduce(model->backend, &(fv_all_reduce_args){model->tensor, x}));
     if (!pass->feature_rows.data)
         return FV_OK;
     return fv_scatter(model->backend,

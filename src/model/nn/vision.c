@@ -176,7 +176,7 @@ static fv_err merge(fv_vision_pass *pass)
     FV_TRY(fv_gelu(model->backend, &(fv_gelu_args){.x = pass->inner, .y = pass->activated}));
     FV_TRY(fv_linear(model->backend, pass->activated, w->merger_out,
                      model->tensor->rank == 0 ? w->merger_out_bias : (fv_tensor){0}, pass->merged));
-    FV_TRY(fv_all_reduce(model->backend, model->tensor, pass->merged));
+    FV_TRY(fv_all_reduce(model->backend, &(fv_all_reduce_args){model->tensor, pass->merged}));
     return fv_gather(
         model->backend,
         &(fv_gather_args){.table = pass->merged, .index = pass->unit_places, .out = pass->features});
@@ -219,7 +219,7 @@ static fv_err merge_backward(fv_vision_pass *pass, fv_tensor dfeatures, fv_weigh
                                                                  .dx = units_of(pass, pass->dnormal),
                                                                  .dw = grads->merger_in,
                                                                  .dbias = grads->merger_in_bias}));
-    FV_TRY(fv_all_reduce(model->backend, model->tensor, pass->dnormal));
+    FV_TRY(fv_all_reduce(model->backend, &(fv_all_reduce_args){model->tensor, pass->dnormal}));
     return fv_norm_grad(model->backend, &(fv_norm_grad_args){.dy = pass->dnormal,
                                                              .x = pass->stack.x[pass->stack.n_blocks],
                                                              .weight = w->merger_norm,

@@ -39,13 +39,20 @@ static const struct {
 #undef FV_OP
 };
 
-/* Outputs that may be the memory of an input. */
+/* Outputs that may be the memory of an input, or, of collectives, rows of it or it of theirs. */
 static const struct {
     fv_op op;
     const char *out, *in;
+    int rows;
 } allowed[] = {
-    {FV_OP_norm, "sum", "x"},         {FV_OP_norm, "sum", "residual"}, {FV_OP_swiglu_grad, "dgate", "gate"},
-    {FV_OP_swiglu_grad, "dup", "up"}, {FV_OP_add, "out", "a"},         {FV_OP_add, "out", "b"},
+    {FV_OP_norm, "sum", "x"},
+    {FV_OP_norm, "sum", "residual"},
+    {FV_OP_swiglu_grad, "dgate", "gate"},
+    {FV_OP_swiglu_grad, "dup", "up"},
+    {FV_OP_add, "out", "a"},
+    {FV_OP_add, "out", "b"},
+    {FV_OP_all_gather, "out", "in", 1},
+    {FV_OP_reduce_scatter, "out", "in", 1},
 };
 
 typedef struct operand {
@@ -106,12 +113,20 @@ static int same_memory(fv_tensor a, fv_tensor b)
            fv_tensor_count(a) == fv_tensor_count(b) && a.dim[0] == b.dim[0];
 }
 
+/* Both without gaps, one within the other. */
+static int is_within(fv_tensor a, fv_tensor b)
+{
+    uintptr_t p = (uintptr_t)a.data, q = (uintptr_t)b.data;
+    size_t p_bytes = fv_tensor_span_bytes(a), q_bytes = fv_tensor_span_bytes(b);
+    return (p >= q && p + p_bytes <= q + q_bytes) || (q >= p && q + q_bytes <= p + p_bytes);
+}
+
 static int is_allowed(const call *c, const operand *out, const operand *in)
 {
     for (size_t i = 0; i < sizeof allowed / sizeof *allowed; i++)
         if (allowed[i].op == c->op && strcmp(allowed[i].out, out->name) == 0 &&
             strcmp(allowed[i].in, in->name) == 0)
-            return 1;
+            return allowed[i].rows ? is_within(out->t, in->t) : same_memory(out->t, in->t);
     return 0;
 }
 
@@ -143,8 +158,8 @@ static fv_err check_overlaps(call *c)
         for (operand *o = c->operand; out->writes && o < c->operand + c->n; o++) {
             if (o == out || !overlap(out->t, o->t))
                 continue;
-            FV_CHECK(!o->writes && same_memory(out->t, o->t) && is_allowed(c, out, o), FV_ERR_INTERNAL,
-                     "%s: output %s overlaps tensor %s", c->name, out->name, o->name);
+            FV_CHECK(!o->writes && is_allowed(c, out, o), FV_ERR_INTERNAL, "%s: output %s overlaps tensor %s",
+                     c->name, out->name, o->name);
             out->shared = o->shared = 1;
         }
     }
