@@ -14,18 +14,18 @@ static int setup(void **state)
 {
     if (rollout_setup(state) != 0)
         return -1;
-    w.is_scripted = 1;
-    if (roll(settings_of(12, 2048, 200), NULL) != FV_OK)
+    rollout.is_scripted = 1;
+    if (rollout_run(rollout_settings(12, 2048, 200), NULL) != FV_OK)
         return -1;
     for (int g = 0; g < GROUPS; g++)
         for (int i = 0; i < ANSWERS; i++)
-            w.groups[g].answers[i].advantage = sin(1 + 5 * g + i);
+            rollout.groups[g].answers[i].advantage = sin(1 + 5 * g + i);
     return 0;
 }
 
 static int teardown(void **state)
 {
-    forget();
+    rollout_forget();
     free(before);
     return rollout_teardown(state);
 }
@@ -42,9 +42,9 @@ typedef struct learner {
 static void learner_open(learner *l, fv_comm *ranks, int64_t micro_tokens, const fv_loss_settings *loss,
                          int on_host)
 {
-    const fv_policy_settings how = {.temperature = 0.9f, .excluded = excluded, .n_excluded = 5};
+    const fv_policy_settings how = {.temperature = 0.9f, .excluded = rollout_excluded, .n_excluded = 5};
     const fv_optimizer_settings adamw = {0.9f, 0.999f, 1e-3f, 0.01f, 1.0f};
-    assert_ok(fv_model_open(w.backend, case_self, temp_path("tiny-vl"), &l->model));
+    assert_ok(fv_model_open(rollout.backend, case_self, temp_path("tiny-vl"), &l->model));
     assert_ok(fv_policy_create(l->model, &how, &l->policy));
     assert_ok(fv_optimizer_init(&l->optimizer, l->model, ranks, &adamw));
     assert_ok(fv_reference_init(&l->reference, l->model, on_host));
@@ -53,7 +53,7 @@ static void learner_open(learner *l, fv_comm *ranks, int64_t micro_tokens, const
                      .policy = l->policy,
                      .optimizer = &l->optimizer,
                      .reference = &l->reference,
-                     .view = give_view};
+                     .view = rollout_view};
     assert_ok(fv_updater_init(&l->updater));
 }
 
@@ -77,15 +77,15 @@ static outcome update(fv_comm *ranks, int64_t micro_tokens, double rate)
     learner l;
     int64_t tokens = 0;
     learner_open(&l, ranks, micro_tokens, &FV_LOSS_DEFAULT, micro_tokens == 300);
-    assert_ok(fv_update_ask_reference(&l.updater, w.groups, GROUPS, &tokens));
-    assert_ok(fv_update(&l.updater, w.groups, GROUPS, rate, &out.stats));
+    assert_ok(fv_update_ask_reference(&l.updater, rollout.groups, GROUPS, &tokens));
+    assert_ok(fv_update(&l.updater, rollout.groups, GROUPS, rate, &out.stats));
     assert_true(out.stats.is_skipped || tokens == out.stats.computed_tokens);
     size_t n = (size_t)fv_model_layout(l.model)->n_elements;
     out.weights = malloc(n * sizeof *out.weights);
-    assert_ok(fv_download(w.backend, fv_model_weights(l.model)->flat, out.weights));
+    assert_ok(fv_download(rollout.backend, fv_model_weights(l.model)->flat, out.weights));
     if (!before) {
         before = malloc(n * sizeof *before);
-        assert_ok(fv_download(w.backend, l.reference.weights.flat, before));
+        assert_ok(fv_download(rollout.backend, l.reference.weights.flat, before));
     }
     learner_close(&l);
     return out;
@@ -94,7 +94,7 @@ static outcome update(fv_comm *ranks, int64_t micro_tokens, double rate)
 static void check_close(const float *a, const float *b)
 {
     double difference = 0, moved = 0;
-    for (int64_t i = 0; i < fv_model_layout(w.model)->n_elements; i++) {
+    for (int64_t i = 0; i < fv_model_layout(rollout.model)->n_elements; i++) {
         difference += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
         moved += ((double)a[i] - before[i]) * ((double)a[i] - before[i]);
     }
@@ -130,20 +130,22 @@ static void test_a_rate_of_zero(void **state)
 {
     (void)state;
     outcome out = update(data, 500, 0);
-    assert_memory_equal(out.weights, before, (size_t)fv_model_layout(w.model)->n_elements * sizeof *before);
+    assert_memory_equal(out.weights, before,
+                        (size_t)fv_model_layout(rollout.model)->n_elements * sizeof *before);
     free(out.weights);
 }
 
 static void test_not_finite(void **state)
 {
     (void)state;
-    double kept = w.groups[1].answers[2].advantage;
-    w.groups[1].answers[2].advantage = NAN;
+    double kept = rollout.groups[1].answers[2].advantage;
+    rollout.groups[1].answers[2].advantage = NAN;
     outcome out = update(data, 500, 1e-3);
     assert_int_equal(out.stats.is_skipped, 1);
-    assert_memory_equal(out.weights, before, (size_t)fv_model_layout(w.model)->n_elements * sizeof *before);
+    assert_memory_equal(out.weights, before,
+                        (size_t)fv_model_layout(rollout.model)->n_elements * sizeof *before);
     free(out.weights);
-    w.groups[1].answers[2].advantage = kept;
+    rollout.groups[1].answers[2].advantage = kept;
 }
 
 /* 0.5 x sum of old - ref over what an answer drew, with the reference as the policy. */
@@ -153,7 +155,7 @@ static double kl_by_hand(learner *l, const fv_group *group, int a)
     const fv_answer *answer = &group->answers[a];
     fv_packed packed;
     double sum = 0;
-    assert_ok(fv_packed_init(&packed, fv_model_shape_of(l->model), &tree, 1, give_view, NULL));
+    assert_ok(fv_packed_init(&packed, fv_model_shape_of(l->model), &tree, 1, rollout_view, NULL));
     float *ref = malloc((size_t)packed.n_logprobs * sizeof *ref), *at = ref;
     assert_ok(fv_reference_exchange(&l->reference));
     assert_ok(fv_policy_forward(l->policy, &packed, FV_SAVE_NONE, ref, NULL));
@@ -177,18 +179,19 @@ static void check_kl_in_the_reward(int on_host)
     loss.kl_place = FV_KL_IN_REWARD;
     loss.kl_weight = 0.5;
     learner_open(&l, data, 300, &loss, on_host);
-    w.groups[1].answers[1].reward.kl = 7;
-    assert_ok(fv_update_charge_kl(&l.updater, w.groups, GROUPS, &tokens));
+    rollout.groups[1].answers[1].reward.kl = 7;
+    assert_ok(fv_update_charge_kl(&l.updater, rollout.groups, GROUPS, &tokens));
     for (int g = 0; g < GROUPS; g++)
         for (int a = 0; a < ANSWERS; a++)
-            assert_true(w.groups[g].answers[a].reward.kl == 0);
-    assert_ok(fv_update(&l.updater, w.groups, GROUPS, 1e-3, &stats));
+            assert_true(rollout.groups[g].answers[a].reward.kl == 0);
+    assert_ok(fv_update(&l.updater, rollout.groups, GROUPS, 1e-3, &stats));
     assert_true(stats.sums.kl == 0);
     assert_ok(fv_reference_exchange(&l.reference)); /* the model is what the run started from */
-    assert_ok(fv_update_charge_kl(&l.updater, w.groups, GROUPS, &tokens));
+    assert_ok(fv_update_charge_kl(&l.updater, rollout.groups, GROUPS, &tokens));
     for (int g = 0; g < GROUPS; g++)
         for (int a = 0; a < ANSWERS; a++) {
-            double kl = w.groups[g].answers[a].reward.kl, expected = kl_by_hand(&l, &w.groups[g], a);
+            double kl = rollout.groups[g].answers[a].reward.kl,
+                   expected = kl_by_hand(&l, &rollout.groups[g], a);
             assert_true(fabs(expected) > 1e-4 && fabs(kl - expected) < 1e-12);
         }
     learner_close(&l);
@@ -207,10 +210,11 @@ static void test_an_update_that_did_not_ask(void **state)
     learner l;
     fv_update_stats stats;
     learner_open(&l, data, 300, &FV_LOSS_DEFAULT, 0);
-    float *kept = w.groups[1].answers[0].reference;
-    w.groups[1].answers[0].reference = NULL;
-    assert_fails(fv_update(&l.updater, w.groups, GROUPS, 1e-3, &stats), FV_ERR_INTERNAL, "was not asked");
-    w.groups[1].answers[0].reference = kept;
+    float *kept = rollout.groups[1].answers[0].reference;
+    rollout.groups[1].answers[0].reference = NULL;
+    assert_fails(fv_update(&l.updater, rollout.groups, GROUPS, 1e-3, &stats), FV_ERR_INTERNAL,
+                 "was not asked");
+    rollout.groups[1].answers[0].reference = kept;
     learner_close(&l);
 }
 
@@ -225,14 +229,14 @@ static void test_sharing_out(void **state)
         int64_t loads[RANKS] = {0}, largest = 0, scratch[GROUPS * ANSWERS + RANKS];
         for (int rank = 0; rank < RANKS; rank++) {
             fv_tree trees[GROUPS * ANSWERS];
-            int n = fv_update_share(w.groups, GROUPS, micro[m], rank, RANKS, trees, scratch);
+            int n = fv_update_share(rollout.groups, GROUPS, micro[m], rank, RANKS, trees, scratch);
             for (int i = 0; i < n; i++) {
                 int64_t tokens = fv_tree_tokens(&trees[i]);
                 assert_true(trees[i].n == 1 || tokens <= micro[m]);
                 loads[rank] += tokens;
                 largest = tokens > largest ? tokens : largest;
                 for (int a = trees[i].first; a < trees[i].first + trees[i].n; a++)
-                    seen[trees[i].group - w.groups][a]++;
+                    seen[trees[i].group - rollout.groups][a]++;
             }
         }
         for (int g = 0; g < GROUPS; g++)

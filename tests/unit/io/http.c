@@ -141,7 +141,7 @@ static void test_certificates(void **state)
 {
     (void)state;
     static const char *const bad[] = {"expired", "other", "stranger"};
-    make_certificates();
+    server_certificates();
     char *ca = strdup(temp_path("tls/ca.pem"));
     judge_server server;
     for (int i = 0; i < 3; i++) {

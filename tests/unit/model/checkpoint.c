@@ -7,7 +7,7 @@ static void check_layout(const fv_checkpoint *c, int tensor, int data)
         fv_layout layout;
         assert_ok(fv_layout_init(&layout, fv_checkpoint_shape(c), t, tensor));
         for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
-            float *expected = make_flat(&layout, s);
+            float *expected = checkpoint_flat(&layout, s);
             float *found = malloc((size_t)layout.n_elements * sizeof *found);
             for (int d = 0; d < data; d++) {
                 int64_t first = layout.n_elements * d / data, end = layout.n_elements * (d + 1) / data;
@@ -36,7 +36,7 @@ static void check_virtual(const fv_checkpoint *c)
             assert_ok(fv_hdf5_read(fv_checkpoint_state(c), name, FV_F32, &data, &n));
             assert_int_equal(n, params.items[p].rows * params.items[p].cols);
             for (size_t i = 0; i < n; i++)
-                if (((float *)data)[i] != value_of(s, p, (int64_t)i))
+                if (((float *)data)[i] != checkpoint_value(s, p, (int64_t)i))
                     fail_msg("%s: element %zu is %.9g", name, i, (double)((float *)data)[i]);
             free(data);
         }
@@ -50,7 +50,7 @@ static void check_saved(const fv_model_shape *shape, int tensor, int data)
     char name[32];
     fv_checkpoint *c;
     snprintf(name, sizeof name, "saved_%d_%d_%d", (int)shape->family, tensor, data);
-    const char *path = save(name, shape, tensor, data, temp_path("model"));
+    const char *path = checkpoint_save(name, shape, tensor, data, temp_path("model"));
     assert_ok(fv_checkpoint_verify(path, 0, 1));
     assert_ok(fv_checkpoint_open(path, &c));
     const fv_checkpoint_facts facts = fv_checkpoint_facts_of(c);
@@ -139,7 +139,7 @@ static void test_pieces(void **state)
     fv_checkpoint *c;
     assert_ok(fv_layout_init(&layout, &shape, 0, 1));
     const fv_shard shard = {.tensor_ranks = 1, .n = layout.n_elements};
-    float *numbers = make_flat(&layout, 1), *found = make_flat(&layout, 0);
+    float *numbers = checkpoint_flat(&layout, 1), *found = checkpoint_flat(&layout, 0);
     const int64_t n = layout.n_elements;
     const char *folder = temp_folder("pieces");
     assert_ok(fv_shard_create(folder, 0, &shard, &writer));

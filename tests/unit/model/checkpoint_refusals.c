@@ -15,7 +15,7 @@ static int setup(void **state)
     shape = tiny_shape(FV_FAMILY_QWEN3, 1);
     shape.text.vocab = 34;
     assert_ok(tiny_write("model", &shape, FV_FOLDER_V4, FV_FOLDER_SHARD_BYTES));
-    snprintf(path, sizeof path, "%s", save("saved", &shape, 2, 2, temp_path("model")));
+    snprintf(path, sizeof path, "%s", checkpoint_save("saved", &shape, 2, 2, temp_path("model")));
     saved = path;
     return 0;
 }
@@ -267,7 +267,7 @@ static void test_links(void **state)
 {
     (void)state;
     struct stat a, b;
-    save("linked", &shape, 1, 1, saved);
+    checkpoint_save("linked", &shape, 1, 1, saved);
     assert_ok(open_and_check(temp_path("linked")));
     assert_int_equal(stat(temp_path("saved/config.json"), &a), 0);
     assert_int_equal(stat(temp_path("linked/config.json"), &b), 0);

@@ -37,7 +37,7 @@ static int setup(void **state)
 {
     if (temp_setup(state) != 0)
         return -1;
-    make_certificates();
+    server_certificates();
     snprintf(ca_file, sizeof ca_file, "%s", temp_path("tls/ca.pem"));
     temp_write("p.yaml", "system: s\nuser: '{question} {truth} {answer}'\nverdict: score\n");
     return setenv("OPENAI_API_KEY", KEY, 1);

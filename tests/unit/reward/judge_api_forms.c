@@ -551,7 +551,7 @@ static void test_trust(void **state)
 {
     (void)state;
     char command[512], folder[128], ca[128];
-    make_certificates();
+    server_certificates();
     snprintf(folder, sizeof folder, "%s", temp_folder("trust"));
     snprintf(ca, sizeof ca, "%s", temp_path("tls/ca.pem"));
     snprintf(command, sizeof command, "cp %s %s && openssl rehash %s", ca, folder, folder);

@@ -89,12 +89,12 @@ static void check_case(const hostile *h, const fv_case *asked)
 
 static void check_answers(const hostile *h)
 {
-    for (uint32_t i = 0; i < N_HOSTILE + N_LONG; i++) {
+    for (uint32_t i = 0; i < N_HOSTILE + N_HOSTILE_LONG; i++) {
         fv_buffer answer = {0};
         if (i < N_HOSTILE)
             hostile_answer(i, &answer);
         else
-            long_answer((int)(i - N_HOSTILE), &answer);
+            hostile_long_answer((int)(i - N_HOSTILE), &answer);
         fv_slice text = {answer.data ? answer.data : "", answer.size};
         check_case(h, &(fv_case){fv_slice_of("How many?"), text, fv_slice_of("7")});
         if (i % 50 == 0 && i < N_HOSTILE)

@@ -98,9 +98,9 @@ static void test_long_answers(void **state)
 {
     (void)state;
     fv_judge_prompt *prompt = load();
-    for (int i = 0; i < N_LONG; i++) {
+    for (int i = 0; i < N_HOSTILE_LONG; i++) {
         fv_buffer answer = {0};
-        long_answer(i, &answer);
+        hostile_long_answer(i, &answer);
         check_answer(prompt, (fv_slice){answer.data, answer.size});
         fv_buffer_fini(&answer);
     }

@@ -12,16 +12,16 @@ static fv_policy *policy;
 
 static int setup(void **state)
 {
-    const fv_policy_settings settings = {.temperature = 0.9f, .excluded = excluded, .n_excluded = 5};
-    if (rollout_setup(state) != 0 || fv_policy_create(w.model, &settings, &policy) != FV_OK)
+    const fv_policy_settings settings = {.temperature = 0.9f, .excluded = rollout_excluded, .n_excluded = 5};
+    if (rollout_setup(state) != 0 || fv_policy_create(rollout.model, &settings, &policy) != FV_OK)
         return -1;
-    w.is_scripted = 1;
-    return roll(settings_of(12, 2048, 200), NULL) != FV_OK;
+    rollout.is_scripted = 1;
+    return rollout_run(rollout_settings(12, 2048, 200), NULL) != FV_OK;
 }
 
 static int teardown(void **state)
 {
-    forget();
+    rollout_forget();
     fv_policy_destroy(policy);
     return rollout_teardown(state);
 }
@@ -32,7 +32,8 @@ static int cut(int n, fv_tree *trees)
     int n_trees = 0;
     for (int g = 0; g < GROUPS; g++)
         for (int first = 0; first < ANSWERS; first += n)
-            trees[n_trees++] = (fv_tree){&w.groups[g], first, ANSWERS - first < n ? ANSWERS - first : n};
+            trees[n_trees++] =
+                (fv_tree){&rollout.groups[g], first, ANSWERS - first < n ? ANSWERS - first : n};
     return n_trees;
 }
 
@@ -61,7 +62,7 @@ static float *rolled(const fv_tree *trees, int n_trees)
 static void check_bits(const fv_tree *trees, int n_trees)
 {
     fv_packed packed;
-    assert_ok(fv_packed_init(&packed, fv_model_shape_of(w.model), trees, n_trees, give_view, NULL));
+    assert_ok(fv_packed_init(&packed, fv_model_shape_of(rollout.model), trees, n_trees, rollout_view, NULL));
     assert_int_equal(packed.n_logprobs, count_drawn(trees, n_trees));
     float *expected = rolled(trees, n_trees), *ours = malloc((size_t)packed.n_logprobs * sizeof *ours);
     assert_ok(fv_policy_forward(policy, &packed, FV_SAVE_NONE, ours, NULL));
@@ -85,7 +86,7 @@ static void test_any_packing_gives_the_bits_of_the_rollout(void **state)
 static void add_gradients(const fv_tree *trees, int n_trees, fv_save save, fv_weights *grads)
 {
     fv_packed packed;
-    assert_ok(fv_packed_init(&packed, fv_model_shape_of(w.model), trees, n_trees, give_view, NULL));
+    assert_ok(fv_packed_init(&packed, fv_model_shape_of(rollout.model), trees, n_trees, rollout_view, NULL));
     size_t n = (size_t)packed.n_logprobs;
     float *logprobs = malloc(n * sizeof *logprobs), *entropies = malloc(n * sizeof *entropies);
     assert_ok(fv_policy_forward(policy, &packed, save, logprobs, entropies));
@@ -104,19 +105,19 @@ static float *gradients(int answers_a_tree, int trees_a_batch, fv_save save)
     fv_tree trees[MAX_TREES];
     fv_weights grads;
     int n_trees = cut(answers_a_tree, trees);
-    assert_ok(fv_model_alloc_weights(w.model, &grads));
+    assert_ok(fv_model_alloc_weights(rollout.model, &grads));
     for (int i = 0; i < n_trees; i += trees_a_batch)
         add_gradients(trees + i, n_trees - i < trees_a_batch ? n_trees - i : trees_a_batch, save, &grads);
     float *host = malloc((size_t)fv_tensor_count(grads.flat) * sizeof *host);
-    assert_ok(fv_download(w.backend, grads.flat, host));
-    fv_model_free_weights(w.model, &grads);
+    assert_ok(fv_download(rollout.backend, grads.flat, host));
+    fv_model_free_weights(rollout.model, &grads);
     return host;
 }
 
 static double relative(const float *a, const float *b)
 {
     double difference = 0, square = 0;
-    for (int64_t i = 0; i < fv_model_layout(w.model)->n_elements; i++) {
+    for (int64_t i = 0; i < fv_model_layout(rollout.model)->n_elements; i++) {
         difference += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
         square += (double)a[i] * a[i];
     }
@@ -144,7 +145,7 @@ static void test_recomputation_gives_the_same_bits(void **state)
     (void)state;
     float *kept = gradients(ANSWERS, GROUPS, FV_SAVE_ALL),
           *again = gradients(ANSWERS, GROUPS, FV_SAVE_INPUTS);
-    assert_memory_equal(kept, again, (size_t)fv_model_layout(w.model)->n_elements * sizeof *kept);
+    assert_memory_equal(kept, again, (size_t)fv_model_layout(rollout.model)->n_elements * sizeof *kept);
     free(kept);
     free(again);
 }

@@ -15,7 +15,7 @@ static void check_answer(model_case *c, const fv_group *group, const fv_answer *
     c->n = (int64_t)(group->prompt.n + answer->ids.n);
     c->pixels = realloc(c->pixels, (24 + 96) * 1176 * sizeof *c->pixels);
     for (int large = 0; large < group->has_image + answer->n_shown; large++) {
-        assert_ok(give_view(NULL, group, large, &views[large]));
+        assert_ok(rollout_view(NULL, group, large, &views[large]));
         memcpy(c->pixels + (large ? 24 * 1176 : 0), views[large].pixels,
                (size_t)fv_grid_patches(views[large].grid) * 1176 * sizeof *c->pixels);
         c->grids[c->n_images++] = views[large].grid;
@@ -35,12 +35,12 @@ static void check_all(void)
     fv_backend *backend;
     assert_ok(fv_backend_cpu_create(NULL, 2, &backend));
     case_open(&c, backend, case_self, temp_path("tiny-vl"));
-    c.excluded = excluded;
+    c.excluded = rollout_excluded;
     c.n_excluded = 5;
     c.inv_temperature = 1.0f / 0.9f;
     for (int g = 0; g < GROUPS; g++)
         for (int i = 0; i < ANSWERS; i++)
-            check_answer(&c, &w.groups[g], &w.groups[g].answers[i]);
+            check_answer(&c, &rollout.groups[g], &rollout.groups[g].answers[i]);
     case_close(&c);
 }
 
@@ -49,7 +49,7 @@ static void check_same(const fv_group *groups)
 {
     for (int g = 0; g < GROUPS; g++)
         for (int i = 0; i < ANSWERS; i++) {
-            const fv_answer *a = &groups[g].answers[i], *b = &w.groups[g].answers[i];
+            const fv_answer *a = &groups[g].answers[i], *b = &rollout.groups[g].answers[i];
             assert_int_equal(a->ids.n, b->ids.n);
             assert_memory_equal(a->ids.ids, b->ids.ids, a->ids.n * sizeof *a->ids.ids);
             assert_memory_equal(a->logprobs, b->logprobs, a->ids.n * sizeof *a->logprobs);
@@ -64,20 +64,20 @@ static void check_batchings(int is_scripted)
     fv_group first[GROUPS];
     fv_rollout_stats stats;
     int64_t n_evictions = 0;
-    w.is_scripted = is_scripted;
+    rollout.is_scripted = is_scripted;
     for (int i = 0; i < 4; i++) {
-        assert_ok(roll(settings_of(ways[i][0], ways[i][1], ways[i][2]), &stats));
-        assert_int_equal(w.n_done, GROUPS);
+        assert_ok(rollout_run(rollout_settings(ways[i][0], ways[i][1], ways[i][2]), &stats));
+        assert_int_equal(rollout.n_done, GROUPS);
         assert_int_equal(stats.n_groups, GROUPS);
         n_evictions += stats.n_evictions;
         if (i == 0) {
             check_all();
-            memcpy(first, w.groups, sizeof first);
-            w.n_given = 0;
+            memcpy(first, rollout.groups, sizeof first);
+            rollout.n_given = 0;
             continue;
         }
         check_same(first);
-        forget();
+        rollout_forget();
     }
     assert_true(n_evictions > 0);
     for (int g = 0; g < GROUPS; g++)
@@ -94,14 +94,14 @@ static void test_dialogues(void **state)
 {
     (void)state;
     check_batchings(1);
-    assert_ok(roll(settings_of(12, 2048, 200), NULL));
-    const fv_answer *a = w.groups[0].answers;
+    assert_ok(rollout_run(rollout_settings(12, 2048, 200), NULL));
+    const fv_answer *a = rollout.groups[0].answers;
     assert_true(a[0].n_rounds == 1 && a[0].n_shown == 0);
     assert_true(a[1].n_rounds == 2 && a[1].n_shown == 1);
     assert_true(a[2].n_rounds == 3 && a[2].n_shown == 1);
     assert_true(a[3].n_rounds == 1 && a[3].rounds[0].is_cut && a[3].ids.n == MAX_TURN);
-    assert_true(w.groups[2].answers[1].n_shown == 0); /* no image to show */
-    forget();
+    assert_true(rollout.groups[2].answers[1].n_shown == 0); /* no image to show */
+    rollout_forget();
 }
 
 /* Ended again and again and taken up again, in another batching each time: the same answers. */
@@ -110,31 +110,31 @@ static void check_taken_up(int is_scripted)
     static const int ways[][3] = {{12, 2048, 200}, {4, 8, 200}, {4, 64, 14}, {12, 40, 16}};
     fv_group whole[GROUPS];
     int n_ended = 0;
-    w.is_scripted = is_scripted;
-    assert_ok(roll(settings_of(12, 2048, 200), NULL));
-    memcpy(whole, w.groups, sizeof whole);
-    memset(w.groups, 0, sizeof w.groups);
-    assert_ok(roll(settings_of(12, 2048, 200), NULL)); /* all groups are given */
+    rollout.is_scripted = is_scripted;
+    assert_ok(rollout_run(rollout_settings(12, 2048, 200), NULL));
+    memcpy(whole, rollout.groups, sizeof whole);
+    memset(rollout.groups, 0, sizeof rollout.groups);
+    assert_ok(rollout_run(rollout_settings(12, 2048, 200), NULL)); /* all groups are given */
     for (int g = 0; g < GROUPS; g++)
         for (int i = 0; i < ANSWERS; i++) {
-            fv_answer *a = &w.groups[g].answers[i];
+            fv_answer *a = &rollout.groups[g].answers[i];
             fv_tokens_fini(&a->ids);
             free(a->logprobs);
             free(a->is_drawn);
             *a = (fv_answer){.sample = i, .n_rounds = 1};
         }
-    w.is_left = 1;
+    rollout.is_left = 1;
     do {
         const int *way = ways[n_ended++ % 4];
-        w.passes_left = 5 + 3 * (n_ended % 5);
-        assert_ok(roll(settings_of(way[0], way[1], way[2]), NULL));
-    } while (w.n_done < GROUPS);
-    w.is_left = 0;
-    w.passes_left = -1;
+        rollout.passes_left = 5 + 3 * (n_ended % 5);
+        assert_ok(rollout_run(rollout_settings(way[0], way[1], way[2]), NULL));
+    } while (rollout.n_done < GROUPS);
+    rollout.is_left = 0;
+    rollout.passes_left = -1;
     assert_true(n_ended > 5);
     check_same(whole);
     check_all();
-    forget();
+    rollout_forget();
     for (int g = 0; g < GROUPS; g++)
         fv_group_fini(&whole[g]);
 }
@@ -150,28 +150,28 @@ static void test_ended_and_taken_up(void **state)
 static void test_draws(void **state)
 {
     (void)state;
-    fv_rollout_settings settings = settings_of(12, 2048, 200);
+    fv_rollout_settings settings = rollout_settings(12, 2048, 200);
     int32_t allowed[320], n = 0;
-    w.is_scripted = 0;
+    rollout.is_scripted = 0;
     for (int32_t id = 0; id < 320; id++)
         if (id != 'a' && id != 'b')
             allowed[n++] = id;
     settings.excluded = allowed;
     settings.n_excluded = n;
-    assert_ok(roll(settings, NULL));
+    assert_ok(rollout_run(settings, NULL));
     for (int g = 0; g < GROUPS; g++)
         for (int i = 0; i < ANSWERS; i++)
-            for (size_t t = 0; t < w.groups[g].answers[i].ids.n; t++)
-                assert_in_range(w.groups[g].answers[i].ids.ids[t], 'a', 'b');
+            for (size_t t = 0; t < rollout.groups[g].answers[i].ids.n; t++)
+                assert_in_range(rollout.groups[g].answers[i].ids.ids[t], 'a', 'b');
     fv_group before[GROUPS];
-    memcpy(before, w.groups, sizeof before);
+    memcpy(before, rollout.groups, sizeof before);
     settings.step++;
-    assert_ok(roll(settings, NULL));
-    assert_memory_not_equal(before[0].answers[0].ids.ids, w.groups[0].answers[0].ids.ids,
+    assert_ok(rollout_run(settings, NULL));
+    assert_memory_not_equal(before[0].answers[0].ids.ids, rollout.groups[0].answers[0].ids.ids,
                             MAX_TURN * sizeof(int32_t));
     assert_memory_not_equal(before[0].answers[0].ids.ids, before[0].answers[1].ids.ids,
                             MAX_TURN * sizeof(int32_t));
-    forget();
+    rollout_forget();
     for (int g = 0; g < GROUPS; g++)
         fv_group_fini(&before[g]);
 }
@@ -181,24 +181,24 @@ static void test_greedy_answers(void **state)
 {
     (void)state;
     fv_group sampled[GROUPS], greedy[GROUPS];
-    fv_rollout_settings cold = settings_of(12, 2048, 200);
+    fv_rollout_settings cold = rollout_settings(12, 2048, 200);
     cold.temperature = 0;
-    w.is_scripted = 0;
-    assert_ok(roll(settings_of(12, 2048, 200), NULL));
-    memcpy(sampled, w.groups, sizeof sampled);
-    assert_ok(roll(cold, NULL));
-    memcpy(greedy, w.groups, sizeof greedy);
-    w.has_greedy = 1;
-    assert_ok(roll(settings_of(10, 60, 24), NULL));
-    w.has_greedy = 0;
+    rollout.is_scripted = 0;
+    assert_ok(rollout_run(rollout_settings(12, 2048, 200), NULL));
+    memcpy(sampled, rollout.groups, sizeof sampled);
+    assert_ok(rollout_run(cold, NULL));
+    memcpy(greedy, rollout.groups, sizeof greedy);
+    rollout.has_greedy = 1;
+    assert_ok(rollout_run(rollout_settings(10, 60, 24), NULL));
+    rollout.has_greedy = 0;
     check_same(sampled);
     for (int g = 0; g < GROUPS; g++) {
-        const fv_answer *a = &w.groups[g].answers[ANSWERS], *b = &greedy[g].answers[0];
-        assert_int_equal(w.groups[g].n_answers, ANSWERS);
+        const fv_answer *a = &rollout.groups[g].answers[ANSWERS], *b = &greedy[g].answers[0];
+        assert_int_equal(rollout.groups[g].n_answers, ANSWERS);
         assert_int_equal(a->ids.n, b->ids.n);
         assert_memory_equal(a->ids.ids, b->ids.ids, a->ids.n * sizeof *a->ids.ids);
     }
-    forget();
+    rollout_forget();
     for (int g = 0; g < GROUPS; g++) {
         fv_group_fini(&sampled[g]);
         fv_group_fini(&greedy[g]);
@@ -219,27 +219,27 @@ static void test_repetition_penalty(void **state)
 {
     (void)state;
     fv_group plain[GROUPS];
-    fv_rollout_settings settings = settings_of(12, 2048, 200);
+    fv_rollout_settings settings = rollout_settings(12, 2048, 200);
     int n_other = 0;
-    w.is_scripted = 0;
-    assert_ok(roll(settings, NULL));
-    memcpy(plain, w.groups, sizeof plain);
+    rollout.is_scripted = 0;
+    assert_ok(rollout_run(settings, NULL));
+    memcpy(plain, rollout.groups, sizeof plain);
     settings.repetition_penalty = 3;
-    assert_ok(roll(settings, NULL));
+    assert_ok(rollout_run(settings, NULL));
     check_all();
     for (int g = 0; g < GROUPS; g++)
-        n_other += memcmp(plain[g].answers[0].ids.ids, w.groups[g].answers[0].ids.ids, 16) != 0;
+        n_other += memcmp(plain[g].answers[0].ids.ids, rollout.groups[g].answers[0].ids.ids, 16) != 0;
     assert_true(n_other > 0);
-    forget();
+    rollout_forget();
     settings.repetition_penalty = 1e4f;
     settings.temperature = 0;
-    assert_ok(roll(settings, NULL));
+    assert_ok(rollout_run(settings, NULL));
     for (int g = 0; g < GROUPS; g++) {
-        const fv_tokens *prompt = &w.groups[g].prompt, *ids = &w.groups[g].answers[0].ids;
+        const fv_tokens *prompt = &rollout.groups[g].prompt, *ids = &rollout.groups[g].answers[0].ids;
         for (size_t i = 0; i < ids->n; i++)
             assert_false(is_in(prompt, prompt->n, ids->ids[i]) || is_in(ids, i, ids->ids[i]));
     }
-    forget();
+    rollout_forget();
     for (int g = 0; g < GROUPS; g++)
         fv_group_fini(&plain[g]);
 }
@@ -247,19 +247,20 @@ static void test_repetition_penalty(void **state)
 static void test_refusals(void **state)
 {
     (void)state;
-    w.is_scripted = 0;
-    assert_fails(roll(settings_of(12, 20, 200), NULL), FV_ERR_ARGUMENT, "pass_tokens is 20");
-    assert_fails(roll(settings_of(3, 64, 200), NULL), FV_ERR_ARGUMENT, "row 100: 4 answers at once");
-    forget();
-    assert_fails(roll(settings_of(12, 64, 11), NULL), FV_ERR_ARGUMENT, "raise cache_pages");
-    forget();
-    fv_rollout_settings settings = settings_of(12, 64, 100);
+    rollout.is_scripted = 0;
+    assert_fails(rollout_run(rollout_settings(12, 20, 200), NULL), FV_ERR_ARGUMENT, "pass_tokens is 20");
+    assert_fails(rollout_run(rollout_settings(3, 64, 200), NULL), FV_ERR_ARGUMENT,
+                 "row 100: 4 answers at once");
+    rollout_forget();
+    assert_fails(rollout_run(rollout_settings(12, 64, 11), NULL), FV_ERR_ARGUMENT, "raise cache_pages");
+    rollout_forget();
+    fv_rollout_settings settings = rollout_settings(12, 64, 100);
     settings.dialogue.max_tokens = 20;
-    assert_fails(roll(settings, NULL), FV_ERR_ARGUMENT, "row 100: a prompt of");
-    forget();
-    settings = settings_of(12, 64, 100);
+    assert_fails(rollout_run(settings, NULL), FV_ERR_ARGUMENT, "row 100: a prompt of");
+    rollout_forget();
+    settings = rollout_settings(12, 64, 100);
     settings.top_p = 2;
-    assert_fails(roll(settings, NULL), FV_ERR_ARGUMENT, "top_p is 2");
+    assert_fails(rollout_run(settings, NULL), FV_ERR_ARGUMENT, "top_p is 2");
 }
 
 int main(void)

@@ -1,19 +1,17 @@
-/* SHA-256 (FIPS 180-4), for comparing with figures of other programs. */
-#ifndef FOVEA_TEST_SHA256_H
-#define FOVEA_TEST_SHA256_H
+#include "sha256.h"
 
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
-static inline uint32_t sha256_turn(uint32_t x, int n)
+static uint32_t sha256_turn(uint32_t x, int n)
 {
     return x >> n | x << (32 - n);
 }
 
 /* The first 32 bits of the fractions of the cube roots (constants) or square roots (start) of the primes. */
-static inline void sha256_constants(uint32_t constants[64], uint32_t start[8])
+static void sha256_constants(uint32_t constants[64], uint32_t start[8])
 {
     int n = 0;
     for (int p = 2; n < 64; p++) {
@@ -28,7 +26,7 @@ static inline void sha256_constants(uint32_t constants[64], uint32_t start[8])
     }
 }
 
-static inline void sha256_block(uint32_t state[8], const uint32_t constants[64], const uint8_t *block)
+static void sha256_block(uint32_t state[8], const uint32_t constants[64], const uint8_t *block)
 {
     uint32_t w[64], v[8];
     for (int i = 0; i < 16; i++, block += 4)
@@ -52,8 +50,7 @@ static inline void sha256_block(uint32_t state[8], const uint32_t constants[64],
         state[i] += v[i];
 }
 
-/* 64 hexadecimal digits and a NUL. */
-static inline void sha256(const void *data, size_t size, char out[65])
+void sha256(const void *data, size_t size, char out[65])
 {
     uint32_t constants[64], state[8];
     uint8_t tail[128] = {0};
@@ -72,5 +69,3 @@ static inline void sha256(const void *data, size_t size, char out[65])
     for (int i = 0; i < 8; i++)
         snprintf(out + 8 * i, 9, "%08x", state[i]);
 }
-
-#endif

@@ -1,19 +1,6 @@
-/* A judge of a test's own, and cases with verdicts that are counted. */
-#ifndef FOVEA_JUDGE_CASE_H
-#define FOVEA_JUDGE_CASE_H
+#include "judge_case.h"
 
-#include "test.h"
-
-#include "fovea/reward/judge/judge.h"
-
-/* A case and what came of it. */
-typedef struct judged {
-    fv_case asked;
-    fv_verdict verdict;
-    int n_given;
-} judged;
-
-__attribute__((unused)) static fv_err judged_take(void *context, fv_verdict verdict)
+static fv_err judged_take(void *context, fv_verdict verdict)
 {
     judged *j = context;
     j->verdict = verdict;
@@ -21,23 +8,19 @@ __attribute__((unused)) static fv_err judged_take(void *context, fv_verdict verd
     return FV_OK;
 }
 
-__attribute__((unused)) static void judged_ask(fv_judge *judge, judged *j, const char *answer,
-                                               const char *truth)
+void judged_ask(fv_judge *judge, judged *j, const char *answer, const char *truth)
 {
     *j = (judged){.asked = {fv_slice_of("How many?"), fv_slice_of(answer), fv_slice_of(truth)}};
     assert_ok(fv_judge_ask(judge, &j->asked, (fv_waiter){judged_take, j}));
 }
 
-/* The same with several accepted answers: size bytes of truth. */
-__attribute__((unused)) static void judged_ask_several(fv_judge *judge, judged *j, const char *answer,
-                                                       const char *truth, size_t size)
+void judged_ask_several(fv_judge *judge, judged *j, const char *answer, const char *truth, size_t size)
 {
     *j = (judged){.asked = {fv_slice_of("How many?"), fv_slice_of(answer), {truth, size}}};
     assert_ok(fv_judge_ask(judge, &j->asked, (fv_waiter){judged_take, j}));
 }
 
-/* "right", "wrong" or the reason for none; given exactly once. */
-__attribute__((unused)) static const char *judged_outcome(const judged *j)
+const char *judged_outcome(const judged *j)
 {
     assert_int_equal(j->n_given, 1);
     if (!j->verdict.has_verdict)
@@ -46,15 +29,7 @@ __attribute__((unused)) static const char *judged_outcome(const judged *j)
     return j->verdict.score == 1 ? "right" : "wrong";
 }
 
-/* Keeps what it is asked until it is polled; says right if the answer holds "good", nothing if it holds
- * "odd". */
-typedef struct slow_judge {
-    fv_case cases[64];
-    fv_waiter waiters[64];
-    int n, n_asked;
-} slow_judge;
-
-__attribute__((unused)) static fv_err slow_submit(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
+fv_err slow_submit(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
 {
     slow_judge *s = judge->state;
     assert_true(s->n < 64);
@@ -64,7 +39,7 @@ __attribute__((unused)) static fv_err slow_submit(fv_judge *judge, const fv_case
     return FV_OK;
 }
 
-__attribute__((unused)) static fv_err slow_poll(fv_judge *judge, double wait_s)
+static fv_err slow_poll(fv_judge *judge, double wait_s)
 {
     slow_judge *s = judge->state;
     (void)wait_s;
@@ -80,13 +55,10 @@ __attribute__((unused)) static fv_err slow_poll(fv_judge *judge, double wait_s)
 
 static const fv_judge_table slow_table = {.name = "slow", .submit = slow_submit, .poll = slow_poll};
 
-/* state is the test's. */
-__attribute__((unused)) static fv_judge *slow_create(slow_judge *state)
+fv_judge *slow_create(slow_judge *state)
 {
     fv_judge *judge;
     *state = (slow_judge){0};
     assert_ok(fv_judge_create(&slow_table, state, NULL, &judge));
     return judge;
 }
-
-#endif

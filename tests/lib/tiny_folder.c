@@ -1,14 +1,8 @@
-/* A tiny model folder, written by the library itself. */
-#ifndef FOVEA_TINY_FOLDER_H
-#define FOVEA_TINY_FOLDER_H
+#include "tiny_folder.h"
 
-#include "temp_folder.h"
+const fv_generation_defaults tiny_generation = {.temperature = 1, .top_p = 1, .repetition_penalty = 1};
 
-#include "fovea/model/hf/folder.h"
-
-static const fv_generation_defaults tiny_generation = {.temperature = 1, .top_p = 1, .repetition_penalty = 1};
-
-__attribute__((unused)) static fv_model_shape tiny_shape(fv_family family, int tied)
+fv_model_shape tiny_shape(fv_family family, int tied)
 {
     fv_model_shape shape = {.family = family,
                             .text = {.n_layers = 2,
@@ -52,15 +46,13 @@ __attribute__((unused)) static fv_model_shape tiny_shape(fv_family family, int t
     return shape;
 }
 
-__attribute__((unused)) static fv_err tiny_rows(void *list, int param, int64_t first, int64_t n, float *out)
+static fv_err tiny_rows(void *list, int param, int64_t first, int64_t n, float *out)
 {
     fv_param_fill(&((fv_param_list *)list)->items[param], 1, first, n, out);
     return FV_OK;
 }
 
-/* Write the model of shape into root/name. */
-__attribute__((unused)) static fv_err tiny_write(const char *name, const fv_model_shape *shape,
-                                                 fv_folder_style style, int64_t shard_bytes)
+fv_err tiny_write(const char *name, const fv_model_shape *shape, fv_folder_style style, int64_t shard_bytes)
 {
     fv_param_list list;
     assert_ok(fv_param_list_init(&list, shape));
@@ -76,5 +68,3 @@ __attribute__((unused)) static fv_err tiny_write(const char *name, const fv_mode
     fv_param_list_fini(&list);
     return err;
 }
-
-#endif

@@ -1,50 +1,12 @@
-/* A model with random weights, a sequence with two images, and whole passes over it. */
-#ifndef FOVEA_MODEL_CASE_H
-#define FOVEA_MODEL_CASE_H
+#include "model_case.h"
 
-#include "temp_folder.h"
+#include <stdlib.h>
 
-#include "fovea/model/hf/folder.h"
-#include "fovea/engine/generate.h"
-#include "fovea/model/nn/head.h"
-#include "fovea/base/rng.h"
-#include "fovea/ops/workspace.h"
-
-enum {
-    CASE_TOKENS = 200,
-    CASE_ROWS = CASE_TOKENS - 1,
-    CASE_MAX_TOKENS = 1024,
-    CASE_IMAGES = 2,
-    CASE_MODELS = 3
-};
-
-static const char *const case_models[CASE_MODELS] = {"tiny-vl", "tiny-qwen2", "tiny-qwen3"};
-static fv_comm *case_self;
-
-typedef struct model_case {
-    fv_backend *backend; /* owned */
-    fv_comm *comm;       /* borrowed */
-    fv_model *model;     /* owned */
-    int n_images;
-    fv_grid grids[CASE_IMAGES];
-    float *pixels; /* owned */
-    int64_t n, n_features, patch_elements;
-    int32_t ids[CASE_MAX_TOKENS], positions[3 * CASE_MAX_TOKENS], segment[FV_SEGMENT_FIELDS],
-        span[FV_SPAN_FIELDS];
-    float inv_temperature;
-    const int32_t *excluded; /* borrowed, (n_excluded) */
-    int64_t n_excluded;
-    fv_save save;
-    fv_workspace work;
-    fv_vision_pass *vision;
-    fv_text_pass *text;
-    fv_head_pass head;
-    fv_tensor features, dfeatures, hidden, dhidden, dlogprob, dentropy;
-    fv_weights grads;
-} model_case;
+const char *const case_models[CASE_MODELS] = {"tiny-vl", "tiny-qwen2", "tiny-qwen3"};
+fv_comm *case_self;
 
 /* Numbers that leave nothing at 0 or 1: matrices and biases normal, norms around 1. */
-__attribute__((unused)) static fv_err case_rows(void *list, int param, int64_t first, int64_t n, float *out)
+static fv_err case_rows(void *list, int param, int64_t first, int64_t n, float *out)
 {
     const fv_param *p = &((fv_param_list *)list)->items[param];
     for (int64_t i = 0; i < n * p->cols; i++) {
@@ -56,7 +18,7 @@ __attribute__((unused)) static fv_err case_rows(void *list, int param, int64_t f
 }
 
 /* root/name becomes the model of configs/model/name.yaml. */
-__attribute__((unused)) static void case_write(const char *name)
+static void case_write(const char *name)
 {
     char path[4200];
     fv_model_shape shape;
@@ -77,8 +39,7 @@ __attribute__((unused)) static void case_write(const char *name)
     fv_param_list_fini(&list);
 }
 
-/* All models, and a group of one; for a test program's beginning and end. */
-__attribute__((unused)) static int case_setup(void **state)
+int case_setup(void **state)
 {
     if (temp_setup(state) != 0 || fv_comm_self(&case_self) != FV_OK)
         return -1;
@@ -87,7 +48,7 @@ __attribute__((unused)) static int case_setup(void **state)
     return 0;
 }
 
-__attribute__((unused)) static int case_teardown(void **state)
+int case_teardown(void **state)
 {
     fv_comm_destroy(case_self);
     return temp_teardown(state);
@@ -125,8 +86,7 @@ static void case_fill_pixels(model_case *c)
         c->pixels[i] = fv_rng_normal((fv_rng_key){.seed = 7}, (uint32_t)i);
 }
 
-/* The sequence is whole: one segment over its own rows. */
-static void case_place(model_case *c)
+void case_place(model_case *c)
 {
     int32_t next = 0, n = (int32_t)c->n;
     assert_ok(fv_positions_append(fv_model_shape_of(c->model), c->ids, c->n, c->grids, c->n_images, &next,
@@ -135,9 +95,7 @@ static void case_place(model_case *c)
     memcpy(c->span, (int32_t[]){0, n}, sizeof c->span);
 }
 
-/* backend is taken; folder: as case_write made it. */
-__attribute__((unused)) static void case_open(model_case *c, fv_backend *backend, fv_comm *comm,
-                                              const char *folder)
+void case_open(model_case *c, fv_backend *backend, fv_comm *comm, const char *folder)
 {
     *c = (model_case){.backend = backend,
                       .comm = comm,
@@ -160,7 +118,7 @@ __attribute__((unused)) static void case_open(model_case *c, fv_backend *backend
     assert_ok(fv_model_alloc_weights(c->model, &c->grads));
 }
 
-__attribute__((unused)) static void case_close(model_case *c)
+void case_close(model_case *c)
 {
     fv_model_free_weights(c->model, &c->grads);
     fv_workspace_fini(&c->work);
@@ -199,8 +157,7 @@ static fv_err case_take(void *context, fv_arena *arena)
     return fv_tensor_take(arena, FV_F32, 2, (int64_t[]){c->n, hidden}, &c->dhidden);
 }
 
-/* logprobs, entropies (n - 1) of the next tokens; entropies may be NULL. */
-__attribute__((unused)) static void case_forward(model_case *c, float *logprobs, float *entropies)
+void case_forward(model_case *c, float *logprobs, float *entropies)
 {
     fv_token_run run = case_run(c);
     assert_ok(fv_workspace_fit(&c->work, c->backend, case_take, c));
@@ -214,8 +171,7 @@ __attribute__((unused)) static void case_forward(model_case *c, float *logprobs,
         assert_ok(fv_download(c->backend, c->head.entropy, entropies));
 }
 
-/* After case_forward: this rank's grads of sum of weights[i] logprob[i] + entropy_weight entropy[i]. */
-__attribute__((unused)) static void case_backward(model_case *c, const float *weights, float entropy_weight)
+void case_backward(model_case *c, const float *weights, float entropy_weight)
 {
     int64_t rows = c->n - 1;
     fv_head_grad_args head = {.hidden = fv_tensor_rows(c->hidden, 0, rows),
@@ -233,21 +189,13 @@ __attribute__((unused)) static void case_backward(model_case *c, const float *we
         assert_ok(fv_vision_backward(c->vision, c->dfeatures, &c->grads));
 }
 
-/* Weights of the rows' log-probs: a different one for each. */
-__attribute__((unused)) static void case_row_weights(float *weights)
+void case_row_weights(float *weights)
 {
     for (int i = 0; i < CASE_TOKENS - 1; i++)
         weights[i] = fv_rng_normal((fv_rng_key){.seed = 8}, (uint32_t)i) / CASE_TOKENS;
 }
 
-/* What a generation gave; case_receive is its sink. */
-typedef struct case_answer {
-    int32_t ids[CASE_TOKENS];
-    float logprobs[CASE_TOKENS];
-    int n;
-} case_answer;
-
-__attribute__((unused)) static fv_err case_receive(void *context, int32_t id, float logprob)
+fv_err case_receive(void *context, int32_t id, float logprob)
 {
     case_answer *a = context;
     a->ids[a->n] = id;
@@ -255,9 +203,8 @@ __attribute__((unused)) static fv_err case_receive(void *context, int32_t id, fl
     return FV_OK;
 }
 
-/* The case's first n_prompt tokens, with its images, go on by drawing; it becomes that sequence. */
-__attribute__((unused)) static void case_generate(model_case *c, int64_t n_prompt, int64_t chunk,
-                                                  const fv_sampling *sampling, case_answer *out)
+void case_generate(model_case *c, int64_t n_prompt, int64_t chunk, const fv_sampling *sampling,
+                   case_answer *out)
 {
     fv_finish finish;
     fv_generate_args args = {.prompt = {.ids = c->ids,
@@ -277,5 +224,3 @@ __attribute__((unused)) static void case_generate(model_case *c, int64_t n_promp
     assert_int_equal(out->n, CASE_TOKENS - n_prompt);
     memcpy(c->ids + n_prompt, out->ids, (size_t)out->n * sizeof *out->ids);
 }
-
-#endif

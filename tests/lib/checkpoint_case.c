@@ -1,19 +1,11 @@
-/* Checkpoints of tiny models, whose every number tells where it came from. */
-#ifndef FOVEA_CHECKPOINT_CASE_H
-#define FOVEA_CHECKPOINT_CASE_H
+#include "checkpoint_case.h"
 
-#include "tiny_folder.h"
-
-#include "fovea/model/checkpoint/checkpoint.h"
-
-/* A number that tells where it came from: the set, the parameter and the element of the whole tensor. */
-static inline float value_of(int set, int param, int64_t whole)
+float checkpoint_value(int set, int param, int64_t whole)
 {
     return (float)(whole + 2048 * (param + 128 * set)); /* below 2^24: exact */
 }
 
-/* The flat buffer of a rank, as training would have it. */
-__attribute__((unused)) static float *make_flat(const fv_layout *layout, int set)
+float *checkpoint_flat(const fv_layout *layout, int set)
 {
     float *flat = calloc((size_t)layout->n_elements, sizeof *flat);
     assert_non_null(flat);
@@ -24,14 +16,13 @@ __attribute__((unused)) static float *make_flat(const fv_layout *layout, int set
             int64_t row = i / part.cols, col = i % part.cols, *along = param->split_dim == 1 ? &col : &row;
             if (param->split_dim >= 0)
                 *along = part.first + *along / part.n * part.stride + *along % part.n;
-            flat[layout->offset[p] + i] = value_of(set, p, row * param->cols + col);
+            flat[layout->offset[p] + i] = checkpoint_value(set, p, row * param->cols + col);
         }
     }
     return flat;
 }
 
-__attribute__((unused)) static void write_shard(const char *path, const fv_layout *layout, int data_rank,
-                                                int data_ranks)
+static void write_shard(const char *path, const fv_layout *layout, int data_rank, int data_ranks)
 {
     int64_t first = layout->n_elements * data_rank / data_ranks,
             end = layout->n_elements * (data_rank + 1) / data_ranks;
@@ -39,7 +30,7 @@ __attribute__((unused)) static void write_shard(const char *path, const fv_layou
     float *sets[FV_CHECKPOINT_N_SETS];
     const float *parts[FV_CHECKPOINT_N_SETS];
     for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
-        sets[s] = make_flat(layout, s);
+        sets[s] = checkpoint_flat(layout, s);
         parts[s] = sets[s] + first;
     }
     assert_ok(fv_shard_write(path, data_rank * layout->n_ranks + layout->rank, &shard, parts));
@@ -47,14 +38,13 @@ __attribute__((unused)) static void write_shard(const char *path, const fv_layou
         free(sets[s]);
 }
 
-__attribute__((unused)) static fv_err write_state(void *context, fv_hdf5 *index)
+static fv_err write_state(void *context, fv_hdf5 *index)
 {
     return fv_hdf5_write(index, "state/cursor", FV_I32, 0, NULL, context);
 }
 
-/* The checkpoint root/name, as T tensor ranks of D data ranks each write it. */
-__attribute__((unused)) static const char *save(const char *name, const fv_model_shape *shape, int tensor,
-                                                int data, const char *source)
+const char *checkpoint_save(const char *name, const fv_model_shape *shape, int tensor, int data,
+                            const char *source)
 {
     const char *path = temp_folder(name);
     for (int t = 0; t < tensor; t++) {
@@ -75,5 +65,3 @@ __attribute__((unused)) static const char *save(const char *name, const fv_model
     assert_ok(fv_checkpoint_finish(path, &args));
     return path;
 }
-
-#endif

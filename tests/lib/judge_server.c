@@ -1,26 +1,10 @@
-/* Starts and stops tests/server/judge_server, with temp_folder.h. */
-#ifndef FOVEA_JUDGE_SERVER_H
-#define FOVEA_JUDGE_SERVER_H
-
-#include "temp_folder.h"
-
-#include "fovea/base/buffer.h"
+#include "judge_server.h"
 
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/wait.h>
 
-extern char **environ;
-
-typedef struct judge_server {
-    pid_t process;
-    int input;       /* the server ends when this is closed, also by our death */
-    char folder[64]; /* under temp_path */
-    char url[64];
-} judge_server;
-
-/* certificates.sh of temp_path("tls"), once. */
-__attribute__((unused)) static void make_certificates(void)
+void server_certificates(void)
 {
     char command[4096];
     if (fv_file_exists(temp_path("tls")))
@@ -30,7 +14,7 @@ __attribute__((unused)) static void make_certificates(void)
 }
 
 /* The server says its port when it listens. */
-__attribute__((unused)) static int server_port(int output)
+static int server_port(int output)
 {
     int port = 0;
     FILE *file = fdopen(output, "r");
@@ -40,10 +24,8 @@ __attribute__((unused)) static int server_port(int output)
     return port;
 }
 
-/* arguments: as in judge_server.c, ended by NULL, at most 14. certificate: of temp_path("tls"); NULL: plain
- * http. */
-__attribute__((unused)) static void server_start(judge_server *server, const char *name,
-                                                 const char *certificate, const char *const *arguments)
+void server_start(judge_server *server, const char *name, const char *certificate,
+                  const char *const *arguments)
 {
     char folder[4096], cert[4096], key[4096];
     char *argv[24] = {getenv("JUDGE_SERVER"), folder};
@@ -52,7 +34,7 @@ __attribute__((unused)) static void server_start(judge_server *server, const cha
     snprintf(server->folder, sizeof server->folder, "%s", name);
     snprintf(folder, sizeof folder, "%s", temp_folder(name));
     if (certificate) {
-        make_certificates();
+        server_certificates();
         snprintf(cert, sizeof cert, "%s/%s.pem", temp_path("tls"), certificate);
         snprintf(key, sizeof key, "%s/key.pem", temp_path("tls"));
         char *const tls[] = {"--cert", cert, "--key", key};
@@ -77,8 +59,7 @@ __attribute__((unused)) static void server_start(judge_server *server, const cha
              server_port(out[0]));
 }
 
-/* How many requests it has had; those of one fault or verdict if word is not NULL. */
-__attribute__((unused)) static int server_requests(const judge_server *server, const char *word)
+int server_requests(const judge_server *server, const char *word)
 {
     char name[80], line[64];
     int n = 0;
@@ -91,11 +72,9 @@ __attribute__((unused)) static int server_requests(const judge_server *server, c
     return n;
 }
 
-__attribute__((unused)) static void server_stop(judge_server *server)
+void server_stop(judge_server *server)
 {
     int status;
     close(server->input);
     assert_int_equal(waitpid(server->process, &status, 0), server->process);
 }
-
-#endif

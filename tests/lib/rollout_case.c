@@ -1,12 +1,6 @@
-/* Rollouts of a small model over three groups, whose answers may follow scripts. */
-#ifndef FOVEA_ROLLOUT_CASE_H
-#define FOVEA_ROLLOUT_CASE_H
+#include "rollout_case.h"
 
-#include "model_case.h"
-
-#include "fovea/train/rollout.h"
-
-enum { GROUPS = 3, ANSWERS = 4, IM_END = 258, MAX_TURN = 90 };
+#include <stdlib.h>
 
 #define GOOD_CALL \
     "<tool_call>{\"name\": \"resize_image\", \"arguments\": {\"action\": \"resize\"}}</tool_call>\1"
@@ -17,29 +11,16 @@ static const char *const scripts[ANSWERS] = {
     ANSWER, GOOD_CALL ANSWER, "<tool_call>what</tool_call>\1" GOOD_CALL ANSWER,
     "thinking and thinking without an end, until the limit of a turn "
     "is reached and nothing more is said"};
-static const int32_t excluded[] = {265, 266, 267, 268, 269}; /* the vision tokens of tiny-vl */
+const int32_t rollout_excluded[5] = {265, 266, 267, 268, 269};
 
-typedef struct world {
-    fv_backend *backend;
-    fv_model *model;
-    fv_tokenizer *tokenizer;
-    fv_chat chat;
-    fv_prompts *prompts;
-    fv_group groups[GROUPS];
-    int n_given, n_done, is_scripted, has_greedy;
-    int is_left,
-        passes_left; /* groups are as an earlier rollout left them; passes until one is ended, or -1 */
-    fv_rollout_settings settings;
-} world;
-
-static world w = {.passes_left = -1};
+rollout_case rollout = {.passes_left = -1};
 static fv_backend_table table;
 static fv_err (*real_sample)(fv_backend *, const fv_sample_args *);
 
 static fv_rng_key key_of(const fv_group *group, const fv_answer *answer)
 {
-    return (fv_rng_key){.seed = w.settings.seed,
-                        .step = w.settings.step,
+    return (fv_rng_key){.seed = rollout.settings.seed,
+                        .step = rollout.settings.step,
                         .sample = (uint32_t)answer->sample,
                         .prompt = (uint64_t)group->place};
 }
@@ -47,10 +28,10 @@ static fv_rng_key key_of(const fv_group *group, const fv_answer *answer)
 /* The answer whose next draw uses this number. */
 static const fv_answer *find_answer(float uniform)
 {
-    for (int g = 0; g < w.n_given; g++)
+    for (int g = 0; g < rollout.n_given; g++)
         for (int i = 0; i < ANSWERS; i++) {
-            const fv_answer *a = &w.groups[g].answers[i];
-            if (!a->is_done && fv_rng_uniform(key_of(&w.groups[g], a), (uint32_t)a->ids.n) == uniform)
+            const fv_answer *a = &rollout.groups[g].answers[i];
+            if (!a->is_done && fv_rng_uniform(key_of(&rollout.groups[g], a), (uint32_t)a->ids.n) == uniform)
                 return a;
         }
     fail_msg("a draw that belongs to no answer");
@@ -70,12 +51,12 @@ static int32_t scripted_id(const fv_answer *answer)
 static fv_err sample(fv_backend *backend, const fv_sample_args *args)
 {
     FV_TRY(real_sample(backend, args));
-    for (int64_t i = 0; w.is_scripted && i < args->ids.dim[0]; i++)
+    for (int64_t i = 0; rollout.is_scripted && i < args->ids.dim[0]; i++)
         ((int32_t *)args->ids.data)[i] = scripted_id(find_answer(((const float *)args->uniform.data)[i]));
     return FV_OK;
 }
 
-__attribute__((unused)) static int rollout_setup(void **state)
+int rollout_setup(void **state)
 {
     if (case_setup(state) != 0)
         return -1;
@@ -85,53 +66,54 @@ __attribute__((unused)) static int rollout_setup(void **state)
                                       {"<|im_end|>", IM_END},  {"<|vision_start|>", 265},
                                       {"<|vision_end|>", 266}, {"<|image_pad|>", 268}};
     if (fv_tokenizer_write_bytes(temp_folder("t"), special, 6) ||
-        fv_tokenizer_load(temp_path("t"), &w.tokenizer) || fv_chat_init(&w.chat, w.tokenizer) ||
-        fv_prompts_load(temp_path("p.yaml"), &w.prompts) || fv_backend_cpu_create(NULL, 2, &w.backend))
+        fv_tokenizer_load(temp_path("t"), &rollout.tokenizer) ||
+        fv_chat_init(&rollout.chat, rollout.tokenizer) ||
+        fv_prompts_load(temp_path("p.yaml"), &rollout.prompts) ||
+        fv_backend_cpu_create(NULL, 2, &rollout.backend))
         return -1;
-    table = *w.backend->table;
+    table = *rollout.backend->table;
     real_sample = table.sample;
     table.sample = sample;
-    w.backend->table = &table;
-    return fv_model_open(w.backend, case_self, temp_path("tiny-vl"), &w.model) != FV_OK;
+    rollout.backend->table = &table;
+    return fv_model_open(rollout.backend, case_self, temp_path("tiny-vl"), &rollout.model) != FV_OK;
 }
 
-__attribute__((unused)) static int rollout_teardown(void **state)
+int rollout_teardown(void **state)
 {
-    fv_model_destroy(w.model);
-    fv_backend_destroy(w.backend);
-    fv_prompts_destroy(w.prompts);
-    fv_tokenizer_destroy(w.tokenizer);
+    fv_model_destroy(rollout.model);
+    fv_backend_destroy(rollout.backend);
+    fv_prompts_destroy(rollout.prompts);
+    fv_tokenizer_destroy(rollout.tokenizer);
     return case_teardown(state);
 }
-
-/* The source: three groups whose prompts differ in length; pixels are a function of row and view. */
 
 static fv_err next(void *context, fv_group **out)
 {
     (void)context;
     *out = NULL;
-    if (w.n_given == GROUPS)
+    if (rollout.n_given == GROUPS)
         return FV_OK;
-    fv_group *group = &w.groups[w.n_given];
-    if (w.is_left) {
-        w.n_given++;
+    fv_group *group = &rollout.groups[rollout.n_given];
+    if (rollout.is_left) {
+        rollout.n_given++;
         *out = group;
         return FV_OK;
     }
     const char *question =
         "How many bars are taller than the one in the middle of the picture, if there is one?";
-    FV_TRY(fv_group_init(group, w.n_given, 100 + w.n_given, ANSWERS));
-    group->has_image = w.n_given != 2;
+    FV_TRY(fv_group_init(group, rollout.n_given, 100 + rollout.n_given, ANSWERS));
+    group->has_image = rollout.n_given != 2;
     group->small = (fv_grid){1, 4, 6};
     group->large = (fv_grid){1, 8, 12};
-    fv_text_part text = {question + 10 * w.n_given, strlen(question + 10 * w.n_given), FV_TOKENIZE_PLAIN};
-    FV_TRY(fv_prompts_start(w.prompts, &w.chat, text, group->has_image ? 6 : 0, &group->prompt));
-    w.n_given++;
+    fv_text_part text = {question + 10 * rollout.n_given, strlen(question + 10 * rollout.n_given),
+                         FV_TOKENIZE_PLAIN};
+    FV_TRY(fv_prompts_start(rollout.prompts, &rollout.chat, text, group->has_image ? 6 : 0, &group->prompt));
+    rollout.n_given++;
     *out = group;
-    return w.has_greedy ? fv_group_add_greedy(group) : FV_OK;
+    return rollout.has_greedy ? fv_group_add_greedy(group) : FV_OK;
 }
 
-static fv_err give_view(void *context, const fv_group *group, int is_large, fv_view *view)
+fv_err rollout_view(void *context, const fv_group *group, int is_large, fv_view *view)
 {
     (void)context;
     view->grid = is_large ? group->large : group->small;
@@ -150,23 +132,22 @@ static fv_err done(void *context, fv_group *group)
     (void)context;
     for (int i = 0; i < fv_group_size(group); i++)
         assert_int_equal(group->answers[i].is_done, 1);
-    w.n_done++;
+    rollout.n_done++;
     return FV_OK;
 }
 
 static fv_err passed(void *context, const fv_rollout_stats *stats, int *is_over)
 {
     (void)context, (void)stats;
-    *is_over = w.passes_left == 0;
-    w.passes_left -= w.passes_left > 0;
+    *is_over = rollout.passes_left == 0;
+    rollout.passes_left -= rollout.passes_left > 0;
     return FV_OK;
 }
 
-__attribute__((unused)) static fv_rollout_settings settings_of(int max_running, int pass_tokens,
-                                                               int cache_pages)
+fv_rollout_settings rollout_settings(int max_running, int pass_tokens, int cache_pages)
 {
-    return (fv_rollout_settings){.dialogue = {.prompts = w.prompts,
-                                              .chat = &w.chat,
+    return (fv_rollout_settings){.dialogue = {.prompts = rollout.prompts,
+                                              .chat = &rollout.chat,
                                               .merge = 2,
                                               .max_rounds = 3,
                                               .max_images = 2,
@@ -176,26 +157,24 @@ __attribute__((unused)) static fv_rollout_settings settings_of(int max_running, 
                                  .top_p = 1,
                                  .seed = 21,
                                  .step = 4,
-                                 .excluded = excluded,
+                                 .excluded = rollout_excluded,
                                  .n_excluded = 5,
                                  .max_running = max_running,
                                  .pass_tokens = pass_tokens,
                                  .cache_pages = cache_pages};
 }
 
-__attribute__((unused)) static fv_err roll(fv_rollout_settings settings, fv_rollout_stats *stats)
+fv_err rollout_run(fv_rollout_settings settings, fv_rollout_stats *stats)
 {
-    const fv_rollout_source source = {NULL, next, give_view, done, passed};
-    w.settings = settings;
-    w.n_given = w.n_done = 0;
-    return fv_rollout_run(w.model, &settings, &source, stats);
+    const fv_rollout_source source = {NULL, next, rollout_view, done, passed};
+    rollout.settings = settings;
+    rollout.n_given = rollout.n_done = 0;
+    return fv_rollout_run(rollout.model, &settings, &source, stats);
 }
 
-__attribute__((unused)) static void forget(void)
+void rollout_forget(void)
 {
-    for (int g = 0; g < w.n_given; g++)
-        fv_group_fini(&w.groups[g]);
-    w.n_given = 0;
+    for (int g = 0; g < rollout.n_given; g++)
+        fv_group_fini(&rollout.groups[g]);
+    rollout.n_given = 0;
 }
-
-#endif

@@ -1,0 +1,43 @@
+/* Rollouts of a small model over three groups, whose answers may follow scripts. */
+#ifndef FOVEA_ROLLOUT_CASE_H
+#define FOVEA_ROLLOUT_CASE_H
+
+#include "model_case.h"
+
+#include "fovea/train/rollout.h"
+
+enum { GROUPS = 3, ANSWERS = 4, IM_END = 258, MAX_TURN = 90 };
+
+extern const int32_t rollout_excluded[5]; /* the vision tokens of tiny-vl */
+
+typedef struct rollout_case {
+    fv_backend *backend;
+    fv_model *model;
+    fv_tokenizer *tokenizer;
+    fv_chat chat;
+    fv_prompts *prompts;
+    fv_group groups[GROUPS];
+    int n_given, n_done, is_scripted, has_greedy;
+    int is_left,
+        passes_left; /* groups are as an earlier rollout left them; passes until one is ended, or -1 */
+    fv_rollout_settings settings;
+} rollout_case;
+
+extern rollout_case rollout;
+
+int rollout_setup(void **state);
+int rollout_teardown(void **state);
+
+/* Pixels are a function of row and view. */
+
+fv_err rollout_view(void *context, const fv_group *group, int is_large, fv_view *view);
+
+fv_rollout_settings rollout_settings(int max_running, int pass_tokens, int cache_pages);
+
+/* Three groups whose prompts differ in length. stats may be NULL. */
+fv_err rollout_run(fv_rollout_settings settings, fv_rollout_stats *stats);
+
+/* Frees the groups. */
+void rollout_forget(void);
+
+#endif
