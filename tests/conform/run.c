@@ -2,9 +2,9 @@
 #include "suite.h"
 
 enum { GUARD = 0x7fc0600d, UNWRITTEN = 0x7fc0dead }; /* both NaN */
-enum { GAP = 5, MARGIN = 6 };                        /* elements; words */
+enum { GAP = 5, MARGIN = 24 };                       /* elements; bytes */
 
-/* An operand on the back end, within a block of words. */
+/* An operand on the back end, within a block of words of 4 bytes. */
 typedef struct operand {
     const field *field;
     fv_tensor host, t; /* t: on the back end */
@@ -42,13 +42,14 @@ static operand *owner(call *c, const operand *o)
 
 static void place(call *c, operand *o)
 {
-    int words = (int)fv_dtype_bytes(o->host.dtype) / 4, apart = c->layout.apart;
+    size_t element = fv_dtype_bytes(o->host.dtype), odd = element < 8 ? element : 0;
+    int apart = c->layout.apart;
     o->t = o->host;
     if (apart && o->t.n_dims > 1)
         o->t.stride += GAP;
-    o->n_words = (int64_t)fv_tensor_span_bytes(o->t) / 4 + (apart ? 2 * MARGIN : 0);
+    o->n_words = ((int64_t)fv_tensor_span_bytes(o->t) + (apart ? 2 * MARGIN + (int64_t)odd : 0) + 3) / 4;
     assert_ok(fv_backend_alloc(c->backend, (size_t)o->n_words * 4, &o->block));
-    o->t.data = (int32_t *)o->block + (apart ? MARGIN - MARGIN % words : 0);
+    o->t.data = (char *)o->block + (apart ? MARGIN + odd : 0);
 }
 
 static void fill_words(void *to, int32_t word, int64_t n)
@@ -61,12 +62,12 @@ static void fill_words(void *to, int32_t word, int64_t n)
 static void upload(call *c, const operand *o)
 {
     size_t mark = host_mark(), bytes = (size_t)fv_tensor_count(o->host) * fv_dtype_bytes(o->host.dtype);
-    void *words = host_take((size_t)o->n_words * 4 + bytes);
+    void *words = host_take((size_t)o->n_words * 4 + bytes + 4);
     fill_words(words, GUARD, o->n_words);
     assert_ok(fv_upload(c->backend, fv_tensor_1d(o->block, FV_I32, o->n_words), words));
     const void *contents = o->host.data;
     if (!field_reads(o->field, &c->args)) {
-        fill_words(words, UNWRITTEN, (int64_t)bytes / 4);
+        fill_words(words, UNWRITTEN, (int64_t)(bytes + 3) / 4);
         contents = words;
     }
     assert_ok(fv_upload(c->backend, o->t, contents));
@@ -97,20 +98,24 @@ static void start(call *c, const void *args)
     }
 }
 
-/* All words of the block but the operand's own are guards. */
+/* All bytes of the block but the operand's own are guards. */
 static void check_guards(call *c, const operand *o)
 {
-    int64_t step = fv_dtype_bytes(o->t.dtype) / 4, row = fv_tensor_row_count(o->t) * step;
-    int32_t *words = host_take((size_t)o->n_words * 4);
-    assert_ok(fv_download(c->backend, fv_tensor_1d(o->block, FV_I32, o->n_words), words));
-    int32_t *first = words + ((int32_t *)o->t.data - (int32_t *)o->block);
-    for (int64_t i = 0; i < o->t.dim[0]; i++)
-        fill_words(first + i * o->t.stride * step, GUARD, row);
-    for (int64_t i = 0; i < o->n_words; i++)
-        if (words[i] != GUARD)
-            fail_msg("%s on %s, %s: word %lld from the start of %s, outside of it, was changed",
-                     fv_op_name(c->op), c->backend->table->name, c->layout.name,
-                     (long long)(words + i - first), o->field->name);
+    size_t n = (size_t)o->n_words * 4, element = fv_dtype_bytes(o->t.dtype);
+    size_t row = (size_t)fv_tensor_row_count(o->t) * element;
+    char *found = host_take(n), *guards = host_take(n),
+         *first = found + ((char *)o->t.data - (char *)o->block);
+    assert_ok(fv_download(c->backend, fv_tensor_1d(o->block, FV_I32, o->n_words), found));
+    fill_words(guards, GUARD, o->n_words);
+    for (int64_t i = 0; i < o->t.dim[0]; i++) {
+        char *own = first + (size_t)(i * o->t.stride) * element;
+        memcpy(own, guards + (own - found), row);
+    }
+    for (size_t i = 0; i < n; i++)
+        if (found[i] != guards[i])
+            fail_msg("%s on %s, %s: byte %td from the start of %s, outside of it, was changed",
+                     fv_op_name(c->op), c->backend->table->name, c->layout.name, found + i - first,
+                     o->field->name);
 }
 
 static void check_unchanged(call *c, const operand *o)

@@ -221,4 +221,20 @@ typedef struct fv_broadcast_args {
     int root;
 } fv_broadcast_args;
 
+/* What the bytes of a picture become, by channel (red, green, blue): byte b is (b * factor - mean) / std. The
+ * product is made in double precision and rounded to fp32; difference and quotient are fp32. */
+typedef struct fv_pixel_scale {
+    double factor;
+    float mean[3], std[3];
+} fv_pixel_scale;
+
+/* The patches of a picture: pixels U8 (H, W, 3), out (P, D), P = H / patch * W / patch, D = 3 * frames *
+ * patch^2. H and W are multiples of patch * merge. Patches go merge block by merge block (merge x merge of
+ * them), row by row, inside a block row by row too; D is (channel, frame, y, x), each frame the same. */
+typedef struct fv_patches_args {
+    fv_tensor pixels, out;
+    fv_pixel_scale scale;
+    int patch, merge, frames;
+} fv_patches_args;
+
 #endif

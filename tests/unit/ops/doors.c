@@ -53,6 +53,18 @@ static void test_names_what_is_wrong(void **state)
                  "has 9 dimensions");
 }
 
+static void test_patches_are_whole(void **state)
+{
+    (void)state;
+    fv_patches_args args = {.pixels = fv_tensor_3d(memory, FV_U8, 4, 6, 3), .patch = 2, .merge = 2};
+    assert_fails(fv_patches(backend, &args), FV_ERR_SHAPE, "patch is 2, merge 2 and frames 0, expected");
+    args.frames = 1;
+    assert_fails(fv_patches(backend, &args), FV_ERR_SHAPE, "has 6 x 4 pixels, expected multiples of 4");
+    args.merge = 1;
+    args.out = matrix(6, 11);
+    assert_fails(fv_patches(backend, &args), FV_ERR_SHAPE, "out is F32 (6, 11), expected F32 (6, 12)");
+}
+
 static void test_refuses_bad_layouts(void **state)
 {
     (void)state;
@@ -104,9 +116,8 @@ static void test_empty_work(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names_what_is_wrong),
-        cmocka_unit_test(test_refuses_bad_layouts),
-        cmocka_unit_test(test_refuses_bad_numbers),
+        cmocka_unit_test(test_names_what_is_wrong), cmocka_unit_test(test_patches_are_whole),
+        cmocka_unit_test(test_refuses_bad_layouts), cmocka_unit_test(test_refuses_bad_numbers),
         cmocka_unit_test(test_empty_work),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
