@@ -4,7 +4,7 @@
 #include "jobs/terminal.h"
 
 #include "fovea/model/checkpoint/checkpoint.h"
-#include "fovea/run/claim.h"
+#include "fovea/run/lease.h"
 #include "fovea/base/file.h"
 
 #include <limits.h>
@@ -42,36 +42,36 @@ static error_t parse(int key, char *text, struct argp_state *state)
 }
 
 /* The name of a checkpoint appears when it is whole. */
-static fv_err publish(const fv_claim *claim, const char *made)
+static fv_err publish(const fv_lease *lease, const char *made)
 {
     static const char latest[] = "step_000000\n";
     char path[PATH_MAX];
-    FV_TRY(fv_file_path(path, sizeof path, claim->checkpoints, "step_000000"));
+    FV_TRY(fv_file_path(path, sizeof path, lease->checkpoints, "step_000000"));
     FV_TRY(fv_file_replace_folder(made, path));
-    FV_TRY(fv_file_path(path, sizeof path, claim->checkpoints, "latest"));
+    FV_TRY(fv_file_path(path, sizeof path, lease->checkpoints, "latest"));
     return fv_file_write(path, latest, strlen(latest)); /* and the names in its folder */
 }
 
-static fv_err make(const import_options *with, const fv_claim *claim)
+static fv_err make(const import_options *with, const fv_lease *lease)
 {
     char path[PATH_MAX];
     uint64_t *steps;
     int n;
-    FV_TRY(fv_checkpoint_list(claim->checkpoints, &steps, &n));
+    FV_TRY(fv_checkpoint_list(lease->checkpoints, &steps, &n));
     free(steps);
     FV_CHECK(n == 0, FV_ERR_ARGUMENT, "%s has checkpoints already: give another run", with->out);
-    FV_TRY(fv_file_path(path, sizeof path, claim->own, "step_000000"));
+    FV_TRY(fv_file_path(path, sizeof path, lease->own, "step_000000"));
     FV_TRY(fv_file_make_folder(path));
     FV_TRY(fv_checkpoint_import(with->model, path));
-    return publish(claim, path);
+    return publish(lease, path);
 }
 
 static fv_err import(const import_options *with)
 {
-    fv_claim claim;
-    FV_TRY(fv_claim_take(with->out, &claim));
-    fv_err err = make(with, &claim);
-    fv_claim_release(&claim);
+    fv_lease lease;
+    FV_TRY(fv_lease_take(with->out, &lease));
+    fv_err err = make(with, &lease);
+    fv_lease_release(&lease);
     return err;
 }
 

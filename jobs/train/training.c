@@ -224,7 +224,7 @@ static fv_err open_both(fv_training *t)
 
 fv_err fv_training_open(fv_training *t, const fv_training_options *options)
 {
-    t->claim.descriptor = -1;
+    t->lease.descriptor = -1;
     t->saved_step = t->failing_from = -1;
     fv_err handled = fv_stop_on_signals(); /* MPI_Init takes a while, and keeps what it finds */
     FV_TRY(fv_comm_world(&t->runtime.world));
@@ -315,7 +315,7 @@ int fv_training_finish(fv_training *t, fv_err err)
     let_launcher_go(t, err);
     fv_watch_stop(t->watch);
     err = close_journal(t, err);
-    fv_claim_release(&t->claim);
+    fv_lease_release(&t->lease);
     if (t->updater.optimizer)
         fv_updater_fini(&t->updater);
     fv_optimizer_fini(&t->optimizer);

@@ -49,7 +49,7 @@ typedef struct fv_training {
     fv_policy *policy;
     fv_optimizer optimizer;
     fv_updater updater;
-    fv_claim claim; /* of rank 0 */
+    fv_lease lease; /* of rank 0 */
     fv_watch *watch;
     fv_saver *saver;
     fv_journal journal;   /* of rank 0 */
@@ -92,8 +92,8 @@ fv_err fv_training_judge(fv_training *training);
 fv_err fv_training_prepare_updates(fv_training *training, const fv_loss_settings *loss, int is_supervised,
                                    fv_reference *reference);
 
-/* Claim the run folder, keep the log in it, go on from its newest checkpoint if there is one (progress; step
- * 0 otherwise), and open the journal there. */
+/* Take the lease of the run folder, keep the log in it, go on from its newest checkpoint if there is one
+ * (progress; step 0 otherwise), and open the journal there. */
 fv_err fv_training_begin(fv_training *training, int is_supervised, fv_progress *progress);
 
 /* What a program does in a run. */

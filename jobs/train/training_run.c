@@ -1,4 +1,4 @@
-/* A run and its folder: claimed, gone on with, saved. */
+/* A run and its folder: leased, gone on with, saved. */
 #include "jobs/train/training.h"
 
 #include "jobs/jobs.h"
@@ -50,7 +50,7 @@ static int is_word(const char *from)
 }
 
 /* On rank 0. */
-static fv_err claim(fv_training *t)
+static fv_err take_lease(fv_training *t)
 {
     char path[PATH_MAX], job[128];
     const fv_run_config *run = &t->config.run;
@@ -58,7 +58,7 @@ static fv_err claim(fv_training *t)
     FV_CHECK(strcmp(t->config.resume.from, "none") != 0 || !fv_file_exists(path), FV_ERR_ARGUMENT,
              "%s holds a run already: give another folder, remove it, or go on with it (resume: auto)",
              run->out);
-    FV_TRY(fv_claim_take(run->out, &t->claim));
+    FV_TRY(fv_lease_take(run->out, &t->lease));
     FV_TRY(fv_file_path(path, sizeof path, run->out, "log"));
     if (fv_log_keep(path) != FV_OK)
         FV_LOG_ROOT(WARN, "%s: there is no log in the folder of the run", fv_error_text());
@@ -73,7 +73,7 @@ static fv_err claim(fv_training *t)
 static fv_err find(fv_training *t, char path[PATH_MAX], int *is_verified)
 {
     const char *from = t->config.resume.from;
-    FV_TRY(fv_resume_find(&t->claim, t->runtime.world, path));
+    FV_TRY(fv_resume_find(&t->lease, t->runtime.world, path));
     *is_verified = path[0] != '\0';
     if (path[0] || is_word(from))
         return FV_OK;
@@ -159,7 +159,7 @@ static fv_err open_journal(fv_training *t, const fv_progress *progress, int is_o
     fv_err err = describe(t, &now);
     if (err == FV_OK) {
         const fv_buffer config = {.data = now.config, .size = strlen(now.config)};
-        err = fv_journal_open(&t->journal, &t->claim, t->config.run.out, &config, &place);
+        err = fv_journal_open(&t->journal, &t->lease, t->config.run.out, &config, &place);
     }
     t->journal.watched = t->config.save.best_by;
     fv_progress_fini(&now);
@@ -168,11 +168,11 @@ static fv_err open_journal(fv_training *t, const fv_progress *progress, int is_o
 
 static fv_err open_saver(fv_training *t)
 {
-    const fv_saver_args args = {.claim = &t->claim,
+    const fv_saver_args args = {.lease = &t->lease,
                                 .mesh = &t->runtime.mesh,
                                 .optimizer = &t->optimizer,
                                 .model = t->config.run.model,
-                                .keep = t->config.save.keep,
+                                .retention = t->config.save.retention,
                                 .watch = t->watch};
     return fv_saver_create(&args, &t->saver);
 }
@@ -182,10 +182,10 @@ static fv_err begin(fv_training *t, fv_progress *now, fv_progress *progress)
     fv_comm *world = t->runtime.world;
     char path[PATH_MAX];
     int is_own;
-    FV_TRY(fv_comm_agree(world, world->rank == 0 ? claim(t) : FV_OK));
-    FV_TRY(fv_comm_agree(world, fv_point("claim")));
+    FV_TRY(fv_comm_agree(world, world->rank == 0 ? take_lease(t) : FV_OK));
+    FV_TRY(fv_comm_agree(world, fv_point("lease")));
     FV_TRY(fv_comm_broadcast(world, t->identity, sizeof t->identity, 0));
-    FV_TRY(fv_claim_share(&t->claim, world));
+    FV_TRY(fv_lease_share(&t->lease, world));
     FV_TRY(find(t, path, &is_own));
     if (path[0])
         FV_TRY(load(t, path, is_own, now, progress));
@@ -303,14 +303,14 @@ static fv_err try_model(fv_training *t)
     char made[PATH_MAX], path[PATH_MAX];
     const fv_run_config *run = &t->config.run;
     fv_comm *world = t->runtime.world;
-    FV_TRY(fv_file_path(made, sizeof made, t->claim.own, "model"));
+    FV_TRY(fv_file_path(made, sizeof made, t->lease.own, "model"));
     FV_TRY(fv_file_path(path, sizeof path, run->out, "model"));
     FV_TRY(fv_comm_agree(world, world->rank == 0 ? fv_file_remove_tree(made) : FV_OK));
     fv_err err = FV_OK;
     if (t->runtime.mesh.data->rank == 0)
         err = fv_model_save(t->runtime.model, run->model, made, FV_F32);
     FV_TRY(fv_comm_agree(world, err));
-    return fv_comm_agree(world, world->rank == 0 ? fv_claim_publish(&t->claim, "model", path) : FV_OK);
+    return fv_comm_agree(world, world->rank == 0 ? fv_lease_publish(&t->lease, "model", path) : FV_OK);
 }
 
 static fv_err save_model(fv_training *t)

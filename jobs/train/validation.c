@@ -104,7 +104,7 @@ static fv_err describe(const fv_validation *v, int64_t step, fv_report *report)
     return fv_json_set(report->settings, "step", fv_json_make_integer(step));
 }
 
-/* Made in the folder of the claim, as all that a run writes. */
+/* Made in the folder of the lease, as all that a run writes. */
 static fv_err write_folder(const fv_validation *v, const fv_late_report *late)
 {
     const fv_training *t = v->training;
@@ -112,12 +112,12 @@ static fv_err write_folder(const fv_validation *v, const fv_late_report *late)
     snprintf(name, sizeof name, "step_%06lld", (long long)late->step);
     FV_TRY(fv_file_path(all, sizeof all, t->config.run.out, "validation"));
     FV_TRY(fv_file_path(one, sizeof one, all, name));
-    FV_TRY(fv_file_path(made, sizeof made, t->claim.own, "validation"));
+    FV_TRY(fv_file_path(made, sizeof made, t->lease.own, "validation"));
     FV_TRY(fv_file_remove_tree(made));
     FV_TRY(fv_file_make_folder(all));
     FV_TRY(fv_file_make_folder(made));
     FV_TRY(fv_report_write(&late->report, made));
-    return fv_claim_publish(&t->claim, "validation", one);
+    return fv_lease_publish(&t->lease, "validation", one);
 }
 
 static void drop_oldest(fv_validation *v)
@@ -133,7 +133,7 @@ static fv_err write_late(fv_validation *v)
     for (; v->n_late > 0; drop_oldest(v)) {
         fv_err err = write_folder(v, &v->late[0]);
         if (err == FV_ERR_IO)
-            FV_TRY(fv_claim_check(&v->training->claim));
+            FV_TRY(fv_lease_check(&v->training->lease));
         if (err == FV_ERR_IO)
             return FV_OK;
         FV_TRY(err);

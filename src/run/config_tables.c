@@ -240,10 +240,10 @@ static const fv_setting validate_fields[] = {
 #define SAVE(member) FV_SETTING_AT(fv_save_config, member)
 static const fv_setting save_fields[] = {
     {"every", FV_SETTING_INTEGER, SAVE(every), "steps; 0 = only at the end", FROM(0)},
-    {"keep_last", FV_SETTING_INTEGER, SAVE(keep.last), "checkpoints that are kept", FROM(1)},
-    {"keep_every", FV_SETTING_INTEGER, SAVE(keep.every), "and those of every so many steps; 0 = none",
+    {"keep_last", FV_SETTING_INTEGER, SAVE(retention.last), "checkpoints that are kept", FROM(1)},
+    {"keep_every", FV_SETTING_INTEGER, SAVE(retention.every), "and those of every so many steps; 0 = none",
      FROM(0)},
-    {"keep_best", FV_SETTING_SWITCH, SAVE(keep.best), "and the best"},
+    {"keep_best", FV_SETTING_SWITCH, SAVE(retention.best), "and the best"},
     {"best_by", FV_SETTING_TEXT, SAVE(best_by), "a figure of metrics.jsonl; -NAME: less is better", FROM(1)},
     {"max_unsaved", FV_SETTING_INTEGER, SAVE(max_unsaved),
      "steps that go on while no save succeeds; 0 = to the end", FROM(0)},
@@ -322,7 +322,7 @@ static const fv_train_config train_defaults = {
     .update = UPDATE_DEFAULT,
     .optimizer = OPTIMIZER_DEFAULT,
     .validate = {.every = 5, .before = 1},
-    .save = {.every = 1, .keep = {.last = 2, .best = 1}, .best_by = "validate_score", .max_unsaved = 10},
+    .save = {.every = 1, .retention = {.last = 2, .best = 1}, .best_by = "validate_score", .max_unsaved = 10},
     .watch = {.silence_s = 600, .margin_s = 60},
     .log = {.trajectories = 8},
     .lesson = {.answer = "<think>I can read it.</think><answer>{answer}</answer>",

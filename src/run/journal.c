@@ -15,13 +15,13 @@ static fv_err write_config(fv_journal *journal)
     char made[PATH_MAX], path[PATH_MAX];
     if (!journal->config.data)
         return FV_OK;
-    FV_TRY(fv_file_path(made, sizeof made, journal->claim->own, name));
+    FV_TRY(fv_file_path(made, sizeof made, journal->lease->own, name));
     FV_TRY(fv_file_path(path, sizeof path, journal->folder, name));
     fv_err err = fv_file_write(made, journal->config.data, journal->config.size);
     if (err == FV_OK)
-        err = fv_claim_publish(journal->claim, name, path);
+        err = fv_lease_publish(journal->lease, name, path);
     else
-        FV_TRY(fv_claim_check(journal->claim));
+        FV_TRY(fv_lease_check(journal->lease));
     if (err == FV_OK)
         fv_buffer_fini(&journal->config);
     return err == FV_ERR_IO ? FV_OK : err;
@@ -34,16 +34,16 @@ static fv_err open_all(fv_journal *journal, const fv_buffer *config, const fv_jo
     FV_TRY(write_config(journal));
     if (journal->config.data)
         FV_LOG_RANK(WARN, "%s/config.yaml cannot be written yet: %s", journal->folder, fv_error_text());
-    FV_TRY(fv_journal_file_open(&journal->metrics, journal->claim, journal->folder, "metrics.jsonl",
+    FV_TRY(fv_journal_file_open(&journal->metrics, journal->lease, journal->folder, "metrics.jsonl",
                                 place->metrics));
-    return fv_journal_file_open(&journal->trajectories, journal->claim, journal->folder, "trajectories.jsonl",
+    return fv_journal_file_open(&journal->trajectories, journal->lease, journal->folder, "trajectories.jsonl",
                                 place->trajectories);
 }
 
-fv_err fv_journal_open(fv_journal *journal, const fv_claim *claim, const char *folder,
+fv_err fv_journal_open(fv_journal *journal, const fv_lease *lease, const char *folder,
                        const fv_buffer *config, const fv_journal_place *place)
 {
-    *journal = (fv_journal){.claim = claim, .folder = strdup(folder), .score = (double)NAN};
+    *journal = (fv_journal){.lease = lease, .folder = strdup(folder), .score = (double)NAN};
     fv_err err = open_all(journal, config, place);
     if (err != FV_OK)
         fv_journal_close(journal, 0);
@@ -52,7 +52,7 @@ fv_err fv_journal_open(fv_journal *journal, const fv_claim *claim, const char *f
 
 fv_err fv_journal_close(fv_journal *journal, int is_patient)
 {
-    if (journal->claim)
+    if (journal->lease)
         (void)write_config(journal);
     fv_err metrics = fv_journal_file_close(&journal->metrics, is_patient);
     fv_err trajectories = fv_journal_file_close(&journal->trajectories, is_patient);

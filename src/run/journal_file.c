@@ -67,11 +67,11 @@ static fv_err begin(fv_journal_file *file)
 {
     char made[PATH_MAX];
     uint64_t kept = 0;
-    FV_TRY(fv_file_path(made, sizeof made, file->claim->own, file->name));
+    FV_TRY(fv_file_path(made, sizeof made, file->lease->own, file->name));
     FV_TRY(copy(file, made, &kept));
     int descriptor = open(made, O_WRONLY | O_APPEND | O_CLOEXEC);
     FV_CHECK(descriptor >= 0, FV_ERR_IO, "cannot open %s: %s", made, strerror(errno));
-    fv_err err = fv_claim_publish(file->claim, file->name, file->path);
+    fv_err err = fv_lease_publish(file->lease, file->name, file->path);
     if (err != FV_OK) {
         close(descriptor);
         return err;
@@ -110,7 +110,7 @@ static fv_err try_write(fv_journal_file *file)
     if (err == FV_OK)
         err = write_pending(file);
     if (err != FV_OK)
-        FV_TRY(fv_claim_check(file->claim));
+        FV_TRY(fv_lease_check(file->lease));
     return err;
 }
 
@@ -137,13 +137,13 @@ static fv_err flush(fv_journal_file *file)
     return FV_OK;
 }
 
-fv_err fv_journal_file_open(fv_journal_file *file, const fv_claim *claim, const char *folder,
+fv_err fv_journal_file_open(fv_journal_file *file, const fv_lease *lease, const char *folder,
                             const char *name, uint64_t size)
 {
     char path[PATH_MAX];
     FV_TRY(fv_file_path(path, sizeof path, folder, name));
     *file = (fv_journal_file){
-        .claim = claim, .path = strdup(path), .name = strdup(name), .descriptor = -1, .written = size};
+        .lease = lease, .path = strdup(path), .name = strdup(name), .descriptor = -1, .written = size};
     FV_CHECK(file->path && file->name, FV_ERR_MEMORY, "no memory for the path %s", path);
     return flush(file);
 }

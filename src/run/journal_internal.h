@@ -9,7 +9,7 @@
 fv_err fv_journal_parse(const fv_line *line, fv_json **out);
 
 /* The file name of folder with the lines that end in its first size bytes. Fails as fv_journal_open does. */
-fv_err fv_journal_file_open(fv_journal_file *file, const fv_claim *claim, const char *folder,
+fv_err fv_journal_file_open(fv_journal_file *file, const fv_lease *lease, const char *folder,
                             const char *name, uint64_t size);
 /* Append object, which is taken, as a line. */
 fv_err fv_journal_file_add(fv_journal_file *file, fv_json *object);

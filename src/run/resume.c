@@ -31,14 +31,14 @@ static fv_err set_aside(const char *checkpoints, const char *name)
 }
 
 /* What looks damaged to a program that was taken over may be the work of the one that has the run now. */
-static fv_err set_newer_aside(const fv_claim *claim, const uint64_t *steps, int n, int chosen)
+static fv_err set_newer_aside(const fv_lease *lease, const uint64_t *steps, int n, int chosen)
 {
     char name[FV_CHECKPOINT_NAME_BYTES];
     if (chosen + 1 < n)
-        FV_TRY(fv_claim_check(claim));
+        FV_TRY(fv_lease_check(lease));
     for (int i = chosen + 1; i < n; i++) {
         fv_checkpoint_name(steps[i], name);
-        FV_TRY(set_aside(claim->checkpoints, name));
+        FV_TRY(set_aside(lease->checkpoints, name));
     }
     return FV_OK;
 }
@@ -57,30 +57,30 @@ static fv_err list(const char *checkpoints, fv_comm *world, uint64_t **steps, in
     return fv_comm_broadcast(world, *steps, (size_t)*n * sizeof **steps, 0);
 }
 
-static fv_err choose(const fv_claim *claim, fv_comm *world, const uint64_t *steps, int n, char path[PATH_MAX])
+static fv_err choose(const fv_lease *lease, fv_comm *world, const uint64_t *steps, int n, char path[PATH_MAX])
 {
     char name[FV_CHECKPOINT_NAME_BYTES];
     fv_err err = FV_OK;
     for (int i = n - 1; i >= 0; i--) {
         fv_checkpoint_name(steps[i], name);
-        FV_TRY(fv_file_path(path, PATH_MAX, claim->checkpoints, name));
+        FV_TRY(fv_file_path(path, PATH_MAX, lease->checkpoints, name));
         err = verify(path, world);
         if (err == FV_OK)
-            return fv_comm_agree(world, world->rank == 0 ? set_newer_aside(claim, steps, n, i) : FV_OK);
+            return fv_comm_agree(world, world->rank == 0 ? set_newer_aside(lease, steps, n, i) : FV_OK);
         FV_LOG_ROOT(WARN, "checkpoint %s cannot be used: %s", name, fv_error_text());
     }
     return fv_error_prefix(err, "none of the %d checkpoints in %s is whole; the oldest", n,
-                           claim->checkpoints);
+                           lease->checkpoints);
 }
 
-fv_err fv_resume_find(const fv_claim *claim, fv_comm *world, char path[PATH_MAX])
+fv_err fv_resume_find(const fv_lease *lease, fv_comm *world, char path[PATH_MAX])
 {
     uint64_t *steps;
     int n;
     path[0] = '\0';
-    fv_err err = list(claim->checkpoints, world, &steps, &n);
+    fv_err err = list(lease->checkpoints, world, &steps, &n);
     if (err == FV_OK && n > 0)
-        err = choose(claim, world, steps, n, path);
+        err = choose(lease, world, steps, n, path);
     free(steps);
     return err;
 }

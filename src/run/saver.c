@@ -83,8 +83,8 @@ static fv_err name_latest(const fv_saver *s, const char *name)
 {
     char made[PATH_MAX], path[PATH_MAX];
     fv_buffer text = {0};
-    FV_TRY(fv_file_path(made, sizeof made, s->args.claim->own, "latest"));
-    FV_TRY(fv_file_path(path, sizeof path, s->args.claim->checkpoints, "latest"));
+    FV_TRY(fv_file_path(made, sizeof made, s->args.lease->own, "latest"));
+    FV_TRY(fv_file_path(path, sizeof path, s->args.lease->checkpoints, "latest"));
     fv_err err = fv_buffer_print(&text, "%s\n", name);
     if (err == FV_OK)
         err = fv_file_write(made, text.data, text.size);
@@ -99,7 +99,7 @@ static fv_err publish(fv_saver *s)
 {
     char name[FV_CHECKPOINT_NAME_BYTES], path[PATH_MAX];
     fv_checkpoint_name(s->progress.step, name);
-    FV_TRY(fv_file_path(path, sizeof path, s->args.claim->checkpoints, name));
+    FV_TRY(fv_file_path(path, sizeof path, s->args.lease->checkpoints, name));
     FV_TRY(fv_file_replace_folder(s->folder, path));
     FV_TRY(fv_file_remove_tree(s->folder));
     snprintf(s->source, sizeof s->source, "%s", path);
@@ -112,7 +112,7 @@ static fv_err commit(fv_saver *s)
     const fv_checkpoint_args made = {.shape = fv_model_shape_of(args->optimizer->model),
                                      .n_shards = args->mesh->world->size,
                                      .step = s->progress.step,
-                                     .epoch = args->claim->epoch,
+                                     .epoch = args->lease->epoch,
                                      .source = s->source,
                                      .state = write_state,
                                      .context = s};
@@ -123,7 +123,7 @@ static fv_err commit(fv_saver *s)
     FV_TRY(publish(s));
     FV_TRY(fv_point("saved"));
     fv_watch_saved(args->watch, fv_clock_now() - s->begun_at);
-    if (fv_keep_prune(&args->keep, args->claim, s->progress.step) != FV_OK)
+    if (fv_retention_prune(&args->retention, args->lease, s->progress.step) != FV_OK)
         FV_LOG_RANK(WARN, "old checkpoints stay: %s", fv_error_text());
     return FV_OK;
 }
@@ -202,7 +202,7 @@ static fv_err give_up(fv_saver *s)
     s->n_failed++;
     if (world->rank == 0)
         fv_file_remove_tree(s->folder);
-    return fv_comm_agree(world, world->rank == 0 ? fv_claim_check(s->args.claim) : FV_OK);
+    return fv_comm_agree(world, world->rank == 0 ? fv_lease_check(s->args.lease) : FV_OK);
 }
 
 fv_err fv_saver_wait(fv_saver *s, int *is_well)
@@ -248,7 +248,7 @@ static fv_err make_folder(fv_saver *s)
 {
     char name[FV_CHECKPOINT_NAME_BYTES];
     fv_checkpoint_name(s->progress.step, name);
-    FV_TRY(fv_file_path(s->folder, sizeof s->folder, s->args.claim->own, name));
+    FV_TRY(fv_file_path(s->folder, sizeof s->folder, s->args.lease->own, name));
     FV_TRY(fv_file_remove_tree(s->folder));
     return fv_file_make_folder(s->folder);
 }

@@ -170,7 +170,7 @@ well train twice 2 steps=3 # waits for what was killed to go
 rm -rf "$folder/twice"
 
 # The older copy while it starts: it writes nothing over what the younger one has.
-SLURM_RESTART_COUNT=0 held claim twice
+SLURM_RESTART_COUNT=0 held lease twice
 mv "$folder/twice.log" "$folder/older.log"
 SLURM_RESTART_COUNT=1 well train twice 2 steps=2
 cp -r "$folder/twice" "$folder/younger"

@@ -25,7 +25,7 @@ newest() { ls "$1/checkpoints" 2>/dev/null | sed -n 's/^step_0*\([0-9]\)/\1/p' |
 processes() { pgrep -f "out=$1( |\$)" || true; }
 
 # Until another program than before has the run.
-await_claim() { # RUN BEFORE
+await_lease() { # RUN BEFORE
     for _ in $(seq 500); do
         [ "$(cat "$1/lock" 2>/dev/null)" = "$2" ] || return 0
         sleep 0.02
@@ -47,7 +47,7 @@ while [ "$n_kills" -lt "$kills" ]; do
         launcher=$!
         if [ "$n_kills" -lt "$kills" ]; then
             # Mostly while it trains and saves, now and then while it starts.
-            [ $((RANDOM % 5)) = 0 ] || await_claim "$run" "$before"
+            [ $((RANDOM % 5)) = 0 ] || await_lease "$run" "$before"
             # Any moment of an undisturbed run, on whatever machine.
             us=$((RANDOM * whole_us / 32768))
             printf -v moment '%d.%06d' $((us / 1000000)) $((us % 1000000))

@@ -11,7 +11,7 @@
  *     halt        the process stands still (SIGSTOP)
  *     hold:FILE   FILE is written, empty, and the process waits until it is gone
  *
- * The points, in the order of a run: "start" (ranks know each other), "claim" (the folder is this run's),
+ * The points, in the order of a run: "start" (ranks know each other), "lease" (the folder is this run's),
  * "pass" (after a pass of a rollout, for whatever it is), "step" (its rollout is done, its updates are not),
  * "update" (before each), "micro" (before each of its micro-batches), "done" (a step is done, nothing of it
  * saved), "shard" (on the thread of a save, before this rank's shard), "commit" (rank 0: all shards are

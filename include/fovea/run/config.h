@@ -11,7 +11,7 @@
 #include "fovea/reward/format.h"
 #include "fovea/reward/judge/judge_api.h"
 #include "fovea/reward/judge/judge_local.h"
-#include "fovea/run/keep.h"
+#include "fovea/run/retention.h"
 #include "fovea/train/loss.h"
 #include "fovea/train/measure.h"
 #include "fovea/model/optimizer.h"
@@ -144,10 +144,10 @@ typedef struct fv_validate_config {
 } fv_validate_config;
 
 typedef struct fv_save_config {
-    int64_t every;       /* steps; 0: only at the end, or when the run is stopped */
-    fv_keep keep;        /* keys keep_last, keep_every, keep_best */
-    char *best_by;       /* a figure of metrics.jsonl, with a minus in front if less is better */
-    int64_t max_unsaved; /* steps that go on while saves fail; 0: to the end */
+    int64_t every;          /* steps; 0: only at the end, or when the run is stopped */
+    fv_retention retention; /* keys keep_last, keep_every, keep_best */
+    char *best_by;          /* a figure of metrics.jsonl, with a minus in front if less is better */
+    int64_t max_unsaved;    /* steps that go on while saves fail; 0: to the end */
 } fv_save_config;
 
 typedef struct fv_log_config {

@@ -12,14 +12,14 @@
 #define FOVEA_RUN_JOURNAL_H
 
 #include "fovea/train/batch.h"
-#include "fovea/run/claim.h"
+#include "fovea/run/lease.h"
 #include "fovea/io/json.h"
 
 enum { FV_JOURNAL_PENDING = 64 << 20 };
 
 /* A file that only grows. */
 typedef struct fv_journal_file {
-    const fv_claim *claim; /* borrowed */
+    const fv_lease *lease; /* borrowed */
     char *path, *name;     /* owned: the file, and its name in the folder */
     int descriptor;        /* -1: it could not be begun yet */
     uint64_t written;      /* bytes in the file */
@@ -30,7 +30,7 @@ typedef struct fv_journal_file {
 
 /* Starts as {0}. */
 typedef struct fv_journal {
-    const fv_claim *claim; /* borrowed */
+    const fv_lease *lease; /* borrowed */
     char *folder;          /* owned */
     fv_buffer config;      /* while it could not be written */
     fv_journal_file metrics, trajectories;
@@ -44,12 +44,12 @@ typedef struct fv_journal_place {
     uint64_t metrics, trajectories; /* bytes */
 } fv_journal_place;
 
-/* In folder, that of the claim: write config as config.yaml and cut the files back to the whole lines of
+/* In folder, that of the lease: write config as config.yaml and cut the files back to the whole lines of
  * place
- * ({0}: they begin anew). They are made in the claim's own folder and become new files under the old names: a
+ * ({0}: they begin anew). They are made in the lease's own folder and become new files under the old names: a
  * program that was taken over can neither do that nor write what is seen. Fails if the folder is another's
- * now (fv_claim_check), not for a disk that is full. */
-fv_err fv_journal_open(fv_journal *journal, const fv_claim *claim, const char *folder,
+ * now (fv_lease_check), not for a disk that is full. */
+fv_err fv_journal_open(fv_journal *journal, const fv_lease *lease, const char *folder,
                        const fv_buffer *config, const fv_journal_place *place);
 /* Back to {0}. Lines that could not be written are tried once more, or with some patience; FV_ERR_IO if any
  * are left. */

@@ -2,18 +2,18 @@
 #ifndef FOVEA_RUN_RESUME_H
 #define FOVEA_RUN_RESUME_H
 
-#include "fovea/run/claim.h"
+#include "fovea/run/lease.h"
 #include "fovea/comm/mesh.h"
 #include "fovea/model/optimizer.h"
 #include "fovea/run/progress.h"
 
 #include <limits.h>
 
-/* The newest whole checkpoint of a run that is claimed and shared, every byte of which is compared with its
- * checksums: its path, or "" if the folder has none at all. Damaged ones that are newer are warned of and
- * renamed to damaged_..., so that they are in nobody's way, while the run is still this claim's.
+/* The newest whole checkpoint of a run whose lease is taken and shared, every byte of which is compared with
+ * its checksums: its path, or "" if the folder has none at all. Damaged ones that are newer are warned of and
+ * renamed to damaged_..., so that they are in nobody's way, while the run is still this lease's.
  * FV_ERR_FORMAT if all are damaged. */
-fv_err fv_resume_find(const fv_claim *claim, fv_comm *world, char path[PATH_MAX]);
+fv_err fv_resume_find(const fv_lease *lease, fv_comm *world, char path[PATH_MAX]);
 
 /* Weights and moments of the checkpoint at path, whatever layout wrote it, and its progress, compared with
  * now (fv_progress_check, fv_progress_adopt); that of an imported one is {0}. Bytes are compared with their

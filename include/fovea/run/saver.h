@@ -8,19 +8,19 @@
 #ifndef FOVEA_RUN_SAVER_H
 #define FOVEA_RUN_SAVER_H
 
-#include "fovea/run/claim.h"
-#include "fovea/run/keep.h"
+#include "fovea/run/lease.h"
+#include "fovea/run/retention.h"
 #include "fovea/comm/mesh.h"
 #include "fovea/model/optimizer.h"
 #include "fovea/run/progress.h"
 #include "fovea/comm/watch/watch.h"
 
 typedef struct fv_saver_args {
-    const fv_claim *claim; /* borrowed, as are the next three; looked at on rank 0 */
+    const fv_lease *lease; /* borrowed, as are the next three; looked at on rank 0 */
     const fv_mesh *mesh;
     fv_optimizer *optimizer; /* and its model */
     const char *model;       /* folder: where the small files of a checkpoint come from */
-    fv_keep keep;
+    fv_retention retention;
     fv_watch *watch; /* told of the seconds that saves take; lives as long as the saver. NULL: none */
 } fv_saver_args;
 
@@ -37,7 +37,7 @@ void fv_saver_destroy(fv_saver *saver);
 fv_err fv_saver_begin(fv_saver *saver, fv_progress *progress, int *is_begun);
 
 /* Wait for the save under way; *is_well 0: it failed, of which rank 0 has warned (1 if there was none). Fails
- * if the folder of the run was claimed by another program. */
+ * if the folder of the run has been leased to another program. */
 fv_err fv_saver_wait(fv_saver *saver, int *is_well);
 
 /* The last save has failed, and weights and moments are as they were: another one of the same. As

@@ -14,10 +14,10 @@ static void be_job(const char *job, const char *restart)
 
 static const fv_buffer config = {.data = "a: 1\n", .size = 5};
 
-static fv_err begin(fv_journal *journal, const fv_claim *claim, uint64_t metrics)
+static fv_err begin(fv_journal *journal, const fv_lease *lease, uint64_t metrics)
 {
     const fv_journal_place place = {metrics, 0};
-    return fv_journal_open(journal, claim, temp_path("run"), &config, &place);
+    return fv_journal_open(journal, lease, temp_path("run"), &config, &place);
 }
 
 static fv_err add(fv_journal *journal, int64_t step)
@@ -72,19 +72,19 @@ static void test_what_is_left_of_lines(void **state)
     };
     be_job("1", "0");
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        fv_claim claim;
+        fv_lease lease;
         fv_journal journal;
         write_metrics(cases[i].text, cases[i].size);
         assert_true(last_loss() == 1);
-        assert_ok(fv_claim_take(temp_path("run"), &claim));
-        assert_ok(begin(&journal, &claim, cases[i].size + 9 * (i % 2)));
+        assert_ok(fv_lease_take(temp_path("run"), &lease));
+        assert_ok(begin(&journal, &lease, cases[i].size + 9 * (i % 2)));
         check_metrics(WHOLE);
         assert_ok(add(&journal, 2));
         assert_int_equal(fv_journal_place_of(&journal).metrics, strlen(WHOLE ADDED));
         assert_ok(fv_journal_close(&journal, 1));
         check_metrics(WHOLE ADDED);
         assert_true(last_loss() == 0.5);
-        fv_claim_release(&claim);
+        fv_lease_release(&lease);
     }
 }
 
@@ -92,33 +92,33 @@ static void test_what_is_left_of_lines(void **state)
 static void test_beginning(void **state)
 {
     (void)state;
-    fv_claim claim;
+    fv_lease lease;
     fv_journal journal;
     be_job("1", "0");
     write_metrics(WHOLE ADDED, strlen(WHOLE ADDED));
-    assert_ok(fv_claim_take(temp_path("run"), &claim));
-    assert_ok(begin(&journal, &claim, strlen(WHOLE)));
+    assert_ok(fv_lease_take(temp_path("run"), &lease));
+    assert_ok(begin(&journal, &lease, strlen(WHOLE)));
     check_metrics(WHOLE);
     assert_ok(fv_journal_close(&journal, 1));
     assert_int_equal(remove(temp_path("run/metrics.jsonl")), 0);
-    assert_ok(begin(&journal, &claim, strlen(WHOLE)));
+    assert_ok(begin(&journal, &lease, strlen(WHOLE)));
     check_metrics("");
     assert_ok(fv_journal_close(&journal, 1));
-    fv_claim_release(&claim);
+    fv_lease_release(&lease);
 }
 
 /* Taken over before it opens its journal, or after: nothing that it does is seen. */
 static void test_a_copy_that_was_taken_over(void **state)
 {
     (void)state;
-    fv_claim old, young;
+    fv_lease old, young;
     fv_journal late, early, journal;
     write_metrics(WHOLE, strlen(WHOLE));
     be_job("9", "0");
-    assert_ok(fv_claim_take(temp_path("run"), &old));
+    assert_ok(fv_lease_take(temp_path("run"), &old));
     assert_ok(begin(&early, &old, strlen(WHOLE)));
     be_job("9", "1");
-    assert_ok(fv_claim_take(temp_path("run"), &young));
+    assert_ok(fv_lease_take(temp_path("run"), &young));
     assert_ok(begin(&journal, &young, strlen(WHOLE)));
     assert_fails(begin(&late, &old, 0), FV_ERR_ARGUMENT, "(job 9, restart 1)");
     assert_null(late.folder);
@@ -128,8 +128,8 @@ static void test_a_copy_that_was_taken_over(void **state)
     check_metrics(WHOLE ADDED);
     (void)fv_journal_close(&early, 0);
     assert_ok(fv_journal_close(&journal, 1));
-    fv_claim_release(&old);
-    fv_claim_release(&young);
+    fv_lease_release(&old);
+    fv_lease_release(&young);
     check_metrics(WHOLE ADDED);
 }
 
@@ -143,15 +143,15 @@ static void limit_files(rlim_t bytes)
 static void test_a_full_disk(void **state)
 {
     (void)state;
-    fv_claim claim;
+    fv_lease lease;
     fv_journal journal;
     signal(SIGXFSZ, SIG_IGN);
     be_job("1", "0");
     write_metrics(WHOLE, strlen(WHOLE));
     remove(temp_path("run/config.yaml"));
-    assert_ok(fv_claim_take(temp_path("run"), &claim));
+    assert_ok(fv_lease_take(temp_path("run"), &lease));
     limit_files(0);
-    assert_ok(begin(&journal, &claim, strlen(WHOLE)));
+    assert_ok(begin(&journal, &lease, strlen(WHOLE)));
     limit_files(RLIM_INFINITY);
     check_metrics(WHOLE);
     assert_false(fv_file_exists(temp_path("run/config.yaml")));
@@ -165,7 +165,7 @@ static void test_a_full_disk(void **state)
     limit_files(RLIM_INFINITY);
     assert_ok(fv_journal_close(&journal, 1));
     check_metrics(WHOLE ADDED ADDED);
-    fv_claim_release(&claim);
+    fv_lease_release(&lease);
 }
 
 int main(void)

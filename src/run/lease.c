@@ -1,4 +1,4 @@
-#include "fovea/run/claim.h"
+#include "fovea/run/lease.h"
 
 #include "fovea/base/process/allocation.h"
 #include "fovea/base/clock.h"
@@ -70,13 +70,13 @@ static holder read_holder(const char *path)
     return n == 6 ? h : (holder){0};
 }
 
-static fv_err write_holder(const fv_claim *claim, const holder *h)
+static fv_err write_holder(const fv_lease *lease, const holder *h)
 {
     char text[TEXT_BYTES];
     int n =
         snprintf(text, sizeof text, lock_format, h->host, h->process, h->job, h->restart, h->since, h->epoch);
-    FV_CHECK(pwrite(claim->descriptor, text, (size_t)n, 0) == n && fsync(claim->descriptor) == 0, FV_ERR_IO,
-             "cannot write %s: %s", claim->lock, strerror(errno));
+    FV_CHECK(pwrite(lease->descriptor, text, (size_t)n, 0) == n && fsync(lease->descriptor) == 0, FV_ERR_IO,
+             "cannot write %s: %s", lease->lock, strerror(errno));
     return FV_OK;
 }
 
@@ -95,60 +95,60 @@ static int is_predecessor(const holder *other, const holder *self)
            other->restart < self->restart;
 }
 
-static fv_err refuse(const fv_claim *claim, const holder *other)
+static fv_err refuse(const fv_lease *lease, const holder *other)
 {
     return FV_FAIL(
         FV_ERR_ARGUMENT,
         "%s says that process %ld on %s (job %s) has been writing this run since %s: wait until it "
         "ends, end it, or give another folder as out",
-        claim->lock, other->process, other->host, or_none(other->job), or_none(other->since));
+        lease->lock, other->process, other->host, or_none(other->job), or_none(other->since));
 }
 
-/* The file of that name may be a newer claim's by now. */
-static int is_current(const fv_claim *claim)
+/* The file of that name may be a newer lease's by now. */
+static int is_current(const fv_lease *lease)
 {
     struct stat ours, named;
-    return fstat(claim->descriptor, &ours) == 0 && stat(claim->lock, &named) == 0 &&
+    return fstat(lease->descriptor, &ours) == 0 && stat(lease->lock, &named) == 0 &&
            ours.st_ino == named.st_ino && ours.st_dev == named.st_dev;
 }
 
-static fv_err open_lock(fv_claim *claim)
+static fv_err open_lock(fv_lease *lease)
 {
-    if (claim->descriptor >= 0)
-        close(claim->descriptor);
-    claim->descriptor = open(claim->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    FV_CHECK(claim->descriptor >= 0, FV_ERR_IO, "cannot open %s: %s", claim->lock, strerror(errno));
+    if (lease->descriptor >= 0)
+        close(lease->descriptor);
+    lease->descriptor = open(lease->lock, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    FV_CHECK(lease->descriptor >= 0, FV_ERR_IO, "cannot open %s: %s", lease->lock, strerror(errno));
     return FV_OK;
 }
 
-static fv_err lock(fv_claim *claim, const holder *self)
+static fv_err lock(fv_lease *lease, const holder *self)
 {
     double from = fv_clock_now();
     int is_noticed = 0;
     for (;; fv_phase_move()) {
-        FV_TRY(open_lock(claim));
-        int reason = try_lock(claim->descriptor);
-        if (reason == 0 && is_current(claim))
+        FV_TRY(open_lock(lease));
+        int reason = try_lock(lease->descriptor);
+        if (reason == 0 && is_current(lease))
             return FV_OK;
         if (reason == 0)
             continue;
         if (reason != EAGAIN && reason != EACCES) {
             FV_LOG_RANK(WARN, "%s cannot be locked (%s): only epochs keep two programs apart here",
-                        claim->lock, strerror(reason));
+                        lease->lock, strerror(reason));
             return FV_OK;
         }
-        holder other = read_holder(claim->lock);
+        holder other = read_holder(lease->lock);
         if (is_predecessor(&other, self)) {
-            FV_LOG_RANK(INFO, "taking %s from process %ld on %s, an earlier start of job %s", claim->lock,
+            FV_LOG_RANK(INFO, "taking %s from process %ld on %s, an earlier start of job %s", lease->lock,
                         other.process, other.host, other.job);
             return FV_OK;
         }
         double waited = fv_clock_now() - from;
         if (waited > PATIENCE_S)
-            return refuse(claim, &other);
+            return refuse(lease, &other);
         if (waited > NOTICE_S && !is_noticed++)
             FV_LOG_RANK(INFO, "waiting for process %ld on %s to let %s go", other.process, other.host,
-                        claim->lock);
+                        lease->lock);
         nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
     }
 }
@@ -168,37 +168,37 @@ static uint64_t epoch_of(const char *name)
 }
 
 /* Call each for the folders of all epochs. */
-static fv_err for_epochs(fv_claim *claim, fv_err (*each)(fv_claim *claim, const char *name))
+static fv_err for_epochs(fv_lease *lease, fv_err (*each)(fv_lease *lease, const char *name))
 {
     struct dirent **entries;
-    int n = scandir(claim->checkpoints, &entries, is_epoch, alphasort);
+    int n = scandir(lease->checkpoints, &entries, is_epoch, alphasort);
     fv_err err = FV_OK;
-    FV_CHECK(n >= 0, FV_ERR_IO, "cannot read folder %s: %s", claim->checkpoints, strerror(errno));
+    FV_CHECK(n >= 0, FV_ERR_IO, "cannot read folder %s: %s", lease->checkpoints, strerror(errno));
     for (int i = 0; i < n; i++) {
         if (err == FV_OK)
-            err = each(claim, entries[i]->d_name);
+            err = each(lease, entries[i]->d_name);
         free(entries[i]);
     }
     free(entries);
     return err;
 }
 
-static fv_err pass(fv_claim *claim, const char *name)
+static fv_err pass(fv_lease *lease, const char *name)
 {
-    if (epoch_of(name) >= claim->epoch)
-        claim->epoch = epoch_of(name) + 1;
+    if (epoch_of(name) >= lease->epoch)
+        lease->epoch = epoch_of(name) + 1;
     return FV_OK;
 }
 
 /* First its name goes, at once, then what is in it. */
-static fv_err fence(fv_claim *claim, const char *name)
+static fv_err fence(fv_lease *lease, const char *name)
 {
     char path[PATH_MAX], gone[PATH_MAX], gone_name[NAME_MAX + 16];
-    if (epoch_of(name) >= claim->epoch)
+    if (epoch_of(name) >= lease->epoch)
         return FV_OK;
     snprintf(gone_name, sizeof gone_name, ".fenced_%s", name + strlen(epoch_prefix));
-    FV_TRY(fv_file_path(path, sizeof path, claim->checkpoints, name));
-    FV_TRY(fv_file_path(gone, sizeof gone, claim->checkpoints, gone_name));
+    FV_TRY(fv_file_path(path, sizeof path, lease->checkpoints, name));
+    FV_TRY(fv_file_path(gone, sizeof gone, lease->checkpoints, gone_name));
     FV_TRY(fv_file_remove_tree(gone));
     FV_CHECK(rename(path, gone) == 0 || errno == ENOENT, FV_ERR_IO, "cannot rename %s to %s: %s", path, gone,
              strerror(errno));
@@ -206,69 +206,69 @@ static fv_err fence(fv_claim *claim, const char *name)
 }
 
 /* A folder that was not there: whoever makes it has this epoch. */
-static fv_err begin_epoch(fv_claim *claim)
+static fv_err begin_epoch(fv_lease *lease)
 {
     char name[64];
-    FV_TRY(for_epochs(claim, pass));
-    for (;; claim->epoch++) {
-        snprintf(name, sizeof name, "%s%" PRIu64, epoch_prefix, claim->epoch);
-        FV_TRY(fv_file_path(claim->own, sizeof claim->own, claim->checkpoints, name));
-        if (mkdir(claim->own, 0777) == 0)
-            return for_epochs(claim, fence);
-        FV_CHECK(errno == EEXIST, FV_ERR_IO, "cannot create folder %s: %s", claim->own, strerror(errno));
+    FV_TRY(for_epochs(lease, pass));
+    for (;; lease->epoch++) {
+        snprintf(name, sizeof name, "%s%" PRIu64, epoch_prefix, lease->epoch);
+        FV_TRY(fv_file_path(lease->own, sizeof lease->own, lease->checkpoints, name));
+        if (mkdir(lease->own, 0777) == 0)
+            return for_epochs(lease, fence);
+        FV_CHECK(errno == EEXIST, FV_ERR_IO, "cannot create folder %s: %s", lease->own, strerror(errno));
     }
 }
 
 /* A new file under the old name, locked before it has it; then the file before is let go. */
-static fv_err name_holder(fv_claim *claim, const holder *h)
+static fv_err name_holder(fv_lease *lease, const holder *h)
 {
     char made[PATH_MAX];
-    int before = claim->descriptor;
+    int before = lease->descriptor;
     fv_err err = FV_OK;
-    FV_TRY(fv_file_path(made, sizeof made, claim->own, "lock"));
-    claim->descriptor = open(made, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    FV_CHECK_DONE(claim->descriptor >= 0, FV_ERR_IO, "cannot create %s: %s", made, strerror(errno));
-    (void)try_lock(claim->descriptor); /* where there are no locks, the log has said so */
-    FV_TRY_DONE(write_holder(claim, h));
-    FV_TRY_DONE(fv_claim_publish(claim, "lock", claim->lock));
+    FV_TRY(fv_file_path(made, sizeof made, lease->own, "lock"));
+    lease->descriptor = open(made, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    FV_CHECK_DONE(lease->descriptor >= 0, FV_ERR_IO, "cannot create %s: %s", made, strerror(errno));
+    (void)try_lock(lease->descriptor); /* where there are no locks, the log has said so */
+    FV_TRY_DONE(write_holder(lease, h));
+    FV_TRY_DONE(fv_lease_publish(lease, "lock", lease->lock));
 done:
     close(before);
     return err;
 }
 
-static fv_err take(const char *run, fv_claim *claim)
+static fv_err acquire(const char *run, fv_lease *lease)
 {
     holder self = myself();
     FV_TRY(fv_file_make_folders(run));
-    FV_TRY(fv_file_path(claim->lock, sizeof claim->lock, run, "lock"));
-    FV_TRY(fv_file_path(claim->checkpoints, sizeof claim->checkpoints, run, "checkpoints"));
-    FV_TRY(fv_file_make_folder(claim->checkpoints));
-    FV_TRY(lock(claim, &self));
-    claim->epoch = read_holder(claim->lock).epoch + 1;
-    FV_TRY(begin_epoch(claim));
-    self.epoch = claim->epoch;
-    return name_holder(claim, &self);
+    FV_TRY(fv_file_path(lease->lock, sizeof lease->lock, run, "lock"));
+    FV_TRY(fv_file_path(lease->checkpoints, sizeof lease->checkpoints, run, "checkpoints"));
+    FV_TRY(fv_file_make_folder(lease->checkpoints));
+    FV_TRY(lock(lease, &self));
+    lease->epoch = read_holder(lease->lock).epoch + 1;
+    FV_TRY(begin_epoch(lease));
+    self.epoch = lease->epoch;
+    return name_holder(lease, &self);
 }
 
-fv_err fv_claim_take(const char *run, fv_claim *out)
+fv_err fv_lease_take(const char *run, fv_lease *out)
 {
-    *out = (fv_claim){.descriptor = -1};
-    fv_err err = take(run, out);
+    *out = (fv_lease){.descriptor = -1};
+    fv_err err = acquire(run, out);
     if (err != FV_OK)
-        fv_claim_release(out);
+        fv_lease_release(out);
     return err;
 }
 
-fv_err fv_claim_check(const fv_claim *claim)
+fv_err fv_lease_check(const fv_lease *lease)
 {
-    if (fv_file_exists(claim->own))
+    if (fv_file_exists(lease->own))
         return FV_OK;
-    holder now = read_holder(claim->lock);
+    holder now = read_holder(lease->lock);
     return FV_FAIL(FV_ERR_ARGUMENT,
                    "%s was taken over by process %ld on %s (job %s, restart %" PRIu64 ") at %s: this copy of "
                    "the run, of epoch %" PRIu64 ", ends here and has committed nothing since",
-                   claim->lock, now.process, or_none(now.host), or_none(now.job), now.restart,
-                   or_none(now.since), claim->epoch);
+                   lease->lock, now.process, or_none(now.host), or_none(now.job), now.restart,
+                   or_none(now.since), lease->epoch);
 }
 
 static fv_err publish(const char *made, const char *path)
@@ -283,22 +283,22 @@ static fv_err publish(const char *made, const char *path)
     return fv_file_sync_folder_of(path);
 }
 
-fv_err fv_claim_publish(const fv_claim *claim, const char *name, const char *path)
+fv_err fv_lease_publish(const fv_lease *lease, const char *name, const char *path)
 {
     char made[PATH_MAX];
-    FV_TRY(fv_file_path(made, sizeof made, claim->own, name));
+    FV_TRY(fv_file_path(made, sizeof made, lease->own, name));
     fv_err err = publish(made, path);
     if (err != FV_OK)
-        FV_TRY(fv_claim_check(claim));
+        FV_TRY(fv_lease_check(lease));
     return err;
 }
 
-void fv_claim_release(fv_claim *claim)
+void fv_lease_release(fv_lease *lease)
 {
-    if (claim->descriptor >= 0) {
-        if (claim->own[0])
-            fv_file_remove_tree(claim->own); /* what is left is no part of the run */
-        close(claim->descriptor);
+    if (lease->descriptor >= 0) {
+        if (lease->own[0])
+            fv_file_remove_tree(lease->own); /* what is left is no part of the run */
+        close(lease->descriptor);
     }
-    *claim = (fv_claim){.descriptor = -1};
+    *lease = (fv_lease){.descriptor = -1};
 }

@@ -1,4 +1,4 @@
-#include "fovea/run/keep.h"
+#include "fovea/run/retention.h"
 
 #include "fovea/model/checkpoint/checkpoint.h"
 #include "fovea/base/file.h"
@@ -10,9 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-int fv_keep_wants(const fv_keep *keep, const uint64_t *steps, int n, int i, int best)
+int fv_retention_keeps(const fv_retention *retention, const uint64_t *steps, int n, int i, int best)
 {
-    return i >= n - keep->last || i == best || (keep->every > 0 && steps[i] % (uint64_t)keep->every == 0);
+    return i >= n - retention->last || i == best ||
+           (retention->every > 0 && steps[i] % (uint64_t)retention->every == 0);
 }
 
 /* NaN if the checkpoint has none, or cannot be read. */
@@ -30,21 +31,21 @@ static double score_of(const char *folder)
     return score;
 }
 
-static fv_err path_of(const fv_claim *claim, uint64_t step, char out[PATH_MAX])
+static fv_err path_of(const fv_lease *lease, uint64_t step, char out[PATH_MAX])
 {
     char name[FV_CHECKPOINT_NAME_BYTES];
     fv_checkpoint_name(step, name);
-    return fv_file_path(out, PATH_MAX, claim->checkpoints, name);
+    return fv_file_path(out, PATH_MAX, lease->checkpoints, name);
 }
 
 /* The index of the largest score, the newest of equals; -1 if there is none. */
-static fv_err find_best(const fv_claim *claim, const uint64_t *steps, int n, int *best)
+static fv_err find_best(const fv_lease *lease, const uint64_t *steps, int n, int *best)
 {
     char path[PATH_MAX];
     double largest = 0;
     *best = -1;
     for (int i = 0; i < n; i++) {
-        FV_TRY(path_of(claim, steps[i], path));
+        FV_TRY(path_of(lease, steps[i], path));
         double score = score_of(path);
         if (isnan(score) || (*best >= 0 && score < largest))
             continue;
@@ -54,27 +55,27 @@ static fv_err find_best(const fv_claim *claim, const uint64_t *steps, int n, int
     return FV_OK;
 }
 
-static fv_err drop(const fv_claim *claim, uint64_t step)
+static fv_err drop(const fv_lease *lease, uint64_t step)
 {
     char path[PATH_MAX], gone[PATH_MAX], name[FV_CHECKPOINT_NAME_BYTES + 8];
     snprintf(name, sizeof name, "dropped_%llu", (unsigned long long)step);
-    FV_TRY(path_of(claim, step, path));
-    FV_TRY(fv_file_path(gone, sizeof gone, claim->own, name));
+    FV_TRY(path_of(lease, step, path));
+    FV_TRY(fv_file_path(gone, sizeof gone, lease->own, name));
     FV_CHECK(rename(path, gone) == 0, FV_ERR_IO, "cannot rename %s to %s: %s", path, gone, strerror(errno));
     return fv_file_remove_tree(gone);
 }
 
-fv_err fv_keep_prune(const fv_keep *keep, const fv_claim *claim, uint64_t newest)
+fv_err fv_retention_prune(const fv_retention *retention, const fv_lease *lease, uint64_t newest)
 {
     uint64_t *steps;
     int n, best = -1;
-    FV_TRY(fv_checkpoint_list(claim->checkpoints, &steps, &n));
+    FV_TRY(fv_checkpoint_list(lease->checkpoints, &steps, &n));
     while (n > 0 && steps[n - 1] > newest)
         n--;
-    fv_err err = keep->best ? find_best(claim, steps, n, &best) : FV_OK;
+    fv_err err = retention->best ? find_best(lease, steps, n, &best) : FV_OK;
     for (int i = 0; i < n && err == FV_OK; i++)
-        if (!fv_keep_wants(keep, steps, n, i, best))
-            err = drop(claim, steps[i]);
+        if (!fv_retention_keeps(retention, steps, n, i, best))
+            err = drop(lease, steps[i]);
     free(steps);
     return err;
 }
