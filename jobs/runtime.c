@@ -72,8 +72,11 @@ fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *chosen)
                          fv_backend_cpu_create(chosen->kernels, chosen->threads, &runtime->backend)));
     int tensor = chosen->tensor ? chosen->tensor : runtime->world->size;
     FV_TRY(fv_comm_agree(runtime->world, fv_mesh_init(&runtime->mesh, runtime->world, tensor)));
-    return fv_comm_agree(runtime->world, fv_model_open(runtime->backend, runtime->mesh.tensor, chosen->model,
-                                                       &runtime->model));
+    const fv_model_args args = {.backend = runtime->backend,
+                                .tensor = runtime->mesh.tensor,
+                                .folder = chosen->model,
+                                .data_ranks = runtime->mesh.data->size};
+    return fv_comm_agree(runtime->world, fv_model_open(&args, &runtime->model));
 }
 
 fv_err fv_runtime_load_processor(const fv_runtime *runtime, const char *model, const fv_chat *chat,

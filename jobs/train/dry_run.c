@@ -71,7 +71,7 @@ enum { WEIGHTS, GRADIENTS, MOMENTS, REFERENCE, HOST_REFERENCE, CACHE, ROLLOUT, U
 
 static fv_err measure(const fv_training *t, const fv_group *first, double bytes[N_MEMORIES])
 {
-    double weights = 4 * (double)fv_model_layout(t->runtime.model)->n_elements;
+    double weights = 4 * (double)fv_model_layout(t->runtime.model)->n_flat;
     bytes[WEIGHTS] = bytes[GRADIENTS] = weights;
     bytes[MOMENTS] = 2 * 4 * (double)t->optimizer.n;
     bytes[REFERENCE] = t->updater.reference && !t->updater.reference->host ? weights : 0;

@@ -55,7 +55,7 @@ fv_err fv_model_alloc_weights(fv_model *model, fv_weights *weights)
 {
     *weights = (fv_weights){0};
     void *memory;
-    FV_TRY(fv_backend_alloc(model->backend, (size_t)model->layout.n_elements * sizeof(float), &memory));
+    FV_TRY(fv_backend_alloc(model->backend, (size_t)model->layout.n_flat * sizeof(float), &memory));
     fv_err err = fv_weights_init(weights, &model->layout, &model->shape, memory);
     if (err == FV_OK)
         err = fv_fill(model->backend, &(fv_fill_args){.x = weights->flat});
@@ -74,7 +74,7 @@ void fv_model_free_weights(fv_model *model, fv_weights *weights)
 
 fv_err fv_model_copy_weights(fv_model *model, fv_weights *to)
 {
-    int64_t n = model->layout.n_elements;
+    int64_t n = model->layout.n_flat;
     return fv_copy(model->backend, &(fv_copy_args){.in = fv_tensor_2d(model->weights.flat.data, FV_F32, 1, n),
                                                    .out = fv_tensor_2d(to->flat.data, FV_F32, 1, n)});
 }
@@ -109,32 +109,34 @@ static fv_err read_weights(fv_model *model, const fv_folder *folder)
     return err;
 }
 
-static fv_err open_parts(fv_model *model, const fv_folder *folder)
+static fv_err open_parts(fv_model *model, const fv_model_args *args, const fv_folder *folder)
 {
     model->shape = folder->shape;
     FV_CHECK(model->shape.text.n_layers <= FV_MAX_LAYERS && model->shape.vision.depth <= FV_MAX_LAYERS,
              FV_ERR_UNSUPPORTED, "%d layers, at most %d are supported", model->shape.text.n_layers,
              FV_MAX_LAYERS);
     FV_TRY(fv_layout_init(&model->layout, &model->shape, model->tensor->rank, model->tensor->size));
+    if (args->data_ranks > 1)
+        fv_layout_pad(&model->layout, args->data_ranks);
     set_block_shapes(model);
     FV_TRY(fv_model_alloc_weights(model, &model->weights));
     FV_TRY(read_weights(model, folder));
     return join_replicas(model);
 }
 
-fv_err fv_model_open(fv_backend *backend, fv_comm *tensor, const char *path, fv_model **out)
+fv_err fv_model_open(const fv_model_args *args, fv_model **out)
 {
     *out = NULL;
     fv_folder folder = {0};
     fv_model *model = calloc(1, sizeof *model);
     FV_CHECK(model, FV_ERR_MEMORY, "cannot allocate a model");
-    model->backend = backend;
-    model->tensor = tensor;
-    fv_err err = fv_folder_open(path, &folder);
+    model->backend = args->backend;
+    model->tensor = args->tensor;
+    fv_err err = fv_folder_open(args->folder, &folder);
     if (err == FV_OK)
-        err = open_parts(model, &folder);
+        err = open_parts(model, args, &folder);
     fv_folder_close(&folder);
-    err = fv_comm_agree(tensor, err);
+    err = fv_comm_agree(args->tensor, err);
     if (err != FV_OK)
         fv_model_destroy(model);
     else

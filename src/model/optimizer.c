@@ -2,15 +2,9 @@
 
 #include <math.h>
 
-static int64_t share_start(const fv_optimizer *o, int rank)
-{
-    return fv_model_layout(o->model)->n_elements * rank / o->data->size;
-}
-
 static fv_tensor share_of(const fv_optimizer *o, const fv_weights *weights, int rank)
 {
-    int64_t first = share_start(o, rank);
-    return fv_tensor_rows(weights->flat, first, share_start(o, rank + 1) - first);
+    return fv_tensor_rows(weights->flat, rank * o->n, o->n);
 }
 
 static fv_err make_moment(fv_backend *backend, int64_t n, fv_tensor *out)
@@ -24,9 +18,16 @@ static fv_err make_moment(fv_backend *backend, int64_t n, fv_tensor *out)
 fv_err fv_optimizer_init(fv_optimizer *o, fv_model *model, fv_comm *data,
                          const fv_optimizer_settings *settings)
 {
-    *o = (fv_optimizer){.model = model, .data = data, .settings = *settings};
-    o->first = share_start(o, data->rank);
-    o->n = share_start(o, data->rank + 1) - o->first;
+    const fv_layout *layout = fv_model_layout(model);
+    *o = (fv_optimizer){.model = model, .data = data, .settings = *settings, .n = layout->share};
+    FV_CHECK(layout->n_flat == o->n * data->size, FV_ERR_INTERNAL,
+             "the model was opened for %lld data ranks, and is trained by %d",
+             (long long)(layout->n_flat / o->n), data->size);
+    FV_CHECK(layout->n_elements > o->n * (data->size - 1), FV_ERR_ARGUMENT,
+             "%d data ranks cannot share %lld weights: take fewer", data->size,
+             (long long)layout->n_elements);
+    o->first = o->n * data->rank;
+    o->held = data->rank < data->size - 1 ? o->n : layout->n_elements - o->first;
     fv_err err = make_moment(fv_model_backend(model), o->n, &o->m);
     if (err == FV_OK)
         err = make_moment(fv_model_backend(model), o->n, &o->v);

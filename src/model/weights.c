@@ -4,9 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Views and shares begin at multiples of so many elements, whatever their dtype: a checkpoint of a flat
+ * buffer fits every precision. */
+enum { ALIGN_ELEMENTS = 64 };
+
 /* A view and the parameters that lie side by side in it. Views whose first parameter a family lacks stay
  * absent. */
-enum { MAX_MEMBERS = 3, ALIGN_ELEMENTS = FV_ARENA_ALIGN / (int)sizeof(float) };
+enum { MAX_MEMBERS = 3 };
 typedef struct view {
     size_t field;
     const char *members[MAX_MEMBERS];
@@ -75,9 +79,14 @@ static fv_param_part part_of(const fv_layout *layout, int i)
     return fv_param_part_of(&layout->params.items[i], layout->rank, layout->n_ranks);
 }
 
+static int64_t aligned(int64_t n)
+{
+    return (n + ALIGN_ELEMENTS - 1) / ALIGN_ELEMENTS * ALIGN_ELEMENTS;
+}
+
 static void place(fv_layout *layout, const view *v, const char *prefix)
 {
-    layout->n_elements = (layout->n_elements + ALIGN_ELEMENTS - 1) / ALIGN_ELEMENTS * ALIGN_ELEMENTS;
+    layout->n_elements = aligned(layout->n_elements);
     for (int m = 0; m < MAX_MEMBERS && v->members[m]; m++) {
         int i = find(layout, prefix, v->members[m]);
         if (i < 0)
@@ -170,11 +179,19 @@ fv_err fv_layout_init(fv_layout *layout, const fv_model_shape *shape, int rank, 
                   layout->params.n);
     memset(layout->offset, -1, (size_t)layout->params.n * sizeof *layout->offset);
     visit_model(&(visitor){.layout = layout}, shape, NULL);
+    layout->n_elements = aligned(layout->n_elements);
+    fv_layout_pad(layout, 1);
     FV_TRY_DONE(check_placed(layout));
 done:
     if (err != FV_OK)
         fv_layout_fini(layout);
     return err;
+}
+
+void fv_layout_pad(fv_layout *layout, int n_shares)
+{
+    layout->share = aligned((layout->n_elements + n_shares - 1) / n_shares);
+    layout->n_flat = layout->share * n_shares;
 }
 
 void fv_layout_fini(fv_layout *layout)
@@ -187,7 +204,7 @@ void fv_layout_fini(fv_layout *layout)
 fv_err fv_weights_init(fv_weights *weights, const fv_layout *layout, const fv_model_shape *shape,
                        void *memory)
 {
-    *weights = (fv_weights){.flat = fv_tensor_1d(memory, FV_F32, layout->n_elements)};
+    *weights = (fv_weights){.flat = fv_tensor_1d(memory, FV_F32, layout->n_flat)};
     weights->text = calloc((size_t)shape->text.n_layers, sizeof *weights->text);
     weights->vision = calloc((size_t)shape->vision.depth + 1, sizeof *weights->vision);
     if (!weights->text || !weights->vision) {

@@ -93,12 +93,13 @@ typedef struct loader {
     float *block; /* owned, (BLOCK) */
 } loader;
 
-/* Elements [first, first + n) of a set into a tensor of n. */
+/* The elements of a set from `first` on, without padding, into a tensor. */
 static fv_err read_set(const loader *l, fv_checkpoint_set set, int64_t first, fv_tensor to)
 {
     fv_model *model = l->args->optimizer->model;
-    for (int64_t at = 0, n; at < to.dim[0]; at += n) {
-        n = to.dim[0] - at < BLOCK ? to.dim[0] - at : BLOCK;
+    int64_t rest = fv_model_layout(model)->n_elements - first, all = to.dim[0] < rest ? to.dim[0] : rest;
+    for (int64_t at = 0, n; at < all; at += n) {
+        n = all - at < BLOCK ? all - at : BLOCK;
         FV_TRY(fv_checkpoint_read(l->from, set, fv_model_layout(model), first + at, n, l->block));
         FV_TRY(fv_upload(fv_model_backend(model), fv_tensor_rows(to, at, n), l->block));
     }

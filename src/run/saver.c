@@ -318,7 +318,7 @@ static fv_err init(fv_saver *s, const fv_saver_args *args)
     s->shard = (fv_shard){.tensor_rank = args->mesh->tensor->rank,
                           .tensor_ranks = args->mesh->tensor->size,
                           .first = o->first,
-                          .n = o->n};
+                          .n = o->held};
     FV_CHECK(snprintf(s->source, sizeof s->source, "%s", args->model) < (int)sizeof s->source,
              FV_ERR_ARGUMENT, "path too long: %s", args->model);
     for (int i = 0; i < FV_CHECKPOINT_N_SETS; i++) {

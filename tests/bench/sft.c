@@ -98,7 +98,7 @@ static fv_err open_side(side *s, int n_threads)
         FV_TRY(make_sequence(i, &s->groups[i]));
     FV_TRY(fv_comm_self(&s->self));
     FV_TRY(fv_backend_cpu_create(NULL, n_threads, &s->backend));
-    FV_TRY(fv_model_open(s->backend, s->self, folder, &s->model));
+    FV_TRY(fv_model_open(&(fv_model_args){s->backend, s->self, folder}, &s->model));
     FV_TRY(fv_policy_create(s->model, &plain, &s->policy));
     FV_TRY(fv_optimizer_init(&s->optimizer, s->model, s->self, &adamw));
     s->updater = (fv_updater){.settings = {.loss = FV_LOSS_SUPERVISED,

@@ -89,7 +89,7 @@ static void check_model(const char *name)
     assert_non_null(all);
     assert_ok(fv_backend_cpu_create(NULL, 1, &backend));
     assert_ok(fv_comm_self(&self));
-    assert_ok(fv_model_open(backend, self, test_data(path), &model));
+    assert_ok(fv_model_open(&(fv_model_args){backend, self, test_data(path)}, &model));
     for (int p = 0; p < N_PAIRS; p++) {
         ask_all(model, &r, pairs[p], all);
         for (size_t row = N_BEGINNING; row < r.n; row++)

@@ -97,12 +97,17 @@ void case_place(model_case *c)
 
 void case_open(model_case *c, fv_backend *backend, fv_comm *comm, const char *folder)
 {
+    case_open_shared(c, backend, comm, 1, folder);
+}
+
+void case_open_shared(model_case *c, fv_backend *backend, fv_comm *comm, int data_ranks, const char *folder)
+{
     *c = (model_case){.backend = backend,
                       .comm = comm,
                       .inv_temperature = 1.0f,
                       .save = FV_SAVE_ALL,
                       .work = {.name = "case"}};
-    assert_ok(fv_model_open(backend, comm, folder, &c->model));
+    assert_ok(fv_model_open(&(fv_model_args){backend, comm, folder, data_ranks}, &c->model));
     case_add_text(c, 20);
     if (fv_model_shape_of(c->model)->vision.depth > 0) {
         case_add_image(c, (fv_grid){1, 4, 6});

@@ -50,8 +50,9 @@ int case_teardown(void **state);
 /* The sequence is whole: one segment over its own rows. */
 void case_place(model_case *c);
 
-/* backend is taken; folder: as case_write made it. */
+/* backend is taken; folder: as case_write made it. Shared: with the training state of several data ranks. */
 void case_open(model_case *c, fv_backend *backend, fv_comm *comm, const char *folder);
+void case_open_shared(model_case *c, fv_backend *backend, fv_comm *comm, int data_ranks, const char *folder);
 
 void case_close(model_case *c);
 

@@ -75,7 +75,8 @@ int rollout_setup(void **state)
     real_sample = table.sample;
     table.sample = sample;
     rollout.backend->table = &table;
-    return fv_model_open(rollout.backend, case_self, temp_path("tiny-vl"), &rollout.model) != FV_OK;
+    return fv_model_open(&(fv_model_args){rollout.backend, case_self, temp_path("tiny-vl")},
+                         &rollout.model) != FV_OK;
 }
 
 int rollout_teardown(void **state)

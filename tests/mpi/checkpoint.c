@@ -38,7 +38,7 @@ static void train(training *t, const char *model, int tensor)
     fv_backend *backend;
     assert_ok(fv_backend_cpu_create(NULL, 1, &backend));
     assert_ok(fv_mesh_init(&t->mesh, world, tensor));
-    case_open(&t->c, backend, t->mesh.tensor, temp_path(model));
+    case_open_shared(&t->c, backend, t->mesh.tensor, t->mesh.data->size, temp_path(model));
     case_row_weights(weights);
     assert_ok(fv_optimizer_init(&t->optimizer, t->c.model, t->mesh.data, &settings));
     for (int step = 0; step < 2; step++) {
@@ -70,7 +70,8 @@ static float *download(const training *t, fv_checkpoint_set set)
 static void save(const training *t, const char *path)
 {
     float *sets[FV_CHECKPOINT_N_SETS];
-    const fv_shard shard = {t->mesh.tensor->rank, t->mesh.tensor->size, t->optimizer.first, t->optimizer.n};
+    const fv_shard shard = {t->mesh.tensor->rank, t->mesh.tensor->size, t->optimizer.first,
+                            t->optimizer.held};
     const fv_checkpoint_args args = {.shape = fv_model_shape_of(t->c.model),
                                      .n_shards = world->size,
                                      .step = 2,
@@ -91,8 +92,8 @@ static void check_own(const training *t, const fv_checkpoint *checkpoint)
     for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
         float *expected = download(t, s), *found = malloc((size_t)t->optimizer.n * sizeof *found);
         assert_ok(fv_checkpoint_read(checkpoint, s, fv_model_layout(t->c.model), t->optimizer.first,
-                                     t->optimizer.n, found));
-        assert_memory_equal(found, expected, (size_t)t->optimizer.n * sizeof *found);
+                                     t->optimizer.held, found));
+        assert_memory_equal(found, expected, (size_t)t->optimizer.held * sizeof *found);
         free(expected);
         free(found);
     }
@@ -155,9 +156,9 @@ static void take_up(const char *path, const char *again, int tensor)
     float *numbers = malloc((size_t)layout->n_elements * sizeof *numbers);
     assert_ok(fv_checkpoint_open(path, &checkpoint));
     for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
-        int64_t first = s ? t.optimizer.first : 0, n = s ? t.optimizer.n : layout->n_elements;
+        int64_t first = s ? t.optimizer.first : 0, n = s ? t.optimizer.held : layout->n_elements;
         assert_ok(fv_checkpoint_read(checkpoint, s, layout, first, n, numbers));
-        assert_ok(fv_upload(t.c.backend, to[s], numbers));
+        assert_ok(fv_upload(t.c.backend, fv_tensor_rows(to[s], 0, n), numbers));
     }
     fv_checkpoint_close(checkpoint);
     save(&t, again);

@@ -44,7 +44,8 @@ static void learner_open(learner *l, fv_comm *ranks, int64_t micro_tokens, const
 {
     const fv_policy_settings how = {.temperature = 0.9f, .excluded = rollout_excluded, .n_excluded = 5};
     const fv_optimizer_settings adamw = {0.9f, 0.999f, 1e-3f, 0.01f, 1.0f};
-    assert_ok(fv_model_open(rollout.backend, case_self, temp_path("tiny-vl"), &l->model));
+    const fv_model_args model = {rollout.backend, case_self, temp_path("tiny-vl"), ranks->size};
+    assert_ok(fv_model_open(&model, &l->model));
     assert_ok(fv_policy_create(l->model, &how, &l->policy));
     assert_ok(fv_optimizer_init(&l->optimizer, l->model, ranks, &adamw));
     assert_ok(fv_reference_init(&l->reference, l->model, on_host));
@@ -80,7 +81,7 @@ static outcome update(fv_comm *ranks, int64_t micro_tokens, double rate)
     assert_ok(fv_update_ask_reference(&l.updater, rollout.groups, GROUPS, &tokens));
     assert_ok(fv_update(&l.updater, rollout.groups, GROUPS, rate, &out.stats));
     assert_true(out.stats.is_skipped || tokens == out.stats.computed_tokens);
-    size_t n = (size_t)fv_model_layout(l.model)->n_elements;
+    size_t n = (size_t)fv_model_layout(l.model)->n_flat;
     out.weights = malloc(n * sizeof *out.weights);
     assert_ok(fv_download(rollout.backend, fv_model_weights(l.model)->flat, out.weights));
     if (!before) {

@@ -15,8 +15,15 @@
 
 typedef struct fv_model fv_model;
 
-/* Open a Hugging Face folder and read this rank's part of the weights. backend and tensor are borrowed. */
-fv_err fv_model_open(fv_backend *backend, fv_comm *tensor, const char *folder, fv_model **out);
+typedef struct fv_model_args {
+    fv_backend *backend; /* borrowed, as is tensor */
+    fv_comm *tensor;
+    const char *folder; /* of Hugging Face, or a checkpoint */
+    int data_ranks;     /* which share out the training state: flat buffers are padded for them; 0: one */
+} fv_model_args;
+
+/* Open a folder and read this rank's part of the weights. */
+fv_err fv_model_open(const fv_model_args *args, fv_model **out);
 void fv_model_destroy(fv_model *model); /* Local. NULL is fine */
 
 /* Local. Borrowed; live as long as the model. */

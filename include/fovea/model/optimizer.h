@@ -19,7 +19,8 @@ typedef struct fv_optimizer {
     fv_model *model; /* borrowed */
     fv_comm *data;   /* borrowed: ranks with the same part of the weights */
     fv_optimizer_settings settings;
-    int64_t first, n; /* this rank's share of the flat buffers */
+    int64_t first, n; /* this rank's share of the flat buffers: fv_layout.share */
+    int64_t held;     /* of those n, without the padding at the end */
     fv_tensor m, v;   /* (n) moments, fp32; owned */
     int step;         /* steps taken */
 } fv_optimizer;

@@ -12,9 +12,11 @@
 /* Where the part of every parameter that this rank holds lies in a flat buffer. */
 typedef struct fv_layout {
     fv_param_list params;
-    int64_t *offset; /* owned; elements; one for each parameter */
-    int64_t n_elements;
-    int rank, n_ranks; /* of the tensor-parallel group */
+    int64_t *offset;    /* owned; elements; one for each parameter */
+    int64_t n_elements; /* the parameters with the gaps between them: the same for any number of data ranks */
+    int64_t share;      /* of a data rank: rank i has elements [i share, (i + 1) share) of a flat buffer */
+    int64_t n_flat;     /* elements of a flat buffer, at least n_elements: those after them are zeros */
+    int rank, n_ranks;  /* of the tensor-parallel group */
 } fv_layout;
 
 /* One transformer block, text or vision; absent tensors have no data. Sizes are this rank's:
@@ -35,7 +37,7 @@ typedef struct fv_block_weights {
 } fv_block_weights;
 
 typedef struct fv_weights {
-    fv_tensor flat;            /* (n_elements); the memory is the creator's */
+    fv_tensor flat;            /* (n_flat); the memory is the creator's */
     fv_tensor embed;           /* (V, C) */
     fv_tensor norm;            /* (C) */
     fv_tensor head;            /* (V, C); embed if tied */
@@ -49,11 +51,15 @@ typedef struct fv_weights {
     fv_tensor merger_out_bias; /* (C) */
 } fv_weights;
 
-/* FV_ERR_ARGUMENT if the shape cannot be split over n_ranks, with the arithmetic. */
+/* For one data rank: n_flat = share = n_elements. FV_ERR_ARGUMENT if the shape cannot be split over n_ranks,
+ * with the arithmetic. */
 fv_err fv_layout_init(fv_layout *layout, const fv_model_shape *shape, int rank, int n_ranks);
+
+/* Pad flat buffers so that the shares of n_shares data ranks are equal and aligned. */
+void fv_layout_pad(fv_layout *layout, int n_shares);
 void fv_layout_fini(fv_layout *layout);
 
-/* Views into memory of layout->n_elements floats. */
+/* Views into memory of layout->n_flat floats. */
 fv_err fv_weights_init(fv_weights *weights, const fv_layout *layout, const fv_model_shape *shape,
                        void *memory);
 void fv_weights_fini(fv_weights *weights);

@@ -26,7 +26,7 @@ static int setup(void **state)
         return -1;
     for (uint32_t i = 0; i < sizeof ids / sizeof *ids; i++)
         ids[i] = (int32_t)(fv_rng_uniform((fv_rng_key){.seed = 3}, i) * 250.0f);
-    return fv_model_open(backend, case_self, temp_path("tiny-qwen3"), &model) != FV_OK;
+    return fv_model_open(&(fv_model_args){backend, case_self, temp_path("tiny-qwen3")}, &model) != FV_OK;
 }
 
 static int teardown(void **state)

@@ -63,7 +63,7 @@ static void test_refusals(void **state)
     assert_fails(fv_page_pool_init(&pool, 0), FV_ERR_ARGUMENT, "a pool of 0 pages");
     assert_fails(fv_page_pool_init(&pool, 1 << 30), FV_ERR_ARGUMENT, "pages of 64 rows");
     assert_ok(fv_backend_cpu_create(NULL, 1, &backend));
-    assert_ok(fv_model_open(backend, case_self, temp_path("tiny-qwen2"), &model));
+    assert_ok(fv_model_open(&(fv_model_args){backend, case_self, temp_path("tiny-qwen2")}, &model));
     assert_fails(fv_cache_init(&cache, model, -1), FV_ERR_ARGUMENT, "a pool of -1 pages");
     assert_null(cache.memory);
     const fv_text_shape *shape = &fv_model_shape_of(model)->text;

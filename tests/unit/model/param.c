@@ -1,7 +1,7 @@
 #include "test.h"
 
 #include "fovea/model/nn/flops.h"
-#include "fovea/model/param.h"
+#include "fovea/model/weights.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -182,6 +182,25 @@ static void test_operations_are_twice_the_parameters(void **state)
     assert_true(fv_flops_of_patch(&shape) == 0);
 }
 
+/* Of any number of data ranks; what parameters take does not depend on it. */
+static void test_shares_of_data_ranks_are_equal(void **state)
+{
+    (void)state;
+    const int ranks[] = {1, 2, 3, 4, 7, 8, 31};
+    fv_layout layout;
+    fv_model_shape shape = make_shape(FV_FAMILY_QWEN2_5_VL);
+    assert_ok(fv_layout_init(&layout, &shape, 0, 1));
+    int64_t n = layout.n_elements;
+    assert_true(layout.share == n && layout.n_flat == n);
+    for (size_t i = 0; i < sizeof ranks / sizeof *ranks; i++) {
+        fv_layout_pad(&layout, ranks[i]);
+        assert_int_equal(layout.n_elements, n);
+        assert_int_equal(layout.n_flat, layout.share * ranks[i]);
+        assert_true(layout.share % 64 == 0 && layout.n_flat >= n && layout.n_flat < n + 64 * ranks[i]);
+    }
+    fv_layout_fini(&layout);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +208,7 @@ int main(void)
         cmocka_unit_test(test_parts_known_by_hand),
         cmocka_unit_test(test_list_follows_the_family),
         cmocka_unit_test(test_operations_are_twice_the_parameters),
+        cmocka_unit_test(test_shares_of_data_ranks_are_equal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
