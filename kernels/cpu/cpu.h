@@ -1,5 +1,5 @@
 /* What every CPU kernel file includes. Each is compiled once for each instruction set; FV_CPU(gemm) is the
- * name of gemm in this one. Kernels trust their arguments (the front doors checked them) and allocate
+ * name of gemm in this one. Kernels trust their arguments (they were checked before) and allocate
  * nothing.
  *
  * Threads share out output elements only (never a sum), so their number changes no bit:

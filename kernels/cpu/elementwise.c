@@ -1,4 +1,4 @@
-/* Copies, sums and fills: one output element from one place. */
+/* Copies, casts, sums and fills: one output element from one place. */
 #include "cpu.h"
 
 /* Work is cut into runs of neighbouring elements: rows, or pieces of a tensor without holes, so that a vector
@@ -53,6 +53,32 @@ fv_err FV_CPU(copy)(fv_backend *backend, const fv_copy_args *args)
         __builtin_memcpy((char *)args->out.data + (size_t)run_offset(r, args->out, run) * element,
                          (const char *)args->in.data + (size_t)run_offset(r, args->in, run) * element,
                          (size_t)run_length(r, run) * element);
+    return FV_OK;
+}
+
+/* Between fp32 and another dtype, or through fp32 piece by piece. */
+static void cast_run(fv_dtype from_dtype, const void *from, fv_dtype to_dtype, void *to, int64_t n)
+{
+    enum { PIECE = 1024 };
+    float wide[PIECE];
+    size_t from_bytes = fv_dtype_bytes(from_dtype), to_bytes = fv_dtype_bytes(to_dtype);
+    for (int64_t at = 0; at < n; at += PIECE) {
+        int64_t count = n - at < PIECE ? n - at : PIECE;
+        fv_dtype_decode(from_dtype, (const char *)from + (size_t)at * from_bytes, count, wide);
+        fv_dtype_encode(to_dtype, wide, count, (char *)to + (size_t)at * to_bytes);
+    }
+}
+
+fv_err FV_CPU(cast)(fv_backend *backend, const fv_cast_args *args)
+{
+    fv_dtype from = args->in.dtype, to = args->out.dtype;
+    runs r = runs_of(args->in, fv_tensor_is_contiguous(args->in) && fv_tensor_is_contiguous(args->out));
+#pragma omp parallel for num_threads(backend->n_threads) if (fv_tensor_count(args->out) > PARALLEL_ELEMENTS)
+    for (int64_t run = 0; run < r.n; run++)
+        cast_run(from,
+                 (const char *)args->in.data + (size_t)run_offset(r, args->in, run) * fv_dtype_bytes(from),
+                 to, (char *)args->out.data + (size_t)run_offset(r, args->out, run) * fv_dtype_bytes(to),
+                 run_length(r, run));
     return FV_OK;
 }
 

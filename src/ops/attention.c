@@ -1,9 +1,9 @@
-/* Front doors of attention and rotary positions. */
-#include "door.h"
+/* Checks of the arguments of attention and rotary positions. */
+#include "args_check.h"
 
-fv_err fv_door_rope(const fv_rope_args *args, int *empty)
+fv_err fv_check_rope_args(const fv_rope_args *args, int *empty)
 {
-    EXPECT(rope, x, F32, FV_DIM_ANY, FV_DIM_ANY, FV_DIM_ANY);
+    EXPECT(rope, x, STORED, FV_DIM_ANY, FV_DIM_ANY, FV_DIM_ANY);
     int64_t rows = args->x.dim[0], d = args->x.dim[2];
     FV_CHECK(d % 2 == 0, FV_ERR_SHAPE, "rope: tensor x has heads of %lld channels, expected an even number",
              (long long)d);
@@ -29,33 +29,33 @@ static fv_err expect_heads(const char *op, heads h, int window)
 /* What forward and backward share. */
 #define EXPECT_ATTENTION(op, h)                                                                      \
     do {                                                                                             \
-        EXPECT(op, q, F32, FV_DIM_ANY, FV_DIM_SOME, FV_DIM_SOME);                                    \
-        EXPECT(op, k, F32, FV_DIM_ANY, FV_DIM_SOME, args->q.dim[2]);                                 \
+        EXPECT(op, q, STORED, FV_DIM_ANY, FV_DIM_SOME, FV_DIM_SOME);                                 \
+        EXPECT(op, k, STORED, FV_DIM_ANY, FV_DIM_SOME, args->q.dim[2]);                              \
         h = (heads){args->q.dim[0], args->q.dim[1], args->k.dim[1], args->q.dim[2], args->k.dim[0]}; \
-        EXPECT(op, v, F32, h.n_keys, h.n_key, h.d);                                                  \
+        EXPECT_AS(op, v, k, h.n_keys, h.n_key, h.d);                                                 \
         EXPECT(op, segments, I32, h.rows ? FV_DIM_SOME : FV_DIM_ANY, FV_SEGMENT_FIELDS);             \
         EXPECT(op, spans, I32, h.rows ? FV_DIM_SOME : FV_DIM_ANY, FV_SPAN_FIELDS);                   \
         FV_TRY(expect_heads(#op, h, args->window));                                                  \
     } while (0)
 
-fv_err fv_door_attention(const fv_attention_args *args, int *empty)
+fv_err fv_check_attention_args(const fv_attention_args *args, int *empty)
 {
     heads h;
     EXPECT_ATTENTION(attention, h);
-    EXPECT(attention, out, F32, h.rows, h.n_query, h.d);
+    EXPECT_AS(attention, out, q, h.rows, h.n_query, h.d);
     EXPECT_IF(attention, lse, F32, h.rows, h.n_query);
     *empty = h.rows == 0;
     return FV_OK;
 }
 
-fv_err fv_door_attention_grad(const fv_attention_grad_args *args, int *empty)
+fv_err fv_check_attention_grad_args(const fv_attention_grad_args *args, int *empty)
 {
     heads h;
     EXPECT_ATTENTION(attention_grad, h);
-    EXPECT(attention_grad, dout, F32, h.rows, h.n_query, h.d);
-    EXPECT(attention_grad, out, F32, h.rows, h.n_query, h.d);
+    EXPECT_AS(attention_grad, dout, q, h.rows, h.n_query, h.d);
+    EXPECT_AS(attention_grad, out, q, h.rows, h.n_query, h.d);
     EXPECT(attention_grad, lse, F32, h.rows, h.n_query);
-    EXPECT(attention_grad, dq, F32, h.rows, h.n_query, h.d);
+    EXPECT_AS(attention_grad, dq, q, h.rows, h.n_query, h.d);
     EXPECT(attention_grad, dk, F32, h.n_keys, h.n_key, h.d);
     EXPECT(attention_grad, dv, F32, h.n_keys, h.n_key, h.d);
     *empty = h.rows == 0;

@@ -1,18 +1,18 @@
-/* Front doors of operations that work element by element. */
-#include "door.h"
+/* Checks of the arguments of operations that work element by element. */
+#include "args_check.h"
 
-fv_err fv_door_swiglu(const fv_swiglu_args *args, int *empty)
+fv_err fv_check_swiglu_args(const fv_swiglu_args *args, int *empty)
 {
-    EXPECT(swiglu, gate, F32, FV_DIM_ANY, FV_DIM_ANY);
+    EXPECT(swiglu, gate, STORED, FV_DIM_ANY, FV_DIM_ANY);
     EXPECT_LIKE(swiglu, up, args->gate);
     EXPECT_LIKE(swiglu, y, args->gate);
     *empty = fv_tensor_count(args->y) == 0;
     return FV_OK;
 }
 
-fv_err fv_door_swiglu_grad(const fv_swiglu_grad_args *args, int *empty)
+fv_err fv_check_swiglu_grad_args(const fv_swiglu_grad_args *args, int *empty)
 {
-    EXPECT(swiglu_grad, gate, F32, FV_DIM_ANY, FV_DIM_ANY);
+    EXPECT(swiglu_grad, gate, STORED, FV_DIM_ANY, FV_DIM_ANY);
     EXPECT_LIKE(swiglu_grad, up, args->gate);
     EXPECT_LIKE(swiglu_grad, dy, args->gate);
     EXPECT_LIKE(swiglu_grad, dgate, args->gate);
@@ -21,24 +21,24 @@ fv_err fv_door_swiglu_grad(const fv_swiglu_grad_args *args, int *empty)
     return FV_OK;
 }
 
-fv_err fv_door_gelu(const fv_gelu_args *args, int *empty)
+fv_err fv_check_gelu_args(const fv_gelu_args *args, int *empty)
 {
-    EXPECT(gelu, x, F32, FV_DIM_ANY, FV_DIM_ANY);
+    EXPECT(gelu, x, STORED, FV_DIM_ANY, FV_DIM_ANY);
     EXPECT_LIKE(gelu, y, args->x);
     *empty = fv_tensor_count(args->y) == 0;
     return FV_OK;
 }
 
-fv_err fv_door_gelu_grad(const fv_gelu_grad_args *args, int *empty)
+fv_err fv_check_gelu_grad_args(const fv_gelu_grad_args *args, int *empty)
 {
-    EXPECT(gelu_grad, x, F32, FV_DIM_ANY, FV_DIM_ANY);
+    EXPECT(gelu_grad, x, STORED, FV_DIM_ANY, FV_DIM_ANY);
     EXPECT_LIKE(gelu_grad, dy, args->x);
     EXPECT_LIKE(gelu_grad, dx, args->x);
     *empty = fv_tensor_count(args->dx) == 0;
     return FV_OK;
 }
 
-fv_err fv_door_adamw(const fv_adamw_args *args, int *empty)
+fv_err fv_check_adamw_args(const fv_adamw_args *args, int *empty)
 {
     EXPECT(adamw, grad, F32, FV_DIM_ANY);
     EXPECT_LIKE(adamw, param, args->grad);
@@ -49,28 +49,40 @@ fv_err fv_door_adamw(const fv_adamw_args *args, int *empty)
     return FV_OK;
 }
 
-fv_err fv_door_add(const fv_add_args *args, int *empty)
+fv_err fv_check_add_args(const fv_add_args *args, int *empty)
 {
-    EXPECT(add, a, F32, FV_DIM_ANY, FV_DIM_ANY);
+    EXPECT(add, a, STORED, FV_DIM_ANY, FV_DIM_ANY);
     EXPECT_LIKE(add, b, args->a);
     EXPECT_LIKE(add, out, args->a);
     *empty = fv_tensor_count(args->out) == 0;
     return FV_OK;
 }
 
-fv_err fv_door_copy(const fv_copy_args *args, int *empty)
+fv_err fv_check_copy_args(const fv_copy_args *args, int *empty)
 {
-    FV_TRY(fv_tensor_expect("copy", "in", args->in,
-                            (fv_expected){args->in.dtype, FV_DIMS(FV_DIM_ANY, FV_DIM_ANY)}));
+    EXPECT(copy, in, ANY, FV_DIM_ANY, FV_DIM_ANY);
     EXPECT_LIKE(copy, out, args->in);
     *empty = fv_tensor_count(args->out) == 0;
     return FV_OK;
 }
 
-fv_err fv_door_fill(const fv_fill_args *args, int *empty)
+fv_err fv_check_cast_args(const fv_cast_args *args, int *empty)
 {
-    FV_TRY(fv_tensor_expect("fill", "x", args->x,
-                            (fv_expected){FV_F32, args->x.n_dims, {FV_DIM_ANY, FV_DIM_ANY, FV_DIM_ANY}}));
+    FV_TRY(fv_tensor_expect(
+        "cast", "in", args->in,
+        (fv_expected){FV_CLASS_FLOAT, args->in.n_dims, {FV_DIM_ANY, FV_DIM_ANY, FV_DIM_ANY}}));
+    FV_TRY(fv_tensor_expect(
+        "cast", "out", args->out,
+        (fv_expected){FV_CLASS_FLOAT, args->in.n_dims, {args->in.dim[0], args->in.dim[1], args->in.dim[2]}}));
+    *empty = fv_tensor_count(args->out) == 0;
+    return FV_OK;
+}
+
+fv_err fv_check_fill_args(const fv_fill_args *args, int *empty)
+{
+    FV_TRY(fv_tensor_expect(
+        "fill", "x", args->x,
+        (fv_expected){FV_CLASS_STORED, args->x.n_dims, {FV_DIM_ANY, FV_DIM_ANY, FV_DIM_ANY}}));
     *empty = fv_tensor_count(args->x) == 0;
     return FV_OK;
 }

@@ -1,7 +1,7 @@
-/* Front door of patches. */
-#include "door.h"
+/* Checks of the arguments of patches. */
+#include "args_check.h"
 
-fv_err fv_door_patches(const fv_patches_args *args, int *empty)
+fv_err fv_check_patches_args(const fv_patches_args *args, int *empty)
 {
     EXPECT(patches, pixels, U8, FV_DIM_ANY, FV_DIM_ANY, 3);
     FV_CHECK(args->patch > 0 && args->merge > 0 && args->frames > 0, FV_ERR_SHAPE,

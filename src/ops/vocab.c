@@ -1,7 +1,7 @@
-/* Front doors of statistics over the vocabulary and of sampling. */
-#include "door.h"
+/* Checks of the arguments of statistics over the vocabulary and of sampling. */
+#include "args_check.h"
 
-fv_err fv_door_vocab_stats(const fv_vocab_stats_args *args, int *empty)
+fv_err fv_check_vocab_stats_args(const fv_vocab_stats_args *args, int *empty)
 {
     EXPECT(vocab_stats, logits, F32, FV_DIM_ANY, FV_DIM_ANY);
     int64_t rows = args->logits.dim[0];
@@ -13,7 +13,7 @@ fv_err fv_door_vocab_stats(const fv_vocab_stats_args *args, int *empty)
     return FV_OK;
 }
 
-fv_err fv_door_vocab_merge(const fv_vocab_merge_args *args, int *empty)
+fv_err fv_check_vocab_merge_args(const fv_vocab_merge_args *args, int *empty)
 {
     EXPECT(vocab_merge, parts, F32, FV_DIM_SOME, FV_DIM_ANY, FV_VOCAB_FIELDS);
     int64_t rows = args->parts.dim[1];
@@ -24,7 +24,7 @@ fv_err fv_door_vocab_merge(const fv_vocab_merge_args *args, int *empty)
     return FV_OK;
 }
 
-fv_err fv_door_vocab_grad(const fv_vocab_grad_args *args, int *empty)
+fv_err fv_check_vocab_grad_args(const fv_vocab_grad_args *args, int *empty)
 {
     EXPECT(vocab_grad, logits, F32, FV_DIM_ANY, FV_DIM_ANY);
     int64_t rows = args->logits.dim[0];
@@ -39,7 +39,7 @@ fv_err fv_door_vocab_grad(const fv_vocab_grad_args *args, int *empty)
     return FV_OK;
 }
 
-fv_err fv_door_sample(const fv_sample_args *args, int *empty)
+fv_err fv_check_sample_args(const fv_sample_args *args, int *empty)
 {
     EXPECT(sample, logits, F32, FV_DIM_ANY, FV_DIM_SOME);
     int64_t rows = args->logits.dim[0];

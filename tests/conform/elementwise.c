@@ -1,4 +1,4 @@
-/* SwiGLU, GELU and their gradients; AdamW; sums, copies, constants. */
+/* SwiGLU, GELU and their gradients; AdamW; sums, copies, casts, constants. */
 #include "suite.h"
 
 #include <math.h>
@@ -204,6 +204,25 @@ void cases_copy(void)
         fv_copy_args args = {in, zeros_like(in)};
         CONFORM(copy, args, .n_rows = in.dim[0], .rows = "in out");
     }
+}
+
+void reference_cast(const fv_cast_args *args)
+{
+    for (int64_t i = 0; i < fv_tensor_count(args->out); i++)
+        *f64_at(args->out, 0, i) = *f64_at(args->in, 0, i);
+}
+
+void cases_cast(void)
+{
+    static const fv_dtype all[] = {FV_F32, FV_BF16, FV_F16};
+    for (int i = 0; i < 9 * N_SHAPES; i++) {
+        fv_tensor in = draw_shape(i / 9), stored = zeros_2d(all[i / 3 % 3], in.dim[0], in.dim[1]);
+        fv_dtype_encode(stored.dtype, in.data, fv_tensor_count(in), stored.data);
+        fv_cast_args args = {stored, zeros_2d(all[i % 3], in.dim[0], in.dim[1])};
+        CONFORM(cast, args, .note = fv_dtype_name(args.out.dtype), .n_rows = in.dim[0], .rows = "in out");
+    }
+    fv_cast_args vector = {draw_1d(20003), zeros_1d(FV_BF16, 20003)};
+    CONFORM(cast, vector, .n_rows = 20003, .rows = "in out");
 }
 
 void reference_fill(const fv_fill_args *args)

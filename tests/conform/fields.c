@@ -70,14 +70,16 @@ any_args args_copy(fv_op op, const void *args)
 
 static fv_tensor widen(fv_tensor t)
 {
-    if (t.dtype != FV_F32)
+    if (!fv_dtype_is_float(t.dtype))
         return copy_of(t);
     fv_tensor wide = t;
     int64_t n = fv_tensor_count(t);
     wide.dtype = FV_F64;
     wide.data = host_take((size_t)n * sizeof(double));
+    float *values = host_take((size_t)n * sizeof *values);
+    fv_dtype_decode(t.dtype, t.data, n, values);
     for (int64_t i = 0; i < n; i++)
-        ((double *)wide.data)[i] = (double)((float *)t.data)[i];
+        ((double *)wide.data)[i] = (double)values[i];
     return wide;
 }
 

@@ -1,7 +1,7 @@
 /* One call on a back end: operands placed there as a layout asks, and what must be left alone verified. */
 #include "suite.h"
 
-enum { GUARD = 0x7fc0600d, UNWRITTEN = 0x7fc0dead }; /* both NaN */
+enum { GUARD = 0x7ff17ff1, UNWRITTEN = 0x7ff37ff3 }; /* NaN of every float type */
 enum { GAP = 5, MARGIN = 24 };                       /* elements; bytes */
 
 /* An operand on the back end, within a block of words of 4 bytes. */

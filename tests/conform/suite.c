@@ -51,16 +51,29 @@ static void add_cpu(family *f)
 
 static double value_at(fv_tensor t, int64_t i)
 {
+    float value = 0;
     if (t.dtype == FV_F64)
         return ((const double *)t.data)[i];
-    return t.dtype == FV_F32 ? (double)((const float *)t.data)[i] : (double)((const int32_t *)t.data)[i];
+    if (!fv_dtype_is_float(t.dtype))
+        return (double)((const int32_t *)t.data)[i];
+    fv_dtype_decode(t.dtype, (const char *)t.data + (size_t)i * fv_dtype_bytes(t.dtype), 1, &value);
+    return (double)value;
+}
+
+/* What storing may add: half a unit in the last place, or of the smallest subnormal. */
+static double rounding_of(fv_dtype dtype, double exact)
+{
+    if (dtype == FV_BF16)
+        return 0x1p-8 * fabs(exact) + 0x1p-134;
+    return dtype == FV_F16 ? 0x1p-11 * fabs(exact) + 0x1p-25 : 0.0;
 }
 
 static void check_near(const conform_case *c, const field *f, fv_tensor found, fv_tensor want, double slack)
 {
     for (int64_t i = 0; i < fv_tensor_count(found); i++) {
         double have = value_at(found, i), exact = value_at(want, i);
-        if (have != exact && !(fabs(have - exact) <= slack * c->near * (1.0 + fabs(exact))))
+        if (have != exact &&
+            !(fabs(have - exact) <= slack * c->near * (1.0 + fabs(exact)) + rounding_of(found.dtype, exact)))
             fail_msg("%s: element %lld of %s is %.9g, expected %.9g", case_name(c), (long long)i, f->name,
                      have, exact);
     }

@@ -1,5 +1,5 @@
-/* The conformance suite of the operations: one list of cases that any back end runs, through the front doors,
- * uploads and downloads alone.
+/* The conformance suite of the operations: one list of cases that any back end runs, through the calls that
+ * check and dispatch, uploads and downloads alone.
  *
  * A case is the arguments of one call. Its tensors are contiguous views of host memory that hold what the
  * operands hold before the call. conform() runs it on every family of back ends (suite.c) and checks
@@ -11,7 +11,7 @@
  *   surroundings    inputs and the memory around operands keep their bits.
  *
  * For each line of ops.def there are two functions: cases_<op>() calls conform() for its cases;
- * reference_<op>() does what the operation does, on tensors that are F64 in place of F32. */
+ * reference_<op>() does what the operation does, on tensors that are F64 in place of floats. */
 #ifndef FOVEA_CONFORM_SUITE_H
 #define FOVEA_CONFORM_SUITE_H
 
@@ -115,7 +115,7 @@ typedef struct operation {
     size_t args_bytes;
     const field *fields;
     int n_fields;
-    fv_err (*run)(fv_backend *backend, const void *args); /* the front door */
+    fv_err (*run)(fv_backend *backend, const void *args); /* check and dispatch */
     void (*reference)(const void *args);
 } operation;
 
@@ -134,7 +134,7 @@ fv_tensor *args_field(const void *args, const field *f);
 const field *field_named(fv_op op, const char *name);
 int field_writes(const field *f);
 int field_reads(const field *f, const void *args);
-/* Every tensor in memory of its own, F32 as F64. */
+/* Every tensor in memory of its own, floats as F64. */
 any_args args_widen(fv_op op, const void *args);
 /* Run the reference on arguments whose tensors are F32, and round what it writes. */
 void args_refer(fv_op op, const void *args);

@@ -1,7 +1,8 @@
 /* Back ends: who runs the operations and owns tensor memory.
  *
  * A back end is a table filled once. `cpu` computes in fp32; `check` wraps another and verifies every call.
- * The front doors declared at the end are what all other code calls. Local; one thread at a time. */
+ * The functions declared at the end check, time and dispatch; they are what all other code calls. Local; one
+ * thread at a time. */
 #ifndef FOVEA_OPS_BACKEND_H
 #define FOVEA_OPS_BACKEND_H
 
@@ -70,7 +71,7 @@ void fv_backend_free(fv_backend *backend, void *memory); /* NULL is fine */
 fv_err fv_upload(fv_backend *backend, fv_tensor to, const void *from);
 fv_err fv_download(fv_backend *backend, fv_tensor from, void *to);
 
-/* The front doors: fv_err fv_gemm(fv_backend *, const fv_gemm_args *); and so on. */
+/* Check, time, dispatch: fv_err fv_gemm(fv_backend *, const fv_gemm_args *); and so on. */
 #define FV_OP(op, fields) fv_err fv_##op(fv_backend *backend, const fv_##op##_args *args);
 #include "fovea/ops/ops.def"
 #undef FV_OP

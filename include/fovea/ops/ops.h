@@ -1,8 +1,13 @@
 /* The operations: contracts of their arguments. ops.def lists them, backend.h runs them. Local.
  *
  * Letters: T rows (tokens), C channels, H query heads, K key-value heads (K divides H), D channels of a head,
- * F width of the MLP, V vocabulary. F32 unless said otherwise. Where a tensor is a matrix or (T, H, D), its
- * rows may be strided.
+ * F width of the MLP, V vocabulary. Where a tensor is a matrix or (T, H, D), its rows may be strided.
+ *
+ * Dtypes. Weights, activations, keys, values and their gradients are stored as F32 or BF16; tensors of one
+ * operation that carry the same thing (x, y, residual, sum; k and v) have one dtype. What calls add to
+ * (gradients of weights, dk, dv), statistics (rstd, lse, logits, parts) and tables of angles are F32; indexes
+ * I32. Inputs are widened exactly, everything is computed in fp32 in the order below, and an output is
+ * rounded once, to nearest even, when it is stored.
  *
  * Two promises bind every back end:
  *   same bits        a call repeated, with any number of threads, gives the same bits;
@@ -10,8 +15,8 @@
  * row stands, and for attention not on how keys are laid out in memory or shared. The CPU back end gives
  * equal bits on every instruction set too.
  *
- * Every front door fv_<op>(backend, &args) checks that the shapes agree (FV_ERR_SHAPE names operation,
- * tensor, found, expected), times the call and dispatches. Outputs may not overlap inputs unless a contract
+ * Every fv_<op>(backend, &args) checks that shapes and dtypes agree (FV_ERR_SHAPE names operation, tensor,
+ * found, expected), times the call and dispatches. Outputs may not overlap inputs unless a contract
  * says so. A tensor without elements is no work: its operation returns at once, sums over nothing excepted.
  */
 #ifndef FOVEA_OPS_OPS_H
@@ -185,7 +190,13 @@ typedef struct fv_copy_args {
     fv_tensor in, out;
 } fv_copy_args;
 
-/* x = value, F32, any shape. */
+/* out = in, any shape, each F32, BF16 or F16: widened exactly or rounded to nearest even; what is too large
+ * becomes infinite. */
+typedef struct fv_cast_args {
+    fv_tensor in, out;
+} fv_cast_args;
+
+/* x = value, any shape. */
 typedef struct fv_fill_args {
     fv_tensor x;
     float value;

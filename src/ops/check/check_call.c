@@ -5,8 +5,8 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* A NaN as F32 and, twice, as F64; an unlikely I32. */
-#define POISON 0x7ffcde5eu
+/* Repeated, a NaN of every float type, and an unlikely I32. */
+#define POISON 0x7ffdu
 
 typedef enum direction { IN, OPT, OUT, OPTOUT, INOUT, OPTIO, ACC } direction;
 
@@ -179,9 +179,9 @@ static void poison(fv_tensor t)
 {
     runs r = runs_of(t);
     for (int64_t i = 0; i < r.n; i++) {
-        uint32_t *word = (uint32_t *)(r.at + (size_t)i * r.step);
-        for (size_t j = 0; j < r.bytes / sizeof *word; j++)
-            word[j] = POISON;
+        uint16_t *half = (uint16_t *)(r.at + (size_t)i * r.step);
+        for (size_t j = 0; j < r.bytes / sizeof *half; j++)
+            half[j] = POISON;
     }
 }
 
@@ -247,13 +247,12 @@ static fv_err verify_surroundings(const call *c, const operand *o)
 static fv_err verify_written(const call *c, const operand *o)
 {
     runs r = runs_of(o->t);
-    for (int64_t i = 0; i < r.n; i++) {
-        const uint32_t *word = (const uint32_t *)(r.at + (size_t)i * r.step);
-        for (size_t j = 0; j < r.bytes / sizeof *word; j++)
-            FV_CHECK(word[j] != POISON, FV_ERR_INTERNAL,
-                     "%s: output %s was not written %zu bytes from its start", c->name, o->name,
-                     (size_t)i * r.step + j * sizeof *word);
-    }
+    const uint16_t poison[2] = {POISON, POISON};
+    size_t unit = fv_dtype_bytes(o->t.dtype) < sizeof poison ? sizeof *poison : sizeof poison;
+    for (int64_t i = 0; i < r.n; i++)
+        for (size_t at = (size_t)i * r.step; at + unit <= (size_t)i * r.step + r.bytes; at += unit)
+            FV_CHECK(memcmp(r.at + at, poison, unit) != 0, FV_ERR_INTERNAL,
+                     "%s: output %s was not written %zu bytes from its start", c->name, o->name, at);
     return FV_OK;
 }
 

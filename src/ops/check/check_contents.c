@@ -1,4 +1,4 @@
-/* What index tensors must hold, which front doors cannot see. */
+/* What index tensors must hold, which checks of arguments cannot see. */
 #include "check.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* The front doors: what they refuse and how they say it, empty work, timers. */
+/* Checks of arguments: what they refuse and how they say it, empty work, timers. */
 #include "test.h"
 
 #include "fovea/ops/backend.h"
@@ -65,6 +65,17 @@ static void test_patches_are_whole(void **state)
     assert_fails(fv_patches(backend, &args), FV_ERR_SHAPE, "out is F32 (6, 11), expected F32 (6, 12)");
 }
 
+/* A class of dtypes, or the dtype of another tensor. */
+static void test_names_dtypes(void **state)
+{
+    (void)state;
+    fv_tensor ids = fv_tensor_2d(memory, FV_I32, 2, 3), halves = fv_tensor_2d(memory, FV_F16, 2, 3);
+    assert_fails(fv_cast(backend, &(fv_cast_args){.in = ids, .out = matrix(2, 3)}), FV_ERR_SHAPE,
+                 "cast: tensor in is I32 (2, 3), expected F32 or F16 or BF16 (any, any)");
+    assert_fails(fv_copy(backend, &(fv_copy_args){.in = halves, .out = matrix(2, 3)}), FV_ERR_SHAPE,
+                 "copy: tensor out is F32 (2, 3), expected F16 (2, 3)");
+}
+
 static void test_refuses_bad_layouts(void **state)
 {
     (void)state;
@@ -117,8 +128,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names_what_is_wrong), cmocka_unit_test(test_patches_are_whole),
-        cmocka_unit_test(test_refuses_bad_layouts), cmocka_unit_test(test_refuses_bad_numbers),
-        cmocka_unit_test(test_empty_work),
+        cmocka_unit_test(test_names_dtypes),        cmocka_unit_test(test_refuses_bad_layouts),
+        cmocka_unit_test(test_refuses_bad_numbers), cmocka_unit_test(test_empty_work),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
