@@ -69,7 +69,7 @@ static fv_err prepare(eval *e)
     FV_TRY(fv_runtime_load_processor(&e->runtime, model, &e->chat, &e->processor));
     FV_TRY(fv_prompts_load(o->prompts, &e->prompts));
     FV_TRY(fv_dataset_open(o->data, &e->dataset));
-    FV_TRY(fv_judge_rule_create(o->rule, &e->judge));
+    FV_TRY(fv_judge_verifier_create(o->verifier, &e->judge));
     set_sizes(e, &defaults);
     int positions = fv_model_shape_of(e->runtime.model)->text.max_positions;
     FV_CHECK(e->max_tokens <= positions, FV_ERR_ARGUMENT,
@@ -128,7 +128,7 @@ static fv_err describe(eval *e)
     report->settings = fv_json_make_object();
     FV_CHECK(report->model && report->data && report->settings, FV_ERR_MEMORY, "no memory for a report");
     FV_TRY(set_text(report->settings, "mode", fv_eval_mode_name(o->mode)));
-    FV_TRY(set_text(report->settings, "rule", o->rule->name));
+    FV_TRY(set_text(report->settings, "verifier", o->verifier->name));
     FV_TRY(set_text(report->settings, "extraction", o->extraction == FV_EXTRACT_SPLIT ? "split" : "strict"));
     FV_TRY(set_text(report->settings, "transparency",
                     o->views.transparency == FV_ALPHA_WHITE ? "white" : "drop"));

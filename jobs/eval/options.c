@@ -14,7 +14,7 @@ enum {
     KEY_LIMIT,
     KEY_TOO_LONG,
     KEY_BY,
-    KEY_RULE,
+    KEY_VERIFIER,
     KEY_EXTRACTION,
     KEY_TENSOR,
     KEY_PENALTY,
@@ -51,7 +51,7 @@ static const struct argp_option options[] = {
     {"merge", KEY_MERGE, "DIR", 0, "join the folders of all shards in DIR; evaluate nothing", 3},
     {"by", KEY_BY, "FIELD", 0, "sums over rows that have the same in this extra field (by their sources)", 3},
     {0, 0, 0, 0, "Answers:", 4},
-    {"rule", KEY_RULE, "NAME", 0, "what makes an answer right (exact)", 4},
+    {"verifier", KEY_VERIFIER, "NAME", 0, "what makes an answer right (exact)", 4},
     {"extraction", KEY_EXTRACTION, "NAME", 0, "split, or strict: without tags no credit (split)", 4},
     {"repetition-penalty", KEY_PENALTY, "X", 0,
      "make tokens that were there before less likely; 1: do not (as generation_config.json says)", 4},
@@ -81,8 +81,8 @@ static void parse_mode(struct argp_state *state, const char *text, fv_eval_optio
 
 static void parse_rule(struct argp_state *state, const char *text, fv_eval_options *out)
 {
-    if (fv_rule_find(text, &out->rule) != FV_OK)
-        argp_error(state, "--rule: %s", fv_error_text());
+    if (fv_verifier_find(text, &out->verifier) != FV_OK)
+        argp_error(state, "--verifier: %s", fv_error_text());
 }
 
 static void parse_extraction(struct argp_state *state, const char *text, fv_eval_options *out)
@@ -168,7 +168,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case KEY_MODE:
         return parse_mode(state, text, out), 0;
-    case KEY_RULE:
+    case KEY_VERIFIER:
         return parse_rule(state, text, out), 0;
     case KEY_EXTRACTION:
         return parse_extraction(state, text, out), 0;
@@ -199,11 +199,10 @@ void fv_eval_options_parse(int argc, char **argv, fv_eval_options *out)
         .parser = parse,
         .args_doc = "\n--merge DIR SHARD_DIR...",
         .children = children,
-        .doc =
-            "Answer every row of a data set greedily, score the answers by a rule, and report score, calls "
-            "of the tool and tokens: a table, and a folder of records.\v"
-            "visual: tokens of all views shown, as a share of those of the large view alone. response: "
-            "tokens drawn, a sample. seconds: of rollout and scoring; samples of all sources share them."};
+        .doc = "Answer every row of a data set greedily, score the answers by a verifier, and report score, "
+               "calls of the tool and tokens: a table, and a folder of records.\v"
+               "visual: tokens of all views shown, as a share of those of the large view alone. response: "
+               "tokens drawn, a sample. seconds: of rollout and scoring; samples of all sources share them."};
     *out = (fv_eval_options){.runtime.tensor = 1,
                              .views = {.min_pixels = 262144, .max_pixels = 4194304},
                              .repetition_penalty = -1,

@@ -15,7 +15,7 @@ typedef struct fv_eval_options {
     int keeps; /* results that are there are no error */
     int has_mode;
     fv_eval_mode mode;
-    const fv_rule *rule;
+    const fv_verifier *verifier;
     fv_extraction extraction;
     fv_view_settings views;
     double repetition_penalty; /* below 0: as the folder says */

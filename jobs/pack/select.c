@@ -121,7 +121,7 @@ static fv_err leave_out(job *j)
 static fv_err open_output(job *j)
 {
     const fv_train_config *c = &j->training.config;
-    if (c->reward.judge != FV_JUDGE_RULE && !c->judge.log[0])
+    if (c->reward.judge != FV_JUDGE_VERIFIER && !c->judge.log[0])
         FV_TRY(fv_file_make_folders(c->run.out));
     FV_TRY(fv_selection_open(&j->selection, j->path, &j->file));
     return leave_out(j);

@@ -170,7 +170,7 @@ static fv_err open_judge(fv_training *t)
     const fv_mesh *mesh = &t->runtime.mesh;
     t->score = (fv_score_settings){.format = c->format,
                                    .extraction = c->extraction,
-                                   .control = c->control,
+                                   .tool_penalty = c->tool_penalty,
                                    .accuracy_weight = c->weights.accuracy,
                                    .overlong = c->overlong};
     if (mesh->tensor->rank > 0)

@@ -3,7 +3,7 @@
 #include "fovea/base/file.h"
 #include "fovea/reward/format.h"
 #include "fovea/io/json.h"
-#include "reward/rules_internal.h"
+#include "reward/verifier/verifier_internal.h"
 
 #include <limits.h>
 #include <stdlib.h>

@@ -18,7 +18,7 @@ fv_err fv_reward_weights_check(const fv_reward_weights *weights)
 
 double fv_reward_of_task(const fv_reward_weights *weights, const fv_reward *reward)
 {
-    return weights->accuracy * reward->accuracy + weights->format * reward->format - reward->control -
+    return weights->accuracy * reward->accuracy + weights->format * reward->format - reward->tool_penalty -
            reward->overlong;
 }
 

@@ -3,7 +3,7 @@
 #include "fovea/train/advantage.h"
 #include "fovea/base/file.h"
 #include "fovea/model/nn/pages.h"
-#include "fovea/reward/rules.h"
+#include "fovea/reward/verifier.h"
 
 #include <limits.h>
 #include <math.h>
@@ -72,8 +72,8 @@ static fv_err check_update(const fv_update_config *update, const fv_rollout_conf
 
 static fv_err check_reward(const fv_reward_config *reward, const fv_rollout_config *rollout)
 {
-    const fv_rule *rule;
-    fv_err err = fv_rule_find(reward->rule, &rule);
+    const fv_verifier *verifier;
+    fv_err err = fv_verifier_find(reward->verifier, &verifier);
     if (err == FV_OK)
         err = fv_overlong_check(&reward->overlong);
     if (err != FV_OK)
@@ -111,7 +111,7 @@ static fv_err check_judge(const fv_train_config *config, int n_ranks)
     int n_judges = config->layout.judge_ranks, n_askers = (n_ranks - n_judges) / config->layout.tensor;
     FV_CHECK(n_judges == 0 || config->reward.judge == FV_JUDGE_LOCAL, FV_ERR_ARGUMENT,
              "layout.judge_ranks is %d, but only with reward.judge local do ranks judge", n_judges);
-    if (choice == FV_JUDGE_RULE)
+    if (choice == FV_JUDGE_VERIFIER)
         return FV_OK;
     FV_CHECK(choice != FV_JUDGE_PROGRAM || judge->program[0], FV_ERR_ARGUMENT,
              "reward.judge is program, but judge.program is empty");

@@ -17,12 +17,12 @@
 static const char *const view_names[] = {"small", "large", NULL};
 static const char *const alpha_names[] = {"white", "drop", NULL};
 static const char *const too_long_names[] = {"refuse", "skip", NULL};
-static const char *const judge_names[] = {"rule", "api", "local", "program", "replay", NULL};
+static const char *const judge_names[] = {"verifier", "api", "local", "program", "replay", NULL};
 static const char *const method_names[] = {"compare", "think", NULL};
 static const char *const service_names[] = {"openai", "azure", NULL};
 static const char *const extraction_names[] = {"split", "strict", NULL};
 static const char *const product_names[] = {"general", "efficient", NULL};
-static const char *const control_names[] = {"none", "paper", "code", NULL};
+static const char *const tool_penalty_names[] = {"none", "paper", "code", NULL};
 static const char *const ratio_names[] = {"token", "sequence", "cispo", NULL};
 static const char *const kl_names[] = {"plain", "abs", "mse", "low_var", NULL};
 static const char *const kl_place_names[] = {"loss", "reward", NULL};
@@ -115,8 +115,8 @@ static const fv_setting rollout_fields[] = {
 #define REWARD(member) FV_SETTING_AT(fv_reward_config, member)
 static const fv_setting reward_fields[] = {
     {"judge", FV_SETTING_CHOICE, REWARD(judge), "who judges answers", .names = judge_names},
-    {"rule", FV_SETTING_TEXT, REWARD(rule), "exact, number, choice, boxed, relaxed, anls or containment",
-     FROM(1)},
+    {"verifier", FV_SETTING_TEXT, REWARD(verifier),
+     "exact, number, choice, boxed, relaxed, anls or containment", FROM(1)},
     {"max_unjudged_share",
      FV_SETTING_REAL,
      REWARD(max_unjudged_share),
@@ -129,10 +129,14 @@ static const fv_setting reward_fields[] = {
     {"needs_valid_call", FV_SETTING_SWITCH, REWARD(format.needs_valid_call), "a bad call breaks the format"},
     {"accuracy_weight", FV_SETTING_REAL, REWARD(weights.accuracy), "of accuracy in the reward", FROM(0)},
     {"format_weight", FV_SETTING_REAL, REWARD(weights.format), "of the format in the reward", FROM(0)},
-    {"control", FV_SETTING_CHOICE, REWARD(control.rule), "who pays for calling, or not calling, the tool",
-     .names = control_names},
-    {"theta", FV_SETTING_REAL, REWARD(control.theta), "share of direct answers where control turns", {0, 1}},
-    {"size", FV_SETTING_REAL, REWARD(control.size), "what control costs", FROM(0)},
+    {"tool_penalty", FV_SETTING_CHOICE, REWARD(tool_penalty.kind),
+     "who pays for calling, or not calling, the tool", .names = tool_penalty_names},
+    {"tool_penalty_theta",
+     FV_SETTING_REAL,
+     REWARD(tool_penalty.theta),
+     "share of direct answers where the penalty turns",
+     {0, 1}},
+    {"tool_penalty_size", FV_SETTING_REAL, REWARD(tool_penalty.size), "what the tool penalty costs", FROM(0)},
     {"overlong_tokens", FV_SETTING_INTEGER, REWARD(overlong.max_tokens),
      "length that costs all of overlong_size", FROM(0)},
     {"overlong_buffer", FV_SETTING_INTEGER, REWARD(overlong.buffer_tokens),
@@ -167,7 +171,7 @@ static const fv_setting judge_fields[] = {
     {"pass_tokens", FV_SETTING_INTEGER, JUDGE(local.pass_tokens), "tokens of a pass of it, at most", FROM(1)},
     {"cache_pages", FV_SETTING_INTEGER, JUDGE(local.cache_pages), "pages of 64 tokens of its cache", FROM(1)},
     {"program", FV_SETTING_TEXT, JUDGE(program), "command of a judge that talks JSON lines", FROM(0)},
-    {"rule_first", FV_SETTING_SWITCH, JUDGE(rule_first), "what reward.rule finds right is right"},
+    {"verifier_first", FV_SETTING_SWITCH, JUDGE(verifier_first), "what reward.verifier finds right is right"},
     {"audit", FV_SETTING_REAL, JUDGE(audit), "share of that which is asked all the same", {0, 1}},
     {"log", FV_SETTING_PATH, JUDGE(log), "folder of the verdicts; '' = in the run's", FROM(0)},
     {"log_verdicts", FV_SETTING_INTEGER, JUDGE(log_verdicts), "kept, at most", FROM(1)},
@@ -301,12 +305,12 @@ static const fv_train_config train_defaults = {
                 .pass_tokens = 4096,
                 .cache_pages = 1024,
                 .refills = 8},
-    .reward = {.rule = "number",
+    .reward = {.verifier = "number",
                .max_unjudged_share = 0.1,
                .extraction = FV_EXTRACT_SPLIT,
                .format = {.product = FV_PRODUCT_EFFICIENT, .needs_valid_call = 1},
                .weights = FV_REWARD_WEIGHTS_DEFAULT,
-               .control = FV_CONTROL_DEFAULT,
+               .tool_penalty = FV_TOOL_PENALTY_DEFAULT,
                .overlong = FV_OVERLONG_DEFAULT},
     .judge = {.api = {.in_flight = 100,
                       .deadline_s = 120,
@@ -315,7 +319,7 @@ static const fv_train_config train_defaults = {
                       .temperature_step = 0.3,
                       .reply_tokens = 1024},
               .local = {.pass_tokens = 4096, .cache_pages = 512},
-              .rule_first = 1,
+              .verifier_first = 1,
               .log_verdicts = 1000000},
     .advantage = {.estimator = "grpo", .eps = FV_ADVANTAGE_EPS},
     .loss = FV_LOSS_DEFAULT,

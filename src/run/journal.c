@@ -113,7 +113,7 @@ static fv_err set_reward(const fv_answer *answer, fv_json *object)
     FV_TRY(fv_json_set(object, "accuracy",
                        r->has_verdict ? fv_json_make_real(r->accuracy) : fv_json_make_null()));
     FV_TRY(fv_json_set(object, "format", fv_json_make_real(r->format)));
-    FV_TRY(fv_json_set(object, "control", fv_json_make_real(r->control)));
+    FV_TRY(fv_json_set(object, "tool_penalty", fv_json_make_real(r->tool_penalty)));
     FV_TRY(fv_json_set(object, "overlong", fv_json_make_real(r->overlong)));
     FV_TRY(fv_json_set(object, "kl", fv_json_make_real(r->kl)));
     return fv_json_set(object, "advantage", fv_json_make_real(answer->advantage));

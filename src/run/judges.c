@@ -158,17 +158,17 @@ static fv_err make_model(const fv_train_config *config, const fv_judge_asker *as
 fv_err fv_judges_create(const fv_train_config *config, const fv_judge_asker *asker, fv_judge **out)
 {
     const fv_judge_config *c = &config->judge;
-    const fv_rule *rule;
+    const fv_verifier *verifier;
     parts made = {0};
     fv_judge *recall;
     fv_err err = FV_OK;
     *out = NULL;
-    FV_TRY(fv_rule_find(config->reward.rule, &rule));
-    if (config->reward.judge == FV_JUDGE_RULE)
-        return fv_judge_rule_create(rule, out);
+    FV_TRY(fv_verifier_find(config->reward.verifier, &verifier));
+    if (config->reward.judge == FV_JUDGE_VERIFIER)
+        return fv_judge_verifier_create(verifier, out);
     FV_TRY_DONE(make_model(config, asker, &made));
     FV_TRY_DONE(make_recall(config, asker->rank, &made, &recall));
-    FV_TRY_DONE(fv_judge_screen_create(c->rule_first ? rule : NULL, c->audit, recall, out));
+    FV_TRY_DONE(fv_judge_screen_create(c->verifier_first ? verifier : NULL, c->audit, recall, out));
 done:
     fv_buffer_fini(&made.identity);
     return err;

@@ -139,8 +139,8 @@ static fv_err total(const fv_reward_weights *weights, const fv_reward *reward, i
 {
     *out = fv_reward_total(weights, reward);
     FV_CHECK(isfinite(*out), FV_ERR_NUMERIC,
-             "group %lld: a reward of %g from accuracy %g, format %g, control %g, over-long %g, kl %g",
-             (long long)group, *out, reward->accuracy, reward->format, reward->control, reward->overlong,
+             "group %lld: a reward of %g from accuracy %g, format %g, tool penalty %g, over-long %g, kl %g",
+             (long long)group, *out, reward->accuracy, reward->format, reward->tool_penalty, reward->overlong,
              reward->kl);
     return FV_OK;
 }
@@ -152,8 +152,8 @@ static int is_equal(const fv_reward_weights *weights, const fv_reward *a, const 
 {
     double difference = fv_reward_of_task(weights, a) - fv_reward_of_task(weights, b);
     double parts = weights->accuracy * (fabs(a->accuracy) + fabs(b->accuracy)) +
-                   weights->format * (a->format + b->format) + a->control + b->control + a->overlong +
-                   b->overlong;
+                   weights->format * (a->format + b->format) + a->tool_penalty + b->tool_penalty +
+                   a->overlong + b->overlong;
     return fabs(difference) <= rounding * parts;
 }
 

@@ -59,8 +59,9 @@ static int are_rounds(const fv_answer *a)
 
 static int is_reward(const fv_reward *r)
 {
-    return r->accuracy >= 0 && r->accuracy <= 1 && r->format >= 0 && r->format <= 1 && isfinite(r->control) &&
-           isfinite(r->overlong) && isfinite(r->kl) && are_flags(&r->has_verdict, 1);
+    return r->accuracy >= 0 && r->accuracy <= 1 && r->format >= 0 && r->format <= 1 &&
+           isfinite(r->tool_penalty) && isfinite(r->overlong) && isfinite(r->kl) &&
+           are_flags(&r->has_verdict, 1);
 }
 
 static const char *fault_of_answer(const fv_answer *a, int sample, int vocab)

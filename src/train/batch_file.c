@@ -41,7 +41,7 @@ static const column answer_columns[] = {{"sample", AT(fv_answer, sample), 0},
                                         {"unjudged_why", AT(fv_answer, reward.why), 0},
                                         {"accuracy", AT(fv_answer, reward.accuracy), 1},
                                         {"format", AT(fv_answer, reward.format), 1},
-                                        {"control", AT(fv_answer, reward.control), 1},
+                                        {"tool_penalty", AT(fv_answer, reward.tool_penalty), 1},
                                         {"overlong", AT(fv_answer, reward.overlong), 1},
                                         {"kl", AT(fv_answer, reward.kl), 1},
                                         {0}};

@@ -7,7 +7,7 @@
 
 /* Sums over the answers of a step. */
 typedef struct sums {
-    double reward, square, accuracy, format, control, overlong, kl, advantage;
+    double reward, square, accuracy, format, tool_penalty, overlong, kl, advantage;
     double drawn, longest, prompt;
     double visual, full; /* tokens of the views shown, and of the large views alone */
     int64_t n, n_judged, n_called, n_right, n_right_called, n_wrong_called, n_cut, n_rounds;
@@ -39,7 +39,7 @@ static void add_answer(sums *s, const fv_answer *answer, const fv_reward_weights
     s->reward += total;
     s->square += total * total;
     s->accuracy += r->accuracy;
-    s->control += r->control;
+    s->tool_penalty += r->tool_penalty;
     s->n_right += r->accuracy >= 0.5;
     s->n_right_called += r->accuracy >= 0.5 && answer->is_called;
     s->n_wrong_called += r->accuracy < 0.5 && answer->is_called;
@@ -108,7 +108,7 @@ static fv_err set_answers(fv_json *object, const sums *s)
         {"reward_deviation", deviation(s)},
         {"accuracy", over(s->accuracy, judged)},
         {"format", over(s->format, n)},
-        {"control", over(s->control, judged)},
+        {"tool_penalty", over(s->tool_penalty, judged)},
         {"overlong", over(s->overlong, n)},
         {"kl_cost", over(s->kl, n)},
         {"unjudged_share", over(n - judged, n)},

@@ -55,8 +55,8 @@ fv_err fv_scoring_begin(fv_scoring *s, const fv_score_settings *settings, const 
     return err;
 }
 
-/* Control looks at a group's rewards and calls side by side. */
-static void apply_control(fv_scoring *s, const fv_score_settings *settings)
+/* The tool penalty looks at a group's rewards and calls side by side. */
+static void apply_tool_penalty(fv_scoring *s, const fv_score_settings *settings)
 {
     fv_answer *answers = s->group->answers;
     int n = fv_group_size(s->group);
@@ -64,7 +64,7 @@ static void apply_control(fv_scoring *s, const fv_score_settings *settings)
         s->rewards[i] = answers[i].reward;
         s->called[i] = (uint8_t)answers[i].is_called;
     }
-    fv_control_apply(&settings->control, settings->accuracy_weight, s->called, n, s->rewards);
+    fv_tool_penalty_apply(&settings->tool_penalty, settings->accuracy_weight, s->called, n, s->rewards);
     for (int i = 0; i < n; i++)
         answers[i].reward = s->rewards[i];
 }
@@ -77,7 +77,7 @@ void fv_scoring_end(fv_scoring *s, const fv_score_settings *settings)
         reward->has_verdict = s->verdicts[i].has_verdict;
         reward->why = s->verdicts[i].why;
     }
-    apply_control(s, settings);
+    apply_tool_penalty(s, settings);
     fv_scoring_fini(s);
 }
 

@@ -22,8 +22,8 @@ prompts: $folder/prompts.yaml
 steps: $rounds
 data: {train: $folder/rows.h5}
 rollout: {prompts: 8, answers: 8, max_turn_tokens: 96, max_tokens: 512, max_rounds: 1, max_running: 16, pass_tokens: 1024, cache_pages: 256, refills: 0}
-reward: {product: general, control: none}
-judge: {prompt: $folder/judge.yaml, model: $folder/judge, rule_first: false, pass_tokens: 2048, cache_pages: 512}
+reward: {product: general, tool_penalty: none}
+judge: {prompt: $folder/judge.yaml, model: $folder/judge, verifier_first: false, pass_tokens: 2048, cache_pages: 512}
 loss: {kl_weight: 0}
 update: {groups: 8, micro_tokens: 8192, recompute: false}
 optimizer: {rate: 0}
@@ -55,6 +55,6 @@ row() { # TITLE NAME
         printf "%-44s %9.2f %9.2f %9.2f %9.1f %%\n", title, step, rollout, wait, 100 * of_judge / step }'
 }
 printf '%-44s %9s %9s %9s %11s\n' "" step rollout "then wait" "of the step"
-row "no judge (a rule)" none
+row "no judge (a verifier)" none
 row "a judge in the rank that trains" own
 row "a judge in a rank of its own" ranks

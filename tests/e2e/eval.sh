@@ -32,7 +32,7 @@ user: '{image} {question}'
 tool_result: 'Here: {image}'
 tool_error: 'No: {error}'
 END
-options=(--model "$model" --data "$pack" --prompts "$folder/prompts.yaml" --rule containment --max-turn-tokens 24
+options=(--model "$model" --data "$pack" --prompts "$folder/prompts.yaml" --verifier containment --max-turn-tokens 24
     --max-tokens 200)
 low=("${options[@]}" --mode low)
 evaluate() { "$FOVEA" eval "${low[@]}" --out "$folder/$1" "${@:2}" >"$folder/log" || fail "$(cat "$folder/log")"; }
@@ -115,7 +115,7 @@ kept() { refused 1 "$1" "${low[@]}" --out "$folder/one" --keep "${@:2}"; }
 kept 'one is there already, give another folder: ' --model "$folder/other"
 kept '"model_hash" is "' --model "$folder/other"
 kept '"mode" is "low" in one, "full" in the other' --mode full
-kept '"rule" is "containment" in one, "exact" in the other' --rule exact
+kept '"verifier" is "containment" in one, "exact" in the other' --verifier exact
 kept '"max_tokens" is 200 in one, 199 in the other' --max-tokens 199
 kept '"rows" is 40 in one, 39 in the other' --limit 39
 kept 'one is shard 1/1 of the evaluation, what is asked for 1/3' --shard 1/3
@@ -142,7 +142,7 @@ refused 2 "--model DIR is required" --data "$pack"
 refused 2 '--mode is "middle", expected low, full or policy' --mode middle
 refused 2 '--shard is "4/3"' --shard 4/3
 refused 2 '--shard is "1/3x"' --shard 1/3x
-refused 2 'there is no rule "near"' --rule near
+refused 2 'there is no verifier "near"' --verifier near
 refused 2 '--extraction is "soft"' --extraction soft
 refused 2 "--merge DIR goes with the folders of shards alone" --merge "$folder/x" --data "$pack" "$folder/part1"
 refused 2 "needs the folders of the shards" --merge "$folder/x"

@@ -29,7 +29,7 @@ data: {train: $folder/data.h5}
 views: {min_pixels: 784, max_pixels: 3136}
 rollout: {prompts: 6, answers: 4, max_turn_tokens: 120, max_tokens: 320, max_running: 12, pass_tokens: 256,
   cache_pages: 64}
-reward: {rule: containment}
+reward: {verifier: containment}
 update: {groups: 3, micro_tokens: 4096}
 END
 

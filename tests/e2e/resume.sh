@@ -95,7 +95,7 @@ same plain cut
 [ "$(field cut logprob_max_diff | sort -u)" = 0.0 ] || fail "log-probs differ from the rollout's"
 
 # Where few groups are kept, refills fill the step; stopped again and again inside of them, it is the same one.
-settings+=(rollout.prompts=6 rollout.refills=24 reward.rule=exact update.groups=3)
+settings+=(rollout.prompts=6 rollout.refills=24 reward.verifier=exact update.groups=3)
 well train filled 2 steps=1
 [ "$(field filled groups | sort -u)" = 6.0 ] || fail "steps are not full: $(field filled groups)"
 for n_stops in $(seq 0 20); do

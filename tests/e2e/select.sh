@@ -36,14 +36,14 @@ rollout:
   max_running: 16
   pass_tokens: 256
   cache_pages: 64
-reward: {rule: containment}
+reward: {verifier: containment}
 END
 choose() { # NAME RANKS [OPTION|KEY=VALUE...]
     mpiexec -n "$2" "$FOVEA" pack --select "$folder/config.yaml" --out "$folder/$1.h5" "${@:3}" >"$folder/$1.out" \
         2>"$folder/$1.log" || fail "$1: $(cat "$folder/$1.log")"
 }
 answers() { # NAME PACK MODE: greedy
-    "$FOVEA" eval --model "$folder/model" --data "$folder/$2.h5" --mode "$3" --rule containment --max-turn-tokens 60 \
+    "$FOVEA" eval --model "$folder/model" --data "$folder/$2.h5" --mode "$3" --verifier containment --max-turn-tokens 60 \
         --max-tokens 200 --min-pixels 784 --max-pixels 3136 --prompts "$root/configs/prompts/glance.yaml" \
         --by selected --out "$folder/$1" >"$folder/$1.txt"
 }
@@ -183,7 +183,7 @@ grep -q "of 21 rows: .*, 1 too long" "$folder/skipped.out" || fail "$(cat "$fold
 cat >"$folder/judge.sh" <<'END'
 exec sed -u 's/.*"id": \([0-9]*\), .*"question": "[0-9]*0?".*/{"id": \1, "score": null}/;t;s/.*"id": \([0-9]*\),.*/{"id": \1, "score": 1}/'
 END
-program=(reward.judge=program judge.program="sh $folder/judge.sh" judge.rule_first=false judge.tries=1 rollout.max_turn_tokens=8)
+program=(reward.judge=program judge.program="sh $folder/judge.sh" judge.verifier_first=false judge.tries=1 rollout.max_turn_tokens=8)
 choose judged 2 "${program[@]}" out="$folder/verdicts" reward.max_unjudged_share=0.2 --gain 4
 grep -q "of 260 rows: [0-9]* that .* enough for, 0 that need .*; 26 rows without a verdict" "$folder/judged.out" ||
     fail "$(cat "$folder/judged.out")"

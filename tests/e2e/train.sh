@@ -25,7 +25,7 @@ for step in 000000 000005 000010 000012; do
 done
 [ "$(field sft validate_score | wc -l)" = 4 ] || fail "not four validations"
 [ "$(ls "$folder/sft/validation" | wc -l)" = 4 ] || fail "not four folders"
-"$FOVEA" eval --model "$folder/sft/model" --data "$folder/validate.h5" --mode policy --rule containment \
+"$FOVEA" eval --model "$folder/sft/model" --data "$folder/validate.h5" --mode policy --verifier containment \
     --prompts "$root/configs/prompts/glance.yaml" --max-turn-tokens 120 --max-tokens 320 --min-pixels 784 \
     --max-pixels 3136 --out "$folder/eval" >/dev/null
 cmp "$folder/eval/samples.jsonl" "$folder/sft/validation/step_000012/samples.jsonl" || fail "validation is not what eval does"
@@ -70,7 +70,7 @@ train charged 2 loss.kl_place=reward loss.kl_weight=0.1 optimizer.rate=1e-3 step
 [ "$(field charged kl_cost | tail -1)" != 0.0 ] || fail "no distance from the reference"
 
 # Equal rewards are no signal, whatever the KL takes from them.
-train equal 2 loss.kl_place=reward loss.kl_weight=0.1 optimizer.rate=1e-3 reward.accuracy_weight=0 reward.format_weight=0 reward.control=none
+train equal 2 loss.kl_place=reward loss.kl_weight=0.1 optimizer.rate=1e-3 reward.accuracy_weight=0 reward.format_weight=0 reward.tool_penalty=none
 [ "$(field equal groups | sort -u)" = 0.0 ] || fail "trained on equal rewards: $(field equal groups)"
 
 # What becomes of groups that do not fill a mini-batch.

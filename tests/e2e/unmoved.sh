@@ -37,11 +37,11 @@ train moved 2 optimizer.rate=1e-2 steps=2 rollout.refills=4 data.validate=''
 [ "$(field moved ratio | sort -u)" != 1.0 ] || fail "ratios of 1 after an update"
 
 # No answer is right or has the format: every group is dropped, and replaced twice.
-train same 2 reward.rule=exact steps=2 data.validate=''
+train same 2 reward.verifier=exact steps=2 data.validate=''
 is same groups_no_signal 12.0
 is same groups 0.0
 is same updates 0.0
 cmp "$folder/same/model/model.safetensors" "$folder/model/model.safetensors" || fail "weights moved without an update"
-train once 1 reward.rule=exact steps=1 rollout.refills=0 data.validate=''
+train once 1 reward.verifier=exact steps=1 rollout.refills=0 data.validate=''
 is once groups_no_signal 4.0
 echo "unmoved: well"

@@ -1,7 +1,7 @@
-/* An answer from anywhere, and a truth behind its first NUL: every rule gives a score, and a text meets
+/* An answer from anywhere, and a truth behind its first NUL: every verifier gives a score, and a text meets
  * itself. */
 #include "fovea/reward/format.h"
-#include "fovea/reward/rules.h"
+#include "fovea/reward/verifier.h"
 
 #include <stdint.h>
 #include <string.h>
@@ -10,10 +10,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static double score_of(const char *name, fv_slice answer, fv_slice truth)
 {
-    const fv_rule *rule;
+    const fv_verifier *verifier;
     double score = -1;
-    if (fv_rule_find(name, &rule) != FV_OK || fv_rule_score(rule, answer, &truth, 1, &score) != FV_OK ||
-        !(score >= 0 && score <= 1))
+    if (fv_verifier_find(name, &verifier) != FV_OK ||
+        fv_verifier_score(verifier, answer, &truth, 1, &score) != FV_OK || !(score >= 0 && score <= 1))
         __builtin_trap();
     return score;
 }

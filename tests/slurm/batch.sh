@@ -13,7 +13,7 @@ FOVEA_SITE=$work/site.env submit mpirun -N2 --ntasks-per-node=2 slurm/train.sbat
 ends "$job" COMPLETED 60 $work/mpirun.log
 cmp $work/run/trajectories.jsonl $work/mpirun/trajectories.jsonl || fail "mpirun: other answers than with srun"
 
-options=(--mode policy --rule containment --prompts configs/prompts/glance.yaml --max-turn-tokens 120
+options=(--mode policy --verifier containment --prompts configs/prompts/glance.yaml --max-turn-tokens 120
     --max-tokens 320 --min-pixels 784 --max-pixels 3136)
 export SBATCH_OUTPUT=$work/%x-%j.log
 read -r train eval merge < <(FOVEA_TRAIN="-N2" bash slurm/pipeline.sh $work/piped 3 $work/data.h5 -- \

@@ -1,6 +1,6 @@
 /* What an answer is worth. Local.
  *
- *     reward = accuracy_weight x accuracy + format_weight x format - control - overlong - kl
+ *     reward = accuracy_weight x accuracy + format_weight x format - tool_penalty - overlong - kl
  *
  * The parts stay apart wherever rewards are kept or reported; only advantages see their sum. */
 #ifndef FOVEA_REWARD_REWARD_H
@@ -12,10 +12,10 @@
 #include <stdint.h>
 
 typedef struct fv_reward {
-    double accuracy; /* 0 to 1, from a rule or a judge; means nothing without a verdict */
-    double format;   /* 0 or 1 */
-    double control;  /* what calling, or not calling, the tool costs: 0 or more (control.h) */
-    double overlong; /* what length costs: 0 or more */
+    double accuracy;     /* 0 to 1, from a verifier or a judge; means nothing without a verdict */
+    double format;       /* 0 or 1 */
+    double tool_penalty; /* what calling, or not calling, the tool costs: 0 or more (tool_penalty.h) */
+    double overlong;     /* what length costs: 0 or more */
     double kl;       /* what distance from the reference costs, where it is a part of the reward (loss.h) */
     int has_verdict; /* 0: the judge gave none. Neither right nor wrong: the group is not trained on */
     fv_unjudged why; /* it gave none */

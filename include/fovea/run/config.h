@@ -7,7 +7,7 @@
 #ifndef FOVEA_RUN_CONFIG_H
 #define FOVEA_RUN_CONFIG_H
 
-#include "fovea/reward/control.h"
+#include "fovea/reward/tool_penalty.h"
 #include "fovea/reward/format.h"
 #include "fovea/reward/judge/judge_api.h"
 #include "fovea/reward/judge/judge_local.h"
@@ -71,10 +71,10 @@ typedef struct fv_rollout_config {
                     multiple of prompts; 0: never */
 } fv_rollout_config;
 
-/* Who says whether an answer is right: reward.rule alone, a model behind an API, a model in the run's own
+/* Who says whether an answer is right: reward.verifier alone, a model behind an API, a model in the run's own
  * processes, an external program, or the log of what one of the three has said before. */
 typedef enum fv_judge_choice {
-    FV_JUDGE_RULE,
+    FV_JUDGE_VERIFIER,
     FV_JUDGE_API,
     FV_JUDGE_LOCAL,
     FV_JUDGE_PROGRAM,
@@ -83,22 +83,23 @@ typedef enum fv_judge_choice {
 
 typedef struct fv_reward_config {
     fv_judge_choice judge;
-    char *rule;                /* of accuracy: fv_rule_find */
+    char *verifier;            /* of accuracy: fv_verifier_find */
     double max_unjudged_share; /* of a step's answers without a verdict */
     fv_extraction extraction;
-    fv_format_settings format;     /* keys product, needs_valid_call */
-    fv_reward_weights weights;     /* keys accuracy_weight, format_weight */
-    fv_control_settings control;   /* keys control (the rule), theta, size */
+    fv_format_settings format; /* keys product, needs_valid_call */
+    fv_reward_weights weights; /* keys accuracy_weight, format_weight */
+    /* keys tool_penalty (its kind), tool_penalty_theta, tool_penalty_size */
+    fv_tool_penalty_settings tool_penalty;
     fv_overlong_settings overlong; /* keys overlong_tokens, overlong_buffer, overlong_size */
 } fv_reward_config;
 
-/* Judges other than a rule. */
+/* Judges other than a verifier. */
 typedef struct fv_judge_config {
     char *prompt;                  /* YAML file (judge_prompt.h) */
     fv_judge_api_settings api;     /* keys service to reply_tokens; in_flight is of the whole run */
     fv_judge_local_settings local; /* keys method, pass_tokens, cache_pages; its folder is model */
     char *program;                 /* fv_judge_program_settings */
-    int rule_first;                /* what reward.rule gives 1 is right without more; and */
+    int verifier_first;            /* what reward.verifier gives 1 is right without more; and */
     double audit;                  /* fv_judge_screen_create */
     char *log;                     /* folder (verdict_log.h); "": verdicts in the folder of the run */
     int64_t log_verdicts;          /* kept at most */

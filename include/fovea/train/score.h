@@ -2,7 +2,7 @@
 #ifndef FOVEA_TRAIN_SCORE_H
 #define FOVEA_TRAIN_SCORE_H
 
-#include "fovea/reward/control.h"
+#include "fovea/reward/tool_penalty.h"
 #include "fovea/reward/format.h"
 #include "fovea/reward/judge/judge.h"
 #include "fovea/data/row.h"
@@ -11,8 +11,8 @@
 typedef struct fv_score_settings {
     fv_format_settings format;
     fv_extraction extraction;
-    fv_control_settings control;
-    double accuracy_weight; /* in the reward; for control */
+    fv_tool_penalty_settings tool_penalty;
+    double accuracy_weight; /* in the reward; for the tool penalty */
     fv_overlong_settings overlong;
 } fv_score_settings;
 
@@ -30,7 +30,7 @@ typedef struct fv_scoring {
 fv_err fv_scoring_begin(fv_scoring *scoring, const fv_score_settings *settings, const fv_dialogue *dialogue,
                         const fv_row *row, fv_judge *judge, fv_group *group);
 
-/* With all verdicts there: set accuracy, has_verdict and control, and let the scoring go. */
+/* With all verdicts there: set accuracy, has_verdict and tool_penalty, and let the scoring go. */
 void fv_scoring_end(fv_scoring *scoring, const fv_score_settings *settings);
 void fv_scoring_fini(fv_scoring *scoring); /* back to {0}, without an end */
 

@@ -8,7 +8,7 @@
 #include <utf8proc.h>
 #include <xxhash.h>
 
-/* A case that has been passed on, with what the rule said of it. */
+/* A case that has been passed on, with what the verifier said of it. */
 typedef struct errand {
     fv_judge *judge;
     fv_waiter waiter;
@@ -17,7 +17,7 @@ typedef struct errand {
 } errand;
 
 typedef struct screen {
-    const fv_rule *rule;
+    const fv_verifier *verifier;
     double audit;
     errand *errands; /* owned; let go when none is pending */
 } screen;
@@ -57,7 +57,7 @@ static fv_err take(void *context, fv_verdict verdict)
     errand *e = context;
     fv_judge *judge = e->judge;
     screen *s = judge->state;
-    if (verdict.has_verdict && s->rule) {
+    if (verdict.has_verdict && s->verifier) {
         judge->counts.n_compared++;
         judge->counts.n_agreed += (verdict.score >= 0.5) == (e->rule_score >= 1);
     }
@@ -92,8 +92,8 @@ static fv_err submit(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
     double score = 0;
     if (is_nothing(asked))
         return fv_judge_give(judge, waiter, fv_verdict_given(0));
-    if (s->rule)
-        FV_TRY(fv_rule_ask(s->rule, asked->question, asked->answer, asked->truth, &score));
+    if (s->verifier)
+        FV_TRY(fv_verifier_ask(s->verifier, asked->question, asked->answer, asked->truth, &score));
     if (score >= 1 && !is_audited(s, asked))
         return fv_judge_give(judge, waiter, fv_verdict_given(1));
     return pass_on(judge, asked, waiter, score);
@@ -107,13 +107,13 @@ static void destroy(fv_judge *judge)
 
 static const fv_judge_table screen_table = {.name = "screen", .submit = submit, .destroy = destroy};
 
-fv_err fv_judge_screen_create(const fv_rule *rule, double audit, fv_judge *inner, fv_judge **out)
+fv_err fv_judge_screen_create(const fv_verifier *verifier, double audit, fv_judge *inner, fv_judge **out)
 {
     screen *s = calloc(1, sizeof *s);
     if (!s) {
         fv_judge_destroy(inner);
         return FV_FAIL(FV_ERR_MEMORY, "cannot allocate a judge");
     }
-    *s = (screen){.rule = rule, .audit = audit};
+    *s = (screen){.verifier = verifier, .audit = audit};
     return fv_judge_create(&screen_table, s, inner, out);
 }

@@ -1,14 +1,14 @@
 /* Judges that need no model, and what stands before one. */
 #include "judge_case.h"
 
-static void test_a_rule(void **state)
+static void test_a_verifier(void **state)
 {
     (void)state;
-    const fv_rule *rule;
+    const fv_verifier *verifier;
     fv_judge *judge;
     judged a, b;
-    assert_ok(fv_rule_find("number", &rule));
-    assert_ok(fv_judge_rule_create(rule, &judge));
+    assert_ok(fv_verifier_find("number", &verifier));
+    assert_ok(fv_judge_verifier_create(verifier, &judge));
     judged_ask(judge, &a, "7.0", "7");
     judged_ask(judge, &b, "8", "7");
     assert_int_equal(judge->n_pending, 0);
@@ -40,14 +40,14 @@ static void test_screen(void **state)
         {"::", "7", "wrong", 1},
     };
     enum { N = sizeof cases / sizeof *cases };
-    const fv_rule *rule;
+    const fv_verifier *verifier;
     fv_judge *judge;
     fv_judge_counts counts;
     slow_judge inner;
     judged j[N];
     int n_asked = 0;
-    assert_ok(fv_rule_find("exact", &rule));
-    assert_ok(fv_judge_screen_create(rule, 0, slow_create(&inner), &judge));
+    assert_ok(fv_verifier_find("exact", &verifier));
+    assert_ok(fv_judge_screen_create(verifier, 0, slow_create(&inner), &judge));
     for (int i = 0; i < N; i++) {
         judged_ask(judge, &j[i], cases[i].answer, cases[i].truth);
         n_asked += cases[i].is_asked;
@@ -69,12 +69,12 @@ static void test_screen(void **state)
 static void test_several_answers(void **state)
 {
     (void)state;
-    const fv_rule *rule;
+    const fv_verifier *verifier;
     fv_judge *judge;
     slow_judge inner;
     judged symbol, right, asked;
-    assert_ok(fv_rule_find("exact", &rule));
-    assert_ok(fv_judge_screen_create(rule, 0, slow_create(&inner), &judge));
+    assert_ok(fv_verifier_find("exact", &verifier));
+    assert_ok(fv_judge_screen_create(verifier, 0, slow_create(&inner), &judge));
     judged_ask_several(judge, &symbol, "+", "plus\0+", 6);
     judged_ask_several(judge, &right, "plus", "+\0plus", 6);
     assert_int_equal(inner.n_asked, 0);
@@ -91,14 +91,14 @@ static void test_audit(void **state)
 {
     (void)state;
     enum { N = 40 };
-    const fv_rule *rule;
+    const fv_verifier *verifier;
     fv_judge *judge;
     fv_judge_counts counts;
     slow_judge inner;
     judged j[N];
     char answers[N][16];
-    assert_ok(fv_rule_find("exact", &rule));
-    assert_ok(fv_judge_screen_create(rule, 0.5, slow_create(&inner), &judge));
+    assert_ok(fv_verifier_find("exact", &verifier));
+    assert_ok(fv_judge_screen_create(verifier, 0.5, slow_create(&inner), &judge));
     for (int i = 0; i < N; i++) {
         snprintf(answers[i], sizeof answers[i], "%d", i);
         judged_ask(judge, &j[i], answers[i], answers[i]);
@@ -115,7 +115,7 @@ static void test_audit(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_rule), cmocka_unit_test(test_screen),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_verifier), cmocka_unit_test(test_screen),
                                        cmocka_unit_test(test_several_answers), cmocka_unit_test(test_audit)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

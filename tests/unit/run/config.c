@@ -23,8 +23,8 @@ static void test_defaults(void **state)
     assert_int_equal(c.rollout.answers, 16);
     assert_int_equal(c.update.groups, 32);
     assert_int_equal(c.update.partial, FV_PARTIAL_SPREAD);
-    assert_int_equal(c.reward.control.rule, FV_CONTROL_PAPER);
-    assert_true(c.reward.control.theta == 0.2);
+    assert_int_equal(c.reward.tool_penalty.kind, FV_TOOL_PENALTY_PAPER);
+    assert_true(c.reward.tool_penalty.theta == 0.2);
     assert_true(c.reward.weights.format == 0.5);
     assert_int_equal(c.reward.format.product, FV_PRODUCT_EFFICIENT);
     assert_int_equal(c.loss.kl, FV_KL_LOW_VAR);
@@ -78,9 +78,12 @@ static void test_choices(void **state)
         {"reward.extraction=strict", offsetof(fv_train_config, reward.extraction), FV_EXTRACT_STRICT},
         {"reward.product=general", offsetof(fv_train_config, reward.format.product), FV_PRODUCT_GENERAL},
         {"reward.product=efficient", offsetof(fv_train_config, reward.format.product), FV_PRODUCT_EFFICIENT},
-        {"reward.control=none", offsetof(fv_train_config, reward.control.rule), FV_CONTROL_NONE},
-        {"reward.control=paper", offsetof(fv_train_config, reward.control.rule), FV_CONTROL_PAPER},
-        {"reward.control=code", offsetof(fv_train_config, reward.control.rule), FV_CONTROL_CODE},
+        {"reward.tool_penalty=none", offsetof(fv_train_config, reward.tool_penalty.kind),
+         FV_TOOL_PENALTY_NONE},
+        {"reward.tool_penalty=paper", offsetof(fv_train_config, reward.tool_penalty.kind),
+         FV_TOOL_PENALTY_PAPER},
+        {"reward.tool_penalty=code", offsetof(fv_train_config, reward.tool_penalty.kind),
+         FV_TOOL_PENALTY_CODE},
         {"loss.ratio=token", offsetof(fv_train_config, loss.ratio), FV_RATIO_TOKEN},
         {"loss.ratio=sequence", offsetof(fv_train_config, loss.ratio), FV_RATIO_SEQUENCE},
         {"loss.ratio=cispo", offsetof(fv_train_config, loss.ratio), FV_RATIO_CISPO},
@@ -121,7 +124,7 @@ static void test_ends_of_ranges(void **state)
         {"rollout.top_p=1", "rollout.top_p=1.001", "a number, above 0, at most 1"},
         {"rollout.top_p=0.001", "rollout.top_p=0", "a number, above 0, at most 1"},
         {"rollout.max_rounds=8", "rollout.max_rounds=9", "a whole number, 1 to 8"},
-        {"reward.theta=1", "reward.theta=1.1", "a number, 0 to 1"},
+        {"reward.tool_penalty_theta=1", "reward.tool_penalty_theta=1.1", "a number, 0 to 1"},
         {"loss.clip_low=0", "loss.clip_low=-0.1", "a number, 0 to 1"},
         {"optimizer.rate=0", "optimizer.rate=-1e-9", "a number, 0 or more"},
         {"optimizer.beta1=0.99", "optimizer.beta1=1", "a number, 0 or more, below 1"},
@@ -166,7 +169,7 @@ static void test_checks(void **state)
         {"layout.judge_ranks=3", "layout.judge_ranks is 3, but only with reward.judge local do ranks judge"},
         {"views.min_pixels=4194305", "views.min_pixels is 4194305, more than views.max_pixels, 4194304"},
         {"optimizer.warmup_steps=11", "optimizer.warmup_steps is 11, more than steps, 10"},
-        {"reward.rule=guess", "reward: there is no rule \"guess\"; there are exact, number"},
+        {"reward.verifier=guess", "reward: there is no verifier \"guess\"; there are exact, number"},
         {"reward.overlong_size=1", "reward: over-long answers from 0 tokens; above 0"},
         {"reward.product=general",
          "reward.product is general, which has 1 turn, but rollout.max_rounds is 2"},
@@ -325,7 +328,7 @@ static void test_files(void **state)
     read_config("visionthink-general.yaml", 32, &c);
     assert_int_equal(c.rollout.max_rounds, 1);
     assert_int_equal(c.views.prompt, FV_VIEW_LARGE);
-    assert_int_equal(c.reward.control.rule, FV_CONTROL_NONE);
+    assert_int_equal(c.reward.tool_penalty.kind, FV_TOOL_PENALTY_NONE);
     fv_settings_fini(&fv_train_settings, &c);
     read_config("tiny.yaml", 2, &c);
     assert_int_equal(c.run.steps, 20);

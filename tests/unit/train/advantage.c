@@ -152,7 +152,7 @@ static void test_advantages_are_of_totals(void **state)
     (void)state;
     batch b = {0};
     add_group(&b, 2, (double[]){1, 1}, 0);
-    b.rewards[0].control = 0.1;
+    b.rewards[0].tool_penalty = 0.1;
     b.rewards[1].format = 1;
     check(&b, "dr_grpo", (double[]){-0.3, 0.3}, (fv_group_fate[]){FV_GROUP_KEPT});
 }
@@ -170,7 +170,7 @@ static void test_equal_task_rewards_are_no_signal(void **state)
         {10, 0.4, 1e-8, {.accuracy = 1, .format = 1}, {.accuracy = 1, .format = 1}},
         {0.1, 0.7, 1e-300, {.accuracy = 0.3, .format = 1}, {.accuracy = 0.3, .format = 1}},
         /* 0.3 - 0.1 and 0.2, which differ in the last bit. */
-        {0.3, 0.2, 1e-8, {.accuracy = 1, .control = 0.1}, {.format = 1}},
+        {0.3, 0.2, 1e-8, {.accuracy = 1, .tool_penalty = 0.1}, {.format = 1}},
         {1e6, 0.1, 1e-8, {.accuracy = 0.3, .format = 1, .overlong = 0.1}, {.accuracy = 0.3}},
         {0, 0.5, 1e-8, {.accuracy = 1}, {.accuracy = 0}},
         {0, 0, 1e-8, {.accuracy = 1, .format = 1}, {.accuracy = 0}},
@@ -188,7 +188,7 @@ static void test_equal_task_rewards_are_no_signal(void **state)
             b.greedy[0] = cases[c].a;
             for (int i = 0; i < 9; i++)
                 b.rewards[i].has_verdict = b.greedy[i % 2].has_verdict = 1;
-            b.rewards[8].control = 0.25;
+            b.rewards[8].tool_penalty = 0.25;
             assert_ok(compute_with(&b, &settings));
             assert_int_equal(b.fates[0], FV_GROUP_NO_SIGNAL);
             assert_int_equal(b.fates[1], FV_GROUP_KEPT);

@@ -48,8 +48,8 @@ static void fill(fv_batch *batch)
 {
     *batch = (fv_batch){0};
     fv_group *g = add(batch, 10);
-    set(&g->answers[0], 4, 0, 0, (fv_reward){.accuracy = 1, .format = 1, .control = 0.1, .has_verdict = 1},
-        0.5);
+    set(&g->answers[0], 4, 0, 0,
+        (fv_reward){.accuracy = 1, .format = 1, .tool_penalty = 0.1, .has_verdict = 1}, 0.5);
     set(&g->answers[1], 6, 1, 1, (fv_reward){.accuracy = 0, .format = 0, .has_verdict = 1}, -0.5);
     g = add(batch, 10);
     set(&g->answers[0], 2, 1, 0, (fv_reward){.accuracy = 1, .format = 1, .has_verdict = 1}, 0);
@@ -117,7 +117,7 @@ static void test_answers(void **state)
     for (int i = 0; i < 7; i++)
         squares += (rewards[i] - sum / 7) * (rewards[i] - sum / 7);
     CHECK(object, {"reward", sum / 7}, {"reward_deviation", sqrt(squares / 6)}, {"accuracy", 4.0 / 7},
-          {"format", 5.0 / 8}, {"control", 0.1 / 7}, {"overlong", 0.2 / 8}, {"kl_cost", 0.4 / 8},
+          {"format", 5.0 / 8}, {"tool_penalty", 0.1 / 7}, {"overlong", 0.2 / 8}, {"kl_cost", 0.4 / 8},
           {"unjudged_share", 1.0 / 8}, {"advantage_size", 1.0 / 8}, {"response_tokens", 32.0 / 8},
           {"response_tokens_most", 8}, {"prompt_tokens", 15}, {"rounds", 12.0 / 8}, {"cut_share", 1.0 / 8},
           {"call_rate", 4.0 / 8}, {"call_rate_right", 2.0 / 4}, {"call_rate_wrong", 2.0 / 3},

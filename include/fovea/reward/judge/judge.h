@@ -7,7 +7,7 @@
 #define FOVEA_REWARD_JUDGE_JUDGE_H
 
 #include "fovea/comm/comm.h"
-#include "fovea/reward/rules.h"
+#include "fovea/reward/verifier.h"
 #include "fovea/reward/verdict.h"
 
 #include <stdint.h>
@@ -30,7 +30,7 @@ typedef struct fv_judge_counts {
     int64_t n_asked;    /* cases that went to a model or a program and came back */
     int64_t n_tries;    /* requests made for them */
     int64_t n_recalled; /* verdicts that were in the log */
-    int64_t n_compared; /* cases of which a rule and the judge behind it both gave a verdict, */
+    int64_t n_compared; /* cases of which a verifier and the judge behind it both gave a verdict, */
     int64_t n_agreed;   /* and the same */
     double latency_s;   /* from the first request to the verdict, summed over n_asked */
 } fv_judge_counts;
@@ -67,13 +67,13 @@ fv_err fv_judge_share(fv_judge *judge, fv_comm *comm);            /* of inner to
 void fv_judge_take_counts(fv_judge *judge, fv_judge_counts *out); /* of inner too; all become 0 */
 void fv_judge_destroy(fv_judge *judge);                           /* with inner. NULL is fine */
 
-/* A rule (rules.h; borrowed) as a judge: gives every verdict at once. */
-fv_err fv_judge_rule_create(const fv_rule *rule, fv_judge **out);
+/* A verifier (verifier.h; borrowed) as a judge: gives every verdict at once. */
+fv_err fv_judge_verifier_create(const fv_verifier *verifier, fv_judge **out);
 
 /* What needs no model: an answer that is empty, or one punctuation mark or symbol and not the truth itself,
- * is wrong; one to which rule (NULL: none) gives 1 is right. Everything else goes to inner, which is taken,
- * also on failure. Of what the rule calls right the share audit, drawn by a hash of the case, is asked all
- * the same, to compare; the rule's verdict stands. */
-fv_err fv_judge_screen_create(const fv_rule *rule, double audit, fv_judge *inner, fv_judge **out);
+ * is wrong; one to which verifier (NULL: none) gives 1 is right. Everything else goes to inner, which is
+ * taken, also on failure. Of what the verifier calls right the share audit, drawn by a hash of the case, is
+ * asked all the same, to compare; the verifier's verdict stands. */
+fv_err fv_judge_screen_create(const fv_verifier *verifier, double audit, fv_judge *inner, fv_judge **out);
 
 #endif

@@ -1,13 +1,13 @@
-#include "fovea/reward/control.h"
+#include "fovea/reward/tool_penalty.h"
 
 #include <math.h>
 
-fv_err fv_control_check(const fv_control_settings *settings)
+fv_err fv_tool_penalty_check(const fv_tool_penalty_settings *settings)
 {
-    FV_CHECK(settings->theta >= 0 && settings->theta <= 1, FV_ERR_ARGUMENT, "a control theta of %g; 0 to 1",
-             settings->theta);
+    FV_CHECK(settings->theta >= 0 && settings->theta <= 1, FV_ERR_ARGUMENT,
+             "a tool_penalty_theta of %g; 0 to 1", settings->theta);
     FV_CHECK(isfinite(settings->size) && settings->size >= 0, FV_ERR_ARGUMENT,
-             "a control penalty of %g; 0 or more", settings->size);
+             "a tool penalty of %g; 0 or more", settings->size);
     return FV_OK;
 }
 
@@ -31,16 +31,16 @@ static double direct_ratio(const uint8_t *called, int n, const fv_reward *reward
     return n_correct ? n_direct / (n_correct + offset) : 1;
 }
 
-static double penalty(const fv_control_settings *settings, double accuracy_weight, double ratio, int called,
-                      const fv_reward *reward)
+static double penalty(const fv_tool_penalty_settings *settings, double accuracy_weight, double ratio,
+                      int called, const fv_reward *reward)
 {
     int is_rare = ratio < settings->theta; /* correct direct answers are */
-    switch (settings->rule) {
-    case FV_CONTROL_NONE:
+    switch (settings->kind) {
+    case FV_TOOL_PENALTY_NONE:
         return 0;
-    case FV_CONTROL_PAPER:
+    case FV_TOOL_PENALTY_PAPER:
         return is_correct(reward) && (called ? !is_rare : is_rare) ? settings->size : 0;
-    case FV_CONTROL_CODE:
+    case FV_TOOL_PENALTY_CODE:
         if (called)
             return settings->size * accuracy_weight * reward->accuracy;
         return is_correct(reward) && is_rare && ratio > 0 ? settings->size : 0;
@@ -48,13 +48,13 @@ static double penalty(const fv_control_settings *settings, double accuracy_weigh
     return 0;
 }
 
-void fv_control_apply(const fv_control_settings *settings, double accuracy_weight, const uint8_t *called,
-                      int n, fv_reward *rewards)
+void fv_tool_penalty_apply(const fv_tool_penalty_settings *settings, double accuracy_weight,
+                           const uint8_t *called, int n, fv_reward *rewards)
 {
     int is_judged = fv_rewards_have_verdicts(rewards, n);
-    double offset = settings->rule == FV_CONTROL_CODE ? code_offset : 0;
+    double offset = settings->kind == FV_TOOL_PENALTY_CODE ? code_offset : 0;
     double ratio = is_judged ? direct_ratio(called, n, rewards, offset) : 1;
     for (int i = 0; i < n; i++)
-        rewards[i].control =
+        rewards[i].tool_penalty =
             is_judged ? penalty(settings, accuracy_weight, ratio, called[i], &rewards[i]) : 0;
 }

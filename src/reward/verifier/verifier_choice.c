@@ -1,5 +1,5 @@
 /* Multiple choice. */
-#include "reward/rules_internal.h"
+#include "reward/verifier/verifier_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -95,7 +95,7 @@ static fv_err score_text(fv_slice answer, fv_slice option, double *score)
 {
     fv_text_pair pair;
     int is_same = 0;
-    FV_TRY(fv_rule_exact(answer, option, score));
+    FV_TRY(fv_verifier_exact(answer, option, score));
     if (*score > 0)
         return FV_OK;
     FV_TRY(fv_text_pair_init(&pair, answer, option));
@@ -110,7 +110,7 @@ static fv_slice behind(fv_slice text, size_t first)
     return fv_slice_trim(fv_slice_cut(text, first, text.size));
 }
 
-fv_err fv_rule_choice(fv_slice answer, fv_slice truth, double *score)
+fv_err fv_verifier_choice(fv_slice answer, fv_slice truth, double *score)
 {
     fv_label label;
     fv_slice given = fv_slice_trim(answer), option = fv_slice_trim(truth);

@@ -1,9 +1,9 @@
-/* What the rules share. Contracts of the rules: fovea/rules.h. */
-#ifndef FOVEA_SRC_REWARD_RULES_INTERNAL_H
-#define FOVEA_SRC_REWARD_RULES_INTERNAL_H
+/* What the verifiers share. Contracts of the verifiers: fovea/reward/verifier.h. */
+#ifndef FOVEA_SRC_REWARD_VERIFIER_VERIFIER_INTERNAL_H
+#define FOVEA_SRC_REWARD_VERIFIER_VERIFIER_INTERNAL_H
 
 #include "fovea/base/buffer.h"
-#include "fovea/reward/rules.h"
+#include "fovea/reward/verifier.h"
 
 /* Append the folded text, valid UTF-8, to out. */
 fv_err fv_text_fold(fv_slice text, fv_buffer *out);
@@ -57,12 +57,12 @@ int fv_numbers_compare(fv_slice answer, fv_slice truth, int *is_equal);
  */
 int fv_formulas_equal(fv_slice a, fv_slice b);
 
-fv_err fv_rule_exact(fv_slice answer, fv_slice truth, double *score);
-fv_err fv_rule_number(fv_slice answer, fv_slice truth, double *score);
-fv_err fv_rule_relaxed(fv_slice answer, fv_slice truth, double *score);
-fv_err fv_rule_choice(fv_slice answer, fv_slice truth, double *score);
-fv_err fv_rule_boxed(fv_slice answer, fv_slice truth, double *score);
-fv_err fv_rule_anls(fv_slice answer, fv_slice truth, double *score);
-fv_err fv_rule_containment(fv_slice answer, fv_slice truth, double *score);
+fv_err fv_verifier_exact(fv_slice answer, fv_slice truth, double *score);
+fv_err fv_verifier_number(fv_slice answer, fv_slice truth, double *score);
+fv_err fv_verifier_relaxed(fv_slice answer, fv_slice truth, double *score);
+fv_err fv_verifier_choice(fv_slice answer, fv_slice truth, double *score);
+fv_err fv_verifier_boxed(fv_slice answer, fv_slice truth, double *score);
+fv_err fv_verifier_anls(fv_slice answer, fv_slice truth, double *score);
+fv_err fv_verifier_containment(fv_slice answer, fv_slice truth, double *score);
 
 #endif

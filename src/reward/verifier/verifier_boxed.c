@@ -1,5 +1,5 @@
 /* Answers in mathematics: numbers, formulas, points, intervals, sets and equations. */
-#include "reward/rules_internal.h"
+#include "reward/verifier/verifier_internal.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -195,7 +195,7 @@ static fv_err score_plain(fv_slice answer, fv_slice truth, double *score)
     return err;
 }
 
-fv_err fv_rule_boxed(fv_slice answer, fv_slice truth, double *score)
+fv_err fv_verifier_boxed(fv_slice answer, fv_slice truth, double *score)
 {
     fv_err err = FV_OK;
     fv_buffer given = {0}, right = {0};

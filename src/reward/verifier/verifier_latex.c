@@ -1,5 +1,5 @@
 /* \boxed{...}, and simple LaTeX as plain text. */
-#include "reward/rules_internal.h"
+#include "reward/verifier/verifier_internal.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -1,24 +1,24 @@
-/* Every rule over tables of answers and truths. */
+/* Every verifier over tables of answers and truths. */
 #include "test.h"
 
-#include "fovea/reward/rules.h"
+#include "fovea/reward/verifier.h"
 
 #include <stdlib.h>
 
-typedef struct rule_case {
+typedef struct verifier_case {
     const char *answer, *truth;
     double score;
-} rule_case;
+} verifier_case;
 
-static void check(const char *name, const rule_case *cases, size_t n)
+static void check(const char *name, const verifier_case *cases, size_t n)
 {
-    const fv_rule *rule;
+    const fv_verifier *verifier;
     int n_bad = 0;
-    assert_ok(fv_rule_find(name, &rule));
+    assert_ok(fv_verifier_find(name, &verifier));
     for (size_t i = 0; i < n; i++) {
         double score = -1;
         fv_slice truth = fv_slice_of(cases[i].truth);
-        assert_ok(fv_rule_score(rule, fv_slice_of(cases[i].answer), &truth, 1, &score));
+        assert_ok(fv_verifier_score(verifier, fv_slice_of(cases[i].answer), &truth, 1, &score));
         if (score >= cases[i].score - 1e-12 && score <= cases[i].score + 1e-12)
             continue;
         n_bad++;
@@ -32,7 +32,7 @@ static void check(const char *name, const rule_case *cases, size_t n)
 static void test_exact(void **state)
 {
     (void)state;
-    static const rule_case cases[] = {
+    static const verifier_case cases[] = {
         {"Paris", "paris", 1},
         {"  \"New\n\tYork.\" ", "new york", 1},
         {"(yes)", "Yes!", 1},
@@ -68,7 +68,7 @@ static void test_exact(void **state)
 static void test_number(void **state)
 {
     (void)state;
-    static const rule_case cases[] = {
+    static const verifier_case cases[] = {
         {"5", "5.0", 1},
         {"05", "5", 1},
         {"+5", "5", 1},
@@ -170,7 +170,7 @@ static void test_number(void **state)
 static void test_relaxed(void **state)
 {
     (void)state;
-    static const rule_case cases[] = {
+    static const verifier_case cases[] = {
         {"105", "100", 1},    {"95", "100", 1},      {"105.001", "100", 0},   {"94.999", "100", 0},
         {"1.05", "1", 1},     {"-105", "-100", 1},   {"100", "-100", 0},      {"0", "0", 1},
         {"0.0", "0", 1},      {"1e-9", "0", 0},      {"0", "1", 0},           {"12.5%", "12%", 1},
@@ -185,7 +185,7 @@ static void test_relaxed(void **state)
 static void test_choice(void **state)
 {
     (void)state;
-    static const rule_case cases[] = {
+    static const verifier_case cases[] = {
         {"B", "B", 1},
         {"b", "B", 1},
         {"(B)", "B", 1},
@@ -225,7 +225,7 @@ static void test_choice(void **state)
         {"(", "B", 0},
     };
     CHECK("choice", cases);
-    static const rule_case letters[] = {
+    static const verifier_case letters[] = {
         {"B is correct", "B", 1},
         {"B is correct.", "A", 0},
         {"D, text", "D", 1},
@@ -294,7 +294,7 @@ static void test_choice(void **state)
         {"The cat is a mammal", "A", 0},
     };
     CHECK("choice", letters);
-    static const rule_case texts[] = {
+    static const verifier_case texts[] = {
         {"It is 12 cm", "B) 12 cm", 1},
         {"I think it is the cat.", "B. A cat", 1},
         {"the cat is correct", "cat", 1},
@@ -317,18 +317,18 @@ static void test_choice(void **state)
         {"so it is", "so it is", 1},
     };
     CHECK("choice", texts);
-    const fv_rule *rule;
+    const fv_verifier *verifier;
     double score;
     fv_slice truths[] = {fv_slice_of("B"), fv_slice_of("12 cm")};
-    assert_ok(fv_rule_find("choice", &rule));
-    assert_ok(fv_rule_score(rule, fv_slice_of("It is 12 cm. Answer: 12 cm"), truths, 2, &score));
+    assert_ok(fv_verifier_find("choice", &verifier));
+    assert_ok(fv_verifier_score(verifier, fv_slice_of("It is 12 cm. Answer: 12 cm"), truths, 2, &score));
     assert_true(score == 1);
 }
 
 static void test_boxed(void **state)
 {
     (void)state;
-    static const rule_case cases[] = {
+    static const verifier_case cases[] = {
         {"so \\boxed{12}", "12", 1},
         {"\\boxed{1} then \\boxed{2}", "2", 1},
         {"\\boxed{1} then \\boxed{2}", "1", 0},
@@ -357,11 +357,11 @@ static void test_boxed(void **state)
     CHECK("boxed", cases);
 }
 
-/* What stands in the last box is the answer, whatever the rule. */
-static void test_boxes_before_any_rule(void **state)
+/* What stands in the last box is the answer, whatever the verifier. */
+static void test_boxes_before_any_verifier(void **state)
 {
     (void)state;
-    static const rule_case exact[] = {
+    static const verifier_case exact[] = {
         {"So it is \\boxed{Paris}.", "Paris", 1},
         {"\\boxed{\\text{Paris}}", "paris", 1},
         {"$$\\boxed{ \\textbf{New York} }$$", "New York", 1},
@@ -384,7 +384,7 @@ static void test_boxes_before_any_rule(void **state)
         {"\\boxed{[1, 2]}", "(1, 2)", 0},
         {"\\boxed{(1, 2)}", "(1, 2)", 1},
     };
-    static const rule_case number[] = {
+    static const verifier_case number[] = {
         {"The total is \\boxed{1{,}234.5}", "1,234.50", 1},
         {"\\boxed{12\\%}", "0.12", 1},
         {"\\boxed{12\\%}", "1.2", 0},
@@ -401,9 +401,9 @@ static void test_boxes_before_any_rule(void **state)
         {"13 \\boxed{12}", "13", 0},
         {"\\boxed{1\\frac{1}{2}}", "5.5", 0},
     };
-    static const rule_case relaxed[] = {
+    static const verifier_case relaxed[] = {
         {"\\boxed{105}", "100", 1}, {"\\boxed{106}", "100", 0}, {"\\boxed{\\text{blue}}", "Blue", 1}};
-    static const rule_case choice[] = {
+    static const verifier_case choice[] = {
         {"\\boxed{B}", "B", 1},
         {"\\boxed{\\text{(B)}}", "B", 1},
         {"\\boxed{\\textbf{(B)}\\ 12}", "B", 1},
@@ -411,12 +411,12 @@ static void test_boxes_before_any_rule(void **state)
         {"The answer is A. \\boxed{B}", "A", 0},
         {"\\boxed{12\\text{ cm}}", "B) 12 cm", 1},
     };
-    static const rule_case anls[] = {{"It says \\boxed{Hello World}", "hello world", 1},
-                                     {"\\boxed{helo}", "hello", 0.8},
-                                     {"\\boxed{a}", "abc", 0}};
-    static const rule_case containment[] = {{"\\boxed{\\text{STOP here}}", "stop", 1},
-                                            {"stop, no: \\boxed{go}", "stop", 0},
-                                            {"\\boxed{}", "a", 0}};
+    static const verifier_case anls[] = {{"It says \\boxed{Hello World}", "hello world", 1},
+                                         {"\\boxed{helo}", "hello", 0.8},
+                                         {"\\boxed{a}", "abc", 0}};
+    static const verifier_case containment[] = {{"\\boxed{\\text{STOP here}}", "stop", 1},
+                                                {"stop, no: \\boxed{go}", "stop", 0},
+                                                {"\\boxed{}", "a", 0}};
     CHECK("exact", exact);
     CHECK("number", number);
     CHECK("relaxed", relaxed);
@@ -428,7 +428,7 @@ static void test_boxes_before_any_rule(void **state)
 static void test_boxed_forms(void **state)
 {
     (void)state;
-    static const rule_case cases[] = {
+    static const verifier_case cases[] = {
         {"The answer is 3", "3", 1},
         {"The answer is $3$.", "3", 1},
         {"So the final answer is: **3**.", "3", 1},
@@ -541,14 +541,15 @@ static void test_boxed_forms(void **state)
         {"\\boxed{A}", "B", 0},
     };
     CHECK("boxed", cases);
-    static const rule_case exact[] = {{"[1,2]", "(1,2)", 0}, {"(1,2]", "(1,2)", 0}, {"(1,2)", "(1,2).", 1}};
+    static const verifier_case exact[] = {
+        {"[1,2]", "(1,2)", 0}, {"(1,2]", "(1,2)", 0}, {"(1,2)", "(1,2).", 1}};
     CHECK("exact", exact);
     CHECK("number", exact);
-    static const rule_case number[] = {{"- 4", "-4", 1},
-                                       {"- $4", "-4", 1},
-                                       {"3 or four", "3", 0},
-                                       {"3 and a half", "3", 0},
-                                       {"3 is wrong", "3", 0}};
+    static const verifier_case number[] = {{"- 4", "-4", 1},
+                                           {"- $4", "-4", 1},
+                                           {"3 or four", "3", 0},
+                                           {"3 and a half", "3", 0},
+                                           {"3 is wrong", "3", 0}};
     CHECK("number", number);
 }
 
@@ -556,15 +557,15 @@ static void test_boxed_forms(void **state)
 static double score_of_nested(int n)
 {
     static char text[1 << 20];
-    const fv_rule *rule;
+    const fv_verifier *verifier;
     double score;
     size_t size = 0;
     for (int i = 0; i < n; i++)
         size += (size_t)sprintf(text + size, "\\frac{");
     for (int i = 0; i < n; i++)
         size += (size_t)sprintf(text + size, "}{1}");
-    assert_ok(fv_rule_find("boxed", &rule));
-    assert_ok(fv_rule_score(rule, (fv_slice){text, size}, &(fv_slice){text, size}, 1, &score));
+    assert_ok(fv_verifier_find("boxed", &verifier));
+    assert_ok(fv_verifier_score(verifier, (fv_slice){text, size}, &(fv_slice){text, size}, 1, &score));
     return score;
 }
 
@@ -577,7 +578,7 @@ static void test_nesting_has_an_end(void **state)
 static void test_anls(void **state)
 {
     (void)state;
-    static const rule_case cases[] = {
+    static const verifier_case cases[] = {
         {"Hello World", " hello   world ", 1},
         {"helo", "hello", 0.8},
         {"ab", "abc", 2.0 / 3},
@@ -600,7 +601,7 @@ static void test_anls(void **state)
 static void test_containment(void **state)
 {
     (void)state;
-    static const rule_case cases[] = {
+    static const verifier_case cases[] = {
         {"The sign says\nSTOP here.", "stop", 1},
         {"a  b", "A\tB", 1},
         {"ab", "a b", 0},
@@ -615,15 +616,15 @@ static void test_containment(void **state)
 static void test_best_truth_counts(void **state)
 {
     (void)state;
-    const fv_rule *rule;
+    const fv_verifier *verifier;
     double score;
     fv_slice truths[] = {fv_slice_of("nothing like it"), fv_slice_of("hello"), fv_slice_of("helium")};
-    assert_ok(fv_rule_find("anls", &rule));
-    assert_ok(fv_rule_score(rule, fv_slice_of("helo"), truths, 3, &score));
+    assert_ok(fv_verifier_find("anls", &verifier));
+    assert_ok(fv_verifier_score(verifier, fv_slice_of("helo"), truths, 3, &score));
     assert_true(score == 0.8);
-    assert_ok(fv_rule_score(rule, fv_slice_of("helo"), truths, 1, &score));
+    assert_ok(fv_verifier_score(verifier, fv_slice_of("helo"), truths, 1, &score));
     assert_true(score == 0);
-    assert_fails(fv_rule_score(rule, fv_slice_of("helo"), truths, 0, &score), FV_ERR_ARGUMENT,
+    assert_fails(fv_verifier_score(verifier, fv_slice_of("helo"), truths, 0, &score), FV_ERR_ARGUMENT,
                  "without a truth");
 }
 
@@ -635,7 +636,7 @@ static void test_cases(void **state)
         "Which? Note: A. Smith drew it.\nA. 10 cm\nB. 12 cm\nC. two of them\nAnswer with a letter.";
     static const char inline_[] = "How long is it? (A) 10 cm (B) 12 cm (C) 12 cm";
     static const struct {
-        const char *rule, *question, *answer, *truth;
+        const char *verifier, *question, *answer, *truth;
         size_t size;
         double score;
     } cases[] = {
@@ -662,22 +663,23 @@ static void test_cases(void **state)
         {"choice", inline_, "12 cm", "\\boxed{B}", 9, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        const fv_rule *rule;
+        const fv_verifier *verifier;
         double score = -1;
-        assert_ok(fv_rule_find(cases[i].rule, &rule));
-        assert_ok(fv_rule_ask(rule, fv_slice_of(cases[i].question), fv_slice_of(cases[i].answer),
-                              (fv_slice){cases[i].truth, cases[i].size}, &score));
+        assert_ok(fv_verifier_find(cases[i].verifier, &verifier));
+        assert_ok(fv_verifier_ask(verifier, fv_slice_of(cases[i].question), fv_slice_of(cases[i].answer),
+                                  (fv_slice){cases[i].truth, cases[i].size}, &score));
         if (score != cases[i].score)
-            fail_msg("%s: case %zu, \"%s\", is %g, not %g", cases[i].rule, i, cases[i].answer, score,
+            fail_msg("%s: case %zu, \"%s\", is %g, not %g", cases[i].verifier, i, cases[i].answer, score,
                      cases[i].score);
     }
 }
 
-static void test_unknown_rule_is_named(void **state)
+static void test_unknown_verifier_is_named(void **state)
 {
     (void)state;
-    const fv_rule *rule;
-    assert_fails(fv_rule_find("fuzzy", &rule), FV_ERR_ARGUMENT, "\"fuzzy\"; there are exact, number, choice");
+    const fv_verifier *verifier;
+    assert_fails(fv_verifier_find("fuzzy", &verifier), FV_ERR_ARGUMENT,
+                 "\"fuzzy\"; there are exact, number, choice");
 }
 
 /* A very long answer takes no quadratic time, and a text that ends within a character no harm. */
@@ -693,10 +695,10 @@ static void test_long_and_broken_texts(void **state)
     text[LONG - 1] = (char)0xE2;
     fv_slice truth = fv_slice_of("7");
     for (int i = 0; i < 7; i++) {
-        const fv_rule *rule;
+        const fv_verifier *verifier;
         double score = -1;
-        assert_ok(fv_rule_find(names[i], &rule));
-        assert_ok(fv_rule_score(rule, (fv_slice){text, LONG}, &truth, 1, &score));
+        assert_ok(fv_verifier_find(names[i], &verifier));
+        assert_ok(fv_verifier_score(verifier, (fv_slice){text, LONG}, &truth, 1, &score));
         assert_true(score == (i == 6));
     }
     free(text);
@@ -710,14 +712,14 @@ int main(void)
         cmocka_unit_test(test_relaxed),
         cmocka_unit_test(test_choice),
         cmocka_unit_test(test_boxed),
-        cmocka_unit_test(test_boxes_before_any_rule),
+        cmocka_unit_test(test_boxes_before_any_verifier),
         cmocka_unit_test(test_boxed_forms),
         cmocka_unit_test(test_nesting_has_an_end),
         cmocka_unit_test(test_anls),
         cmocka_unit_test(test_containment),
         cmocka_unit_test(test_best_truth_counts),
         cmocka_unit_test(test_cases),
-        cmocka_unit_test(test_unknown_rule_is_named),
+        cmocka_unit_test(test_unknown_verifier_is_named),
         cmocka_unit_test(test_long_and_broken_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

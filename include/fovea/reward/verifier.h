@@ -1,17 +1,18 @@
-/* Rule accuracy: how right an answer is, without a judge. Local.
+/* Verifiers: how right an answer is, without a judge. Local.
  *
- * A rule compares the answer proper (fv_answer_extract) with one truth and gives a score in [0, 1]; of
- * several truths the best counts. An answer that is empty, or holds only white space, scores 0 by every rule.
+ * A verifier compares the answer proper (fv_answer_extract) with one truth and gives a score in [0, 1]; of
+ * several truths the best counts. An answer that is empty, or holds only white space, scores 0 by every
+ * verifier.
  *
- * Before any rule, of answer and truth, the content of the last \boxed{...} takes the place of the text:
+ * Before any verifier, of answer and truth, the content of the last \boxed{...} takes the place of the text:
  * braces in it up to 64 deep, and not a box of the thought before </think>. Where that or a text is LaTeX, it
  * counts as it is and as plain text: fractions ("\frac12", "1\frac12"), roots, powers, %, $, degrees, signs;
  * \text, \left and their like only set type.
  *
- * All rules compare folded texts: case folded and composed (Unicode CaseFolding and NFC), characters without
- * a picture dropped, white space of any kind and length one space and none at the ends, decimal digits of any
- * script, full-width forms, minus signs, hyphens, en dashes and typographic quotes as their ASCII equals.
- * Invalid UTF-8 becomes U+FFFD.
+ * All verifiers compare folded texts: case folded and composed (Unicode CaseFolding and NFC), characters
+ * without a picture dropped, white space of any kind and length one space and none at the ends, decimal
+ * digits of any script, full-width forms, minus signs, hyphens, en dashes and typographic quotes as their
+ * ASCII equals. Invalid UTF-8 becomes U+FFFD.
  *
  *   exact        Equal without punctuation at the ends: opening brackets and quotes and * in front;
  *                closing ones, * and . , ; : ! ? behind. A text of nothing else keeps it. Lists in other
@@ -43,26 +44,27 @@
  * "10⁵", "1/0" and numbers of more than 64 significant digits are texts. Units and currencies must be the
  * same if both sides have one; nothing is converted. In `number`, if one side alone has a percent sign, both
  * readings hold: 12 % is 0.12, and 12, since the question often says percent. */
-#ifndef FOVEA_REWARD_RULES_H
-#define FOVEA_REWARD_RULES_H
+#ifndef FOVEA_REWARD_VERIFIER_H
+#define FOVEA_REWARD_VERIFIER_H
 
 #include "fovea/base/error.h"
 #include "fovea/base/text/slice.h"
 
-typedef struct fv_rule {
+typedef struct fv_verifier {
     const char *name;
     fv_err (*score)(fv_slice answer, fv_slice truth, double *score); /* FV_ERR_MEMORY */
-} fv_rule;
+} fv_verifier;
 
 /* By name. FV_ERR_ARGUMENT lists the names there are. */
-fv_err fv_rule_find(const char *name, const fv_rule **out);
+fv_err fv_verifier_find(const char *name, const fv_verifier **out);
 
 /* The best score over n_truths, at least 1 (FV_ERR_ARGUMENT). */
-fv_err fv_rule_score(const fv_rule *rule, fv_slice answer, const fv_slice *truths, int n_truths,
-                     double *score);
+fv_err fv_verifier_score(const fv_verifier *verifier, fv_slice answer, const fv_slice *truths, int n_truths,
+                         double *score);
 
 /* The same of the accepted answers to a question (truths.h). choice knows the question's options: "(A) text",
  * "A. text", "A) text" or "A: text", from A on. */
-fv_err fv_rule_ask(const fv_rule *rule, fv_slice question, fv_slice answer, fv_slice truths, double *score);
+fv_err fv_verifier_ask(const fv_verifier *verifier, fv_slice question, fv_slice answer, fv_slice truths,
+                       double *score);
 
 #endif

@@ -10,7 +10,7 @@
  * Runs of letters are never taken apart, so words are no products: "act" is not "cat". What else looks like a
  * formula is a text: dates ("3/4/2020", "2020-01-02"), and a difference of two numbers beside another, for
  * both may be ranges ("5-6", "6-7"). */
-#include "reward/rules_internal.h"
+#include "reward/verifier/verifier_internal.h"
 
 #include "fovea/base/text/utf8.h"
 

@@ -1,5 +1,5 @@
 /* The options of a question of multiple choice, by which a letter has a text and a text a letter. */
-#include "reward/rules_internal.h"
+#include "reward/verifier/verifier_internal.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -53,7 +53,7 @@ static fv_err find_truth(const option_list *options, fv_slice truth, int *found)
         return FV_OK;
     }
     for (int i = 0; i < options->n; i++) {
-        FV_TRY(fv_rule_exact(truth, options->texts[i], &score));
+        FV_TRY(fv_verifier_exact(truth, options->texts[i], &score));
         if (score > 0 && *found >= 0) {
             *found = -1;
             return FV_OK;

@@ -1,7 +1,8 @@
-/* Rewards by part: their sum, the penalty for length, and both control rules against tables made by hand. */
+/* Rewards by part: their sum, the penalty for length, and both kinds of tool penalty against tables made by
+ * hand. */
 #include "test.h"
 
-#include "fovea/reward/control.h"
+#include "fovea/reward/tool_penalty.h"
 
 #include <math.h>
 
@@ -14,7 +15,7 @@ static void assert_near(double a, double b)
 static void test_total_keeps_to_its_weights(void **state)
 {
     (void)state;
-    fv_reward reward = {.accuracy = 0.5, .format = 0.5, .control = 0.1, .overlong = 0.25, .kl = 0.05};
+    fv_reward reward = {.accuracy = 0.5, .format = 0.5, .tool_penalty = 0.1, .overlong = 0.25, .kl = 0.05};
     assert_near(fv_reward_total(&FV_REWARD_WEIGHTS_DEFAULT, &reward), 0.35);
     assert_near(fv_reward_total(&(fv_reward_weights){.accuracy = 0.9, .format = 0.1}, &reward), 0.1);
     assert_ok(fv_reward_weights_check(&FV_REWARD_WEIGHTS_DEFAULT));
@@ -47,12 +48,12 @@ static void test_length_costs_from_the_buffer_on(void **state)
 
 /* Answers: D and C are right, direct and with a call; d and c the same but wrong. Penalties, in tenths, one
  * digit an answer. */
-typedef struct control_case {
+typedef struct penalty_case {
     double theta;
     const char *answers, *paper, *code;
-} control_case;
+} penalty_case;
 
-static void check_rule(fv_control_rule rule, const control_case *c, const char *expected)
+static void check_kind(fv_tool_penalty_kind kind, const penalty_case *c, const char *expected)
 {
     fv_reward rewards[16];
     uint8_t called[16] = {0};
@@ -60,19 +61,19 @@ static void check_rule(fv_control_rule rule, const control_case *c, const char *
     for (int i = 0; i < n; i++) {
         called[i] = strchr("cC", c->answers[i]) != NULL;
         rewards[i] =
-            (fv_reward){.accuracy = strchr("CD", c->answers[i]) != NULL, .control = 7, .has_verdict = 1};
+            (fv_reward){.accuracy = strchr("CD", c->answers[i]) != NULL, .tool_penalty = 7, .has_verdict = 1};
     }
-    fv_control_apply(&(fv_control_settings){rule, c->theta, 0.1}, 1, called, n, rewards);
+    fv_tool_penalty_apply(&(fv_tool_penalty_settings){kind, c->theta, 0.1}, 1, called, n, rewards);
     for (int i = 0; i < n; i++)
-        if (fabs(rewards[i].control - 0.1 * (expected[i] - '0')) > 1e-12)
-            fail_msg("rule %d, \"%s\", theta %g: answer %d pays %g", rule, c->answers, c->theta, i,
-                     rewards[i].control);
+        if (fabs(rewards[i].tool_penalty - 0.1 * (expected[i] - '0')) > 1e-12)
+            fail_msg("kind %d, \"%s\", theta %g: answer %d pays %g", kind, c->answers, c->theta, i,
+                     rewards[i].tool_penalty);
 }
 
-static void test_both_rules_by_hand(void **state)
+static void test_both_kinds_by_hand(void **state)
 {
     (void)state;
-    static const control_case cases[] = {
+    static const penalty_case cases[] = {
         {0.2, "DCCCCdc", "0111100", "1111100"},          /* 1 of 5: r is theta; by `code` it is below */
         {0.2, "DDCCCCCCCC", "0011111111", "1111111111"}, /* 2 of 10 */
         {0.2, "DDDCCCCCCCCCCCC", "000111111111111", "111111111111111"}, /* 3 of 15 */
@@ -93,9 +94,9 @@ static void test_both_rules_by_hand(void **state)
         {1.0, "DD", "00", "11"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        check_rule(FV_CONTROL_PAPER, &cases[i], cases[i].paper);
-        check_rule(FV_CONTROL_CODE, &cases[i], cases[i].code);
-        check_rule(FV_CONTROL_NONE, &cases[i], "000000000000000");
+        check_kind(FV_TOOL_PENALTY_PAPER, &cases[i], cases[i].paper);
+        check_kind(FV_TOOL_PENALTY_CODE, &cases[i], cases[i].code);
+        check_kind(FV_TOOL_PENALTY_NONE, &cases[i], "000000000000000");
     }
 }
 
@@ -107,14 +108,14 @@ static void test_partial_accuracy(void **state)
     fv_reward rewards[4];
     for (int i = 0; i < 4; i++)
         rewards[i] = (fv_reward){.accuracy = i % 2 ? 0.5 : 0.4, .has_verdict = 1};
-    fv_control_settings settings = FV_CONTROL_DEFAULT;
-    fv_control_apply(&settings, 1, called, 4, rewards);
-    assert_near(rewards[0].control + rewards[1].control + rewards[2].control, 0);
-    assert_near(rewards[3].control, 0.1);
-    settings.rule = FV_CONTROL_CODE;
-    fv_control_apply(&settings, 1, called, 4, rewards);
-    assert_near(rewards[2].control, 0.04);
-    assert_near(rewards[3].control, 0.05);
+    fv_tool_penalty_settings settings = FV_TOOL_PENALTY_DEFAULT;
+    fv_tool_penalty_apply(&settings, 1, called, 4, rewards);
+    assert_near(rewards[0].tool_penalty + rewards[1].tool_penalty + rewards[2].tool_penalty, 0);
+    assert_near(rewards[3].tool_penalty, 0.1);
+    settings.kind = FV_TOOL_PENALTY_CODE;
+    fv_tool_penalty_apply(&settings, 1, called, 4, rewards);
+    assert_near(rewards[2].tool_penalty, 0.04);
+    assert_near(rewards[3].tool_penalty, 0.05);
 }
 
 /* `code` multiplies what a call's accuracy is worth by 1 - size; what a direct answer pays has no weight. */
@@ -126,17 +127,17 @@ static void test_weight_of_accuracy(void **state)
         uint8_t called[] = {0, 1, 1, 1, 1, 1};
         fv_reward rewards[6];
         const fv_reward_weights reward_weights = {.accuracy = weights[w], .format = 0.5};
-        fv_control_settings settings = {FV_CONTROL_CODE, 0.2, 0.1};
+        fv_tool_penalty_settings settings = {FV_TOOL_PENALTY_CODE, 0.2, 0.1};
         for (int i = 0; i < 6; i++)
             rewards[i] = (fv_reward){.accuracy = i == 5 ? 0.25 : 1, .format = 1, .has_verdict = 1};
-        fv_control_apply(&settings, weights[w], called, 6, rewards);
-        assert_near(rewards[0].control, 0.1);
+        fv_tool_penalty_apply(&settings, weights[w], called, 6, rewards);
+        assert_near(rewards[0].tool_penalty, 0.1);
         assert_near(fv_reward_total(&reward_weights, &rewards[1]), 0.9 * weights[w] + 0.5);
         assert_near(fv_reward_total(&reward_weights, &rewards[5]), 0.9 * weights[w] * 0.25 + 0.5);
-        settings.rule = FV_CONTROL_PAPER;
-        fv_control_apply(&settings, weights[w], called, 6, rewards);
-        assert_near(rewards[0].control, 0);
-        assert_near(rewards[1].control, 0.1);
+        settings.kind = FV_TOOL_PENALTY_PAPER;
+        fv_tool_penalty_apply(&settings, weights[w], called, 6, rewards);
+        assert_near(rewards[0].tool_penalty, 0);
+        assert_near(rewards[1].tool_penalty, 0.1);
     }
 }
 
@@ -145,25 +146,25 @@ static void test_no_penalty_without_all_verdicts(void **state)
     (void)state;
     uint8_t called[] = {0, 1, 1};
     fv_reward rewards[3] = {{.accuracy = 1, .has_verdict = 1},
-                            {.accuracy = 1, .control = 7, .has_verdict = 1},
+                            {.accuracy = 1, .tool_penalty = 7, .has_verdict = 1},
                             {.accuracy = 1, .has_verdict = 0}};
-    fv_control_apply(&FV_CONTROL_DEFAULT, 1, called, 2, rewards);
-    assert_near(rewards[1].control, 0.1);
-    fv_control_apply(&FV_CONTROL_DEFAULT, 1, called, 3, rewards);
+    fv_tool_penalty_apply(&FV_TOOL_PENALTY_DEFAULT, 1, called, 2, rewards);
+    assert_near(rewards[1].tool_penalty, 0.1);
+    fv_tool_penalty_apply(&FV_TOOL_PENALTY_DEFAULT, 1, called, 3, rewards);
     for (int i = 0; i < 3; i++)
-        assert_true(rewards[i].control == 0);
+        assert_true(rewards[i].tool_penalty == 0);
 }
 
 static void test_settings_have_ranges(void **state)
 {
     (void)state;
-    assert_ok(fv_control_check(&FV_CONTROL_DEFAULT));
-    assert_ok(fv_control_check(&(fv_control_settings){FV_CONTROL_PAPER, 0, 0}));
-    assert_ok(fv_control_check(&(fv_control_settings){FV_CONTROL_PAPER, 1, 0}));
-    fv_control_settings settings = {FV_CONTROL_CODE, 1.5, 0.1};
-    assert_fails(fv_control_check(&settings), FV_ERR_ARGUMENT, "theta of 1.5");
-    settings = (fv_control_settings){FV_CONTROL_CODE, 0.5, INFINITY};
-    assert_fails(fv_control_check(&settings), FV_ERR_ARGUMENT, "penalty of inf");
+    assert_ok(fv_tool_penalty_check(&FV_TOOL_PENALTY_DEFAULT));
+    assert_ok(fv_tool_penalty_check(&(fv_tool_penalty_settings){FV_TOOL_PENALTY_PAPER, 0, 0}));
+    assert_ok(fv_tool_penalty_check(&(fv_tool_penalty_settings){FV_TOOL_PENALTY_PAPER, 1, 0}));
+    fv_tool_penalty_settings settings = {FV_TOOL_PENALTY_CODE, 1.5, 0.1};
+    assert_fails(fv_tool_penalty_check(&settings), FV_ERR_ARGUMENT, "theta of 1.5");
+    settings = (fv_tool_penalty_settings){FV_TOOL_PENALTY_CODE, 0.5, INFINITY};
+    assert_fails(fv_tool_penalty_check(&settings), FV_ERR_ARGUMENT, "penalty of inf");
 }
 
 int main(void)
@@ -171,7 +172,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_total_keeps_to_its_weights),
         cmocka_unit_test(test_length_costs_from_the_buffer_on),
-        cmocka_unit_test(test_both_rules_by_hand),
+        cmocka_unit_test(test_both_kinds_by_hand),
         cmocka_unit_test(test_partial_accuracy),
         cmocka_unit_test(test_weight_of_accuracy),
         cmocka_unit_test(test_no_penalty_without_all_verdicts),

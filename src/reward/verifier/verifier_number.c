@@ -1,6 +1,6 @@
-/* Numbers in texts, held in decimal so that equality is exact, and the rules over them. */
+/* Numbers in texts, held in decimal so that equality is exact, and the verifiers over them. */
 #include "fovea/base/text/utf8.h"
-#include "reward/rules_internal.h"
+#include "reward/verifier/verifier_internal.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -325,15 +325,15 @@ static fv_err score_numbers(fv_slice answer, fv_slice truth, int (*matches)(cons
     int are_numbers = compare(pair.answer, pair.truth, matches, &is_match);
     fv_text_pair_fini(&pair);
     *score = is_match;
-    return are_numbers ? FV_OK : fv_rule_exact(answer, truth, score);
+    return are_numbers ? FV_OK : fv_verifier_exact(answer, truth, score);
 }
 
-fv_err fv_rule_number(fv_slice answer, fv_slice truth, double *score)
+fv_err fv_verifier_number(fv_slice answer, fv_slice truth, double *score)
 {
     return score_numbers(answer, truth, same_number, score);
 }
 
-fv_err fv_rule_relaxed(fv_slice answer, fv_slice truth, double *score)
+fv_err fv_verifier_relaxed(fv_slice answer, fv_slice truth, double *score)
 {
     return score_numbers(answer, truth, near_number, score);
 }

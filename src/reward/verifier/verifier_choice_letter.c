@@ -1,6 +1,6 @@
 /* Which letter an answer chooses. Letters are found one by one; what stands around one says whether it is
  * chosen, refused, or no letter of a choice at all ("A cat", "vitamin C"). */
-#include "reward/rules_internal.h"
+#include "reward/verifier/verifier_internal.h"
 
 #include <ctype.h>
 #include <string.h>

@@ -1,6 +1,6 @@
-/* Folded texts, and the rules that need no more. */
+/* Folded texts, and the verifiers that need no more. */
 #include "fovea/base/text/utf8.h"
-#include "reward/rules_internal.h"
+#include "reward/verifier/verifier_internal.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -194,7 +194,7 @@ static int differ_in_brackets(fv_slice a, fv_slice b)
            (open_a != open_b || close_a != close_b);
 }
 
-fv_err fv_rule_exact(fv_slice answer, fv_slice truth, double *score)
+fv_err fv_verifier_exact(fv_slice answer, fv_slice truth, double *score)
 {
     fv_text_pair pair;
     FV_TRY(fv_text_pair_init(&pair, answer, truth));
@@ -204,7 +204,7 @@ fv_err fv_rule_exact(fv_slice answer, fv_slice truth, double *score)
     return FV_OK;
 }
 
-fv_err fv_rule_containment(fv_slice answer, fv_slice truth, double *score)
+fv_err fv_verifier_containment(fv_slice answer, fv_slice truth, double *score)
 {
     fv_text_pair pair;
     FV_TRY(fv_text_pair_init(&pair, answer, truth));

@@ -1,6 +1,6 @@
 /* Average normalised Levenshtein similarity, of one answer and one truth. */
 #include "fovea/base/text/utf8.h"
-#include "reward/rules_internal.h"
+#include "reward/verifier/verifier_internal.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -56,7 +56,7 @@ static fv_err similarity(code_points answer, code_points truth, double *score)
     return FV_OK;
 }
 
-fv_err fv_rule_anls(fv_slice answer, fv_slice truth, double *score)
+fv_err fv_verifier_anls(fv_slice answer, fv_slice truth, double *score)
 {
     fv_err err = FV_OK;
     fv_text_pair pair;
