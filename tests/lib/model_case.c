@@ -5,28 +5,36 @@
 const char *const case_models[CASE_MODELS] = {"tiny-vl", "tiny-qwen2", "tiny-qwen3"};
 fv_comm *case_self;
 
+typedef struct model_rows {
+    fv_param_list params;
+    case_adjust adjust;
+    void *context;
+} model_rows;
+
 /* Numbers that leave nothing at 0 or 1: matrices and biases normal, norms around 1. */
-static fv_err case_rows(void *list, int param, int64_t first, int64_t n, float *out)
+static fv_err case_rows(void *context, int param, int64_t first, int64_t n, float *out)
 {
-    const fv_param *p = &((fv_param_list *)list)->items[param];
+    const model_rows *rows = context;
+    const fv_param *p = &rows->params.items[param];
     for (int64_t i = 0; i < n * p->cols; i++) {
         float draw = fv_rng_normal((fv_rng_key){.seed = 5, .prompt = (uint64_t)param},
                                    (uint32_t)(first * p->cols + i));
         out[i] = p->init == FV_INIT_ONE ? 1.0f + 0.2f * draw : 0.08f * draw;
     }
+    if (rows->adjust)
+        rows->adjust(rows->context, p, first, n, out);
     return FV_OK;
 }
 
-/* root/name becomes the model of configs/model/name.yaml. */
-static void case_write(const char *name)
+void case_write(const char *name, const char *shape_name, case_adjust adjust, void *context)
 {
     char path[4200];
     fv_model_shape shape;
-    fv_param_list list;
+    model_rows rows = {.adjust = adjust, .context = context};
     const fv_generation_defaults generation = {.temperature = 1, .top_p = 1, .repetition_penalty = 1};
-    snprintf(path, sizeof path, "%s/../../configs/model/%s.yaml", getenv("TEST_DATA"), name);
+    snprintf(path, sizeof path, "%s/../../configs/model/%s.yaml", getenv("TEST_DATA"), shape_name);
     assert_ok(fv_model_shape_load_yaml(path, &shape));
-    assert_ok(fv_param_list_init(&list, &shape));
+    assert_ok(fv_param_list_init(&rows.params, &shape));
     fv_folder_write_args args = {.shape = &shape,
                                  .generation = &generation,
                                  .style = FV_FOLDER_V4,
@@ -34,9 +42,9 @@ static void case_write(const char *name)
                                  .max_shard_bytes = FV_FOLDER_SHARD_BYTES,
                                  .writes = 1,
                                  .rows = case_rows,
-                                 .context = &list};
+                                 .context = &rows};
     assert_ok(fv_folder_write(temp_path(name), &args));
-    fv_param_list_fini(&list);
+    fv_param_list_fini(&rows.params);
 }
 
 int case_setup(void **state)
@@ -44,7 +52,7 @@ int case_setup(void **state)
     if (temp_setup(state) != 0 || fv_comm_self(&case_self) != FV_OK)
         return -1;
     for (int i = 0; i < CASE_MODELS; i++)
-        case_write(case_models[i]);
+        case_write(case_models[i], case_models[i], NULL, NULL);
     return 0;
 }
 

@@ -43,6 +43,12 @@ typedef struct model_case {
     fv_weights grads;
 } model_case;
 
+/* Changes rows [first, first + n) of a parameter, (n, cols), before they are written. */
+typedef void (*case_adjust)(void *context, const fv_param *param, int64_t first, int64_t n, float *rows);
+
+/* root/name becomes a model of configs/model/shape.yaml with random numbers. adjust may be NULL. */
+void case_write(const char *name, const char *shape, case_adjust adjust, void *context);
+
 /* All models, and a group of one; for a test program's beginning and end. */
 int case_setup(void **state);
 int case_teardown(void **state);

@@ -1,59 +1,53 @@
 #include "rollout_case.h"
 
+#include "chain_model.h"
+
 #include <stdlib.h>
 
-#define GOOD_CALL \
-    "<tool_call>{\"name\": \"resize_image\", \"arguments\": {\"action\": \"resize\"}}</tool_call>\1"
-#define ANSWER "<answer>7</answer>\1"
+/* What the talker says after the alphabet: an answer, a call, a call of no sense, or thoughts without an end.
+ */
+enum { CALL = 300, NAME, ARGUMENTS, END_OF_CALL, NO_SENSE, OPEN, SEVEN, CLOSE, THINKING };
+static const fv_added_token tokens[] = {{"<|endoftext|>", 256},
+                                        {"<|im_start|>", 257},
+                                        {"<|im_end|>", IM_END},
+                                        {"<|vision_start|>", 265},
+                                        {"<|vision_end|>", 266},
+                                        {"<|image_pad|>", 268},
+                                        {"<tool_call>{\"name\": ", CALL},
+                                        {"\"resize_image\", ", NAME},
+                                        {"\"arguments\": {\"action\": \"resize\"}}", ARGUMENTS},
+                                        {"</tool_call>", END_OF_CALL},
+                                        {"<tool_call>what", NO_SENSE},
+                                        {"<answer>", OPEN},
+                                        {" 7 ", SEVEN},
+                                        {"</answer>", CLOSE},
+                                        {"thinking ", THINKING}};
+static const chain_link ways[] = {{'Z', CALL},
+                                  {'Z', NO_SENSE},
+                                  {'Z', OPEN},
+                                  {'Z', THINKING},
+                                  {CALL, NAME},
+                                  {NAME, ARGUMENTS},
+                                  {ARGUMENTS, END_OF_CALL},
+                                  {NO_SENSE, END_OF_CALL},
+                                  {END_OF_CALL, IM_END},
+                                  {OPEN, SEVEN},
+                                  {SEVEN, CLOSE},
+                                  {CLOSE, IM_END},
+                                  {THINKING, THINKING}};
+enum { N_TOKENS = sizeof tokens / sizeof *tokens, N_WAYS = sizeof ways / sizeof *ways, N_LETTERS = 26 };
 
-/* What answer i of a group says when it is told; \1 ends a turn. */
-static const char *const scripts[ANSWERS] = {
-    ANSWER, GOOD_CALL ANSWER, "<tool_call>what</tool_call>\1" GOOD_CALL ANSWER,
-    "thinking and thinking without an end, until the limit of a turn "
-    "is reached and nothing more is said"};
 const int32_t rollout_excluded[5] = {265, 266, 267, 268, 269};
 
 rollout_case rollout = {.passes_left = -1};
-static fv_backend_table table;
-static fv_err (*real_sample)(fv_backend *, const fv_sample_args *);
 
-static fv_rng_key key_of(const fv_group *group, const fv_answer *answer)
+static void write_talker(void)
 {
-    return (fv_rng_key){.seed = rollout.settings.seed,
-                        .step = rollout.settings.step,
-                        .sample = (uint32_t)answer->sample,
-                        .prompt = (uint64_t)group->place};
-}
-
-/* The answer whose next draw uses this number. */
-static const fv_answer *find_answer(float uniform)
-{
-    for (int g = 0; g < rollout.n_given; g++)
-        for (int i = 0; i < ANSWERS; i++) {
-            const fv_answer *a = &rollout.groups[g].answers[i];
-            if (!a->is_done && fv_rng_uniform(key_of(&rollout.groups[g], a), (uint32_t)a->ids.n) == uniform)
-                return a;
-        }
-    fail_msg("a draw that belongs to no answer");
-    return NULL;
-}
-
-static int32_t scripted_id(const fv_answer *answer)
-{
-    int64_t n_drawn = 0;
-    for (size_t i = 0; i < answer->ids.n; i++)
-        n_drawn += answer->is_drawn[i];
-    const char *script = scripts[answer->sample];
-    assert_true(n_drawn < (int64_t)strlen(script));
-    return script[n_drawn] == '\1' ? IM_END : (uint8_t)script[n_drawn];
-}
-
-static fv_err sample(fv_backend *backend, const fv_sample_args *args)
-{
-    FV_TRY(real_sample(backend, args));
-    for (int64_t i = 0; rollout.is_scripted && i < args->ids.dim[0]; i++)
-        ((int32_t *)args->ids.data)[i] = scripted_id(find_answer(((const float *)args->uniform.data)[i]));
-    return FV_OK;
+    chain_link links[N_LETTERS + N_WAYS] = {{'\n', 'A'}};
+    for (int32_t i = 1; i < N_LETTERS; i++)
+        links[i] = (chain_link){'A' + i - 1, 'A' + i};
+    memcpy(links + N_LETTERS, ways, sizeof ways);
+    chain_write("talker", "tiny-vl", links, N_LETTERS + N_WAYS);
 }
 
 int rollout_setup(void **state)
@@ -62,21 +56,22 @@ int rollout_setup(void **state)
         return -1;
     temp_write("p.yaml", "system: Look.\nuser: '{image} {question}'\ntool_result: 'Here: {image}'\n"
                          "tool_error: 'No: {error}'\n");
-    const fv_added_token special[] = {{"<|endoftext|>", 256},  {"<|im_start|>", 257},
-                                      {"<|im_end|>", IM_END},  {"<|vision_start|>", 265},
-                                      {"<|vision_end|>", 266}, {"<|image_pad|>", 268}};
-    if (fv_tokenizer_write_bytes(temp_folder("t"), special, 6) ||
+    write_talker();
+    if (fv_tokenizer_write_bytes(temp_folder("t"), tokens, N_TOKENS) ||
         fv_tokenizer_load(temp_path("t"), &rollout.tokenizer) ||
         fv_chat_init(&rollout.chat, rollout.tokenizer) ||
         fv_prompts_load(temp_path("p.yaml"), &rollout.prompts) ||
         fv_backend_cpu_create(NULL, 2, &rollout.backend))
         return -1;
-    table = *rollout.backend->table;
-    real_sample = table.sample;
-    table.sample = sample;
-    rollout.backend->table = &table;
-    return fv_model_open(&(fv_model_args){rollout.backend, case_self, temp_path("tiny-vl")},
-                         &rollout.model) != FV_OK;
+    rollout_use("tiny-vl");
+    return 0;
+}
+
+void rollout_use(const char *folder)
+{
+    fv_model_destroy(rollout.model);
+    rollout.folder = folder;
+    assert_ok(fv_model_open(&(fv_model_args){rollout.backend, case_self, temp_path(folder)}, &rollout.model));
 }
 
 int rollout_teardown(void **state)

@@ -1,4 +1,4 @@
-/* Rollouts of a small model over three groups, whose answers may follow scripts. */
+/* Rollouts over three groups, of a model with random weights or of one that answers, calls and thinks. */
 #ifndef FOVEA_ROLLOUT_CASE_H
 #define FOVEA_ROLLOUT_CASE_H
 
@@ -13,11 +13,12 @@ extern const int32_t rollout_excluded[5]; /* the vision tokens of tiny-vl */
 typedef struct rollout_case {
     fv_backend *backend;
     fv_model *model;
+    const char *folder; /* of the model, under temp_path */
     fv_tokenizer *tokenizer;
     fv_chat chat;
     fv_prompts *prompts;
     fv_group groups[GROUPS];
-    int n_given, n_done, is_scripted, has_greedy;
+    int n_given, n_done, has_greedy;
     int is_left,
         passes_left; /* groups are as an earlier rollout left them; passes until one is ended, or -1 */
     fv_rollout_settings settings;
@@ -27,6 +28,10 @@ extern rollout_case rollout;
 
 int rollout_setup(void **state);
 int rollout_teardown(void **state);
+
+/* From now on the model is "tiny-vl", as at first, or "talker": a chain_model.h that begins a turn in one of
+ * four ways. */
+void rollout_use(const char *folder);
 
 /* Pixels are a function of row and view. */
 

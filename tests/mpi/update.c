@@ -14,7 +14,7 @@ static int setup(void **state)
 {
     if (rollout_setup(state) != 0)
         return -1;
-    rollout.is_scripted = 1;
+    rollout_use("talker");
     if (rollout_run(rollout_settings(12, 2048, 200), NULL) != FV_OK)
         return -1;
     for (int g = 0; g < GROUPS; g++)
@@ -44,7 +44,7 @@ static void learner_open(learner *l, fv_comm *ranks, int64_t micro_tokens, const
 {
     const fv_policy_settings how = {.temperature = 0.9f, .excluded = rollout_excluded, .n_excluded = 5};
     const fv_optimizer_settings adamw = {0.9f, 0.999f, 1e-3f, 0.01f, 1.0f};
-    const fv_model_args model = {rollout.backend, case_self, temp_path("tiny-vl"), ranks->size};
+    const fv_model_args model = {rollout.backend, case_self, temp_path(rollout.folder), ranks->size};
     assert_ok(fv_model_open(&model, &l->model));
     assert_ok(fv_policy_create(l->model, &how, &l->policy));
     assert_ok(fv_optimizer_init(&l->optimizer, l->model, ranks, &adamw));

@@ -13,9 +13,10 @@ static fv_policy *policy;
 static int setup(void **state)
 {
     const fv_policy_settings settings = {.temperature = 0.9f, .excluded = rollout_excluded, .n_excluded = 5};
-    if (rollout_setup(state) != 0 || fv_policy_create(rollout.model, &settings, &policy) != FV_OK)
+    if (rollout_setup(state) != 0)
         return -1;
-    rollout.is_scripted = 1;
+    rollout_use("talker");
+    assert_ok(fv_policy_create(rollout.model, &settings, &policy));
     return rollout_run(rollout_settings(12, 2048, 200), NULL) != FV_OK;
 }
 
