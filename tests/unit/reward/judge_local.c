@@ -1,8 +1,8 @@
 /* The local judge: answers cannot touch the tokens around them; verdicts are the likelier word of one whole
  * pass, or what a reply says after its thoughts, however many are judged at once. */
+#include "chain_model.h"
 #include "hostile_answers.h"
 #include "judge_case.h"
-#include "model_case.h"
 
 #include "fovea/reward/judge/judge_local.h"
 
@@ -11,8 +11,6 @@
 enum { IM_END = 258, N = 24 };
 
 static fv_backend *backend;
-static fv_backend_table table;
-static fv_err (*real_sample)(fv_backend *, const fv_sample_args *);
 
 static int setup(void **state)
 {
@@ -175,14 +173,14 @@ static void test_texts(void **state)
 
 /* Verdicts. */
 
-static fv_judge *create(const char *prompt, fv_judge_method method, int running, int pass_tokens, int pages)
+static fv_judge *create(const char *folder, const char *prompt, fv_judge_method method, const int *way)
 {
-    const fv_judge_local_settings settings = {.folder = temp_path("tiny-qwen3"),
+    const fv_judge_local_settings settings = {.folder = temp_path(folder),
                                               .method = method,
                                               .reply_tokens = 64,
-                                              .running = running,
-                                              .pass_tokens = pass_tokens,
-                                              .cache_pages = pages};
+                                              .running = way[0],
+                                              .pass_tokens = way[1],
+                                              .cache_pages = way[2]};
     fv_judge *judge;
     assert_ok(fv_judge_local_create(backend, &settings, load(prompt), &judge));
     return judge;
@@ -252,7 +250,7 @@ static void test_compared(void **state)
     judged cases[N];
     fv_judge_counts counts;
     for (int way = 0; way < 3; way++) {
-        fv_judge *judge = create("score.yaml", FV_JUDGE_COMPARE, ways[way][0], ways[way][1], ways[way][2]);
+        fv_judge *judge = create("tiny-qwen3", "score.yaml", FV_JUDGE_COMPARE, ways[way]);
         ask_all(judge, cases);
         check_verdicts(cases);
         fv_judge_take_counts(judge, &counts);
@@ -261,48 +259,42 @@ static void test_compared(void **state)
     }
 }
 
-/* What the model replies, one case after the other; \1 ends a reply. */
+/* What a model replies, in one token, and whether that is all or said for ever. */
 static const struct {
-    const char *reply, *expected;
-} replies[] = {{"<think>[[NO]]?</think>\n\n[[YES]]\1", "right"},
-               {"[[NO]]\1", "wrong"},
-               {"<think>It may be [[YES]] or [[NO]]; the truth is 7, and so is this, but th", "cut"},
-               {"<think>so</think>Nobody can say.\1", "unclear"},
-               {"</think>[[YES]] or [[NO]]\1", "both"},
-               {"[[YES]] [[YES]] [[YES]] [[YES]] [[YES]] [[YES]] [[YES]] [[YES]] [", "cut"}};
-enum { N_REPLIES = sizeof replies / sizeof *replies, REPLY_TOKENS = 64 };
-static int at_reply, at_char;
+    const char *reply;
+    int is_all;
+    const char *expected;
+} replies[] = {
+    {"<think>[[NO]]?</think>\n\n[[YES]]", 1, "right"},  {"[[NO]]", 1, "wrong"},
+    {"<think>It may be [[YES]] or [[NO]]; ", 0, "cut"}, {"<think>so</think>Nobody can say.", 1, "unclear"},
+    {"</think>[[YES]] or [[NO]]", 1, "both"},           {"[[YES]] ", 0, "cut"}};
+enum { N_REPLIES = sizeof replies / sizeof *replies, REPLY = 300 };
 
-static fv_err say(fv_backend *made_for, const fv_sample_args *args)
+static void write_replier(const char *name, int i)
 {
-    FV_TRY(real_sample(made_for, args));
-    assert_int_equal(args->ids.dim[0], 1);
-    char c = replies[at_reply].reply[at_char++];
-    *(int32_t *)args->ids.data = c == '\1' ? IM_END : c;
-    if (c == '\1' || at_char == REPLY_TOKENS) {
-        at_reply++;
-        at_char = 0;
-    }
-    return FV_OK;
+    const fv_added_token tokens[] = {
+        {"<|endoftext|>", 256}, {"<|im_start|>", 257}, {"<|im_end|>", IM_END}, {replies[i].reply, REPLY}};
+    const chain_link links[] = {{'\n', REPLY}, {REPLY, replies[i].is_all ? IM_END : REPLY}};
+    chain_write(name, "tiny-qwen2", links, 2);
+    assert_ok(fv_tokenizer_write_bytes(temp_path(name), tokens, 4));
 }
 
 static void test_replies(void **state)
 {
     (void)state;
-    judged cases[N_REPLIES];
-    const fv_backend_table *usual = backend->table;
-    table = *usual;
-    real_sample = table.sample;
-    table.sample = say;
-    backend->table = &table;
-    fv_judge *judge = create("words.yaml", FV_JUDGE_THINK, 1, 100, 20);
-    for (int i = 0; i < N_REPLIES; i++)
-        judged_ask(judge, &cases[i], "It is 7.", "7");
-    assert_ok(fv_judge_collect(judge));
-    for (int i = 0; i < N_REPLIES; i++)
-        assert_string_equal(judged_outcome(&cases[i]), replies[i].expected);
-    fv_judge_destroy(judge);
-    backend->table = usual;
+    for (int i = 0; i < N_REPLIES; i++) {
+        char name[16];
+        judged cases[2];
+        snprintf(name, sizeof name, "replier%d", i);
+        write_replier(name, i);
+        fv_judge *judge = create(name, "words.yaml", FV_JUDGE_THINK, (const int[]){2, 100, 20});
+        judged_ask(judge, &cases[0], "It is 7.", "7");
+        judged_ask(judge, &cases[1], "It is not 7.", "7");
+        assert_ok(fv_judge_collect(judge));
+        assert_string_equal(judged_outcome(&cases[0]), replies[i].expected);
+        assert_string_equal(judged_outcome(&cases[1]), replies[i].expected);
+        fv_judge_destroy(judge);
+    }
 }
 
 /* What does not fit has no verdict, and the others have theirs; what is under way may be dropped. */
@@ -310,7 +302,7 @@ static void test_too_long(void **state)
 {
     (void)state;
     judged cases[3];
-    fv_judge *judge = create("score.yaml", FV_JUDGE_COMPARE, 8, 256, 8);
+    fv_judge *judge = create("tiny-qwen3", "score.yaml", FV_JUDGE_COMPARE, (const int[]){8, 256, 8});
     fv_buffer text = {0};
     for (int i = 0; i < 600; i++)
         assert_ok(fv_buffer_append(&text, "a", 1));
