@@ -232,7 +232,7 @@ static fv_sampling sampling_of(const generate *g)
                          .top_p = (float)(o->top_p >= 0 ? o->top_p : d->top_p),
                          .repetition_penalty = (float)(o->repetition_penalty >= 0 ? o->repetition_penalty
                                                                                   : d->repetition_penalty),
-                         .seed = (uint64_t)o->seed};
+                         .key.seed = (uint64_t)o->seed};
 }
 
 /* An answer of unstated length ends where the model's positions do. */

@@ -139,7 +139,7 @@ static void set_rollout(fv_generate_policy *p, const fv_sampling *sampling, int 
                                        .top_k = sampling->top_k,
                                        .top_p = sampling->top_p,
                                        .repetition_penalty = sampling->repetition_penalty,
-                                       .seed = sampling->seed,
+                                       .seed = sampling->key.seed,
                                        .excluded = p->excluded,
                                        .n_excluded = fv_chat_vision_ids(p->source.chat, p->excluded),
                                        .max_running = 1,

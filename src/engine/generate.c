@@ -1,34 +1,19 @@
 #include "fovea/engine/generate.h"
 
-#include "fovea/model/nn/cache.h"
-#include "fovea/model/nn/head.h"
-#include "fovea/base/rng.h"
-#include "fovea/ops/workspace.h"
+#include "fovea/model/nn/pages.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* Everything that one generation holds. */
 typedef struct generation {
-    fv_model *model;
     const fv_generate_args *args;
-    fv_workspace vision_work, text_work;
-    fv_vision_pass *vision;
-    fv_text_pass *text;
-    fv_tensor features; /* (N, C) of all images */
-    fv_cache cache;
-    fv_page_list sequence;
-    int32_t *positions;       /* (3, prompt.n) */
-    int32_t next;             /* position of the next token */
-    int32_t *slots;           /* (chunk) */
-    int32_t *spans;           /* (pages, 2) */
-    int32_t *chunk_positions; /* (3, chunk) */
-    fv_token_run tokens;      /* of the pass under way */
-    fv_tensor uniform;        /* (1) */
-    fv_head_pass head;        /* its target is the token drawn */
-    fv_logits logits;         /* of the last token */
-    uint8_t *is_seen;         /* (V): in the prompt or the answer so far */
-    float *host_logits;       /* (V) */
+    const fv_model_shape *shape;
+    fv_engine *engine;
+    fv_sequence *sequence;
+    fv_engine_image *images; /* (n_images), and where each one is */
+    fv_engine_image **shown;
+    int n_generated, is_over;
+    fv_finish finish;
 } generation;
 
 static int64_t total_tokens(const fv_generate_args *args)
@@ -36,21 +21,10 @@ static int64_t total_tokens(const fv_generate_args *args)
     return args->prompt.n + args->max_tokens;
 }
 
-static fv_err check_sampling(const fv_sampling *how)
+static fv_err check(const fv_model_shape *shape, const fv_generate_args *args)
 {
-    FV_CHECK(how->temperature >= 0, FV_ERR_ARGUMENT, "a temperature of %g; 0 or more", how->temperature);
-    FV_CHECK(how->top_k >= 0, FV_ERR_ARGUMENT, "top_k of %d; 0 (all) or more", how->top_k);
-    FV_CHECK(how->top_p > 0 && how->top_p <= 1, FV_ERR_ARGUMENT, "top_p of %g; above 0, at most 1",
-             how->top_p);
-    FV_CHECK(how->repetition_penalty > 0, FV_ERR_ARGUMENT, "a repetition penalty of %g; above 0",
-             how->repetition_penalty);
-    return FV_OK;
-}
-
-static fv_err check(const fv_model *model, const fv_generate_args *args)
-{
-    int limit = fv_model_shape_of(model)->text.max_positions;
-    FV_TRY(check_sampling(&args->sampling));
+    int limit = shape->text.max_positions;
+    FV_TRY(fv_sampling_check(&args->sampling));
     FV_CHECK(args->prompt.n > 0, FV_ERR_ARGUMENT, "the prompt is empty");
     FV_CHECK(args->max_tokens > 0, FV_ERR_ARGUMENT, "%d new tokens were asked for; at least 1",
              args->max_tokens);
@@ -59,135 +33,64 @@ static fv_err check(const fv_model *model, const fv_generate_args *args)
              "a prompt of %lld tokens and %d new ones exceed the model's %d positions: shorten the prompt or "
              "the answer",
              (long long)args->prompt.n, args->max_tokens, limit);
-    return FV_OK;
+    FV_CHECK(args->prompt.n_images == 0 || shape->vision.depth > 0, FV_ERR_UNSUPPORTED,
+             "this model has no vision tower and takes no images");
+    return args->prompt.n_images
+               ? fv_grid_check(args->prompt.grids, args->prompt.n_images, shape->vision.merge)
+               : FV_OK;
 }
 
-static fv_err take_vision(void *context, fv_arena *arena)
+/* Images. */
+
+static fv_err look(void *context, fv_engine *engine, fv_engine_image *image)
 {
-    generation *g = context;
-    const fv_prompt *prompt = &g->args->prompt;
-    return fv_vision_take(g->vision, prompt->grids, prompt->n_images, FV_SAVE_NONE, arena);
+    const generation *g = context;
+    const fv_vision_shape *vision = &g->shape->vision;
+    int64_t first = 0;
+    for (const fv_engine_image *other = g->images; other != image; other++)
+        first += fv_grid_patches(other->grid);
+    first *= (int64_t)vision->in_channels * vision->temporal_patch * vision->patch * vision->patch;
+    return fv_engine_see(engine, image, g->args->prompt.pixels + first);
 }
 
-static fv_err encode_images(generation *g)
-{
-    const fv_prompt *prompt = &g->args->prompt;
-    if (prompt->n_images == 0)
-        return FV_OK;
-    FV_TRY(fv_vision_pass_create(g->model, &g->vision));
-    FV_TRY(fv_workspace_fit(&g->vision_work, fv_model_backend(g->model), take_vision, g));
-    return fv_vision_forward(g->vision, prompt->pixels, &g->features);
-}
-
-static fv_err take_text(void *context, fv_arena *arena)
-{
-    generation *g = context;
-    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &(int64_t){1}, &g->uniform));
-    FV_TRY(fv_head_take(g->model, 1, 0, arena, &g->head));
-    FV_TRY(fv_logits_take(g->model, 1, arena, &g->logits));
-    return fv_text_take(g->text, &g->tokens, FV_SAVE_NONE, arena);
-}
-
-static fv_err allocate(generation *g)
-{
-    int pages = fv_pages_for(total_tokens(g->args));
-    size_t vocab = (size_t)fv_model_shape_of(g->model)->text.vocab;
-    g->positions = malloc(3 * (size_t)g->args->prompt.n * sizeof(int32_t));
-    g->slots = malloc((size_t)g->args->chunk * sizeof(int32_t));
-    g->chunk_positions = malloc(3 * (size_t)g->args->chunk * sizeof(int32_t));
-    g->spans = malloc((size_t)pages * FV_SPAN_FIELDS * sizeof(int32_t));
-    g->is_seen = calloc(vocab, 1);
-    g->host_logits = malloc(vocab * sizeof(float));
-    int is_there = g->positions && g->slots && g->chunk_positions && g->spans && g->is_seen && g->host_logits;
-    FV_CHECK(is_there, FV_ERR_MEMORY, "cannot allocate a generation of %lld tokens",
-             (long long)total_tokens(g->args));
-    FV_TRY(fv_cache_init(&g->cache, g->model, pages));
-    return fv_text_pass_create(g->model, &g->text);
-}
-
-/* Compute n more tokens; g->logits.all are those of the last. features holds their image rows. */
-static fv_err extend(generation *g, const int32_t *ids, const int32_t *positions, int64_t n,
-                     fv_tensor features)
-{
-    int32_t past = (int32_t)g->sequence.n_rows;
-    FV_TRY(fv_pages_extend(&g->cache.pool, &g->sequence, n, g->slots));
-    int64_t n_spans = fv_pages_spans(&g->sequence, g->spans);
-    const int32_t segment[FV_SEGMENT_FIELDS] = {0, (int32_t)n, past, 0, (int32_t)n_spans, past + (int32_t)n};
-    fv_tensor hidden;
-    g->tokens = (fv_token_run){.n = n,
-                               .ids = ids,
-                               .positions = positions,
-                               .segments = segment,
-                               .spans = g->spans,
-                               .slots = g->slots,
-                               .n_segments = 1,
-                               .n_spans = n_spans,
-                               .n_features = features.data ? features.dim[0] : 0};
-    FV_TRY(fv_workspace_fit(&g->text_work, fv_model_backend(g->model), take_text, g));
-    FV_TRY(fv_text_forward(g->text, &g->tokens, features, &g->cache.store, &hidden));
-    return fv_model_logits(g->model, fv_tensor_rows(hidden, n - 1, 1), &g->logits);
-}
-
-static int64_t count_images(const generation *g, const int32_t *ids, int64_t n)
-{
-    int64_t count = 0;
-    for (int64_t i = 0; i < n && g->features.data; i++)
-        count += ids[i] == fv_model_shape_of(g->model)->image_id;
-    return count;
-}
-
-static fv_err prefill(generation *g)
+static fv_err list_images(generation *g)
 {
     const fv_prompt *prompt = &g->args->prompt;
-    int64_t n, used_features = 0;
-    FV_TRY(fv_positions_append(fv_model_shape_of(g->model), prompt->ids, prompt->n, prompt->grids,
-                               prompt->n_images, &g->next, g->positions, prompt->n));
-    for (int64_t first = 0; first < prompt->n; first += n) {
-        n = prompt->n - first < g->args->chunk ? prompt->n - first : g->args->chunk;
-        for (int row = 0; row < 3; row++)
-            memcpy(g->chunk_positions + row * n, g->positions + row * prompt->n + first,
-                   (size_t)n * sizeof(int32_t));
-        int64_t n_features = count_images(g, prompt->ids + first, n);
-        fv_tensor features =
-            n_features ? fv_tensor_rows(g->features, used_features, n_features) : (fv_tensor){0};
-        FV_TRY(extend(g, prompt->ids + first, g->chunk_positions, n, features));
-        for (int64_t i = first; i < first + n; i++)
-            g->is_seen[prompt->ids[i]] = 1;
-        used_features += n_features;
+    size_t n = (size_t)prompt->n_images;
+    g->images = calloc(n + 1, sizeof *g->images);
+    g->shown = calloc(n + 1, sizeof *g->shown);
+    FV_CHECK(g->images && g->shown, FV_ERR_MEMORY, "cannot allocate a list of %zu images", n);
+    for (size_t i = 0; i < n; i++) {
+        g->images[i] = (fv_engine_image){.grid = prompt->grids[i], .look = look, .context = g};
+        g->shown[i] = &g->images[i];
     }
     return FV_OK;
 }
 
-static fv_err penalize_repetition(generation *g)
+/* The engine. */
+
+static int64_t min(int64_t a, int64_t b)
 {
-    fv_backend *backend = fv_model_backend(g->model);
-    float penalty = g->args->sampling.repetition_penalty;
-    if (penalty == 1.0f)
-        return FV_OK;
-    FV_TRY(fv_download(backend, g->logits.all, g->host_logits));
-    for (int64_t id = 0; id < g->logits.all.dim[1]; id++)
-        if (g->is_seen[id])
-            g->host_logits[id] = fv_repeated_logit(g->host_logits[id], penalty);
-    return fv_upload(backend, g->logits.all, g->host_logits);
+    return a < b ? a : b;
 }
 
-static fv_err draw(generation *g, uint32_t index, int32_t *id, float *logprob)
+static fv_engine_settings settings_of(const generation *g)
 {
-    fv_backend *backend = fv_model_backend(g->model);
-    const fv_sampling *how = &g->args->sampling;
-    FV_TRY(penalize_repetition(g));
-    float uniform = fv_rng_uniform((fv_rng_key){.seed = how->seed}, index);
-    FV_TRY(fv_upload(backend, g->uniform, &uniform));
-    FV_TRY(fv_sample(backend, &(fv_sample_args){.logits = g->logits.all,
-                                                .uniform = g->uniform,
-                                                .ids = g->head.targets,
-                                                .temperature = how->temperature,
-                                                .top_p = how->top_p,
-                                                .top_k = how->top_k}));
-    FV_TRY(fv_head_from_logits(g->model, &g->head, g->logits.all,
-                               how->temperature > 0 ? 1.0f / how->temperature : 1.0f));
-    FV_TRY(fv_download(backend, g->head.logprob, logprob));
-    return fv_download(backend, g->head.targets, id);
+    const fv_generate_args *args = g->args;
+    fv_engine_settings s = {.name = "generation",
+                            .max_running = 1,
+                            .max_tokens = total_tokens(args),
+                            .pass_tokens = (int)min(args->chunk, args->prompt.n),
+                            .cache_pages = fv_pages_for(total_tokens(args)),
+                            .max_images = args->prompt.n_images,
+                            .has_penalties = args->sampling.repetition_penalty != 1};
+    for (int i = 0; i < args->prompt.n_images; i++) {
+        fv_grid grid = args->prompt.grids[i];
+        s.image_rows += fv_grid_tokens(grid, g->shape->vision.merge);
+        if (s.image.t == 0 || fv_grid_patches(grid) > fv_grid_patches(s.image))
+            s.image = grid;
+    }
+    return s;
 }
 
 static int is_stop(const fv_model_shape *shape, int32_t id)
@@ -198,55 +101,41 @@ static int is_stop(const fv_model_shape *shape, int32_t id)
     return 0;
 }
 
-static fv_err decode(generation *g, fv_finish *finish)
+static fv_err receive(void *context, fv_sequence *sequence, int32_t id, float logprob)
 {
-    *finish = FV_FINISH_LENGTH;
-    for (int i = 0; i < g->args->max_tokens; i++) {
-        int32_t id;
-        float logprob;
-        FV_TRY(draw(g, (uint32_t)i, &id, &logprob));
-        g->is_seen[id] = 1;
-        FV_TRY(g->args->sink(g->args->context, id, logprob));
-        if (!g->args->ignore_stop && is_stop(fv_model_shape_of(g->model), id)) {
-            *finish = FV_FINISH_STOP;
-            return FV_OK;
-        }
-        if (i + 1 == g->args->max_tokens)
-            return FV_OK;
-        const int32_t positions[3] = {g->next, g->next, g->next};
-        g->next++;
-        FV_TRY(extend(g, &id, positions, 1, (fv_tensor){0}));
-    }
+    generation *g = context;
+    g->n_generated++;
+    FV_TRY(g->args->sink(g->args->context, id, logprob));
+    if (!g->args->ignore_stop && is_stop(g->shape, id))
+        g->finish = FV_FINISH_STOP;
+    else if (g->n_generated < g->args->max_tokens)
+        return FV_OK;
+    fv_sequence_end(sequence);
     return FV_OK;
 }
 
-static void release(generation *g)
+static fv_err start(generation *g, fv_model *model)
 {
-    fv_vision_pass_destroy(g->vision);
-    fv_text_pass_destroy(g->text);
-    fv_pages_release(&g->cache.pool, &g->sequence);
-    fv_cache_fini(&g->cache);
-    fv_workspace_fini(&g->vision_work);
-    fv_workspace_fini(&g->text_work);
-    free(g->positions);
-    free(g->slots);
-    free(g->spans);
-    free(g->chunk_positions);
-    free(g->is_seen);
-    free(g->host_logits);
+    const fv_prompt *prompt = &g->args->prompt;
+    const fv_sequence_args args = {.owner = {.context = g, .generated = receive},
+                                   .sampling = g->args->sampling};
+    const fv_engine_settings settings = settings_of(g);
+    FV_TRY(list_images(g));
+    FV_TRY(fv_engine_create(model, &settings, &g->engine));
+    FV_TRY(fv_sequence_open(g->engine, &args, &g->sequence));
+    return fv_sequence_append(g->sequence, prompt->ids, prompt->n, g->shown, prompt->n_images);
 }
 
 fv_err fv_generate(fv_model *model, const fv_generate_args *args, fv_finish *finish)
 {
-    fv_err err = FV_OK;
-    generation g = {
-        .model = model, .args = args, .vision_work = {.name = "vision"}, .text_work = {.name = "text"}};
-    FV_TRY(check(model, args));
-    FV_TRY_DONE(encode_images(&g));
-    FV_TRY_DONE(allocate(&g));
-    FV_TRY_DONE(prefill(&g));
-    FV_TRY_DONE(decode(&g, finish));
-done:
-    release(&g);
+    generation g = {.args = args, .shape = fv_model_shape_of(model), .finish = FV_FINISH_LENGTH};
+    FV_TRY(check(g.shape, args));
+    fv_err err = start(&g, model);
+    for (int is_idle = 0; err == FV_OK && !is_idle;)
+        err = fv_engine_pass(g.engine, &is_idle);
+    *finish = g.finish;
+    fv_engine_destroy(g.engine);
+    free(g.images);
+    free(g.shown);
     return err;
 }

@@ -1,11 +1,11 @@
 /* Generation: one prompt, with images, to tokens. Collective over the model's tensor group.
  *
- * The prompt is computed in chunks, then one token at a time over the cache; every log-prob is the same bits
- * as one whole forward pass over prompt and answer gives. */
+ * An engine of one sequence: the prompt is computed in chunks, then one token at a time over the cache; every
+ * log-prob is the same bits as one whole forward pass over prompt and answer gives. */
 #ifndef FOVEA_ENGINE_GENERATE_H
 #define FOVEA_ENGINE_GENERATE_H
 
-#include "fovea/model/model.h"
+#include "fovea/engine/engine.h"
 
 /* A prompt; arrays are borrowed. */
 typedef struct fv_prompt {
@@ -16,23 +16,14 @@ typedef struct fv_prompt {
     const float *pixels; /* (P, patch elements) of all images, as the processor lays them out */
 } fv_prompt;
 
-typedef struct fv_sampling {
-    float temperature;        /* 0 takes the likeliest token */
-    int top_k;                /* 0 = all */
-    float top_p;              /* 1 = all */
-    float repetition_penalty; /* 1 = none: logits of tokens in the prompt or answer so far are divided by it
-                                 if positive, else multiplied (CTRL, Keskar et al., 2019) */
-    uint64_t seed;
-} fv_sampling;
-
 /* The logit of a token that is in the prompt or the answer so far. */
 static inline float fv_repeated_logit(float logit, float penalty)
 {
     return logit > 0 ? logit / penalty : logit * penalty;
 }
 
-/* Receives each token as it is drawn, with its log-prob under softmax(logits / temperature) after the
- * penalty (temperature 0: of the plain logits). Anything but FV_OK ends the generation and is returned. */
+/* Receives each token as it is generated, with its log-prob (fv_sequence_owner). Anything but FV_OK ends the
+ * generation and is returned. */
 typedef fv_err (*fv_token_sink)(void *context, int32_t id, float logprob);
 
 typedef struct fv_generate_args {

@@ -26,7 +26,7 @@ fv_err fv_cache_init(fv_cache *cache, fv_model *model, int n_pages)
 {
     fv_err err = FV_OK;
     int n_layers = model->shape.text.n_layers;
-    *cache = (fv_cache){.backend = model->backend};
+    *cache = (fv_cache){.backend = model->backend, .n_layers = n_layers};
     FV_TRY_DONE(fv_page_pool_init(&cache->pool, n_pages));
     cache->store.keys = calloc((size_t)n_layers, sizeof *cache->store.keys);
     cache->store.values = calloc((size_t)n_layers, sizeof *cache->store.values);
@@ -39,6 +39,22 @@ done:
     if (err != FV_OK)
         fv_cache_fini(cache);
     return err;
+}
+
+static fv_err copy_rows(fv_backend *backend, fv_tensor of, int32_t from, int32_t to, int64_t n)
+{
+    return fv_copy(backend,
+                   &(fv_copy_args){.in = fv_tensor_rows(fv_tensor_flat(of), (int64_t)from * FV_PAGE, n),
+                                   .out = fv_tensor_rows(fv_tensor_flat(of), (int64_t)to * FV_PAGE, n)});
+}
+
+fv_err fv_cache_copy(fv_cache *cache, int32_t from, int32_t to, int64_t n)
+{
+    for (int i = 0; i < cache->n_layers; i++) {
+        FV_TRY(copy_rows(cache->backend, cache->store.keys[i], from, to, n));
+        FV_TRY(copy_rows(cache->backend, cache->store.values[i], from, to, n));
+    }
+    return FV_OK;
 }
 
 void fv_cache_fini(fv_cache *cache)

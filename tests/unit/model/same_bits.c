@@ -110,7 +110,7 @@ static void test_generation_and_training_agree(void **state)
     (void)state;
     enum { PROMPT = 110 };
     const fv_sampling sampling = {
-        .temperature = 0.8f, .top_p = 0.95f, .top_k = 100, .seed = 11, .repetition_penalty = 1};
+        .temperature = 0.8f, .top_p = 0.95f, .top_k = 100, .key.seed = 11, .repetition_penalty = 1};
     for (int m = 0; m < CASE_MODELS; m++) {
         model_case c;
         case_answer a, b;

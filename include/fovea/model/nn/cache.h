@@ -11,7 +11,8 @@
 
 typedef struct fv_cache {
     fv_page_pool pool;
-    fv_key_store store;  /* (n_pages * FV_PAGE, K, D) of each layer; owned */
+    fv_key_store store; /* (n_pages * FV_PAGE, K, D) of each layer; owned */
+    int n_layers;
     fv_backend *backend; /* borrowed */
     void *memory;        /* owned: what the store names */
 } fv_cache;
@@ -19,6 +20,9 @@ typedef struct fv_cache {
 /* Room for n_pages * FV_PAGE tokens. */
 fv_err fv_cache_init(fv_cache *cache, fv_model *model, int n_pages);
 void fv_cache_fini(fv_cache *cache); /* back to {0} */
+
+/* The first n rows of page to, in all layers, become those of page from. */
+fv_err fv_cache_copy(fv_cache *cache, int32_t from, int32_t to, int64_t n);
 
 /* Bytes of one page in all layers, on this rank. */
 size_t fv_cache_page_bytes(const fv_model *model);

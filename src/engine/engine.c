@@ -1,0 +1,157 @@
+#include "engine/engine_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static fv_err check(const fv_engine_settings *s)
+{
+    FV_CHECK(s->max_running >= 1, FV_ERR_ARGUMENT, "max_running is %d, expected 1 or more", s->max_running);
+    FV_CHECK(s->pass_tokens >= s->max_running, FV_ERR_ARGUMENT,
+             "pass_tokens is %d, expected at least max_running, %d", s->pass_tokens, s->max_running);
+    FV_CHECK(s->max_tokens >= 1 && s->max_tokens < INT32_MAX, FV_ERR_ARGUMENT,
+             "sequences of %lld tokens; expected 1 or more", (long long)s->max_tokens);
+    FV_CHECK(fv_pages_for(s->max_tokens) <= s->cache_pages, FV_ERR_ARGUMENT,
+             "a sequence of %lld tokens needs %d cache pages of %d tokens, but there are %d: raise "
+             "cache_pages or lower max_tokens",
+             (long long)s->max_tokens, fv_pages_for(s->max_tokens), FV_PAGE, s->cache_pages);
+    return FV_OK;
+}
+
+static fv_err copy_excluded(fv_engine *engine)
+{
+    const fv_engine_settings *s = &engine->settings;
+    size_t bytes = (size_t)s->n_excluded * sizeof *s->excluded;
+    engine->excluded_ids = malloc(bytes + 1);
+    FV_CHECK(engine->excluded_ids, FV_ERR_MEMORY, "cannot allocate %d excluded ids", s->n_excluded);
+    if (bytes)
+        memcpy(engine->excluded_ids, s->excluded, bytes);
+    return FV_OK;
+}
+
+static fv_err open_all(fv_engine *engine)
+{
+    FV_TRY(copy_excluded(engine));
+    FV_TRY(fv_cache_init(&engine->cache, engine->model, engine->settings.cache_pages));
+    FV_TRY(fv_sequences_init(engine));
+    FV_TRY(fv_schedule_init(engine));
+    FV_TRY(fv_images_init(engine));
+    return fv_forward_init(engine);
+}
+
+static fv_engine engine_of(fv_model *model, const fv_engine_settings *settings)
+{
+    return (fv_engine){.model = model,
+                       .backend = fv_model_backend(model),
+                       .settings = *settings,
+                       .n_sequences = 2 * settings->max_running,
+                       .work = {.name = settings->name},
+                       .vision_work = {.name = settings->name}};
+}
+
+fv_err fv_engine_create(fv_model *model, const fv_engine_settings *settings, fv_engine **out)
+{
+    *out = NULL;
+    FV_TRY(check(settings));
+    fv_engine *engine = malloc(sizeof *engine);
+    FV_CHECK(engine, FV_ERR_MEMORY, "cannot allocate an engine");
+    *engine = engine_of(model, settings);
+    fv_err err = open_all(engine);
+    if (err == FV_OK)
+        *out = engine;
+    else
+        fv_engine_destroy(engine);
+    return err;
+}
+
+void fv_engine_destroy(fv_engine *engine)
+{
+    if (!engine)
+        return;
+    fv_text_pass_destroy(engine->text);
+    fv_workspace_fini(&engine->work);
+    fv_images_fini(engine);
+    fv_schedule_fini(engine);
+    fv_sequences_fini(engine);
+    fv_cache_fini(&engine->cache);
+    free(engine->excluded_ids);
+    free(engine);
+}
+
+fv_err fv_engine_measure(fv_model *model, const fv_engine_settings *settings, fv_engine_bytes *bytes)
+{
+    FV_TRY(check(settings));
+    fv_engine engine = engine_of(model, settings);
+    bytes->cache = (size_t)settings->cache_pages * fv_cache_page_bytes(model);
+    bytes->image_rows = settings->image.t ? fv_images_bytes(&engine) : 0;
+    fv_err err = fv_forward_measure(&engine, &bytes->pass);
+    if (err == FV_OK)
+        err = fv_images_measure(&engine, &bytes->vision);
+    fv_text_pass_destroy(engine.text);
+    fv_vision_pass_destroy(engine.vision);
+    return err;
+}
+
+const fv_engine_stats *fv_engine_stats_of(const fv_engine *engine)
+{
+    return &engine->stats;
+}
+
+fv_model *fv_engine_model(const fv_engine *engine)
+{
+    return engine->model;
+}
+
+int fv_engine_free_pages(const fv_engine *engine)
+{
+    return engine->table.n_free;
+}
+
+int64_t fv_engine_pending(const fv_engine *engine)
+{
+    int64_t n = 0;
+    for (const fv_sequence *s = engine->oldest; s; s = s->younger)
+        if (s->is_running)
+            n += s->n - (fv_sequence_rows(s) > 0 ? fv_sequence_rows(s) : s->first);
+    return n;
+}
+
+/* What came of the pass goes to the owners. */
+
+static fv_err tell_drawn(fv_engine *engine)
+{
+    const fv_plan *p = &engine->pass;
+    for (int64_t i = 0; i < p->n_draws; i++) {
+        fv_sequence *s = p->draws[i];
+        FV_TRY(fv_sequence_push(s, p->drawn[i]));
+        FV_TRY(s->owner.generated(s->owner.context, s, p->drawn[i], p->logprobs[i]));
+    }
+    return FV_OK;
+}
+
+static fv_err tell_chosen(fv_engine *engine)
+{
+    const fv_plan *p = &engine->pass;
+    const float *logprobs = p->choice_logprobs;
+    for (int64_t i = 0; i < p->n_choosing; i++) {
+        fv_sequence *s = p->choosing[i];
+        fv_sequence_end(s);
+        FV_TRY(s->owner.chosen(s->owner.context, s, logprobs));
+        logprobs += s->n_choices;
+    }
+    return FV_OK;
+}
+
+fv_err fv_engine_pass(fv_engine *engine, int *is_idle)
+{
+    int n_running = 0;
+    for (const fv_sequence *s = engine->oldest; s; s = s->younger)
+        n_running += s->is_running;
+    *is_idle = n_running == 0;
+    if (*is_idle)
+        return FV_OK;
+    FV_TRY(fv_schedule_pass(engine));
+    FV_CHECK(engine->pass.n > 0, FV_ERR_INTERNAL, "an engine that cannot go on");
+    FV_TRY(fv_forward_pass(engine));
+    FV_TRY(tell_drawn(engine));
+    return tell_chosen(engine);
+}
