@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the system packages that are missing, builds fovea, and lets a small model learn when to look closer:
 # it sees images at half size, with a quarter of the tokens, and may call a tool that shows them whole. In a
-# quarter of the images the print is too small to be read at half size. Lessons teach it to read and, at random,
+# quarter of the images the print is too small to be read at half size. Supervised examples teach it to read and, at random,
 # to call the tool; reinforcement learning then teaches it when. About six minutes on two cores.
 #
 # usage: bash jobs/quickstart.sh [SEED]      another seed gives other data, another model, another run
@@ -52,7 +52,7 @@ at=build/quickstart/$seed
 config=configs/train/glance.yaml
 mkdir -p "$at"
 # A folder without its last file is what an interrupted run left.
-for made in model lessons/model run/model; do
+for made in model sft/model run/model; do
     [ -e "$at/$made/config.json" ] || rm -rf "${at:?}/${made%/model}"
 done
 
@@ -61,13 +61,13 @@ once "$at/model/config.json" $fovea init --shape configs/model/glance-vl.yaml --
 once "$at/train.h5" $fovea pack --synthetic glance --rows 80000 --seed $((2 * seed)) --out "$at/train.h5"
 once "$at/held-out.h5" $fovea pack --synthetic glance --rows 1000 --seed $((2 * seed + 1)) --out "$at/held-out.h5"
 
-say "lessons: reading, with the tool called at random"
-once "$at/lessons/model/config.json" mpiexec -n "$ranks" $fovea sft $config seed="$seed" model="$at/model" \
-    data.train="$at/train.h5" out="$at/lessons" steps=1500 update.groups=32 optimizer.rate=1e-3 \
+say "supervised: reading, with the tool called at random"
+once "$at/sft/model/config.json" mpiexec -n "$ranks" $fovea sft $config seed="$seed" model="$at/model" \
+    data.train="$at/train.h5" out="$at/sft" steps=1500 update.groups=32 optimizer.rate=1e-3 \
     optimizer.schedule=cosine optimizer.warmup_steps=50 optimizer.final_share=0.05
 
 say "reinforcement learning: when to call it"
-once "$at/run/model/config.json" mpiexec -n "$ranks" $fovea train $config seed="$seed" model="$at/lessons/model" \
+once "$at/run/model/config.json" mpiexec -n "$ranks" $fovea train $config seed="$seed" model="$at/sft/model" \
     data.train="$at/train.h5" out="$at/run"
 
 # evaluate NAME MODEL MODE PROMPTS
@@ -77,9 +77,9 @@ evaluate() {
         >"$at/$1.txt"
 }
 say "1000 images that it has not seen"
-evaluate low lessons low glance-answer
-evaluate full lessons full glance-answer
-evaluate before lessons policy glance
+evaluate low sft low glance-answer
+evaluate full sft full glance-answer
+evaluate before sft policy glance
 evaluate after run policy glance
 
 # row TITLE NAME: one line of the table from what fovea eval printed.
@@ -97,7 +97,7 @@ heading "" "calls when" "calls when" "visual" ""
 heading "right" "small print" "large print" "tokens" "seconds"
 row "always the small view" low
 row "always the large view" full
-row "the policy after its lessons" before
+row "the policy after supervised training" before
 row "the policy after learning when" after
 
 say "done in $SECONDS s. Next: '$fovea --help', and the same commands with a Qwen2.5-VL folder (README.md)"

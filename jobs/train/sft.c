@@ -1,4 +1,4 @@
-/* fovea sft: supervised training on lessons written from a data set. */
+/* fovea sft: supervised training on SFT examples written from a data set. */
 #include "jobs/train/dry_run.h"
 #include "jobs/jobs.h"
 #include "jobs/terminal.h"
@@ -6,7 +6,7 @@
 #include "jobs/train/validation.h"
 
 #include "fovea/base/clock.h"
-#include "fovea/train/lesson.h"
+#include "fovea/train/sft_example.h"
 #include "fovea/base/log.h"
 #include "fovea/base/meter.h"
 #include "fovea/train/metrics.h"
@@ -17,9 +17,9 @@
 
 typedef struct sft {
     fv_training training;
-    fv_lesson lesson, plain_lesson;
+    fv_sft_example example, plain_example;
     fv_validation validation;
-    fv_prompts *plain_prompts; /* NULL: every lesson knows the tool */
+    fv_prompts *plain_prompts; /* NULL: every example knows the tool */
     fv_group *groups;          /* (config.update.groups) */
     int n_groups;
     int64_t place, step;
@@ -31,28 +31,28 @@ static void forget(sft *s)
         fv_group_fini(&s->groups[--s->n_groups]);
 }
 
-/* The lesson at a place: with the tool; or without it, from the small view or from the large one. */
-static fv_err write_lesson(const sft *s, int64_t place, fv_group *out)
+/* The example at a place: with the tool; or without it, from the small view or from the large one. */
+static fv_err write_example(const sft *s, int64_t place, fv_group *out)
 {
     const fv_training *t = &s->training;
     const fv_rng_key key = {.seed = (uint64_t)t->config.run.seed, .step = 1, .prompt = (uint64_t)place};
     uint64_t row = fv_training_row(t, place);
     fv_source source = t->source;
     fv_dialogue dialogue = t->dialogue;
-    if (!s->plain_prompts || fv_rng_uniform(key, 0) >= t->config.lesson.plain_share)
-        return fv_lesson_group(&s->lesson, &source, &dialogue, place, row, out);
+    if (!s->plain_prompts || fv_rng_uniform(key, 0) >= t->config.sft.plain_share)
+        return fv_sft_example_group(&s->example, &source, &dialogue, place, row, out);
     source.prompts = dialogue.prompts = s->plain_prompts;
     source.first = fv_rng_uniform(key, 1) < 0.5f ? FV_FIRST_SMALL : FV_FIRST_LARGE;
     dialogue.max_rounds = 1;
-    return fv_lesson_group(&s->plain_lesson, &source, &dialogue, place, row, out);
+    return fv_sft_example_group(&s->plain_example, &source, &dialogue, place, row, out);
 }
 
-/* Every rank writes the same lessons. */
-static fv_err write_lessons(sft *s)
+/* Every rank writes the same SFT examples. */
+static fv_err write_examples(sft *s)
 {
     for (int i = 0; i < s->training.config.update.groups; i++, s->place++) {
         fv_group *group = &s->groups[s->n_groups];
-        FV_TRY(write_lesson(s, s->place, group));
+        FV_TRY(write_example(s, s->place, group));
         group->answers[0].advantage = 1;
         s->n_groups++;
     }
@@ -91,8 +91,8 @@ static fv_err step(sft *s)
     fv_comm *world = s->training.runtime.world;
     fv_update_stats stats;
     double from = fv_clock_now(), rate = fv_rate_at(&config->optimizer, s->step + 1, config->run.steps);
-    fv_phase_set("lessons");
-    FV_TRY(fv_comm_agree(world, write_lessons(s)));
+    fv_phase_set("examples");
+    FV_TRY(fv_comm_agree(world, write_examples(s)));
     fv_phase_set("update");
     FV_TRY(fv_update(&s->training.updater, s->groups, s->n_groups, rate, &stats));
     forget(s);
@@ -105,23 +105,23 @@ static fv_err step(sft *s)
 static fv_err prepare(sft *s)
 {
     const fv_train_config *config = &s->training.config;
-    const fv_lesson_config *lesson = &config->lesson;
-    s->lesson = (fv_lesson){.answer = lesson->answer,
-                            .call = lesson->call[0] && config->rollout.max_rounds > 1 ? lesson->call : NULL,
-                            .call_share = lesson->call_share,
-                            .seed = (uint64_t)config->run.seed};
-    FV_TRY(fv_lesson_check(&s->lesson));
-    s->plain_lesson = s->lesson;
-    s->plain_lesson.call = NULL;
-    if (lesson->plain_prompts[0])
-        FV_TRY(fv_prompts_load(lesson->plain_prompts, &s->plain_prompts));
+    const fv_sft_config *c = &config->sft;
+    s->example = (fv_sft_example){.answer = c->answer,
+                                  .call = c->call[0] && config->rollout.max_rounds > 1 ? c->call : NULL,
+                                  .call_share = c->call_share,
+                                  .seed = (uint64_t)config->run.seed};
+    FV_TRY(fv_sft_example_check(&s->example));
+    s->plain_example = s->example;
+    s->plain_example.call = NULL;
+    if (c->plain_prompts[0])
+        FV_TRY(fv_prompts_load(c->plain_prompts, &s->plain_prompts));
     FV_TRY(fv_validation_open(&s->validation, &s->training));
     s->groups = calloc((size_t)config->update.groups, sizeof *s->groups);
     FV_CHECK(s->groups, FV_ERR_MEMORY, "cannot allocate %d groups", config->update.groups);
     return FV_OK;
 }
 
-/* A place is a lesson of one of these. */
+/* A place is an example of one of these. */
 static fv_err measure(sft *s)
 {
     fv_training *t = &s->training;
@@ -132,11 +132,11 @@ static fv_err measure(sft *s)
     sources[1].first = FV_FIRST_SMALL;
     sources[2].first = FV_FIRST_LARGE;
     dialogues[1].max_rounds = 1;
-    fv_lesson_room rooms[3];
+    fv_sft_example_room rooms[3];
     fv_measurer measurers[3];
     for (int i = 0; i < n; i++) {
-        rooms[i] = (fv_lesson_room){i ? &s->plain_lesson : &s->lesson, &sources[i], &dialogues[i > 0]};
-        measurers[i] = (fv_measurer){fv_lesson_measure, &rooms[i]};
+        rooms[i] = (fv_sft_example_room){i ? &s->plain_example : &s->example, &sources[i], &dialogues[i > 0]};
+        measurers[i] = (fv_measurer){fv_sft_example_measure, &rooms[i]};
     }
     const fv_training_rows what = {
         .data = t->data, .name = t->config.data.train, .others = measurers, .n_others = n};
@@ -146,7 +146,7 @@ static fv_err measure(sft *s)
 
 static fv_err dry_run(sft *s)
 {
-    FV_TRY(fv_comm_agree(s->training.runtime.world, write_lessons(s)));
+    FV_TRY(fv_comm_agree(s->training.runtime.world, write_examples(s)));
     return fv_dry_run(&s->training, s->groups, s->n_groups);
 }
 
@@ -194,9 +194,10 @@ int fv_job_sft(int argc, char **argv)
     const struct argp_child children[] = {{&fv_training_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {.children = children,
                               .args_doc = fv_training_args_doc,
-                              .doc = "Teach a model from the answers of a data set: the tokens of lessons "
-                                     "(section lesson of the configuration), in the same dialogue that "
-                                     "`fovea train` uses."};
+                              .doc =
+                                  "Teach a model from the answers of a data set: the tokens of SFT examples "
+                                  "(section sft of the configuration), in the same dialogue that "
+                                  "`fovea train` uses."};
     fv_training_options options = {.check = fv_sft_config_check};
     fv_terminal_parse(&argp, argc, argv, &options);
     sft s = {0};

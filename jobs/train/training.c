@@ -5,9 +5,9 @@
 #include "fovea/base/file.h"
 #include "fovea/base/process/launcher.h"
 #include "fovea/reward/judge/judge_ranks.h"
-#include "fovea/run/judges.h"
+#include "fovea/run/judge_factory.h"
 #include "fovea/base/log.h"
-#include "fovea/data/order.h"
+#include "fovea/data/shuffle.h"
 #include "fovea/base/point.h"
 #include "fovea/base/process/stop.h"
 
@@ -179,7 +179,7 @@ static fv_err open_judge(fv_training *t)
                                   .n = mesh->data->size,
                                   .backend = t->runtime.backend,
                                   .mailbox = t->mailbox};
-    return fv_judges_create(&t->config, &asker, &t->judge);
+    return fv_judge_factory_create(&t->config, &asker, &t->judge);
 }
 
 static fv_err build(fv_training *t)
@@ -211,7 +211,7 @@ static fv_err open_judging(fv_training *t)
     fv_log_init(t->runtime.all->rank, FV_LOG_INFO);
     FV_TRY(fv_point("start"));
     FV_TRY(fv_backend_cpu_create(kernels_of(run), run->threads, &t->runtime.backend));
-    return fv_judges_create_served(&t->config, t->runtime.world->rank, t->runtime.backend, &t->judge);
+    return fv_judge_factory_create_served(&t->config, t->runtime.world->rank, t->runtime.backend, &t->judge);
 }
 
 /* Ranks that judge start beside those that train. */
@@ -245,7 +245,7 @@ fv_err fv_training_judge(fv_training *t)
     return fv_judge_serve(t->judge, t->mailbox, n_trainers / layout->tensor);
 }
 
-/* Lessons are taught at temperature 1, and answers at the one they were drawn with. */
+/* Examples are taught at temperature 1, and answers at the one they were drawn with. */
 static fv_err open_updater(fv_training *t, int is_supervised)
 {
     const fv_policy_settings settings = {.temperature = is_supervised ? 1 : t->config.rollout.temperature,
@@ -277,7 +277,7 @@ uint64_t fv_training_row(const void *context, int64_t place)
 {
     const fv_training *t = context;
     uint64_t n = t->rows.n, at = (uint64_t)place;
-    return t->rows.kept[fv_order_row((uint64_t)t->config.run.seed, (uint32_t)(at / n), n, at % n)];
+    return t->rows.kept[fv_shuffle_row((uint64_t)t->config.run.seed, (uint32_t)(at / n), n, at % n)];
 }
 
 /* What has ended the run is told, not what fails afterwards. */

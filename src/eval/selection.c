@@ -56,7 +56,7 @@ static const char *const free_settings[] = {"model",
                                             "save.",
                                             "watch.",
                                             "log.",
-                                            "lesson.",
+                                            "sft.",
                                             NULL};
 
 static int matters(const void *context, const char *key)

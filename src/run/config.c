@@ -181,14 +181,14 @@ static fv_err check_common(const fv_train_config *config, int n_ranks)
 
 fv_err fv_sft_config_check(const fv_train_config *config, int n_ranks)
 {
-    const fv_lesson_config *lesson = &config->lesson;
+    const fv_sft_config *c = &config->sft;
     FV_TRY(check_common(config, n_ranks));
     if (config->data.validate[0])
         FV_TRY(check_rollout(&config->rollout));
     FV_CHECK(config->layout.judge_ranks == 0, FV_ERR_ARGUMENT,
-             "layout.judge_ranks is %d, but lessons are judged by nobody", config->layout.judge_ranks);
-    FV_CHECK(lesson->plain_share == 0 || lesson->plain_prompts[0], FV_ERR_ARGUMENT,
-             "lesson.plain_share is %g, but lesson.plain_prompts names no wording", lesson->plain_share);
+             "layout.judge_ranks is %d, but SFT examples are judged by nobody", config->layout.judge_ranks);
+    FV_CHECK(c->plain_share == 0 || c->plain_prompts[0], FV_ERR_ARGUMENT,
+             "sft.plain_share is %g, but sft.plain_prompts names no wording", c->plain_share);
     return FV_OK;
 }
 

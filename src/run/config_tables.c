@@ -77,13 +77,13 @@ static const fv_setting views_fields[] = {
     {0},
 };
 
-#define LESSON(member) FV_SETTING_AT(fv_lesson_config, member)
-static const fv_setting lesson_fields[] = {
-    {"answer", FV_SETTING_TEXT, LESSON(answer), "the turn that answers, with {answer} in it", FROM(1)},
-    {"call", FV_SETTING_TEXT, LESSON(call), "the turn before it that calls the tool; '' = none", FROM(0)},
-    {"call_share", FV_SETTING_REAL, LESSON(call_share), "of the lessons that call", {0, 1}},
-    {"plain_prompts", FV_SETTING_PATH, LESSON(plain_prompts), "a wording without tool; '' = none", FROM(0)},
-    {"plain_share", FV_SETTING_REAL, LESSON(plain_share), "of the lessons in that wording", {0, 1}},
+#define SFT(member) FV_SETTING_AT(fv_sft_config, member)
+static const fv_setting sft_fields[] = {
+    {"answer", FV_SETTING_TEXT, SFT(answer), "the turn that answers, with {answer} in it", FROM(1)},
+    {"call", FV_SETTING_TEXT, SFT(call), "the turn before it that calls the tool; '' = none", FROM(0)},
+    {"call_share", FV_SETTING_REAL, SFT(call_share), "of the examples that call", {0, 1}},
+    {"plain_prompts", FV_SETTING_PATH, SFT(plain_prompts), "a wording without tool; '' = none", FROM(0)},
+    {"plain_share", FV_SETTING_REAL, SFT(plain_share), "of the examples in that wording", {0, 1}},
     {0},
 };
 
@@ -329,11 +329,10 @@ static const fv_train_config train_defaults = {
     .save = {.every = 1, .retention = {.last = 2, .best = 1}, .best_by = "validate_score", .max_unsaved = 10},
     .watch = {.silence_s = 600, .margin_s = 60},
     .log = {.trajectories = 8},
-    .lesson = {.answer = "<think>I can read it.</think><answer>{answer}</answer>",
-               .call =
-                   "<think>It is too small.</think><tool_call>{\"name\": \"resize_image\", \"arguments\": "
-                   "{\"action\": \"resize\"}}</tool_call>",
-               .call_share = 0.5},
+    .sft = {.answer = "<think>I can read it.</think><answer>{answer}</answer>",
+            .call = "<think>It is too small.</think><tool_call>{\"name\": \"resize_image\", \"arguments\": "
+                    "{\"action\": \"resize\"}}</tool_call>",
+            .call_share = 0.5},
 };
 
 #define TRAIN(member) offsetof(fv_train_config, member)
@@ -354,7 +353,7 @@ static const fv_settings_section train_sections[] = {
     {"save", TRAIN(save), save_fields},
     {"watch", TRAIN(watch), watch_fields},
     {"log", TRAIN(log), log_fields},
-    {"lesson", TRAIN(lesson), lesson_fields},
+    {"sft", TRAIN(sft), sft_fields},
     {0},
 };
 const fv_settings fv_train_settings = {sizeof(fv_train_config), &train_defaults, train_sections};

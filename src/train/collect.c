@@ -201,7 +201,7 @@ static fv_err join(const fv_mesh *mesh, fv_collect_stats *stats)
     fv_judge_counts *j = &stats->judge;
     int64_t *const counts[] = {&r->n_passes,       &r->n_groups,    &r->computed_tokens, &r->drawn_tokens,
                                &r->vision_patches, &r->n_evictions, &j->n_asked,         &j->n_tries,
-                               &j->n_recalled,     &j->n_compared,  &j->n_agreed};
+                               &j->n_cached,       &j->n_compared,  &j->n_agreed};
     enum { N = sizeof counts / sizeof *counts };
     double sums[N];
     for (int i = 0; i < N; i++)

@@ -133,7 +133,7 @@ static fv_err set_judge(fv_json *object, const sums *s, const fv_judge_counts *j
     double asked = (double)judge->n_asked;
     const fv_figure figures[] = {
         {"judge_asked", asked},
-        {"judge_recalled", (double)judge->n_recalled},
+        {"judge_cached", (double)judge->n_cached},
         {"judge_tries", over((double)judge->n_tries, asked)},
         {"judge_latency_s", over(judge->latency_s, asked)},
         {"judge_compared", (double)judge->n_compared},

@@ -73,7 +73,7 @@ static void add_collected(fv_collect_stats *sum, const fv_collect_stats *part)
     sum->judge_s += part->judge_s;
     sum->judge.n_asked += part->judge.n_asked;
     sum->judge.n_tries += part->judge.n_tries;
-    sum->judge.n_recalled += part->judge.n_recalled;
+    sum->judge.n_cached += part->judge.n_cached;
     sum->judge.n_compared += part->judge.n_compared;
     sum->judge.n_agreed += part->judge.n_agreed;
     sum->judge.latency_s += part->judge.latency_s;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What saving after every step adds to a run: a small text model with random weights, lessons, steps of about a second.
+# What saving after every step adds to a run: a small text model with random weights, examples, steps of about a second.
 # Runs that save after every step and runs that save at their end only, by turns; on one thread beside a free core, and
 # on two ranks that keep two cores busy.
 #

@@ -74,13 +74,13 @@ done
 cmp "$folder/between/trajectories.jsonl" "$folder/within/trajectories.jsonl" || fail "within: other answers"
 "$FOVEA" ckpt diff "$(latest between)" "$(latest within)" || fail "within: other weights"
 
-# Another data set, model and wording, of lessons too.
+# Another data set, model and wording, of SFT examples too.
 well train stopped steps=3 data.train="$folder/data2.h5" model="$folder/base" prompts="$folder/prompts.yaml" \
     resume.accept='[data.train, model, prompts]'
 for text in "data.train is " ", model is " ", prompts is "; do logged stopped "$text"; done
-well sft lessons steps=2
-well sft lessons steps=3 data.train="$folder/data2.h5" optimizer.rate=1e-3 resume.accept='[optimizer.rate, data.train]'
-logged lessons "accepted: optimizer.rate is 0.001, was 0.0001, data.train is "
+well sft examples steps=2
+well sft examples steps=3 data.train="$folder/data2.h5" optimizer.rate=1e-3 resume.accept='[optimizer.rate, data.train]'
+logged examples "accepted: optimizer.rate is 0.001, was 0.0001, data.train is "
 
 # A schedule is made for a number of steps, which may differ all the same.
 well train between steps=4 rollout.max_turn_tokens=50 rollout.temperature=0.5 optimizer.schedule=linear resume.accept=optimizer.schedule

@@ -22,7 +22,7 @@ refused() { # STATUS TEXT ARGUMENT...
 for _ in 1 2 3 4; do echo '{"question": "What digit is it?", "answer": "3", "image": "rgba.png"}'; done |
     "$FOVEA" pack --jsonl - --images "$TEST_DATA/images" --out "$folder/rows.h5" >/dev/null
 "$FOVEA" sft configs/train/glance.yaml model="$folder/model" data.train="$folder/rows.h5" out="$folder/run" steps=60 \
-    update.groups=4 optimizer.rate=3e-3 optimizer.warmup_steps=5 lesson.call_share=1 lesson.plain_share=0 save.every=0 \
+    update.groups=4 optimizer.rate=3e-3 optimizer.warmup_steps=5 sft.call_share=1 sft.plain_share=0 save.every=0 \
     >"$folder/log" 2>&1 || fail "$(cat "$folder/log")"
 
 views=(--min-pixels 784 --max-pixels 3136)

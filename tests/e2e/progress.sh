@@ -50,7 +50,7 @@ shows train 'step [0-9] of 4 \| rollout [0-9]+ % \| [0-9]+ tokens/s'
 shows train 'update [0-9]+ % \| [0-9]+ tokens/s'
 shows train 'step [123] of 4 .*\| [0-9]+ s left'
 at micro:2 micro:20 micro:40
-on_terminal sft "$FOVEA" sft "$folder/config.yaml" "${settings[@]}" out="$folder/lessons" steps=30
+on_terminal sft "$FOVEA" sft "$folder/config.yaml" "${settings[@]}" out="$folder/sft" steps=30
 shows sft 'step [0-9]+ of 30 \| update [0-9]+ % \| [0-9]+ tokens/s \| [0-9]+ s left'
 at pass:5
 on_terminal eval "$FOVEA" eval --model "$folder/model" --data "$folder/data.h5" --mode low --limit 600 --max-tokens 320 \

@@ -49,13 +49,13 @@ same() { # NAME NAME: as the first run
     paste <(field "$1" loss) <(field "$2" loss) | awk '$1 != $2 { exit 1 }' || fail "$2: other losses than $1"
 }
 
-# Lessons.
-well sft lessons 2 steps=6 update.groups=8 optimizer.rate=2e-3 lesson.call_share=0.5
-well sft halves 2 steps=3 update.groups=8 optimizer.rate=2e-3 lesson.call_share=0.5
-well sft halves 2 steps=6 update.groups=8 optimizer.rate=2e-3 lesson.call_share=0.5
-same lessons halves
-cmp "$folder/lessons/model/model.safetensors" "$folder/halves/model/model.safetensors" || fail "another model"
-well sft taught 2 steps=60 save.every=0 update.groups=16 optimizer.rate=2e-3 lesson.call_share=0.5
+# SFT examples.
+well sft examples 2 steps=6 update.groups=8 optimizer.rate=2e-3 sft.call_share=0.5
+well sft halves 2 steps=3 update.groups=8 optimizer.rate=2e-3 sft.call_share=0.5
+well sft halves 2 steps=6 update.groups=8 optimizer.rate=2e-3 sft.call_share=0.5
+same examples halves
+cmp "$folder/sft/model/model.safetensors" "$folder/halves/model/model.safetensors" || fail "another model"
+well sft taught 2 steps=60 save.every=0 update.groups=16 optimizer.rate=2e-3 sft.call_share=0.5
 mv "$folder/model" "$folder/base"
 mv "$folder/taught/model" "$folder/model"
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# fovea sft and fovea train: lessons lower the loss; steps find the rollout's bits; ranks, micro-batches and
+# fovea sft and fovea train: examples lower the loss; steps find the rollout's bits; ranks, micro-batches and
 # batching change no token; validation is what fovea eval does; wrong configurations.
 set -eu
 folder=$(mktemp -d)
@@ -19,7 +19,7 @@ make_run "$folder"
 "$FOVEA" pack --synthetic glance --rows 10 --seed 2 --out "$folder/validate.h5"
 
 "$FOVEA" sft "$folder/config.yaml" out="$folder/sft" steps=12 data.validate="$folder/validate.h5" update.groups=8 optimizer.rate=2e-3 2>"$folder/sft.log" || fail "$(cat "$folder/sft.log")"
-field sft loss | awk 'NR == 1 { first = $1 } END { exit !($1 < 0.8 * first) }' || fail "lessons do not lower the loss"
+field sft loss | awk 'NR == 1 { first = $1 } END { exit !($1 < 0.8 * first) }' || fail "examples do not lower the loss"
 for step in 000000 000005 000010 000012; do
     [ "$(wc -l <"$folder/sft/validation/step_$step/samples.jsonl")" = 10 ] || fail "no whole validation after step $step"
 done
@@ -31,12 +31,12 @@ done
 cmp "$folder/eval/samples.jsonl" "$folder/sft/validation/step_000012/samples.jsonl" || fail "validation is not what eval does"
 "$FOVEA" generate --model "$folder/sft/model" --prompt hi --max-tokens 3 >/dev/null
 
-# Lessons are taught at temperature 1, whatever answers are drawn at.
+# SFT examples are taught at temperature 1, whatever answers are drawn at.
 for temperature in 1 0.5; do
     "$FOVEA" sft "$folder/config.yaml" out="$folder/at$temperature" steps=2 rollout.temperature=$temperature 2>"$folder/sft.log" ||
         fail "$(cat "$folder/sft.log")"
 done
-[ "$(field at1 loss)" = "$(field at0.5 loss)" ] || fail "lessons at another temperature: $(field at1 loss) $(field at0.5 loss)"
+[ "$(field at1 loss)" = "$(field at0.5 loss)" ] || fail "examples at another temperature: $(field at1 loss) $(field at0.5 loss)"
 
 # Each run differs from the first in one thing; texts, rewards and draws are those of the first.
 train() { # NAME RANKS [KEY=VALUE...]
@@ -98,7 +98,7 @@ refused 1 "unknown key \"rollout.answrs\", did you mean \"rollout.answers\"?" \
     "$FOVEA" train "$folder/config.yaml" rollout.answrs=2
 refused 1 "advantage.estimator grpo compares" "$FOVEA" train "$folder/config.yaml" rollout.answers=1
 refused 1 "rollout.max_tokens is 2000, but" "$FOVEA" train "$folder/config.yaml" rollout.max_tokens=2000
-refused 1 "names no wording" "$FOVEA" sft "$folder/config.yaml" lesson.plain_share=0.5
+refused 1 "names no wording" "$FOVEA" sft "$folder/config.yaml" sft.plain_share=0.5
 refused 1 "layout.tensor is 3" mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" layout.tensor=3
 [ "$(grep -c '^fovea: ' "$folder/err")" = 1 ] || fail "not one sentence: $(cat "$folder/err")"
 refused 1 "/nowhere.h5" "$FOVEA" train "$folder/config.yaml" data.train=/nowhere.h5
@@ -111,8 +111,8 @@ for text in "4 ranks = 2 copies of the model x 2 ranks each" "copy 1: ranks 2 3"
     "1 of them an image that the tool shows in 4"; do
     grep -qF "$text" "$folder/out" || fail "no \"$text\" in: $(cat "$folder/out")"
 done
-"$FOVEA" sft "$folder/config.yaml" out="$folder/dry" lesson.call_share=1 --dry-run >"$folder/out"
-grep -qF "image at 56 x 56 pixels: 4 tokens]" "$folder/out" || fail "no lesson in: $(cat "$folder/out")"
+"$FOVEA" sft "$folder/config.yaml" out="$folder/dry" sft.call_share=1 --dry-run >"$folder/out"
+grep -qF "image at 56 x 56 pixels: 4 tokens]" "$folder/out" || fail "no example in: $(cat "$folder/out")"
 [ "$(grep -c '^  row ' "$folder/out")" = 3 ] || fail "not the batch: $(cat "$folder/out")"
 "$FOVEA" train "$folder/config.yaml" out="$folder/dry" update.reference_on_host=true --dry-run |
     grep -Eq 'reference policy, on the host +[1-9]' || fail "no memory of the host"

@@ -4,15 +4,15 @@
 . "$(dirname "$0")/common"
 project=$work/project
 made=build/quickstart/1
-mkdir -p $project/build/release $project/$made/{lessons,run}
+mkdir -p $project/build/release $project/$made/{sft,run}
 cp -r "$root/slurm" "$root/configs" $project
 rm -f $project/slurm/site.env
 ln -s "$FOVEA" $project/build/release/fovea
 export PATH=$project/build/release:$PATH
 unset FOVEA FOVEA_HOME OMP_NUM_THREADS
 cd $project
-fovea init --shape configs/model/glance-vl.yaml --out $made/lessons/model --seed 1 --dtype fp32
-cp -r $made/lessons/model $made/run/model
+fovea init --shape configs/model/glance-vl.yaml --out $made/sft/model --seed 1 --dtype fp32
+cp -r $made/sft/model $made/run/model
 fovea pack --synthetic glance --rows 96 --seed 1 --out $made/train.h5 >/dev/null
 fovea pack --synthetic glance --rows 24 --seed 2 --out $made/held-out.h5 >/dev/null
 sed -Ei 's/^steps: .*/steps: 2/; s/^( +)(prompts|groups): [0-9]+.*/\1\2: 8/' configs/train/glance.yaml

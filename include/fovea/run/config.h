@@ -100,7 +100,7 @@ typedef struct fv_judge_config {
     fv_judge_local_settings local; /* keys method, pass_tokens, cache_pages; its folder is model */
     char *program;                 /* fv_judge_program_settings */
     int verifier_first;            /* what reward.verifier gives 1 is right without more; and */
-    double audit;                  /* fv_judge_screen_create */
+    double audit;                  /* fv_judge_prefilter_create */
     char *log;                     /* folder (verdict_log.h); "": verdicts in the folder of the run */
     int64_t log_verdicts;          /* kept at most */
 } fv_judge_config;
@@ -119,13 +119,13 @@ typedef struct fv_update_config {
     int skip_limit;        /* updates in a row that may be skipped for numbers that are not finite */
 } fv_update_config;
 
-/* Lessons of supervised training (lesson.h). */
-typedef struct fv_lesson_config {
-    char *answer, *call; /* turns; call "": lessons never call */
+/* SFT examples (sft_example.h). */
+typedef struct fv_sft_config {
+    char *answer, *call; /* turns; call "": examples never call */
     double call_share;
     char *plain_prompts; /* YAML file of a wording without tool; "": none */
-    double plain_share;  /* of the lessons, half from the small view and half from the large one */
-} fv_lesson_config;
+    double plain_share;  /* of the examples, half from the small view and half from the large one */
+} fv_sft_config;
 
 typedef enum fv_schedule { FV_SCHEDULE_CONSTANT, FV_SCHEDULE_LINEAR, FV_SCHEDULE_COSINE } fv_schedule;
 
@@ -173,7 +173,7 @@ typedef struct fv_train_config {
     fv_save_config save;
     fv_watch_settings watch;
     fv_log_config log;
-    fv_lesson_config lesson; /* for `fovea sft`, which shares the other sections */
+    fv_sft_config sft; /* for `fovea sft`, which shares the other sections */
 } fv_train_config;
 
 /* To read (fv_settings_read), print and free them. */

@@ -17,7 +17,7 @@ typedef struct fv_update_settings {
     fv_loss_settings loss;
     int64_t micro_tokens; /* tokens of a micro-batch; a prompt with one answer may exceed it */
     fv_save save;         /* FV_SAVE_ALL or FV_SAVE_INPUTS (recomputation) */
-    int is_supervised;    /* answers are lessons: their own log-probs are taken for the old ones */
+    int is_supervised;    /* answers are SFT examples: their own log-probs are taken for the old ones */
 } fv_update_settings;
 
 typedef struct fv_updater {
@@ -43,7 +43,7 @@ typedef struct fv_update_stats {
 fv_err fv_updater_init(fv_updater *updater);
 void fv_updater_fini(fv_updater *updater); /* Local */
 
-/* The loss of supervised training, the mean cross entropy of lessons' tokens: with advantages of 1 and
+/* The loss of supervised training, the mean cross entropy of SFT examples' tokens: with advantages of 1 and
  * is_supervised. */
 #define FV_LOSS_SUPERVISED                         \
     ((fv_loss_settings){.ratio = FV_RATIO_CISPO,   \

@@ -59,7 +59,7 @@ void fv_judge_take_counts(fv_judge *judge, fv_judge_counts *out)
     for (; judge; judge = judge->inner) {
         out->n_asked += judge->counts.n_asked;
         out->n_tries += judge->counts.n_tries;
-        out->n_recalled += judge->counts.n_recalled;
+        out->n_cached += judge->counts.n_cached;
         out->n_compared += judge->counts.n_compared;
         out->n_agreed += judge->counts.n_agreed;
         out->latency_s += judge->counts.latency_s;

@@ -18,7 +18,7 @@ static void test_a_verifier(void **state)
     fv_judge_destroy(judge);
 }
 
-static void test_screen(void **state)
+static void test_prefilter(void **state)
 {
     (void)state;
     static const struct {
@@ -47,7 +47,7 @@ static void test_screen(void **state)
     judged j[N];
     int n_asked = 0;
     assert_ok(fv_verifier_find("exact", &verifier));
-    assert_ok(fv_judge_screen_create(verifier, 0, slow_create(&inner), &judge));
+    assert_ok(fv_judge_prefilter_create(verifier, 0, slow_create(&inner), &judge));
     for (int i = 0; i < N; i++) {
         judged_ask(judge, &j[i], cases[i].answer, cases[i].truth);
         n_asked += cases[i].is_asked;
@@ -74,7 +74,7 @@ static void test_several_answers(void **state)
     slow_judge inner;
     judged symbol, right, asked;
     assert_ok(fv_verifier_find("exact", &verifier));
-    assert_ok(fv_judge_screen_create(verifier, 0, slow_create(&inner), &judge));
+    assert_ok(fv_judge_prefilter_create(verifier, 0, slow_create(&inner), &judge));
     judged_ask_several(judge, &symbol, "+", "plus\0+", 6);
     judged_ask_several(judge, &right, "plus", "+\0plus", 6);
     assert_int_equal(inner.n_asked, 0);
@@ -98,7 +98,7 @@ static void test_audit(void **state)
     judged j[N];
     char answers[N][16];
     assert_ok(fv_verifier_find("exact", &verifier));
-    assert_ok(fv_judge_screen_create(verifier, 0.5, slow_create(&inner), &judge));
+    assert_ok(fv_judge_prefilter_create(verifier, 0.5, slow_create(&inner), &judge));
     for (int i = 0; i < N; i++) {
         snprintf(answers[i], sizeof answers[i], "%d", i);
         judged_ask(judge, &j[i], answers[i], answers[i]);
@@ -115,7 +115,7 @@ static void test_audit(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_verifier), cmocka_unit_test(test_screen),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_a_verifier), cmocka_unit_test(test_prefilter),
                                        cmocka_unit_test(test_several_answers), cmocka_unit_test(test_audit)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

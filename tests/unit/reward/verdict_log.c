@@ -4,7 +4,7 @@
 #include "temp_folder.h"
 
 #include "fovea/io/hdf5/hdf5.h"
-#include "fovea/reward/judge/judge_recall.h"
+#include "fovea/reward/judge/judge_cache.h"
 #include "fovea/base/log.h"
 
 #include <math.h>
@@ -304,12 +304,12 @@ static void test_bound(void **state)
     fv_comm_destroy(self);
 }
 
-static fv_judge *recall_create(const char *folder, const char *identity, fv_judge *inner)
+static fv_judge *cache_create(const char *folder, const char *identity, fv_judge *inner)
 {
     fv_judge *judge;
-    const fv_judge_recall_settings settings = {
+    const fv_judge_cache_settings settings = {
         .folder = temp_path(folder), .max_verdicts = 1000, .identity = fv_slice_of(identity)};
-    assert_ok(fv_judge_recall_create(&settings, inner, &judge));
+    assert_ok(fv_judge_cache_create(&settings, inner, &judge));
     return judge;
 }
 
@@ -322,7 +322,7 @@ static void test_nobody_is_asked_twice(void **state)
     slow_judge inner;
     judged j[N];
     fv_judge_counts counts;
-    fv_judge *judge = recall_create("recall", "me", slow_create(&inner));
+    fv_judge *judge = cache_create("cached", "me", slow_create(&inner));
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < N; i++)
             judged_ask(judge, &j[i], answers[i], "7");
@@ -332,17 +332,17 @@ static void test_nobody_is_asked_twice(void **state)
             assert_string_equal(judged_outcome(&j[i]), expected[i]);
     }
     fv_judge_take_counts(judge, &counts);
-    assert_int_equal(counts.n_recalled, 2 * N - 4);
+    assert_int_equal(counts.n_cached, 2 * N - 4);
     judged_ask(judge, &j[0], "pending", "7");
     fv_judge_destroy(judge);
 
-    judge = recall_create("recall", "me", NULL); /* replay */
+    judge = cache_create("cached", "me", NULL); /* replay */
     for (int i = 0; i < N; i++) {
         judged_ask(judge, &j[i], answers[i], "7");
         assert_string_equal(judged_outcome(&j[i]), i % 3 == 0 && i > 0 ? "unknown" : expected[i]);
     }
     fv_judge_destroy(judge);
-    judge = recall_create("recall", "another", NULL);
+    judge = cache_create("cached", "another", NULL);
     judged_ask(judge, &j[0], "good", "7");
     assert_string_equal(judged_outcome(&j[0]), "unknown");
     fv_judge_destroy(judge);

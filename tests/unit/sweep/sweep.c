@@ -41,10 +41,9 @@ static void test_runs(void **state)
                 "seed=1 seed=2 seed=3_steps=9 ");
     assert_runs("grid: {seed: [1, 2], steps: [3, 4]}\nexcept: [{seed: 1, steps: 4}, {seed: 2, steps: 3}]\n",
                 "seed=1_steps=3 seed=2_steps=4 ");
-    assert_runs(
-        "grid: {update.groups: [2], lesson.answer: [a/b]}\nname: 'g{update.groups}-{lesson.answer}'\n",
-        "g2-a-b ");
-    assert_runs("grid: {rollout.prompts: [8], lesson.plain_prompts: [x]}\n", "prompts=8_plain_prompts=x ");
+    assert_runs("grid: {update.groups: [2], sft.answer: [a/b]}\nname: 'g{update.groups}-{sft.answer}'\n",
+                "g2-a-b ");
+    assert_runs("grid: {rollout.prompts: [8], sft.plain_prompts: [x]}\n", "prompts=8_plain_prompts=x ");
 }
 
 /* Draws do not depend on how many there are; reals have four digits. */

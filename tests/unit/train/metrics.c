@@ -137,7 +137,7 @@ static void test_updates_and_phases(void **state)
         .collect = {.rollout = {.computed_tokens = 300, .drawn_tokens = 100, .n_evictions = 3},
                     .judge = {.n_asked = 10,
                               .n_tries = 15,
-                              .n_recalled = 2,
+                              .n_cached = 2,
                               .n_compared = 4,
                               .n_agreed = 3,
                               .latency_s = 5},
@@ -178,7 +178,7 @@ static void test_updates_and_phases(void **state)
           {"judge_s", 1}, {"reference_s", 5}, {"update_s", 4}, {"drawn_tokens", 100},
           {"rollout_tokens_per_s", 150}, {"drawn_tokens_per_s", 50}, {"reference_tokens_per_s", 100},
           {"update_tokens_per_s", 150}, {"evictions", 3}, {"peak_megabytes", 77}, {"judge_asked", 10},
-          {"judge_recalled", 2}, {"judge_tries", 1.5}, {"judge_latency_s", 0.5}, {"judge_compared", 4},
+          {"judge_cached", 2}, {"judge_tries", 1.5}, {"judge_latency_s", 0.5}, {"judge_compared", 4},
           {"judge_agreement", 0.75}, {"rollout_flops_per_s", rolled / 2},
           {"update_flops_per_s", updated / 4});
     fv_json_destroy(object);

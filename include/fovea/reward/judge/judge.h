@@ -29,7 +29,7 @@ typedef struct fv_waiter {
 typedef struct fv_judge_counts {
     int64_t n_asked;    /* cases that went to a model or a program and came back */
     int64_t n_tries;    /* requests made for them */
-    int64_t n_recalled; /* verdicts that were in the log */
+    int64_t n_cached;   /* verdicts that were in the log */
     int64_t n_compared; /* cases of which a verifier and the judge behind it both gave a verdict, */
     int64_t n_agreed;   /* and the same */
     double latency_s;   /* from the first request to the verdict, summed over n_asked */
@@ -74,6 +74,6 @@ fv_err fv_judge_verifier_create(const fv_verifier *verifier, fv_judge **out);
  * is wrong; one to which verifier (NULL: none) gives 1 is right. Everything else goes to inner, which is
  * taken, also on failure. Of what the verifier calls right the share audit, drawn by a hash of the case, is
  * asked all the same, to compare; the verifier's verdict stands. */
-fv_err fv_judge_screen_create(const fv_verifier *verifier, double audit, fv_judge *inner, fv_judge **out);
+fv_err fv_judge_prefilter_create(const fv_verifier *verifier, double audit, fv_judge *inner, fv_judge **out);
 
 #endif

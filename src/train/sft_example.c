@@ -1,4 +1,4 @@
-#include "fovea/train/lesson.h"
+#include "fovea/train/sft_example.h"
 
 #include "fovea/reward/format.h"
 #include "fovea/base/rng.h"
@@ -7,16 +7,16 @@
 
 static const char placeholder[] = "{answer}";
 
-fv_err fv_lesson_check(const fv_lesson *lesson)
+fv_err fv_sft_example_check(const fv_sft_example *example)
 {
-    FV_CHECK(strstr(lesson->answer, placeholder), FV_ERR_ARGUMENT, "the lesson's answer has no %s in it",
+    FV_CHECK(strstr(example->answer, placeholder), FV_ERR_ARGUMENT, "the example's answer has no %s in it",
              placeholder);
-    FV_CHECK(lesson->call_share >= 0 && lesson->call_share <= 1, FV_ERR_ARGUMENT,
-             "call_share is %g, expected 0 to 1", lesson->call_share);
-    if (!lesson->call)
+    FV_CHECK(example->call_share >= 0 && example->call_share <= 1, FV_ERR_ARGUMENT,
+             "call_share is %g, expected 0 to 1", example->call_share);
+    if (!example->call)
         return FV_OK;
-    fv_turn turn = fv_turn_parse(fv_slice_of(lesson->call));
-    FV_CHECK(turn.act == FV_TURN_CALL, FV_ERR_ARGUMENT, "the lesson's call is no call of the tool%s%s",
+    fv_turn turn = fv_turn_parse(fv_slice_of(example->call));
+    FV_CHECK(turn.act == FV_TURN_CALL, FV_ERR_ARGUMENT, "the example's call is no call of the tool%s%s",
              turn.reason ? ": " : "", turn.reason ? turn.reason : "");
     return FV_OK;
 }
@@ -60,23 +60,24 @@ static fv_err say_text(const fv_dialogue *dialogue, fv_group *group, const char 
     return err;
 }
 
-static fv_err tell(const fv_lesson *lesson, const fv_dialogue *dialogue, fv_group *group, const char *answer)
+static fv_err tell(const fv_sft_example *example, const fv_dialogue *dialogue, fv_group *group,
+                   const char *answer)
 {
-    const fv_rng_key key = {.seed = lesson->seed, .prompt = (uint64_t)group->place};
-    if (lesson->call && group->has_image && fv_rng_uniform(key, 0) < lesson->call_share) {
-        FV_TRY(say_text(dialogue, group, lesson->call, answer));
+    const fv_rng_key key = {.seed = example->seed, .prompt = (uint64_t)group->place};
+    if (example->call && group->has_image && fv_rng_uniform(key, 0) < example->call_share) {
+        FV_TRY(say_text(dialogue, group, example->call, answer));
         FV_CHECK(!group->answers[0].is_done, FV_ERR_ARGUMENT,
                  "no turn is left after the call: raise max_rounds or max_tokens");
     }
-    return say_text(dialogue, group, lesson->answer, answer);
+    return say_text(dialogue, group, example->answer, answer);
 }
 
-fv_err fv_lesson_group(const fv_lesson *lesson, const fv_source *source, const fv_dialogue *dialogue,
-                       int64_t place, uint64_t number, fv_group *out)
+fv_err fv_sft_example_group(const fv_sft_example *example, const fv_source *source,
+                            const fv_dialogue *dialogue, int64_t place, uint64_t number, fv_group *out)
 {
     fv_row row;
     FV_TRY(fv_source_group(source, place, number, 1, out, &row));
-    fv_err err = tell(lesson, dialogue, out, row.answer);
+    fv_err err = tell(example, dialogue, out, row.answer);
     fv_row_fini(&row);
     if (err == FV_OK)
         return FV_OK;
@@ -101,15 +102,15 @@ static fv_err count(const fv_dialogue *dialogue, const char *text, const char *a
     return err;
 }
 
-static fv_err measure_group(const fv_lesson_room *room, const fv_group *group, const char *truth,
+static fv_err measure_group(const fv_sft_example_room *room, const fv_group *group, const char *truth,
                             fv_demands *out)
 {
-    const fv_lesson *lesson = room->lesson;
+    const fv_sft_example *example = room->example;
     const fv_dialogue *d = room->dialogue;
     int64_t answer, call = 0, tool = 0;
-    FV_TRY(count(d, lesson->answer, truth, &answer));
-    if (lesson->call && group->has_image && lesson->call_share > 0) {
-        FV_TRY(count(d, lesson->call, truth, &call));
+    FV_TRY(count(d, example->answer, truth, &answer));
+    if (example->call && group->has_image && example->call_share > 0) {
+        FV_TRY(count(d, example->call, truth, &call));
         FV_TRY(fv_dialogue_tool_tokens(d, group, &tool));
     }
     FV_TRY(fv_demands_add(out, (fv_demand){"rollout.max_tokens", "tokens",
@@ -119,9 +120,9 @@ static fv_err measure_group(const fv_lesson_room *room, const fv_group *group, c
                                            answer > call ? answer : call, d->max_turn_tokens, NULL, 0});
 }
 
-fv_err fv_lesson_measure(const void *context, const fv_row *row, fv_demands *out)
+fv_err fv_sft_example_measure(const void *context, const fv_row *row, fv_demands *out)
 {
-    const fv_lesson_room *room = context;
+    const fv_sft_example_room *room = context;
     fv_group group = {0};
     fv_err err = fv_source_prompt(room->source, row, &group);
     if (err == FV_OK)

@@ -1,9 +1,9 @@
-#include "fovea/run/judges.h"
+#include "fovea/run/judge_factory.h"
 
 #include "fovea/model/hf/identity.h"
 #include "fovea/reward/judge/judge_program.h"
 #include "fovea/reward/judge/judge_ranks.h"
-#include "fovea/reward/judge/judge_recall.h"
+#include "fovea/reward/judge/judge_cache.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -116,7 +116,8 @@ static fv_err make_local(const fv_train_config *config, const fv_judge_asker *as
     return err == FV_OK && !is_replay(config) ? ask_ranks(config, asker, &out->model) : err;
 }
 
-fv_err fv_judges_create_served(const fv_train_config *config, int number, fv_backend *backend, fv_judge **out)
+fv_err fv_judge_factory_create_served(const fv_train_config *config, int number, fv_backend *backend,
+                                      fv_judge **out)
 {
     const fv_judge_config *c = &config->judge;
     fv_judge_prompt *prompt;
@@ -129,18 +130,18 @@ fv_err fv_judges_create_served(const fv_train_config *config, int number, fv_bac
 /* Together. */
 
 /* Takes the model of parts. */
-static fv_err make_recall(const fv_train_config *config, int asker, parts *made, fv_judge **out)
+static fv_err make_cache(const fv_train_config *config, int asker, parts *made, fv_judge **out)
 {
     const fv_judge_config *c = &config->judge;
     char folder[PATH_MAX];
     snprintf(folder, sizeof folder, c->log[0] ? "%s" : "%s/verdicts", c->log[0] ? c->log : config->run.out);
-    const fv_judge_recall_settings settings = {.folder = folder,
-                                               .asker = asker,
-                                               .max_verdicts = c->log_verdicts,
-                                               .identity = {made->identity.data, made->identity.size}};
+    const fv_judge_cache_settings settings = {.folder = folder,
+                                              .asker = asker,
+                                              .max_verdicts = c->log_verdicts,
+                                              .identity = {made->identity.data, made->identity.size}};
     fv_judge *model = made->model;
     made->model = NULL;
-    return fv_judge_recall_create(&settings, model, out);
+    return fv_judge_cache_create(&settings, model, out);
 }
 
 static fv_err make_model(const fv_train_config *config, const fv_judge_asker *asker, parts *made)
@@ -155,20 +156,20 @@ static fv_err make_model(const fv_train_config *config, const fv_judge_asker *as
     }
 }
 
-fv_err fv_judges_create(const fv_train_config *config, const fv_judge_asker *asker, fv_judge **out)
+fv_err fv_judge_factory_create(const fv_train_config *config, const fv_judge_asker *asker, fv_judge **out)
 {
     const fv_judge_config *c = &config->judge;
     const fv_verifier *verifier;
     parts made = {0};
-    fv_judge *recall;
+    fv_judge *cache;
     fv_err err = FV_OK;
     *out = NULL;
     FV_TRY(fv_verifier_find(config->reward.verifier, &verifier));
     if (config->reward.judge == FV_JUDGE_VERIFIER)
         return fv_judge_verifier_create(verifier, out);
     FV_TRY_DONE(make_model(config, asker, &made));
-    FV_TRY_DONE(make_recall(config, asker->rank, &made, &recall));
-    FV_TRY_DONE(fv_judge_screen_create(c->verifier_first ? verifier : NULL, c->audit, recall, out));
+    FV_TRY_DONE(make_cache(config, asker->rank, &made, &cache));
+    FV_TRY_DONE(fv_judge_prefilter_create(c->verifier_first ? verifier : NULL, c->audit, cache, out));
 done:
     fv_buffer_fini(&made.identity);
     return err;

@@ -9,26 +9,26 @@
 #include <xxhash.h>
 
 /* A case that has been passed on, with what the verifier said of it. */
-typedef struct errand {
+typedef struct pending_case {
     fv_judge *judge;
     fv_waiter waiter;
-    double rule_score;
-    struct errand *next;
-} errand;
+    double verifier_score;
+    struct pending_case *next;
+} pending_case;
 
-typedef struct screen {
+typedef struct prefilter {
     const fv_verifier *verifier;
     double audit;
-    errand *errands; /* owned; let go when none is pending */
-} screen;
+    pending_case *pending; /* owned; let go when none is pending */
+} prefilter;
 
-static void release_errands(screen *s)
+static void release_pending(prefilter *p)
 {
-    for (errand *e = s->errands, *next; e; e = next) {
+    for (pending_case *e = p->pending, *next; e; e = next) {
         next = e->next;
         free(e);
     }
-    s->errands = NULL;
+    p->pending = NULL;
 }
 
 /* One code point that is neither a letter nor a digit says nothing: such answers please many models. */
@@ -52,68 +52,68 @@ static int is_nothing(const fv_case *asked)
     return 1;
 }
 
-static fv_err take(void *context, fv_verdict verdict)
+static fv_err receive_verdict(void *context, fv_verdict verdict)
 {
-    errand *e = context;
+    pending_case *e = context;
     fv_judge *judge = e->judge;
-    screen *s = judge->state;
-    if (verdict.has_verdict && s->verifier) {
+    prefilter *p = judge->state;
+    if (verdict.has_verdict && p->verifier) {
         judge->counts.n_compared++;
-        judge->counts.n_agreed += (verdict.score >= 0.5) == (e->rule_score >= 1);
+        judge->counts.n_agreed += (verdict.score >= 0.5) == (e->verifier_score >= 1);
     }
-    if (e->rule_score >= 1)
+    if (e->verifier_score >= 1)
         verdict = fv_verdict_given(1);
     fv_err err = fv_judge_give(judge, e->waiter, verdict);
     if (judge->n_pending == 0)
-        release_errands(s);
+        release_pending(p);
     return err;
 }
 
-static fv_err pass_on(fv_judge *judge, const fv_case *asked, fv_waiter waiter, double rule_score)
+static fv_err pass_on(fv_judge *judge, const fv_case *asked, fv_waiter waiter, double verifier_score)
 {
-    screen *s = judge->state;
-    errand *e = malloc(sizeof *e);
+    prefilter *p = judge->state;
+    pending_case *e = malloc(sizeof *e);
     FV_CHECK(e, FV_ERR_MEMORY, "cannot allocate a case for a judge");
-    *e = (errand){judge, waiter, rule_score, s->errands};
-    s->errands = e;
-    return fv_judge_ask(judge->inner, asked, (fv_waiter){take, e});
+    *e = (pending_case){judge, waiter, verifier_score, p->pending};
+    p->pending = e;
+    return fv_judge_ask(judge->inner, asked, (fv_waiter){receive_verdict, e});
 }
 
-static int is_audited(const screen *s, const fv_case *asked)
+static int is_audited(const prefilter *p, const fv_case *asked)
 {
     XXH64_hash_t hash = XXH3_64bits(asked->question.data, asked->question.size);
     hash = XXH3_64bits_withSeed(asked->answer.data, asked->answer.size, hash);
-    return (double)(hash >> 11) * 0x1p-53 < s->audit;
+    return (double)(hash >> 11) * 0x1p-53 < p->audit;
 }
 
 static fv_err submit(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
 {
-    screen *s = judge->state;
+    prefilter *p = judge->state;
     double score = 0;
     if (is_nothing(asked))
         return fv_judge_give(judge, waiter, fv_verdict_given(0));
-    if (s->verifier)
-        FV_TRY(fv_verifier_ask(s->verifier, asked->question, asked->answer, asked->truth, &score));
-    if (score >= 1 && !is_audited(s, asked))
+    if (p->verifier)
+        FV_TRY(fv_verifier_ask(p->verifier, asked->question, asked->answer, asked->truth, &score));
+    if (score >= 1 && !is_audited(p, asked))
         return fv_judge_give(judge, waiter, fv_verdict_given(1));
     return pass_on(judge, asked, waiter, score);
 }
 
 static void destroy(fv_judge *judge)
 {
-    release_errands(judge->state);
+    release_pending(judge->state);
     free(judge->state);
 }
 
-static const fv_judge_table screen_table = {.name = "screen", .submit = submit, .destroy = destroy};
+static const fv_judge_table prefilter_table = {.name = "prefilter", .submit = submit, .destroy = destroy};
 
-fv_err fv_judge_screen_create(const fv_verifier *verifier, double audit, fv_judge *inner, fv_judge **out)
+fv_err fv_judge_prefilter_create(const fv_verifier *verifier, double audit, fv_judge *inner, fv_judge **out)
 {
-    screen *s = calloc(1, sizeof *s);
-    if (!s) {
+    prefilter *p = calloc(1, sizeof *p);
+    if (!p) {
         fv_judge_destroy(inner);
         return FV_FAIL(FV_ERR_MEMORY, "cannot allocate a judge");
     }
-    *s = (screen){.verifier = verifier, .audit = audit};
-    return fv_judge_create(&screen_table, s, inner, out);
+    *p = (prefilter){.verifier = verifier, .audit = audit};
+    return fv_judge_create(&prefilter_table, p, inner, out);
 }

@@ -1,7 +1,7 @@
-/* The order of an epoch: a permutation, the same everywhere, another in each epoch, no row favoured. */
+/* The shuffle of an epoch: a permutation, the same everywhere, another in each epoch, no row favoured. */
 #include "test.h"
 
-#include "fovea/data/order.h"
+#include "fovea/data/shuffle.h"
 
 #include <stdlib.h>
 
@@ -10,7 +10,7 @@ static void check_permutation(uint64_t seed, uint32_t epoch, uint64_t n)
     uint8_t *seen = calloc(n, 1);
     assert_non_null(seen);
     for (uint64_t i = 0; i < n; i++) {
-        uint64_t row = fv_order_row(seed, epoch, n, i);
+        uint64_t row = fv_shuffle_row(seed, epoch, n, i);
         assert_true(row < n);
         assert_false(seen[row]++);
     }
@@ -31,7 +31,7 @@ static void test_known_order(void **state)
     (void)state;
     static const uint64_t expected[8] = {2, 4, 6, 7, 0, 5, 3, 1};
     for (uint64_t i = 0; i < 8; i++)
-        assert_int_equal(fv_order_row(7, 2, 8, i), expected[i]);
+        assert_int_equal(fv_shuffle_row(7, 2, 8, i), expected[i]);
 }
 
 /* How many places of two orders agree: about one. */
@@ -40,7 +40,7 @@ static int agreements(uint64_t seed_a, uint32_t epoch_a, uint64_t seed_b, uint32
     enum { N = 1000 };
     int n = 0;
     for (uint64_t i = 0; i < N; i++)
-        n += fv_order_row(seed_a, epoch_a, N, i) == fv_order_row(seed_b, epoch_b, N, i);
+        n += fv_shuffle_row(seed_a, epoch_a, N, i) == fv_shuffle_row(seed_b, epoch_b, N, i);
     return n;
 }
 
@@ -61,7 +61,7 @@ static void test_no_row_is_favoured(void **state)
     int counts[N][N] = {{0}};
     for (uint32_t epoch = 0; epoch < EPOCHS; epoch++)
         for (uint64_t i = 0; i < N; i++)
-            counts[i][fv_order_row(3, epoch, N, i)]++;
+            counts[i][fv_shuffle_row(3, epoch, N, i)]++;
     for (int i = 0; i < N; i++) {
         double chi = 0, expected = (double)EPOCHS / N;
         for (int r = 0; r < N; r++)

@@ -1,4 +1,4 @@
-#include "fovea/data/order.h"
+#include "fovea/data/shuffle.h"
 #include "fovea/base/rng.h"
 
 enum { ROUNDS = 8 };
@@ -20,13 +20,13 @@ static uint64_t scramble(uint64_t seed, uint32_t epoch, int half_bits, uint64_t 
     return left << half_bits | right;
 }
 
-uint64_t fv_order_row(uint64_t seed, uint32_t epoch, uint64_t n, uint64_t place)
+uint64_t fv_shuffle_row(uint64_t seed, uint32_t epoch, uint64_t n, uint64_t position)
 {
     int half_bits = 1;
     while (half_bits < 32 && n > (uint64_t)1 << 2 * half_bits)
         half_bits++;
     do
-        place = scramble(seed, epoch, half_bits, place);
-    while (place >= n);
-    return place;
+        position = scramble(seed, epoch, half_bits, position);
+    while (position >= n);
+    return position;
 }
