@@ -13,7 +13,7 @@ static double power(double b, int step)
 
 typedef struct rule {
     float b1, rest1, b2, rest2; /* the betas and 1 - beta */
-    float grad_scale, eps;
+    float scale, eps;
     float keep_decay; /* lr * weight_decay */
     float rate;       /* lr / (1 - b1^step) */
     float unbias2;    /* 1 / (1 - b2^step) */
@@ -23,7 +23,7 @@ static void update(rule k, const float *restrict grad, float *restrict param, fl
                    float *restrict v, fv_cpu_range range)
 {
     for (int64_t i = range.first; i < range.end; i++) {
-        float g = grad[i] * k.grad_scale;
+        float g = grad[i] * k.scale;
         float m1 = k.b1 * m[i] + k.rest1 * g;
         float v1 = k.b2 * v[i] + k.rest2 * (g * g);
         float p = param[i] - k.keep_decay * param[i];
@@ -40,11 +40,13 @@ fv_err FV_CPU(adamw)(fv_backend *backend, const fv_adamw_args *args)
               .rest1 = 1.0f - args->beta1,
               .b2 = args->beta2,
               .rest2 = 1.0f - args->beta2,
-              .grad_scale = args->grad_scale,
+              .scale = *fv_f32(args->scale),
               .eps = args->eps,
               .keep_decay = args->lr * args->weight_decay,
               .rate = (float)((double)args->lr / (1.0 - power(args->beta1, args->step))),
               .unbias2 = (float)(1.0 / (1.0 - power(args->beta2, args->step)))};
+    if (k.scale == 0.0f)
+        return FV_OK;
 #pragma omp parallel num_threads(backend->n_threads) if (n > FV_CPU_SERIAL)
     update(k, fv_f32(args->grad), fv_f32(args->param), fv_f32(args->m), fv_f32(args->v), fv_cpu_share(n, 16));
     return FV_OK;

@@ -4,7 +4,9 @@
 fv_err FV_CPU(all_reduce)(fv_backend *backend, const fv_all_reduce_args *args)
 {
     (void)backend;
-    return fv_comm_all_reduce_f32(args->comm, fv_f32(args->x), (size_t)fv_tensor_count(args->x));
+    size_t n = (size_t)fv_tensor_count(args->x);
+    return args->x.dtype == FV_F64 ? fv_comm_all_reduce_f64(args->comm, args->x.data, n)
+                                   : fv_comm_all_reduce_f32(args->comm, args->x.data, n);
 }
 
 fv_err FV_CPU(reduce_scatter)(fv_backend *backend, const fv_reduce_scatter_args *args)

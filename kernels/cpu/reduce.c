@@ -6,8 +6,8 @@
 typedef double vd __attribute__((vector_size(4 * V_NATIVE)));
 typedef float vd_source __attribute__((vector_size(2 * V_NATIVE)));
 
-/* The fixed unit of sumsq: sixteen strided sums in double, where squares of floats are exact. */
-enum { SUMSQ_BLOCK = 65536, VD_LANES = V_NATIVE / 2, VD_PARTS = V_LANES / VD_LANES };
+/* A block of sumsq: sixteen strided sums in double, where squares of floats are exact. */
+enum { VD_LANES = V_NATIVE / 2, VD_PARTS = V_LANES / VD_LANES };
 
 V_INLINE void add_squares(vd sum[VD_PARTS], const float *x)
 {
@@ -36,19 +36,44 @@ static double block_sumsq(const float *x, int64_t n)
     return t[0];
 }
 
+/* The sums of every n_threads-th block of all segments. */
+static void sum_blocks(const fv_sumsq_args *args, double *block)
+{
+    int64_t b = 0, thread = fv_cpu_thread(), n_threads = fv_cpu_n_threads();
+    for (int64_t s = 0; s < args->segments.dim[0]; s++) {
+        const int64_t *segment = (const int64_t *)args->segments.data + s * args->segments.stride;
+        const float *x = fv_f32(args->x) + segment[0];
+        for (int64_t at = 0; at < segment[1]; at += FV_SUMSQ_BLOCK, b++)
+            if (b % n_threads == thread)
+                block[b] =
+                    block_sumsq(x + at, segment[1] - at < FV_SUMSQ_BLOCK ? segment[1] - at : FV_SUMSQ_BLOCK);
+    }
+}
+
+/* 4 MB of scratch hold the sums of blocks of 2^18 segments with 2^34 elements. */
 fv_err FV_CPU(sumsq)(fv_backend *backend, const fv_sumsq_args *args)
 {
-    int64_t n = args->x.dim[0], n_blocks = (n + SUMSQ_BLOCK - 1) / SUMSQ_BLOCK;
-    double *block = fv_cpu_scratch(backend, 0); /* 4 MB hold the sums of 2^35 elements */
-    double sum = 0.0;
-#pragma omp parallel for num_threads(backend->n_threads) if (n_blocks > 1)
-    for (int64_t b = 0; b < n_blocks; b++) {
-        int64_t left = n - b * SUMSQ_BLOCK;
-        block[b] = block_sumsq(fv_f32(args->x) + b * SUMSQ_BLOCK, left < SUMSQ_BLOCK ? left : SUMSQ_BLOCK);
+    const double *block = fv_cpu_scratch(backend, 0);
+    double all = 0.0;
+#pragma omp parallel num_threads(backend->n_threads) if (args->x.dim[0] > FV_SUMSQ_BLOCK)
+    sum_blocks(args, fv_cpu_scratch(backend, 0));
+    for (int64_t s = 0; s < args->segments.dim[0]; s++) {
+        double sum = 0.0;
+        for (int64_t at = 0; at < ((const int64_t *)args->segments.data)[s * args->segments.stride + 1];
+             at += FV_SUMSQ_BLOCK)
+            sum = sum + *block++;
+        all = all + sum;
     }
-    for (int64_t b = 0; b < n_blocks; b++)
-        sum = sum + block[b];
-    *(double *)args->out.data = sum;
+    *(double *)args->out.data = all;
+    return FV_OK;
+}
+
+fv_err FV_CPU(clip)(fv_backend *backend, const fv_clip_args *args)
+{
+    (void)backend;
+    double norm = __builtin_sqrt(*(const double *)args->sum.data);
+    float scale = args->limit > 0.0f && norm > args->limit ? (float)(args->limit / norm) : 1.0f;
+    *fv_f32(args->scale) = __builtin_isfinite(norm) ? scale : 0.0f;
     return FV_OK;
 }
 

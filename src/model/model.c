@@ -2,7 +2,6 @@
 
 #include "fovea/model/hf/folder.h"
 
-#include <math.h>
 #include <stdlib.h>
 
 static int share(int n, int ranks)
@@ -205,35 +204,6 @@ int fv_model_counts(const fv_model *model, const fv_param *param)
     if (param->split_dim < 0)
         return model->tensor->rank == 0;
     return !is_replicated(param, model->layout.n_ranks) || model->replicas->rank == 0;
-}
-
-static fv_err sum_squares(fv_model *model, const fv_weights *weights, fv_tensor parts, double *out)
-{
-    int n = model->layout.params.n;
-    for (int i = 0; i < n; i++) {
-        fv_tensor values = fv_weights_param(weights, &model->layout, i);
-        values = fv_tensor_1d(values.data, FV_F32, fv_tensor_count(values));
-        FV_TRY(fv_sumsq(model->backend, &(fv_sumsq_args){.x = values, .out = fv_tensor_rows(parts, i, 1)}));
-    }
-    void *host;
-    FV_TRY(fv_model_stage(model, (size_t)n * sizeof(double), &host));
-    FV_TRY(fv_download(model->backend, parts, host));
-    const double *squares = host;
-    double sum = 0;
-    for (int i = 0; i < n; i++)
-        sum += fv_model_counts(model, &model->layout.params.items[i]) ? squares[i] : 0;
-    FV_TRY(fv_comm_all_reduce_f64(model->tensor, &sum, 1));
-    *out = sqrt(sum);
-    return FV_OK;
-}
-
-fv_err fv_model_norm(fv_model *model, const fv_weights *weights, double *out)
-{
-    void *memory;
-    FV_TRY(fv_backend_alloc(model->backend, (size_t)model->layout.params.n * sizeof(double), &memory));
-    fv_err err = sum_squares(model, weights, fv_tensor_1d(memory, FV_F64, model->layout.params.n), out);
-    fv_backend_free(model->backend, memory);
-    return err;
 }
 
 fv_err fv_logits_take(const fv_model *model, int64_t n, fv_arena *arena, fv_logits *out)

@@ -14,6 +14,7 @@ enum {
     FV_CLASS_F32 = 1 << FV_F32,
     FV_CLASS_F64 = 1 << FV_F64,
     FV_CLASS_I32 = 1 << FV_I32,
+    FV_CLASS_I64 = 1 << FV_I64,
     FV_CLASS_U8 = 1 << FV_U8,
     FV_CLASS_STORED = 1 << FV_F32, /* weights, activations, keys and values */
     FV_CLASS_FLOAT = 1 << FV_F32 | 1 << FV_BF16 | 1 << FV_F16,

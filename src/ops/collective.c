@@ -30,7 +30,7 @@ static fv_err expect_parts(const char *op, const char *name, const fv_comm *comm
 fv_err fv_check_all_reduce_args(const fv_all_reduce_args *args, int *empty)
 {
     FV_TRY(expect_comm("all_reduce", args->comm));
-    FV_TRY(expect_whole("all_reduce", "x", args->x, FV_CLASS_F32));
+    FV_TRY(expect_whole("all_reduce", "x", args->x, FV_CLASS_F32 | FV_CLASS_F64));
     *empty = args->comm->size == 1 || fv_tensor_count(args->x) == 0;
     return FV_OK;
 }

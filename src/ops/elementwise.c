@@ -41,6 +41,7 @@ fv_err fv_check_gelu_grad_args(const fv_gelu_grad_args *args, int *empty)
 fv_err fv_check_adamw_args(const fv_adamw_args *args, int *empty)
 {
     EXPECT(adamw, grad, F32, FV_DIM_ANY);
+    EXPECT(adamw, scale, F32, 1);
     EXPECT_LIKE(adamw, param, args->grad);
     EXPECT_LIKE(adamw, m, args->grad);
     EXPECT_LIKE(adamw, v, args->grad);

@@ -29,7 +29,19 @@ fv_err fv_check_colsum_args(const fv_colsum_args *args, int *empty)
 fv_err fv_check_sumsq_args(const fv_sumsq_args *args, int *empty)
 {
     EXPECT(sumsq, x, F32, FV_DIM_ANY);
+    EXPECT(sumsq, segments, I64, FV_DIM_ANY, 2);
     EXPECT(sumsq, out, F64, 1);
+    FV_CHECK(args->segments.dim[0] <= FV_SUMSQ_SEGMENTS, FV_ERR_ARGUMENT,
+             "sumsq: %lld segments, expected at most %d", (long long)args->segments.dim[0],
+             FV_SUMSQ_SEGMENTS);
+    *empty = 0;
+    return FV_OK;
+}
+
+fv_err fv_check_clip_args(const fv_clip_args *args, int *empty)
+{
+    EXPECT(clip, sum, F64, 1);
+    EXPECT(clip, scale, F32, 1);
     *empty = 0;
     return FV_OK;
 }

@@ -137,9 +137,9 @@ void reference_adamw(const fv_adamw_args *a)
 {
     const double *grad = a->grad.data;
     double *param = a->param.data, *m = a->m.data, *v = a->v.data;
-    double b1 = (double)a->beta1, b2 = (double)a->beta2, lr = (double)a->lr;
-    for (int64_t i = 0; i < a->param.dim[0]; i++) {
-        double g = grad[i] * (double)a->grad_scale;
+    double scale = *f64_at(a->scale, 0, 0), b1 = (double)a->beta1, b2 = (double)a->beta2, lr = (double)a->lr;
+    for (int64_t i = 0; i < a->param.dim[0] && scale != 0; i++) {
+        double g = grad[i] * scale;
         m[i] = b1 * m[i] + (1.0 - b1) * g;
         v[i] = b2 * v[i] + (1.0 - b2) * g * g;
         double m_hat = m[i] / (1.0 - pow(b1, a->step)), v_hat = v[i] / (1.0 - pow(b2, a->step));
@@ -151,16 +151,21 @@ void reference_adamw(const fv_adamw_args *a)
 void cases_adamw(void)
 {
     static const int sizes[] = {0, 1, 5, 16, 1003, 40001}, steps[] = {1, 2, 1000};
+    static const float scales[] = {1.0f, 0.5f, 1.0f, 0.0f};
     for (int i = 0; i < 18; i++) {
         int64_t n = sizes[i / 3];
-        fv_adamw_args args = {.grad = draw_1d(n), .param = draw_1d(n), .m = draw_1d(n), .v = draw_1d(n)};
+        fv_adamw_args args = {.grad = draw_1d(n),
+                              .scale = zeros_1d(FV_F32, 1),
+                              .param = draw_1d(n),
+                              .m = draw_1d(n),
+                              .v = draw_1d(n)};
         args.step = steps[i % 3];
         args.lr = 0.01f;
         args.beta1 = 0.9f;
         args.beta2 = 0.95f;
         args.eps = 1e-8f;
         args.weight_decay = i % 3 ? 0.1f : 0.0f;
-        args.grad_scale = i % 2 ? 0.5f : 1.0f;
+        *f32_at(args.scale, 0, 0) = scales[i % 4];
         for (int64_t j = 0; j < n; j++)
             *f32_at(args.v, j, 0) *= *f32_at(args.v, j, 0);
         for (int64_t j = 3; j < n; j += 17) /* never had a gradient */

@@ -1,6 +1,8 @@
 /* Matrix product; sums over rows and of squares. */
 #include "suite.h"
 
+#include <math.h>
+
 static double element(fv_tensor x, int trans, int64_t row, int64_t col)
 {
     return trans ? *f64_at(x, col, row) : *f64_at(x, row, col);
@@ -80,14 +82,46 @@ void cases_colsum(void)
 
 void reference_sumsq(const fv_sumsq_args *args)
 {
-    *f64_at(args->out, 0, 0) = dot(args->x, args->x);
+    double sum = 0;
+    for (int64_t s = 0; s < args->segments.dim[0]; s++) {
+        fv_tensor part =
+            fv_tensor_rows(args->x, *i64_at(args->segments, s, 0), *i64_at(args->segments, s, 1));
+        sum += dot(part, part);
+    }
+    *f64_at(args->out, 0, 0) = sum;
+}
+
+/* segments: {first, n} each. */
+static void case_of_sumsq(int64_t n, int64_t n_segments, const int64_t *segments)
+{
+    fv_sumsq_args args = {draw_1d(n), zeros_2d(FV_I64, n_segments, 2), zeros_1d(FV_F64, 1)};
+    for (int64_t i = 0; i < 2 * n_segments; i++)
+        *i64_at(args.segments, 0, i) = segments[i];
+    CONFORM(sumsq, args, .near = 1e-12);
 }
 
 void cases_sumsq(void)
 {
-    static const int sizes[] = {0, 1, 5, 16, 1003, 65535, 65536, 65537, 3 * 65536 + 77};
-    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        fv_sumsq_args args = {draw_1d(sizes[i]), zeros_1d(FV_F64, 1)};
-        CONFORM(sumsq, args, .near = 1e-12);
+    static const int64_t sizes[] = {0, 1, 5, 16, 1003, 65535, 65536, 65537, 3 * 65536 + 77};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        case_of_sumsq(sizes[i], 1, (int64_t[]){0, sizes[i]});
+    case_of_sumsq(100, 0, NULL);
+    case_of_sumsq(200000, 4, (int64_t[]){3, 0, 17, 70001, 100000, 65536, 199999, 1});
+    case_of_sumsq(400000, 3, (int64_t[]){1, 130000, 131000, 1, 140000, 260000});
+}
+
+void reference_clip(const fv_clip_args *args)
+{
+    double norm = sqrt(*f64_at(args->sum, 0, 0)), limit = (double)args->limit;
+    *f64_at(args->scale, 0, 0) = !isfinite(norm) ? 0 : limit > 0 && norm > limit ? limit / norm : 1;
+}
+
+void cases_clip(void)
+{
+    static const double sums[] = {0, 1e-300, 0.25, 4, 1e30, INFINITY};
+    for (int i = 0; i < 12; i++) {
+        fv_clip_args args = {zeros_1d(FV_F64, 1), zeros_1d(FV_F32, 1), i % 2 ? 1.0f : 0.0f};
+        *f64_at(args.sum, 0, 0) = sums[i / 2];
+        CONFORM(clip, args, .near = 1e-7);
     }
 }

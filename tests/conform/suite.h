@@ -92,6 +92,10 @@ static inline float *f32_at(fv_tensor t, int64_t i, int64_t j)
 {
     return (float *)t.data + i * fv_tensor_row_count(t) + j;
 }
+static inline int64_t *i64_at(fv_tensor t, int64_t i, int64_t j)
+{
+    return (int64_t *)t.data + i * fv_tensor_row_count(t) + j;
+}
 static inline int32_t *i32_at(fv_tensor t, int64_t i, int64_t j)
 {
     return (int32_t *)t.data + i * fv_tensor_row_count(t) + j;

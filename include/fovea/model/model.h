@@ -52,9 +52,6 @@ void fv_model_swap_weights(fv_model *model, fv_weights *with);
  * norms) and of parameters that several ranks hold (shared key heads). */
 fv_err fv_model_reduce_grads(fv_model *model, fv_weights *grads);
 
-/* Euclidean norm of a buffer over all ranks, each parameter counted once. */
-fv_err fv_model_norm(fv_model *model, const fv_weights *weights, double *out);
-
 /* What a pass keeps for a backward pass: nothing; every activation; or the inputs of the blocks, from which
  * the activations are computed again (recomputation). The gradients are the same bits either way. */
 typedef enum fv_save { FV_SAVE_NONE, FV_SAVE_ALL, FV_SAVE_INPUTS } fv_save;

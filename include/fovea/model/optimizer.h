@@ -1,13 +1,15 @@
 /* AdamW over a model's weights, with the gradient clipped by its norm over all ranks. Collective over the
  * tensor group and the data group.
  *
- * Ranks of a data group hold the same weights and share out the optimizer (ZeRO stage 1, Rajbhandari et al.,
- * 2020): each has the moments of its share of the flat buffer, moves the weights of that share, and gives
- * them to the others. */
+ * Ranks of a data group use the same weights and share out the training state (ZeRO stage 1, Rajbhandari et
+ * al., 2020): each owns the fp32 master of its share of the flat buffer and its moments, moves them, and the
+ * weights of all ranks are rounded from the masters. The master is the truth: it is what is saved. Weights
+ * that are fp32 themselves need no second copy: the master of a share is that share of the weights. */
 #ifndef FOVEA_MODEL_OPTIMIZER_H
 #define FOVEA_MODEL_OPTIMIZER_H
 
 #include "fovea/model/model.h"
+#include "fovea/ops/workspace.h"
 
 typedef struct fv_optimizer_settings {
     float beta1, beta2, eps, weight_decay;
@@ -21,8 +23,14 @@ typedef struct fv_optimizer {
     fv_optimizer_settings settings;
     int64_t first, n; /* this rank's share of the flat buffers: fv_layout.share */
     int64_t held;     /* of those n, without the padding at the end */
-    fv_tensor m, v;   /* (n) moments, fp32; owned */
+    fv_tensor master; /* (n) fp32: the weights of the share; in the model's memory */
+    fv_tensor m, v;   /* (n) moments, fp32 */
     int step;         /* steps taken */
+    /* Of a step. */
+    fv_tensor segments; /* I64 (parameters, 2): what of the share counts in the norm */
+    fv_tensor sum;      /* F64 (1): the square of the norm */
+    fv_tensor scale;    /* F32 (1): what the gradient is multiplied by; 0: it is not finite, nothing moves */
+    fv_workspace memory;
 } fv_optimizer;
 
 /* Moments start at zero. */
@@ -30,9 +38,12 @@ fv_err fv_optimizer_init(fv_optimizer *optimizer, fv_model *model, fv_comm *data
                          const fv_optimizer_settings *settings);
 void fv_optimizer_fini(fv_optimizer *optimizer); /* Local */
 
-/* One step: the gradients of all ranks are added up, in rank order, scaled by clip / norm if norm > clip, and
- * the weights moved by lr. *norm: before clipping. FV_ERR_NUMERIC, on every rank, if it is not finite;
- * nothing has moved then. */
+/* Round the weights from the masters of all ranks, which were changed from outside. */
+fv_err fv_optimizer_publish(fv_optimizer *optimizer);
+
+/* One step: the gradients of all ranks are added up (afterwards grads holds nothing of use), scaled by clip /
+ * norm if norm > clip, the masters moved by lr and the weights rounded from them. *norm: before clipping.
+ * FV_ERR_NUMERIC, on every rank, if it is not finite; nothing has moved then. */
 fv_err fv_optimizer_step(fv_optimizer *optimizer, fv_weights *grads, float lr, double *norm);
 
 #endif

@@ -160,19 +160,30 @@ typedef struct fv_sample_args {
     int top_k;
 } fv_sample_args;
 
-/* AdamW (Loshchilov and Hutter, 2019), all (n): g = grad * grad_scale; m = b1 m + (1 - b1) g; v = b2 v + (1 -
- * b2) g^2; param -= lr weight_decay param; param -= lr (m / (1 - b1^step)) / (sqrt(v / (1 - b2^step)) + eps).
- * step counts from 1. */
+/* AdamW (Loshchilov and Hutter, 2019), all (n), but scale (1): g = grad * scale; m = b1 m + (1 - b1) g; v =
+ * b2 v + (1 - b2) g^2; param -= lr weight_decay param; param -= lr (m / (1 - b1^step)) / (sqrt(v / (1 -
+ * b2^step)) + eps). step counts from 1. A scale of 0 is no step: param, m and v keep their bits, whatever
+ * grad holds. */
 typedef struct fv_adamw_args {
-    fv_tensor grad, param, m, v;
+    fv_tensor grad, scale, param, m, v;
     int step;
-    float lr, beta1, beta2, eps, weight_decay, grad_scale;
+    float lr, beta1, beta2, eps, weight_decay;
 } fv_adamw_args;
 
-/* out F64 (1) = sum of x^2, x (n), in a fixed order that depends on n alone. */
+/* out F64 (1) = sum of x^2 over segments I64 (S, 2): {first, n} of x (N). In a fixed order that depends on
+ * the segments alone: blocks of FV_SUMSQ_BLOCK elements from a segment's first on, each summed alone, are
+ * added up in order, then the segments in order. */
+enum { FV_SUMSQ_BLOCK = 65536, FV_SUMSQ_SEGMENTS = 1 << 18 /* at most */ };
 typedef struct fv_sumsq_args {
-    fv_tensor x, out;
+    fv_tensor x, segments, out;
 } fv_sumsq_args;
+
+/* What clips a gradient: scale F32 (1) = limit / norm if norm = sqrt(sum) > limit > 0, else 1; 0 if norm is
+ * not finite. sum F64 (1). */
+typedef struct fv_clip_args {
+    fv_tensor sum, scale;
+    float limit;
+} fv_clip_args;
 
 /* out (N) = [out +] sum over the rows of x (T, N), in row order: the gradient of a bias. */
 typedef struct fv_colsum_args {
@@ -205,7 +216,7 @@ typedef struct fv_fill_args {
 /* Collectives: operations that every rank of comm (borrowed) calls alike. Tensors are contiguous, of any
  * number of dimensions and the same shape on every rank. Sums go in the tree of comm.h. */
 
-/* x = the sum of the x of every rank. */
+/* x = the sum of the x of every rank; F32 or F64. */
 typedef struct fv_all_reduce_args {
     fv_comm *comm;
     fv_tensor x;

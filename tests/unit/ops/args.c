@@ -100,7 +100,8 @@ static void test_refuses_bad_layouts(void **state)
 static void test_refuses_bad_numbers(void **state)
 {
     (void)state;
-    fv_adamw_args adamw = {.grad = vector(2), .param = vector(2), .m = vector(2), .v = vector(2)};
+    fv_adamw_args adamw = {
+        .grad = vector(2), .scale = vector(1), .param = vector(2), .m = vector(2), .v = vector(2)};
     assert_fails(fv_adamw(backend, &adamw), FV_ERR_ARGUMENT, "the step is 0");
     fv_sample_args sample = {
         .logits = matrix(1, 3), .uniform = vector(1), .top_p = 1.5f, .ids = fv_tensor_1d(memory, FV_I32, 1)};

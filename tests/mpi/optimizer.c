@@ -1,0 +1,214 @@
+/* Ranks that share out the training state move the weights as one rank does that has all of it. */
+#include "model_case.h"
+
+#include "fovea/model/optimizer.h"
+
+#include <math.h>
+
+static fv_comm *world;
+
+enum { ALL = -1 };
+static const fv_optimizer_settings adamw = {0.9f, 0.999f, 1e-3f, 0.01f, 1.0f};
+static const char vl[] = "tiny-vl";
+
+/* A model whose training state the ranks of data share. */
+typedef struct learner {
+    model_case c;
+    fv_optimizer optimizer;
+} learner;
+
+static void learner_open(learner *l, fv_comm *data, const char *model, const fv_optimizer_settings *settings)
+{
+    fv_backend *backend;
+    assert_ok(fv_backend_cpu_create(NULL, 1, &backend));
+    case_open_shared(&l->c, backend, case_self, data->size, temp_path(model));
+    assert_ok(fv_optimizer_init(&l->optimizer, l->c.model, data, settings));
+}
+
+static void learner_close(learner *l)
+{
+    fv_optimizer_fini(&l->optimizer);
+    case_close(&l->c);
+}
+
+/* The gradient of the case: of every row (ALL), or of those rows that are this rank's of n_ranks. */
+static void find_gradient(learner *l, int rank, int n_ranks)
+{
+    float weights[CASE_ROWS], logprobs[CASE_ROWS];
+    case_row_weights(weights);
+    for (int i = 0; i < CASE_ROWS && rank != ALL; i++)
+        weights[i] *= i % n_ranks == rank;
+    assert_ok(fv_fill(l->c.backend, &(fv_fill_args){.x = l->c.grads.flat}));
+    case_forward(&l->c, logprobs, NULL);
+    case_backward(&l->c, weights, 0.01f / (float)n_ranks);
+}
+
+/* n elements of a tensor; to be freed. */
+static float *numbers_of(const learner *l, fv_tensor t, int64_t n)
+{
+    float *numbers = malloc((size_t)n * sizeof *numbers);
+    assert_non_null(numbers);
+    assert_ok(fv_download(l->c.backend, fv_tensor_rows(t, 0, n), numbers));
+    return numbers;
+}
+
+static float *weights_of(const learner *l)
+{
+    return numbers_of(l, fv_model_weights(l->c.model)->flat, fv_model_layout(l->c.model)->n_elements);
+}
+
+static double step(learner *l)
+{
+    double norm;
+    assert_ok(fv_optimizer_step(&l->optimizer, &l->c.grads, 1e-3f, &norm));
+    return norm;
+}
+
+/* Two ranks round the sum of a gradient otherwise than one. */
+static void test_every_rank_has_some_rows(void **state)
+{
+    (void)state;
+    learner one, shared;
+    learner_open(&one, case_self, vl, &adamw);
+    learner_open(&shared, world, vl, &adamw);
+    find_gradient(&one, ALL, 1);
+    find_gradient(&shared, world->rank, world->size);
+    double norm = step(&one);
+    assert_true(fabs(step(&shared) - norm) <= 1e-5 * norm);
+    float *a = weights_of(&one), *b = weights_of(&shared);
+    double difference = 0, size = 0;
+    for (int64_t i = 0; i < fv_model_layout(one.c.model)->n_elements; i++) {
+        difference = fmax(difference, fabs((double)a[i] - b[i]));
+        size = fmax(size, fabs((double)a[i]));
+    }
+    assert_true(difference <= 1e-5 * size);
+    free(a);
+    free(b);
+    learner_close(&one);
+    learner_close(&shared);
+}
+
+/* Sums with zeros are exact: where one rank has all of the gradient, three steps are the same bits. */
+static void test_bits_of_one_rank(void **state)
+{
+    (void)state;
+    learner one, shared;
+    learner_open(&one, case_self, vl, &adamw);
+    learner_open(&shared, world, vl, &adamw);
+    for (int i = 0; i < 3; i++) {
+        find_gradient(&one, ALL, 1);
+        if (i % world->size == world->rank)
+            find_gradient(&shared, ALL, 1);
+        else
+            assert_ok(fv_fill(shared.c.backend, &(fv_fill_args){.x = shared.c.grads.flat}));
+        double norm = step(&one);
+        assert_true(norm > (double)adamw.clip && fabs(step(&shared) - norm) <= 1e-14 * norm);
+    }
+    const fv_optimizer *o = &shared.optimizer, *whole = &one.optimizer;
+    const fv_tensor of_one[] = {whole->master, whole->m, whole->v}, of_share[] = {o->master, o->m, o->v};
+    for (int i = 0; i < 3; i++) {
+        float *a = numbers_of(&one, fv_tensor_rows(of_one[i], o->first, o->held), o->held);
+        float *b = numbers_of(&shared, of_share[i], o->held);
+        assert_memory_equal(a, b, (size_t)o->held * sizeof *a);
+        free(a);
+        free(b);
+    }
+    float *a = weights_of(&one), *b = weights_of(&shared);
+    assert_memory_equal(a, b, (size_t)fv_model_layout(one.c.model)->n_elements * sizeof *a);
+    free(a);
+    free(b);
+    learner_close(&one);
+    learner_close(&shared);
+}
+
+/* A gradient that is not finite on one rank moves nothing on any; the step after it is as if it had not been.
+ */
+static void test_not_finite(void **state)
+{
+    (void)state;
+    learner one, shared;
+    learner_open(&one, case_self, vl, &adamw);
+    learner_open(&shared, world, vl, &adamw);
+    float *before = weights_of(&shared);
+    double norm;
+    find_gradient(&shared, world->rank, world->size);
+    if (world->rank == world->size - 1) {
+        const float bad = world->size % 2 ? INFINITY : NAN;
+        assert_ok(fv_upload(shared.c.backend, fv_tensor_rows(shared.c.grads.flat, 100, 1), &bad));
+    }
+    assert_fails(fv_optimizer_step(&shared.optimizer, &shared.c.grads, 1e-3f, &norm), FV_ERR_NUMERIC,
+                 "the norm of the gradient is");
+    float *after = weights_of(&shared);
+    assert_memory_equal(before, after, (size_t)fv_model_layout(one.c.model)->n_elements * sizeof *after);
+    assert_int_equal(shared.optimizer.step, 0);
+    free(before);
+    free(after);
+    find_gradient(&one, world->rank, world->size);
+    find_gradient(&shared, world->rank, world->size);
+    assert_ok(fv_all_reduce(one.c.backend, &(fv_all_reduce_args){world, one.c.grads.flat}));
+    step(&one);
+    step(&shared);
+    before = weights_of(&one);
+    after = weights_of(&shared);
+    assert_memory_equal(before, after, (size_t)fv_model_layout(one.c.model)->n_elements * sizeof *after);
+    free(before);
+    free(after);
+    learner_close(&one);
+    learner_close(&shared);
+}
+
+static int is_matrix_of_a_map(const char *name)
+{
+    static const char *const others[] = {"norm", "ln_q", "bias", "embed_tokens"};
+    for (int i = 0; i < 4; i++)
+        if (strstr(name, others[i]))
+            return 0;
+    return 1;
+}
+
+static void check_moved(const fv_layout *layout, const float *before, const float *after, int decay_all)
+{
+    int n_still = 0;
+    for (int i = 0; i < layout->params.n; i++) {
+        const fv_param *param = &layout->params.items[i];
+        int decays = decay_all || is_matrix_of_a_map(param->name);
+        n_still += !decays;
+        for (int64_t e = layout->offset[i]; e < layout->offset[i] + param->rows * param->cols; e++)
+            if (after[e] != before[e] - (decays ? 0.25f * before[e] : 0))
+                fail_msg("%s, %s: %g after %g", param->name, decays ? "decays" : "stays", (double)after[e],
+                         (double)before[e]);
+    }
+    assert_true(decay_all ? n_still == 0 : n_still > 5);
+}
+
+/* Without a gradient, decay is all that moves a parameter: decay of some, or of all. */
+static void test_what_decays(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2 * CASE_MODELS; i++) {
+        learner l;
+        double norm;
+        const fv_optimizer_settings settings = {0.9f, 0.999f, 1e-3f, 0.25f, 1.0f, i % 2};
+        learner_open(&l, world, case_models[i / 2], &settings);
+        float *before = weights_of(&l);
+        assert_ok(fv_optimizer_step(&l.optimizer, &l.c.grads, 1, &norm));
+        assert_true(norm == 0);
+        float *after = weights_of(&l);
+        check_moved(fv_model_layout(l.c.model), before, after, i % 2);
+        free(before);
+        free(after);
+        learner_close(&l);
+    }
+}
+
+int main(void)
+{
+    if (fv_comm_world(&world) != FV_OK)
+        return 1;
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_rank_has_some_rows),
+                                       cmocka_unit_test(test_bits_of_one_rank),
+                                       cmocka_unit_test(test_not_finite), cmocka_unit_test(test_what_decays)};
+    int failed = cmocka_run_group_tests(tests, case_setup, case_teardown);
+    fv_comm_destroy(world);
+    return failed;
+}
