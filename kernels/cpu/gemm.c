@@ -1,6 +1,7 @@
 /* The matrix product. Every element of c is one chain of fused multiply-adds over k in order, so blocking,
  * packing and sharing among threads (over M and N alone) change no bit; between blocks of k the chain waits
- * in c, which is exact.
+ * in c, which is exact. Where k is cut into chunks, each is such a chain, and the tree of their sums is
+ * walked as they end: sums that wait for others do so in the scratch.
  *
  * Blocking follows Goto and van de Geijn (2008) with one level less: a block of op(a) is packed for the
  * second-level cache, and each panel of op(b) just before, or while, it is first used with that block. With
@@ -10,7 +11,12 @@
 
 /* A block of op(a) has at most A_BLOCK numbers: ROWS rows of DEPTH steps, or fewer rows of more. */
 enum { DEPTH = 256, A_BLOCK = ROWS * DEPTH, SERIAL_PRODUCTS = 50000 };
-_Static_assert((A_BLOCK + V_LANES + A_BLOCK / MR * NR) * sizeof(float) <= FV_CPU_SCRATCH_BYTES, "scratch");
+enum {
+    WAIT = A_BLOCK + V_LANES + A_BLOCK / MR * NR, /* where the scratch of sums that wait begins, */
+    MAX_LEVELS = 3,                               /* at most so many of one element, */
+    WAIT_FLOATS = FV_CPU_SCRATCH_BYTES / (int)sizeof(float) - WAIT
+};
+_Static_assert(MAX_LEVELS *ROWS * 8 * NR <= WAIT_FLOATS && FV_MAX_CHUNKS == 1 << MAX_LEVELS, "scratch");
 
 /* c (m, n) [+]= a b [+ bias], b by its columns */
 typedef struct product {
@@ -18,7 +24,9 @@ typedef struct product {
     const float *bias;
     float *c;
     int64_t m, n, k, c_row;
-    int accumulate;
+    int accumulate, n_chunks;
+    int64_t end[FV_MAX_CHUNKS]; /* of chunks, in steps */
+    int is_deep; /* sums wait from block to block of k, not only while their tile is worked on */
 } product;
 
 /* Row i of n rows shared out evenly over parts starts part. */
@@ -117,17 +125,19 @@ static void tile_by_strips(tile t, int64_t m)
         strips[m](&t);
         t.columns = operand_from(t.columns, VN, 0);
         t.c += VN;
+        t.wait += VN;
         t.b = t.b ? t.b + VN : NULL;
         t.bias = t.bias ? t.bias + VN : NULL;
     }
 }
 
 /* Columns [j, j + NR) of the product with the packed block of a. */
-static void panel(const product *p, const float *a, int64_t j, tile t)
+static void panel(const product *p, const float *a, int64_t j, int64_t from, tile t)
 {
     int64_t parts = tile_rows(p), n = p->n - j;
-    operand b = operand_from(p->b, j, 0);
+    operand b = operand_from(p->b, j, from);
     int by_strips = b.step == 1 && n >= NR;
+    float *wait = t.wait;
     if (n < NR)
         memset(t.b, 0, (size_t)(NR * t.k) * sizeof *t.b);
     if (!by_strips)
@@ -140,6 +150,7 @@ static void panel(const product *p, const float *a, int64_t j, tile t)
         int64_t i = part_start(p->m, parts, part), m = part_start(p->m, parts, part + 1) - i;
         t.a = a + part * MR * t.k;
         t.c = p->c + i * p->c_row + j;
+        t.wait = wait + (p->is_deep ? (j / NR * parts + part) * MR * NR : 0);
         if (n < NR)
             tile_edge(&t, m, n);
         else if (by_strips && part == 0)
@@ -149,21 +160,40 @@ static void panel(const product *p, const float *a, int64_t j, tile t)
     }
 }
 
-/* k steps of the rows of one block. */
-static void block(const product *p, int64_t k, int fresh, int last, float *scratch)
+/* The chunks that steps [from, from + t->k) are of; end receives where they end, counted from there. */
+static void tile_chunks(const product *p, int64_t from, int64_t *end, tile *t)
 {
-    int64_t parts = tile_rows(p);
-    tile t = {.bias = last ? p->bias : NULL,
+    int64_t to = from + t->k;
+    t->end = end;
+    t->n_chunks = p->n_chunks;
+    for (int c = 0; c < p->n_chunks; c++)
+        end[c] = p->end[c] - from;
+    while (from > 0 && p->end[t->first] <= from)
+        t->first++;
+    t->last = t->first;
+    while (t->last + 1 < p->n_chunks && (p->end[t->last] < to || p->end[t->last + 1] <= to))
+        t->last++;
+    int begins = from == (t->first > 0 ? p->end[t->first - 1] : 0);
+    t->fresh = begins && !(t->first == 0 && p->accumulate);
+}
+
+/* Steps [from, from + k) of the rows of one block. */
+static void block(const product *p, int64_t from, int64_t k, float *scratch)
+{
+    int64_t parts = tile_rows(p), end[FV_MAX_CHUNKS];
+    tile t = {.bias = p->bias,
               .b = scratch + A_BLOCK + V_LANES,
+              .wait = scratch + WAIT,
+              .wait_level = p->is_deep ? (p->n + NR - 1) / NR * parts * MR * NR : MR * NR,
               .c_row = p->c_row,
-              .k = k,
-              .fresh = fresh};
+              .k = k};
+    tile_chunks(p, from, end, &t);
     for (int64_t part = 0; part < parts; part++) {
         int64_t i = part_start(p->m, parts, part);
-        pack(scratch + part * MR * k, MR, operand_from(p->a, i, 0), p->m - i, k);
+        pack(scratch + part * MR * k, MR, operand_from(p->a, i, from), p->m - i, k);
     }
     for (int64_t j = 0; j < p->n; j += NR)
-        panel(p, scratch, j, t);
+        panel(p, scratch, j, from, t);
 }
 
 static product product_part(const product *p, int64_t i, int64_t j)
@@ -183,22 +213,51 @@ static int64_t block_depth(const product *p, int64_t rows)
     return p->b.step == 1 ? A_BLOCK / ((rows + MR - 1) / MR * MR) : DEPTH;
 }
 
+static int64_t row_blocks(const product *p)
+{
+    return (p->m + ROWS - 1) / ROWS;
+}
+
+static product row_block(const product *p, int64_t part)
+{
+    int64_t i = part_start(p->m, row_blocks(p), part);
+    product q = product_part(p, i, 0);
+    q.m = part_start(p->m, row_blocks(p), part + 1) - i;
+    return q;
+}
+
+static int64_t depth_of(const product *p)
+{
+    return block_depth(p, (p->m + row_blocks(p) - 1) / row_blocks(p));
+}
+
 static void multiply(const product *p, float *scratch)
 {
-    int64_t parts = (p->m + ROWS - 1) / ROWS, depth = block_depth(p, (p->m + parts - 1) / parts);
-    int64_t k = 0;
+    int64_t depth = depth_of(p), k = 0;
     do {
         int64_t steps = p->k - k < depth ? p->k - k : depth;
-        for (int64_t part = 0; part < parts; part++) {
-            int64_t i = part_start(p->m, parts, part);
-            product q = product_part(p, i, 0);
-            q.m = part_start(p->m, parts, part + 1) - i;
-            q.a = operand_from(q.a, 0, k);
-            q.b = operand_from(q.b, 0, k);
-            block(&q, steps, k == 0 && !p->accumulate, k + steps == p->k, scratch);
+        for (int64_t part = 0; part < row_blocks(p); part++) {
+            product q = row_block(p, part);
+            block(&q, k, steps, scratch);
         }
         k += steps;
     } while (k < p->k);
+}
+
+/* Sums of chunks wait from block to block: as many rows and columns at once as the scratch has room for. */
+static void multiply_chunks(const product *p, float *scratch)
+{
+    for (int64_t part = 0; part < row_blocks(p); part++) {
+        product rows = row_block(p, part);
+        int64_t most = WAIT_FLOATS / (__builtin_ctz((unsigned)p->n_chunks) * tile_rows(&rows) * MR * NR);
+        int64_t width = most * NR;
+        for (int64_t j = 0; j < p->n; j += width) {
+            product q = product_part(&rows, 0, j);
+            q.n = p->n - j < width ? p->n - j : width;
+            q.is_deep = 1;
+            multiply(&q, scratch);
+        }
+    }
 }
 
 /* Into how many shares of rows n_threads rectangles of c are best cut: the least work for the largest, where
@@ -232,7 +291,7 @@ static void share(const product *p, float *scratch)
     q.m = part_start(p->m, rows, row + 1) - i;
     q.n = (end < p->n ? end : p->n) - j;
     if (q.m > 0 && q.n > 0)
-        multiply(&q, scratch);
+        (p->n_chunks > 1 && p->k > depth_of(&q) ? multiply_chunks : multiply)(&q, scratch);
 }
 
 static operand operand_of(fv_tensor x, int lines_are_rows)
@@ -250,7 +309,10 @@ fv_err FV_CPU(gemm)(fv_backend *backend, const fv_gemm_args *args)
                  .n = args->c.dim[1],
                  .k = args->a.dim[args->trans_a ? 0 : 1],
                  .c_row = args->c.stride,
-                 .accumulate = args->accumulate};
+                 .accumulate = args->accumulate,
+                 .n_chunks = args->chunks.n ? args->chunks.n : 1};
+    for (int c = 0; c < p.n_chunks; c++)
+        p.end[c] = args->chunks.n ? fv_chunks_end(args->chunks, c) : p.k;
 #pragma omp parallel num_threads(backend->n_threads) if (p.m * p.n * p.k > SERIAL_PRODUCTS)
     share(&p, fv_cpu_scratch(backend, fv_cpu_thread()));
     return FV_OK;

@@ -103,37 +103,65 @@ V_INLINE vn load_step(const float *p, int64_t line)
     return n_load(x);
 }
 
-/* c = chain over k steps from c, or from +0 if fresh; then bias, if any. a is packed MR to a step, b NR.
+/* What a tile does with k steps. Each chunk of them is a chain, that of first begun from +0 if fresh, else
+ * from c; where a chunk ends, the sums that wait for it are added and the result waits in turn (as a binary
+ * counter counts: chunk i ends as many sums as there are zeros below the lowest one of i + 1), but for the
+ * last chunk, whose result goes to c, then with bias, if any. A chain that does not end waits in c. a is
+ * packed MR to a step, b NR.
  *
  * A strip is VN columns of a tile. It reads them as they lie, contiguous along k, and packs them into b for
  * the tiles below, unless that is NULL, while it multiplies. */
 typedef struct tile {
     const float *a, *bias;
     operand columns;
-    float *b, *c;
-    int64_t c_row, k;
-    int fresh;
+    float *b, *c, *wait;
+    int64_t c_row, wait_level, k; /* wait is NR to a row, wait_level to the next sum */
+    const int64_t *end;           /* of chunks, in steps from here */
+    int first, last, n_chunks, fresh;
 } tile;
 
 /* m rows by nv vectors; both are constants where these are inlined. */
-V_INLINE void tile_start(const tile *t, int m, int nv, vn acc[][NRV])
+V_INLINE void tile_start(const tile *t, int chunk, int m, int nv, vn acc[][NRV])
 {
+    int fresh = t->fresh || chunk > t->first;
 #pragma GCC unroll 16
     for (int i = 0; i < m; i++)
 #pragma GCC unroll 4
         for (int j = 0; j < nv; j++)
-            acc[i][j] = t->fresh ? n_set(0.0f) : n_load(t->c + i * t->c_row + j * VN);
+            acc[i][j] = fresh ? n_set(0.0f) : n_load(t->c + i * t->c_row + j * VN);
 }
 
-V_INLINE void tile_finish(const tile *t, int m, int nv, vn acc[][NRV])
+/* Step of the tile at which its part of a chunk ends. */
+V_INLINE int64_t tile_end(const tile *t, int chunk)
 {
+    return t->end[chunk] < t->k ? t->end[chunk] : t->k;
+}
+
+V_INLINE void tile_add_waiting(const tile *t, int level, int m, int nv, vn acc[][NRV])
+{
+    const float *wait = t->wait + level * t->wait_level;
+#pragma GCC unroll 16
+    for (int i = 0; i < m; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < nv; j++)
+            acc[i][j] = n_load(wait + i * NR + j * VN) + acc[i][j];
+}
+
+V_INLINE void tile_finish(const tile *t, int chunk, int m, int nv, vn acc[][NRV])
+{
+    int ends = t->end[chunk] <= t->k, is_last = ends && chunk + 1 == t->n_chunks;
+    int level = ends ? __builtin_ctz((unsigned)chunk + 1) : 0, to_c = is_last || !ends;
+    float *to = to_c ? t->c : t->wait + level * t->wait_level;
+    int64_t row = to_c ? t->c_row : NR;
+    for (int l = 0; l < level; l++)
+        tile_add_waiting(t, l, m, nv, acc);
 #pragma GCC unroll 16
     for (int i = 0; i < m; i++)
 #pragma GCC unroll 4
         for (int j = 0; j < nv; j++) {
-            if (t->bias)
+            if (is_last && t->bias)
                 acc[i][j] = acc[i][j] + n_load(t->bias + j * VN);
-            n_store(t->c + i * t->c_row + j * VN, acc[i][j]);
+            n_store(to + i * row + j * VN, acc[i][j]);
         }
 }
 
@@ -151,14 +179,18 @@ V_INLINE void tile_step(const float *a, int m, int nv, const vn *x, vn acc[][NRV
 V_INLINE void tile_run(const tile *t, int m)
 {
     vn acc[MR][NRV], x[NRV];
-    tile_start(t, m, NRV, acc);
-    for (int64_t k = 0; k < t->k; k++) {
+    int64_t k = 0;
+    for (int chunk = t->first; chunk <= t->last; chunk++) {
+        const int64_t end = tile_end(t, chunk);
+        tile_start(t, chunk, m, NRV, acc);
+        for (; k < end; k++) {
 #pragma GCC unroll 4
-        for (int j = 0; j < NRV; j++)
-            x[j] = n_load(t->b + k * NR + j * VN);
-        tile_step(t->a + k * MR, m, NRV, x, acc);
+            for (int j = 0; j < NRV; j++)
+                x[j] = n_load(t->b + k * NR + j * VN);
+            tile_step(t->a + k * MR, m, NRV, x, acc);
+        }
+        tile_finish(t, chunk, m, NRV, acc);
     }
-    tile_finish(t, m, NRV, acc);
 }
 
 /* Where step k of a strip is fetched from so early: far steps later, or in the next strip at its beginning.
@@ -188,10 +220,10 @@ V_INLINE void strip_step(const tile *t, int m, int64_t k, vn x, vn acc[][NRV])
 }
 
 #if defined(__AVX512F__)
-/* All but the last steps of a strip; returns how many. Where columns lie a power of two apart, their sixteen
- * lines fall into one set of a first-level cache with fewer ways (12 on Zen 5): what is read of a line in
- * four parts is fetched four times. So two lines of every column are taken at once, which are fetched
- * together too. */
+/* All but the last steps of a chunk from k on; returns where it stopped. Where columns lie a power of two
+ * apart, their sixteen lines fall into one set of a first-level cache with fewer ways (12 on Zen 5): what is
+ * read of a line in four parts is fetched four times. So two lines of every column are taken at once, which
+ * are fetched together too. */
 enum { LINE = 16, PAIR = 2 * LINE };
 
 V_INLINE void strip_prefetch_pair(const tile *t, int64_t k)
@@ -204,11 +236,10 @@ V_INLINE void strip_prefetch_pair(const tile *t, int64_t k)
     }
 }
 
-V_INLINE int64_t strip_pairs(const tile *t, int m, vn acc[][NRV])
+V_INLINE int64_t strip_pairs(const tile *t, int m, int64_t k, int64_t end, vn acc[][NRV])
 {
     vn x[LINE];
-    int64_t k = 0;
-    for (; k + PAIR <= t->k; k += PAIR) {
+    for (; k + PAIR <= end; k += PAIR) {
         strip_prefetch_pair(t, k);
         for (int64_t line = k; line < k + PAIR; line += LINE) {
             load_line(t->columns.at + line, t->columns.line, x);
@@ -220,28 +251,32 @@ V_INLINE int64_t strip_pairs(const tile *t, int m, vn acc[][NRV])
     return k;
 }
 #else
-V_INLINE int64_t strip_pairs(const tile *t, int m, vn acc[][NRV])
+V_INLINE int64_t strip_pairs(const tile *t, int m, int64_t k, int64_t end, vn acc[][NRV])
 {
-    (void)t, (void)m, (void)acc;
-    return 0;
+    (void)t, (void)m, (void)end, (void)acc;
+    return k;
 }
 #endif
 
 V_INLINE void strip_run(const tile *t, int m)
 {
     vn acc[MR][NRV], x[4];
-    tile_start(t, m, 1, acc);
-    int64_t k = strip_pairs(t, m, acc);
-    for (; k + 4 <= t->k; k += 4) {
-        strip_prefetch(t, k);
-        load_steps(t->columns.at + k, t->columns.line, x);
+    int64_t k = 0;
+    for (int chunk = t->first; chunk <= t->last; chunk++) {
+        const int64_t end = tile_end(t, chunk);
+        tile_start(t, chunk, m, 1, acc);
+        k = strip_pairs(t, m, k, end, acc);
+        for (; k + 4 <= end; k += 4) {
+            strip_prefetch(t, k);
+            load_steps(t->columns.at + k, t->columns.line, x);
 #pragma GCC unroll 4
-        for (int s = 0; s < 4; s++)
-            strip_step(t, m, k + s, x[s], acc);
+            for (int s = 0; s < 4; s++)
+                strip_step(t, m, k + s, x[s], acc);
+        }
+        for (; k < end; k++)
+            strip_step(t, m, k, load_step(t->columns.at + k, t->columns.line), acc);
+        tile_finish(t, chunk, m, 1, acc);
     }
-    for (; k < t->k; k++)
-        strip_step(t, m, k, load_step(t->columns.at + k, t->columns.line), acc);
-    tile_finish(t, m, 1, acc);
 }
 
 #endif

@@ -1,6 +1,37 @@
 /* Checks of the arguments of products and sums over rows. */
 #include "args_check.h"
 
+fv_chunks fv_chunks_of_rank(int of, int64_t whole, int rank, int n_ranks)
+{
+    int n = of / n_ranks;
+    return (fv_chunks){.n = n, .first = rank * n, .of = of, .whole = whole};
+}
+
+int64_t fv_chunks_end(fv_chunks chunks, int c)
+{
+    return (chunks.first + c + 1) * chunks.whole / chunks.of - chunks.first * chunks.whole / chunks.of;
+}
+
+static int is_power(int n)
+{
+    return n >= 1 && n <= FV_MAX_CHUNKS && (n & (n - 1)) == 0;
+}
+
+static fv_err expect_chunks(const fv_gemm_args *args, int64_t k)
+{
+    fv_chunks c = args->chunks;
+    if (c.n == 0)
+        return FV_OK;
+    FV_CHECK(is_power(c.n) && is_power(c.of) && c.first >= 0 && c.first % c.n == 0 && c.first + c.n <= c.of,
+             FV_ERR_ARGUMENT, "gemm: chunks %d to %d of %d, expected 1, 2, 4 or 8 of 1, 2, 4 or 8", c.first,
+             c.first + c.n - 1, c.of);
+    FV_CHECK(fv_chunks_end(c, c.n - 1) == k, FV_ERR_SHAPE,
+             "gemm: k is %lld, expected %lld: chunks %d to %d of %d of %lld", (long long)k,
+             (long long)fv_chunks_end(c, c.n - 1), c.first, c.first + c.n - 1, c.of, (long long)c.whole);
+    FV_CHECK(!args->accumulate, FV_ERR_ARGUMENT, "gemm: a sum in chunks is not accumulated");
+    return FV_OK;
+}
+
 fv_err fv_check_gemm_args(const fv_gemm_args *args, int *empty)
 {
     EXPECT(gemm, c, STORED, FV_DIM_ANY, FV_DIM_ANY);
@@ -14,6 +45,7 @@ fv_err fv_check_gemm_args(const fv_gemm_args *args, int *empty)
     else
         EXPECT_AS(gemm, b, a, k, n);
     EXPECT_IF(gemm, bias, STORED, n);
+    FV_TRY(expect_chunks(args, k));
     *empty = m == 0 || n == 0;
     return FV_OK;
 }

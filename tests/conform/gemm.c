@@ -22,7 +22,8 @@ void reference_gemm(const fv_gemm_args *args)
 
 enum { TRANS_A = 1, TRANS_B = 2, ACCUMULATE = 4, BIAS = 8, ALL_FLAGS = 16 };
 
-static void case_gemm(int m, int n, int k, int flags, int every_place)
+/* chunks: how many k is cut into; 0: it is not. */
+static void case_gemm(int m, int n, int k, int flags, int every_place, int chunks)
 {
     char note[64];
     size_t mark = host_mark();
@@ -32,13 +33,19 @@ static void case_gemm(int m, int n, int k, int flags, int every_place)
                          .trans_a = !!(flags & TRANS_A),
                          .trans_b = !!(flags & TRANS_B),
                          .accumulate = !!(flags & ACCUMULATE)};
+    if (chunks)
+        args.chunks = fv_chunks_of_rank(chunks, k, 0, 1);
     if (flags & BIAS)
         args.bias = draw_1d(n);
-    snprintf(note, sizeof note, "%s%s%s", args.trans_a ? "trans_a " : "", args.trans_b ? "trans_b " : "",
-             args.accumulate ? "accumulate" : "");
+    snprintf(note, sizeof note, "%s%s%s chunks %d", args.trans_a ? "trans_a " : "",
+             args.trans_b ? "trans_b " : "", args.accumulate ? "accumulate" : "", chunks);
     CONFORM(gemm, args, .near = 2e-6 + 1e-7 * k, .note = note, .n_rows = m,
             .rows = flags & TRANS_A ? "c" : "a c", .columns = flags & TRANS_A ? "a" : NULL,
             .every_place = every_place);
+    if (every_place || chunks || n > 30)
+        CONFORM(gemm, args, .near = 2e-6 + 1e-7 * k, .note = "columns", .n_rows = n,
+                .rows = flags & TRANS_B ? "b bias" : "bias", .columns = flags & TRANS_B ? "c" : "b c",
+                .every_place = every_place);
     host_release(mark);
 }
 
@@ -51,13 +58,18 @@ void cases_gemm(void)
     static const int large[][3] = {{540, 5, 10}, {15, 5, 5470}, {8, 290, 33}};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (int flags = 0; flags < ALL_FLAGS; flags++)
-            case_gemm(sizes[s][0], sizes[s][1], sizes[s][2], flags, 0);
+            case_gemm(sizes[s][0], sizes[s][1], sizes[s][2], flags, 0, 0);
     for (size_t s = 0; s < sizeof large / sizeof *large; s++)
         for (int flags = 0; flags < ACCUMULATE; flags++)
-            case_gemm(large[s][0], large[s][1], large[s][2], flags | BIAS, 0);
+            case_gemm(large[s][0], large[s][1], large[s][2], flags | BIAS, 0, 0);
     for (int flags = 0; flags < ACCUMULATE; flags++)
-        case_gemm(29, 19, 37, flags, 1);
-    case_gemm(48, 130, 270, TRANS_B | BIAS, 0);
+        case_gemm(29, 19, 37, flags, 1, 0);
+    case_gemm(48, 130, 270, TRANS_B | BIAS, 0, 0);
+    for (int chunks = 1; chunks <= FV_MAX_CHUNKS; chunks *= 2) {
+        case_gemm(1, 35, 3, TRANS_B, 0, chunks);
+        case_gemm(17, 70, 67, TRANS_B | BIAS, 0, chunks);
+        case_gemm(31, 66, 521, BIAS, 0, chunks);
+    }
 }
 
 void reference_colsum(const fv_colsum_args *args)

@@ -7,7 +7,8 @@
  *   slopes          of a backward operation, against differences of the reference along random directions;
  *   same bits       again, on every other member of the family, with rows apart and nothing aligned, and with
  *                   outputs in the memory of the inputs that the contract names;
- *   row invariance  of a forward operation: rows alone, in other places, among others and among more;
+ *   invariance      of a forward operation: rows alone, in other places, among others and among more; and
+ *                   columns alike, where a second case of the same call says that they are the "rows";
  *   surroundings    inputs and the memory around operands keep their bits.
  *
  * For each line of ops.def there are two functions: cases_<op>() calls conform() for its cases;

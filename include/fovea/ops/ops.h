@@ -9,11 +9,13 @@
  * I32. Inputs are widened exactly, everything is computed in fp32 in the order below, and an output is
  * rounded once, to nearest even, when it is stored.
  *
- * Two promises bind every back end:
- *   same bits        a call repeated, with any number of threads, gives the same bits;
- *   row invariance   a row of a forward result depends on that row's inputs alone: not on T, not on where the
- * row stands, and for attention not on how keys are laid out in memory or shared. The CPU back end gives
- * equal bits on every instruction set too.
+ * Three promises bind every back end:
+ *   same bits          a call repeated, with any number of threads, gives the same bits;
+ *   row invariance     a row of a forward result depends on that row's inputs alone: not on T, not on where
+ * the row stands, and for attention not on how keys are laid out in memory or shared; column invariance  what
+ * a column of a result needs alone is all that it depends on: a column of a product on its column of op(b), a
+ * key head and its query heads on no other heads, statistics of a chunk of the vocabulary on no other chunk.
+ * So ranks may share out columns. The CPU back end gives equal bits on every instruction set too.
  *
  * Every fv_<op>(backend, &args) checks that shapes and dtypes agree (FV_ERR_SHAPE names operation, tensor,
  * found, expected), times the call and dispatches. Outputs may not overlap inputs unless a contract
@@ -25,13 +27,31 @@
 #include "fovea/comm/comm.h"
 #include "fovea/ops/tensor.h"
 
+/* How the sum over k of a product is cut where ranks may share it out, so that no element depends on how many
+ * do: a whole of `whole` steps is cut into `of` chunks, chunk c from c whole / of to (c + 1) whole / of
+ * (integer division). This product has chunks [first, first + n) of them. n 0: it is not cut. n, of: 1, 2, 4
+ * or 8; first: a multiple of n. */
+enum { FV_MAX_CHUNKS = 8 };
+typedef struct fv_chunks {
+    int n, first, of;
+    int64_t whole;
+} fv_chunks;
+
+/* The chunks of rank of n_ranks, which divides `of`. */
+fv_chunks fv_chunks_of_rank(int of, int64_t whole, int rank, int n_ranks);
+int64_t fv_chunks_end(fv_chunks chunks,
+                      int c); /* where chunk first + c ends, counted from where first begins */
+
 /* c (M, N) = [c +] op(a) op(b) [+ bias].
  * op(a) is (M, K): a is (M, K), or (K, M) if trans_a. op(b) is (K, N): b is (K, N), or (N, K) if trans_b (the
  * layout of weights: out x in). Canonical order: each element is one chain of fused multiply-adds over k = 0,
- * 1, ..., starting from c if accumulate, else from +0; bias (N) is added last. */
+ * 1, ..., starting from c if accumulate, else from +0; bias (N) is added last. If k is cut into chunks, each
+ * is a chain from +0, and the chunks are added in the balanced tree of comm.h; then nothing is accumulated.
+ */
 typedef struct fv_gemm_args {
     fv_tensor a, b, bias, c;
     int trans_a, trans_b, accumulate;
+    fv_chunks chunks;
 } fv_gemm_args;
 
 /* RMS norm over the last dimension: s = x [+ residual]; y = s * rstd * weight, rstd = 1 / sqrt(mean(s^2) +
