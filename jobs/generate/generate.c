@@ -21,11 +21,11 @@ typedef struct generate {
     fv_tokenizer *tokenizer;
     fv_chat chat;
     fv_buffer question;
-    fv_grid *grids; /* (n_images) */
-    float *pixels;
+    fv_grid *grids;        /* (n_images) */
+    fv_picture **pictures; /* (n_images) */
     fv_tokens prompt;
     int64_t visual_tokens;
-    fv_generate_policy policy; /* with a wording, in place of grids and pixels */
+    fv_generate_policy policy; /* with a wording, in place of grids and pictures */
     fv_generate_answer answer;
 } generate;
 
@@ -66,36 +66,25 @@ static fv_err read_image(const generate *g, const fv_processor *processor, int i
     return err;
 }
 
-/* Grow pixels by the patches of one image. */
-static fv_err process_image(generate *g, const fv_processor *processor, int i, int64_t *n_used)
+static fv_err process_image(generate *g, const fv_processor *processor, int i)
 {
     fv_image image;
-    fv_err err = FV_OK;
     FV_TRY(read_image(g, processor, i, &image));
-    int64_t n = fv_grid_patches(g->grids[i]) * fv_processor_patch_size(processor);
-    float *grown = realloc(g->pixels, (size_t)(*n_used + n) * sizeof *grown);
-    FV_CHECK_DONE(grown, FV_ERR_MEMORY, "cannot allocate the %lld numbers of %s", (long long)n,
-                  g->options->images[i]);
-    g->pixels = grown;
-    FV_TRY_DONE(fv_processor_cut(processor, &image, g->pixels + *n_used));
-    *n_used += n;
-done:
-    fv_image_fini(&image);
-    return err;
+    return fv_processor_picture(processor, &image, &g->pictures[i]);
 }
 
 static fv_err process_images(generate *g)
 {
     fv_processor processor;
-    int64_t n_used = 0;
     int n = g->options->n_images;
     if (n == 0)
         return FV_OK;
     FV_TRY(fv_runtime_load_processor(&g->runtime, g->options->runtime.model, &g->chat, &processor));
     g->grids = calloc((size_t)n, sizeof *g->grids);
-    FV_CHECK(g->grids, FV_ERR_MEMORY, "cannot allocate the grids of %d images", n);
+    g->pictures = calloc((size_t)n, sizeof *g->pictures);
+    FV_CHECK(g->grids && g->pictures, FV_ERR_MEMORY, "cannot allocate a list of %d images", n);
     for (int i = 0; i < n; i++) {
-        FV_TRY(process_image(g, &processor, i, &n_used));
+        FV_TRY(process_image(g, &processor, i));
         g->visual_tokens += fv_grid_tokens(g->grids[i], processor.merge);
     }
     return FV_OK;
@@ -271,7 +260,7 @@ static fv_err answer_plainly(generate *g, int max_tokens, fv_finish *finish)
                                                       .n = (int64_t)g->prompt.n,
                                                       .grids = g->grids,
                                                       .n_images = g->options->n_images,
-                                                      .pixels = g->pixels},
+                                                      .pictures = g->pictures},
                                            .sampling = sampling_of(g),
                                            .max_tokens = max_tokens,
                                            .chunk = PREFILL_CHUNK,
@@ -314,8 +303,10 @@ static int finish(generate *g, fv_err err)
     fv_buffer_fini(&g->question);
     fv_generate_answer_fini(&g->answer);
     fv_tokens_fini(&g->prompt);
+    for (int i = 0; g->pictures && i < g->options->n_images; i++)
+        fv_picture_release(g->pictures[i]);
     free(g->grids);
-    free(g->pixels);
+    free(g->pictures);
     return fv_runtime_finish(&g->runtime, err);
 }
 

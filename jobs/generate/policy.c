@@ -93,7 +93,7 @@ static fv_err next(void *context, fv_group **group)
     return FV_OK;
 }
 
-static fv_err view_of(void *context, const fv_group *group, int is_large, fv_view *view)
+static fv_err view_of(void *context, const fv_group *group, int is_large, fv_picture **view)
 {
     const fv_generate_policy *p = context;
     return fv_source_look(&p->source, &p->row, group, is_large, view);

@@ -30,7 +30,7 @@ typedef struct probe {
     fv_file_writer target; /* whose temporary is out */
     fv_hdf5 *in, *out;
     int32_t *ids, *grids, *positions; /* (n), (n_images, 3), (3, n) */
-    float *pixels;
+    fv_picture **pictures;            /* (n_images) */
     int64_t n, n_features;
     int n_images;
     fv_workspace work;
@@ -44,12 +44,46 @@ typedef struct probe {
 
 /* The case. */
 
+/* pixels: the patches of all images, one behind the other. */
+static fv_err make_pictures(probe *p, const float *pixels, int64_t elements)
+{
+    const fv_grid *grids = (const fv_grid *)p->grids;
+    p->pictures = calloc((size_t)p->n_images + 1, sizeof *p->pictures);
+    FV_CHECK(p->pictures, FV_ERR_MEMORY, "cannot allocate a list of %d images", p->n_images);
+    for (int i = 0; i < p->n_images; pixels += fv_grid_patches(grids[i++]) * elements)
+        FV_TRY(fv_picture_create_patches(grids[i], pixels, elements, &p->pictures[i]));
+    return FV_OK;
+}
+
+static fv_err check_images(const probe *p, int64_t n_pixels, int64_t elements)
+{
+    const fv_grid *grids = (const fv_grid *)p->grids;
+    int64_t patches = 0;
+    for (int i = 0; i < p->n_images; i++)
+        patches += fv_grid_patches(grids[i]);
+    FV_CHECK(n_pixels == patches * elements, FV_ERR_FORMAT,
+             "%s: pixel_values has %lld numbers; the grids have %lld patches of %lld", p->options->in,
+             (long long)n_pixels, (long long)patches, (long long)elements);
+    return FV_OK;
+}
+
+static fv_err read_pixels(probe *p, int64_t elements)
+{
+    size_t n;
+    float *pixels;
+    FV_TRY(fv_hdf5_read(p->in, "pixel_values", FV_F32, (void **)&pixels, &n));
+    fv_err err = check_images(p, (int64_t)n, elements);
+    if (err == FV_OK)
+        err = make_pictures(p, pixels, elements);
+    free(pixels);
+    return err;
+}
+
 static fv_err read_images(probe *p)
 {
-    size_t n_grids, n_pixels;
+    size_t n_grids;
     const fv_model_shape *shape = fv_model_shape_of(p->runtime.model);
     FV_TRY(fv_hdf5_read(p->in, "image_grid_thw", FV_I32, (void **)&p->grids, &n_grids));
-    FV_TRY(fv_hdf5_read(p->in, "pixel_values", FV_F32, (void **)&p->pixels, &n_pixels));
     FV_CHECK(n_grids % 3 == 0, FV_ERR_FORMAT, "%s: image_grid_thw has %zu numbers, not three an image",
              p->options->in, n_grids);
     p->n_images = (int)(n_grids / 3);
@@ -58,16 +92,10 @@ static fv_err read_images(probe *p)
              p->options->in, p->options->runtime.model);
     const fv_grid *grids = (const fv_grid *)p->grids;
     FV_TRY(fv_grid_check(grids, p->n_images, vision->merge));
-    int64_t patches = 0,
-            elements = (int64_t)vision->in_channels * vision->temporal_patch * vision->patch * vision->patch;
-    for (int i = 0; i < p->n_images; i++) {
-        patches += fv_grid_patches(grids[i]);
+    for (int i = 0; i < p->n_images; i++)
         p->n_features += fv_grid_tokens(grids[i], vision->merge);
-    }
-    FV_CHECK((int64_t)n_pixels == patches * elements, FV_ERR_FORMAT,
-             "%s: pixel_values has %zu numbers; the grids have %lld patches of %lld", p->options->in,
-             n_pixels, (long long)patches, (long long)elements);
-    return FV_OK;
+    return read_pixels(p,
+                       (int64_t)vision->in_channels * vision->temporal_patch * vision->patch * vision->patch);
 }
 
 static fv_err read_case(probe *p)
@@ -140,7 +168,7 @@ static fv_err forward(probe *p)
     int32_t segment[FV_SEGMENT_FIELDS], span[FV_SPAN_FIELDS];
     fv_token_run run = run_of(p, segment, span);
     if (p->vision)
-        FV_TRY(fv_vision_forward(p->vision, p->pixels, &p->features));
+        FV_TRY(fv_vision_forward(p->vision, p->pictures, &p->features));
     FV_TRY(fv_text_forward(p->text, &run, p->features, NULL, &p->hidden));
     return fv_head_forward(p->runtime.model, &p->head, fv_tensor_rows(p->hidden, 0, p->n - 1), p->ids + 1,
                            NULL, 1.0f);
@@ -261,7 +289,7 @@ static fv_err write_greedy(probe *p)
                                         .n = p->n,
                                         .grids = (const fv_grid *)p->grids,
                                         .n_images = p->n_images,
-                                        .pixels = p->pixels},
+                                        .pictures = p->pictures},
                              .sampling = {.top_p = 1.0f, .repetition_penalty = 1.0f},
                              .max_tokens = p->options->greedy,
                              .ignore_stop = 1,
@@ -352,7 +380,9 @@ static int finish(probe *p, fv_err err)
     free(p->ids);
     free(p->grids);
     free(p->positions);
-    free(p->pixels);
+    for (int i = 0; p->pictures && i < p->n_images; i++)
+        fv_picture_release(p->pictures[i]);
+    free(p->pictures);
     fv_hdf5_close(p->in); /* nothing was written that could fail */
     return fv_runtime_finish(&p->runtime, err);
 }

@@ -1,7 +1,6 @@
 #include "fovea/data/view.h"
 
 #include <math.h>
-#include <stdlib.h>
 
 enum { MIN_SIDE = 28 };
 
@@ -52,16 +51,6 @@ fv_err fv_view_sizes_of(const fv_view_settings *settings, fv_view_size image, fv
     return check_size(out->large, "the large view of a target size");
 }
 
-static fv_err fill(fv_view *view, const fv_processor *processor, const fv_image *image)
-{
-    FV_TRY(fv_processor_grid(processor, image->width, image->height, &view->grid));
-    int64_t n = fv_grid_patches(view->grid) * fv_processor_patch_size(processor);
-    view->pixels = malloc((size_t)n * sizeof *view->pixels);
-    FV_CHECK(view->pixels, FV_ERR_MEMORY, "cannot allocate the %lld numbers of a view of %d x %d pixels",
-             (long long)n, image->width, image->height);
-    return fv_processor_run(processor, image, view->pixels);
-}
-
 static fv_err size_of_view(const void *context, int *width, int *height)
 {
     const fv_view_size *size = context;
@@ -70,22 +59,12 @@ static fv_err size_of_view(const void *context, int *width, int *height)
     return FV_OK;
 }
 
-fv_err fv_view_init(fv_view *view, const fv_processor *processor, const fv_image_file *file,
-                    fv_view_size size)
+fv_err fv_view_read(const fv_processor *processor, const fv_image_file *file, fv_view_size size,
+                    fv_picture **out)
 {
     const fv_image_fit fit = {.context = &size, .size = size_of_view, .filter = FV_FILTER_BICUBIC};
     fv_image image;
-    *view = (fv_view){0};
+    *out = NULL;
     FV_TRY(fv_image_read(file, &fit, &image));
-    fv_err err = fill(view, processor, &image);
-    fv_image_fini(&image);
-    if (err != FV_OK)
-        fv_view_fini(view);
-    return err;
-}
-
-void fv_view_fini(fv_view *view)
-{
-    free(view->pixels);
-    *view = (fv_view){0};
+    return fv_processor_run(processor, &image, out);
 }

@@ -45,12 +45,7 @@ static fv_err check(const fv_model_shape *shape, const fv_generate_args *args)
 static fv_err look(void *context, fv_engine *engine, fv_engine_image *image)
 {
     const generation *g = context;
-    const fv_vision_shape *vision = &g->shape->vision;
-    int64_t first = 0;
-    for (const fv_engine_image *other = g->images; other != image; other++)
-        first += fv_grid_patches(other->grid);
-    first *= (int64_t)vision->in_channels * vision->temporal_patch * vision->patch * vision->patch;
-    return fv_engine_see(engine, image, g->args->prompt.pixels + first);
+    return fv_engine_see(engine, image, g->args->prompt.pictures[image - g->images]);
 }
 
 static fv_err list_images(generation *g)

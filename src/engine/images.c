@@ -114,12 +114,12 @@ static int make_room(fv_engine *engine, fv_engine_image *image)
 
 /* Use. */
 
-fv_err fv_engine_see(fv_engine *engine, fv_engine_image *image, const float *pixels)
+fv_err fv_engine_see(fv_engine *engine, fv_engine_image *image, fv_picture *picture)
 {
     fv_tensor seen;
     engine->grid = image->grid;
     FV_TRY(fv_workspace_fit(&engine->vision_work, engine->backend, take, engine));
-    FV_TRY(fv_vision_forward(engine->vision, pixels, &seen));
+    FV_TRY(fv_vision_forward(engine->vision, &picture, &seen));
     engine->stats.vision_patches += fv_grid_patches(image->grid);
     return fv_copy(
         engine->backend,

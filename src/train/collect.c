@@ -91,12 +91,12 @@ static fv_err next(void *context, fv_group **group)
     return fv_comm_agree(c->with->mesh->tensor, start(c, place, group));
 }
 
-static fv_err view(void *context, const fv_group *group, int is_large, fv_view *out)
+static fv_err view(void *context, const fv_group *group, int is_large, fv_picture **out)
 {
     collection *c = context;
     fv_err err = fv_comm_agree(c->with->mesh->tensor, fv_source_view(c->with->source, group, is_large, out));
     if (err != FV_OK)
-        fv_view_fini(out);
+        fv_picture_release(*out);
     return err;
 }
 

@@ -33,50 +33,27 @@ typedef struct packer {
     void *context;
     int32_t *ids, *positions, *segments, *spans; /* of to->run, to be written */
     int64_t stride;                              /* of positions */
-    int64_t n_pixels, pixel_capacity;
     int64_t n_image_tokens;
 } packer;
 
 /* Views. */
 
-static int64_t patch_elements(const fv_vision_shape *vision)
-{
-    return (int64_t)vision->in_channels * vision->temporal_patch * vision->patch * vision->patch;
-}
-
-static fv_err append_pixels(packer *p, const fv_view *view)
-{
-    int64_t n = fv_grid_patches(view->grid) * patch_elements(&p->shape->vision);
-    if (p->n_pixels + n > p->pixel_capacity) {
-        int64_t capacity = p->n_pixels + n > 2 * p->pixel_capacity ? p->n_pixels + n : 2 * p->pixel_capacity;
-        float *pixels = realloc(p->to->pixels, (size_t)capacity * sizeof *pixels);
-        FV_CHECK(pixels, FV_ERR_MEMORY, "cannot allocate the %lld numbers of a batch's images",
-                 (long long)capacity);
-        p->to->pixels = pixels;
-        p->pixel_capacity = capacity;
-    }
-    memcpy(p->to->pixels + p->n_pixels, view->pixels, (size_t)n * sizeof *view->pixels);
-    p->n_pixels += n;
-    return FV_OK;
-}
-
 /* Add a view; *first: the row of its first feature. */
 static fv_err add_view(packer *p, const fv_group *group, int is_large, int64_t *first)
 {
-    fv_view view;
+    fv_packed *to = p->to;
+    fv_picture *view;
     fv_grid grid = is_large ? group->large : group->small;
     FV_CHECK(p->shape->vision.depth > 0, FV_ERR_ARGUMENT,
              "row %lld shows an image, but the model has no vision tower", (long long)group->row);
     FV_TRY(p->view(p->context, group, is_large, &view));
-    fv_err err = memcmp(&view.grid, &grid, sizeof grid) == 0
-                     ? append_pixels(p, &view)
-                     : FV_FAIL(FV_ERR_INTERNAL, "row %lld: a view of %d x %d patches, not %d x %d",
-                               (long long)group->row, view.grid.h, view.grid.w, grid.h, grid.w);
-    fv_view_fini(&view);
-    FV_TRY(err);
-    *first = p->to->n_features;
-    p->to->grids[p->to->n_views++] = grid;
-    p->to->n_features += fv_grid_tokens(grid, p->shape->vision.merge);
+    to->pictures[to->n_views] = view;
+    to->grids[to->n_views++] = grid;
+    FV_CHECK(memcmp(&view->grid, &grid, sizeof grid) == 0, FV_ERR_INTERNAL,
+             "row %lld: a view of %d x %d patches, not %d x %d", (long long)group->row, view->grid.h,
+             view->grid.w, grid.h, grid.w);
+    *first = to->n_features;
+    to->n_features += fv_grid_tokens(grid, p->shape->vision.merge);
     return FV_OK;
 }
 
@@ -202,11 +179,12 @@ static fv_err allocate(packer *p, counts c, int n_trees)
     to->run =
         (fv_token_run){.ids = p->ids, .positions = p->positions, .segments = p->segments, .spans = p->spans};
     to->grids = malloc(2 * (size_t)n_trees * sizeof *to->grids);
+    to->pictures = malloc(2 * (size_t)n_trees * sizeof *to->pictures);
     to->feature_rows = malloc(tokens * sizeof *to->feature_rows);
     to->logprob_rows = malloc((size_t)c.logprobs * sizeof *to->logprob_rows + 1);
     to->targets = malloc((size_t)c.logprobs * sizeof *to->targets + 1);
-    int is_there = p->ids && p->positions && p->segments && p->spans && to->grids && to->feature_rows &&
-                   to->logprob_rows && to->targets;
+    int is_there = p->ids && p->positions && p->segments && p->spans && to->grids && to->pictures &&
+                   to->feature_rows && to->logprob_rows && to->targets;
     FV_CHECK(is_there, FV_ERR_MEMORY, "cannot allocate a batch of %zu tokens", tokens);
     return FV_OK;
 }
@@ -232,7 +210,9 @@ void fv_packed_fini(fv_packed *packed)
     free((int32_t *)packed->run.segments);
     free((int32_t *)packed->run.spans);
     free(packed->grids);
-    free(packed->pixels);
+    for (int i = 0; i < packed->n_views; i++)
+        fv_picture_release(packed->pictures[i]);
+    free(packed->pictures);
     free(packed->feature_rows);
     free(packed->logprob_rows);
     free(packed->targets);

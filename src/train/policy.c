@@ -115,7 +115,7 @@ static fv_err look(fv_policy *p)
     const fv_packed *packed = p->packed;
     if (packed->n_views == 0)
         return FV_OK;
-    FV_TRY(fv_vision_forward(p->vision, packed->pixels, &p->views));
+    FV_TRY(fv_vision_forward(p->vision, packed->pictures, &p->views));
     FV_TRY(fv_upload(p->backend, p->feature_rows, packed->feature_rows));
     return fv_gather(p->backend,
                      &(fv_gather_args){.table = p->views, .index = p->feature_rows, .out = p->features});

@@ -28,7 +28,7 @@ static fv_err keep(fv_rollout *r, fv_tensor computed, fv_features *out)
     return fv_copy(r->backend, &(fv_copy_args){.in = computed, .out = out->rows});
 }
 
-static fv_err see(fv_rollout *r, const fv_view *view, fv_grid expected, fv_features *out)
+static fv_err see(fv_rollout *r, fv_picture *view, fv_grid expected, fv_features *out)
 {
     fv_tensor computed;
     FV_CHECK(memcmp(&view->grid, &expected, sizeof expected) == 0, FV_ERR_INTERNAL,
@@ -37,7 +37,7 @@ static fv_err see(fv_rollout *r, const fv_view *view, fv_grid expected, fv_featu
     FV_CHECK(r->vision, FV_ERR_ARGUMENT, "a group shows an image, but the model has no vision tower");
     r->grid = view->grid;
     FV_TRY(fv_workspace_fit(&r->vision_work, r->backend, take_vision, r));
-    FV_TRY(fv_vision_forward(r->vision, view->pixels, &computed));
+    FV_TRY(fv_vision_forward(r->vision, &view, &computed));
     r->stats.vision_patches += fv_grid_patches(view->grid);
     return keep(r, computed, out);
 }
@@ -45,12 +45,12 @@ static fv_err see(fv_rollout *r, const fv_view *view, fv_grid expected, fv_featu
 static fv_err need_features(fv_rollout *r, fv_live *live, int is_large)
 {
     fv_features *features = is_large ? &live->large : &live->small;
-    fv_view view;
+    fv_picture *view;
     if (features->rows.data)
         return FV_OK;
     FV_TRY(r->source->view(r->source->context, live->group, is_large, &view));
-    fv_err err = see(r, &view, is_large ? live->group->large : live->group->small, features);
-    fv_view_fini(&view);
+    fv_err err = see(r, view, is_large ? live->group->large : live->group->small, features);
+    fv_picture_release(view);
     return err;
 }
 

@@ -49,7 +49,7 @@ fv_err fv_source_group(const fv_source *source, int64_t place, uint64_t row, int
 }
 
 fv_err fv_source_look(const fv_source *source, const fv_row *row, const fv_group *group, int is_large,
-                      fv_view *view)
+                      fv_picture **view)
 {
     fv_view_sizes sizes;
     const fv_buffer *bytes = &row->images[0].file;
@@ -59,14 +59,14 @@ fv_err fv_source_look(const fv_source *source, const fv_row *row, const fv_group
                                 .max_pixels = FV_IMAGE_MAX_PIXELS,
                                 .alpha = source->views.transparency};
     FV_TRY(sizes_of(source, row, group->is_large_first, &sizes));
-    return fv_view_init(view, source->processor, &file, is_large ? sizes.large : sizes.small);
+    return fv_view_read(source->processor, &file, is_large ? sizes.large : sizes.small, view);
 }
 
-fv_err fv_source_view(void *context, const fv_group *group, int is_large, fv_view *view)
+fv_err fv_source_view(void *context, const fv_group *group, int is_large, fv_picture **view)
 {
     const fv_source *source = context;
     fv_row row;
-    *view = (fv_view){0};
+    *view = NULL;
     FV_TRY(fv_dataset_read_images(source->dataset, (uint64_t)group->row, &row));
     fv_err err = fv_source_look(source, &row, group, is_large, view);
     fv_row_fini(&row);

@@ -1,4 +1,4 @@
-/* Speed of the way from the bytes of a JPEG to patches on one thread, in pixels of the file. The same bytes
+/* Speed of the way from the bytes of a JPEG to a picture on one thread, in pixels of the file. The same bytes
  * decoded by libjpeg alone, by turns, are the ceiling.
  *
  * usage: bench_image [FILE]...      (further JPEG files) */
@@ -98,26 +98,26 @@ static void decode_alone(const jpeg *file, uint8_t *rgb)
 
 /* Where the time goes. */
 typedef struct times {
-    double alone[ROUNDS], decode[ROUNDS], rest[ROUNDS], whole[ROUNDS];
+    double alone[ROUNDS], decode[ROUNDS], resize[ROUNDS], whole[ROUNDS];
 } times;
 
-static fv_err run_round(const jpeg *file, const fv_processor *p, uint8_t *rgb, float *patches, times *t,
-                        int round)
+static fv_err run_round(const jpeg *file, const fv_processor *p, uint8_t *rgb, times *t, int round)
 {
     fv_image image;
+    fv_picture *picture;
     double start = bench_thread_now();
     decode_alone(file, rgb);
     double alone = bench_thread_now();
     FV_TRY(fv_image_decode(file->data, file->size, "benchmark", FV_IMAGE_MAX_PIXELS, &image));
     double decoded = bench_thread_now();
-    fv_err err = fv_processor_run(p, &image, patches);
-    fv_image_fini(&image);
+    FV_TRY(fv_processor_run(p, &image, &picture));
     double end = bench_thread_now();
     t->alone[round] = alone - start;
     t->decode[round] = decoded - alone;
-    t->rest[round] = end - decoded;
+    t->resize[round] = end - decoded;
     t->whole[round] = end - alone;
-    return err;
+    fv_picture_release(picture);
+    return FV_OK;
 }
 
 static void print_row(const char *name, const jpeg *file, fv_grid grid, times *t)
@@ -126,7 +126,7 @@ static void print_row(const char *name, const jpeg *file, fv_grid grid, times *t
     double whole = bench_median(t->whole, ROUNDS);
     printf("%-22.22s %8.2f %9.2f %11d %8.1f %8.1f %8.1f %8.1f %7.0f%%\n", name, pixels,
            8e-6 * (double)file->size / pixels, (int)fv_grid_tokens(grid, 2),
-           pixels / bench_median(t->decode, ROUNDS), pixels / bench_median(t->rest, ROUNDS), pixels / whole,
+           pixels / bench_median(t->decode, ROUNDS), pixels / bench_median(t->resize, ROUNDS), pixels / whole,
            pixels / alone, 100 * alone / whole);
 }
 
@@ -138,17 +138,14 @@ static fv_err measure(const char *name, const jpeg *file, int64_t max_pixels)
     fv_processor_init(&p);
     p.max_pixels = max_pixels;
     FV_TRY(fv_processor_grid(&p, file->width, file->height, &grid));
-    size_t n = (size_t)(fv_grid_patches(grid) * fv_processor_patch_size(&p));
-    float *patches = malloc(n * sizeof *patches);
     uint8_t *rgb = malloc((size_t)file->width * (size_t)file->height * 3);
     fv_err err = FV_OK;
-    FV_CHECK_DONE(patches && rgb, FV_ERR_MEMORY, "no memory for %s", name);
-    FV_TRY_DONE(run_round(file, &p, rgb, patches, &t, 0));
+    FV_CHECK_DONE(rgb, FV_ERR_MEMORY, "no memory for %s", name);
+    FV_TRY_DONE(run_round(file, &p, rgb, &t, 0));
     for (int round = 0; round < ROUNDS; round++)
-        FV_TRY_DONE(run_round(file, &p, rgb, patches, &t, round));
+        FV_TRY_DONE(run_round(file, &p, rgb, &t, round));
     print_row(name, file, grid, &t);
 done:
-    free(patches);
     free(rgb);
     return err;
 }
@@ -185,7 +182,7 @@ static fv_err run_photograph(void)
 static fv_err run_all(char **files, int n_files)
 {
     printf("%-22s %8s %9s %11s %8s %8s %8s %8s %8s\n", "Mpixel/s from JPEG", "Mpixel", "bit/pixel", "tokens",
-           "decode", "patches", "both", "libjpeg", "share");
+           "decode", "resize", "both", "libjpeg", "share");
     FV_TRY(run_photograph());
     FV_TRY(run_file(BENCH_SOURCES "/tests/data/golden/images/019.jpg"));
     FV_TRY(run_file(BENCH_SOURCES "/tests/data/golden/images/two_col_40902.png"));

@@ -81,17 +81,24 @@ static void case_add_text(model_case *c, int64_t until)
         c->ids[c->n] = (int32_t)(fv_rng_uniform((fv_rng_key){.seed = 6}, (uint32_t)c->n) * 250.0f);
 }
 
-static void case_fill_pixels(model_case *c)
+fv_picture *case_blank_picture(fv_grid grid)
 {
-    const fv_vision_shape *vision = &fv_model_shape_of(c->model)->vision;
-    int64_t patches = 0;
-    c->patch_elements = (int64_t)vision->in_channels * vision->temporal_patch * vision->patch * vision->patch;
-    for (int i = 0; i < c->n_images; i++)
-        patches += fv_grid_patches(c->grids[i]);
-    c->pixels = malloc((size_t)(patches * c->patch_elements) * sizeof *c->pixels);
-    assert_non_null(c->pixels);
-    for (int64_t i = 0; i < patches * c->patch_elements; i++)
-        c->pixels[i] = fv_rng_normal((fv_rng_key){.seed = 7}, (uint32_t)i);
+    enum { PATCH = 14 };
+    const fv_pixel_scale scale = {.factor = 1.0 / 64, .mean = {2, 2.25f, 1.75f}, .std = {1, 1.25f, 0.75f}};
+    fv_image image;
+    fv_picture *picture;
+    assert_ok(fv_image_init(&image, "case", grid.w * PATCH, grid.h * PATCH, FV_IMAGE_MAX_PIXELS));
+    memset(image.rgb, 0, fv_picture_bytes(grid, PATCH));
+    assert_ok(fv_picture_create(&image, PATCH, &scale, &picture));
+    return picture;
+}
+
+fv_picture *case_picture(fv_grid grid, uint64_t seed)
+{
+    fv_picture *picture = case_blank_picture(grid);
+    for (size_t i = 0; i < fv_picture_bytes(grid, picture->patch); i++)
+        picture->rgb[i] = (uint8_t)(fv_rng_uniform((fv_rng_key){.seed = seed}, (uint32_t)i) * 256.0f);
+    return picture;
 }
 
 void case_place(model_case *c)
@@ -121,7 +128,8 @@ void case_open_shared(model_case *c, fv_backend *backend, fv_comm *comm, int dat
         case_add_image(c, (fv_grid){1, 4, 6});
         case_add_text(c, 40);
         case_add_image(c, (fv_grid){1, 12, 20}); /* several windows */
-        case_fill_pixels(c);
+        for (int i = 0; i < c->n_images; i++)
+            c->pictures[i] = case_picture(c->grids[i], 7 + (uint64_t)i);
     }
     case_add_text(c, CASE_TOKENS);
     case_place(c);
@@ -139,7 +147,8 @@ void case_close(model_case *c)
     fv_text_pass_destroy(c->text);
     fv_model_destroy(c->model);
     fv_backend_destroy(c->backend);
-    free(c->pixels);
+    for (int i = 0; i < c->n_images; i++)
+        fv_picture_release(c->pictures[i]);
 }
 
 static fv_token_run case_run(const model_case *c)
@@ -175,7 +184,7 @@ void case_forward(model_case *c, float *logprobs, float *entropies)
     fv_token_run run = case_run(c);
     assert_ok(fv_workspace_fit(&c->work, c->backend, case_take, c));
     if (c->n_images)
-        assert_ok(fv_vision_forward(c->vision, c->pixels, &c->features));
+        assert_ok(fv_vision_forward(c->vision, c->pictures, &c->features));
     assert_ok(fv_text_forward(c->text, &run, c->features, NULL, &c->hidden));
     assert_ok(fv_head_forward(c->model, &c->head, fv_tensor_rows(c->hidden, 0, c->n - 1), c->ids + 1,
                               c->excluded, c->inv_temperature));
@@ -224,7 +233,7 @@ void case_generate(model_case *c, int64_t n_prompt, int64_t chunk, const fv_samp
                                         .n = n_prompt,
                                         .grids = c->grids,
                                         .n_images = c->n_images,
-                                        .pixels = c->pixels},
+                                        .pictures = c->pictures},
                              .sampling = *sampling,
                              .max_tokens = CASE_TOKENS - (int)n_prompt,
                              .ignore_stop = 1,

@@ -27,8 +27,8 @@ typedef struct model_case {
     fv_model *model;     /* owned */
     int n_images;
     fv_grid grids[CASE_IMAGES];
-    float *pixels; /* owned */
-    int64_t n, n_features, patch_elements;
+    fv_picture *pictures[CASE_IMAGES]; /* held */
+    int64_t n, n_features;
     int32_t ids[CASE_MAX_TOKENS], positions[3 * CASE_MAX_TOKENS], segment[FV_SEGMENT_FIELDS],
         span[FV_SPAN_FIELDS];
     float inv_temperature;
@@ -55,6 +55,10 @@ int case_teardown(void **state);
 
 /* The sequence is whole: one segment over its own rows. */
 void case_place(model_case *c);
+
+/* A picture whose bytes are drawn by seed; blank: they are 0. */
+fv_picture *case_picture(fv_grid grid, uint64_t seed);
+fv_picture *case_blank_picture(fv_grid grid);
 
 /* backend is taken; folder: as case_write made it. Shared: with the training state of several data ranks. */
 void case_open(model_case *c, fv_backend *backend, fv_comm *comm, const char *folder);

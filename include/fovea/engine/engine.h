@@ -76,8 +76,8 @@ typedef struct fv_engine_image {
     struct fv_engine_image *next;
 } fv_engine_image;
 
-/* pixels: as for fv_vision_forward, of the image's grid. */
-fv_err fv_engine_see(fv_engine *engine, fv_engine_image *image, const float *pixels);
+/* picture: of the image's grid. */
+fv_err fv_engine_see(fv_engine *engine, fv_engine_image *image, fv_picture *picture);
 /* No sequence shows the image any more. Local. */
 void fv_engine_forget(fv_engine *engine, fv_engine_image *image);
 

@@ -13,7 +13,7 @@ typedef struct fv_prompt {
     int64_t n;
     const fv_grid *grids; /* (n_images), in order of their tokens */
     int n_images;
-    const float *pixels; /* (P, patch elements) of all images, as the processor lays them out */
+    fv_picture *const *pictures; /* (n_images) */
 } fv_prompt;
 
 /* The logit of a token that is in the prompt or the answer so far. */

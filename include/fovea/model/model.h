@@ -9,6 +9,7 @@
 #define FOVEA_MODEL_MODEL_H
 
 #include "fovea/ops/backend.h"
+#include "fovea/model/image/picture.h"
 #include "fovea/model/nn/positions.h"
 #include "fovea/base/dtype.h"
 #include "fovea/model/weights.h"
@@ -65,9 +66,9 @@ void fv_vision_pass_destroy(fv_vision_pass *pass);                   /* Local. N
 /* Take the pass's tensors for these images from arena. Local. */
 fv_err fv_vision_take(fv_vision_pass *pass, const fv_grid *grids, int n_images, fv_save save,
                       fv_arena *arena);
-/* pixels: host, fp32 (P, channels * frames * patch^2), the processor's order. features (N, C): a row a token,
- * in the processor's order; lives in the arena. */
-fv_err fv_vision_forward(fv_vision_pass *pass, const float *pixels, fv_tensor *features);
+/* pictures: one an image, of the grids that were taken; borrowed. features (N, C): a row a token, in the
+ * processor's order; lives in the arena. */
+fv_err fv_vision_forward(fv_vision_pass *pass, fv_picture *const *pictures, fv_tensor *features);
 /* dfeatures (N, C); gradients of weights are added to grads. */
 fv_err fv_vision_backward(fv_vision_pass *pass, fv_tensor dfeatures, fv_weights *grads);
 

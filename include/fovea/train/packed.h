@@ -21,9 +21,9 @@ typedef struct fv_packed {
     fv_token_run run; /* its arrays are owned; no slots */
     /* Views, each once, in the order in which the run first shows them; features of them all (N, C) become
      * those of the run's image tokens by picking rows. */
-    fv_grid *grids; /* owned, (n_views) */
+    fv_grid *grids;        /* owned, (n_views) */
+    fv_picture **pictures; /* owned, (n_views), each held */
     int n_views;
-    float *pixels;         /* owned, (patches of all views, patch elements) */
     int64_t n_features;    /* N */
     int32_t *feature_rows; /* owned, (run.n_features) */
     /* Log-probs: row logprob_rows[i] of the run predicts targets[i]. Trees, answers and drawn tokens in

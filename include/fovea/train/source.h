@@ -34,9 +34,9 @@ fv_err fv_source_check_views(const fv_source *source, const char *data, int need
 /* A view of a row that is read, its image's file included: of the group that fv_source_prompt has made of it.
  */
 fv_err fv_source_look(const fv_source *source, const fv_row *row, const fv_group *group, int is_large,
-                      fv_view *view);
+                      fv_picture **view);
 
 /* An fv_view_of whose context is an fv_source: of this data set, whatever its prompts and first view. */
-fv_err fv_source_view(void *source, const fv_group *group, int is_large, fv_view *view);
+fv_err fv_source_view(void *source, const fv_group *group, int is_large, fv_picture **view);
 
 #endif

@@ -57,7 +57,7 @@ static inline int fv_group_size(const fv_group *group)
 int fv_group_open(const fv_group *group);
 
 /* A view of a group's image; the caller releases it. */
-typedef fv_err (*fv_view_of)(void *context, const fv_group *group, int is_large, fv_view *view);
+typedef fv_err (*fv_view_of)(void *context, const fv_group *group, int is_large, fv_picture **view);
 
 /* n_answers empty ones. */
 fv_err fv_group_init(fv_group *group, int64_t place, int64_t row, int n_answers);

@@ -49,15 +49,22 @@ static void rows(const fv_resize_weights *w, int y, const uint8_t *from, size_t 
 
 const fv_resize_passes fv_resize_portable = {.columns = columns, .rows = rows};
 
-struct fv_resizer {
+/* Never changed once it is made: several threads may use one, each with its own window. */
+typedef struct resizer {
     fv_resize_passes passes;
     const fv_image *in; /* borrowed */
     int width, height;
     fv_resize_weights columns, rows; /* without outputs if the direction keeps its size */
     uint8_t *last_row;               /* of in, with slack after it; owned */
-};
+} resizer;
 
-static fv_err init(fv_resizer *r, fv_filter filter)
+/* What one thread keeps from call to call. Starts as {0}. */
+typedef struct window {
+    fv_buffer rows; /* rows first to end of the image in between */
+    int first, end;
+} window;
+
+static fv_err init(resizer *r, fv_filter filter)
 {
     const fv_image *in = r->in;
     if (in->width != r->width)
@@ -72,22 +79,24 @@ static fv_err init(fv_resizer *r, fv_filter filter)
     return FV_OK;
 }
 
-static fv_err create(const fv_resize_passes *passes, const fv_image *in, int width, int height,
-                     fv_filter filter, fv_resizer **out)
+static void resizer_fini(resizer *r)
 {
-    *out = NULL;
+    fv_resize_weights_fini(&r->columns);
+    fv_resize_weights_fini(&r->rows);
+    free(r->last_row);
+}
+
+static fv_err resizer_init(resizer *r, const fv_resize_passes *passes, const fv_image *in, int width,
+                           int height, fv_filter filter)
+{
     FV_CHECK(filter == FV_FILTER_LANCZOS || filter == FV_FILTER_BICUBIC, FV_ERR_UNSUPPORTED,
              "resampling filter %d, supported are 1 (Lanczos) and 3 (bicubic)", (int)filter);
     if (in->width < (FV_RESIZE_SLACK + 2) / 3)
         passes = &fv_resize_portable; /* one row is too short to be the slack of another */
-    fv_resizer *r = malloc(sizeof *r);
-    FV_CHECK(r, FV_ERR_MEMORY, "no memory to resize an image");
-    *r = (fv_resizer){.passes = *passes, .in = in, .width = width, .height = height};
+    *r = (resizer){.passes = *passes, .in = in, .width = width, .height = height};
     fv_err err = init(r, filter);
     if (err != FV_OK)
-        fv_resizer_destroy(r);
-    else
-        *out = r;
+        resizer_fini(r);
     return err;
 }
 
@@ -97,24 +106,9 @@ const fv_resize_passes *fv_resize_best(void)
     return avx2 ? avx2 : &fv_resize_portable;
 }
 
-fv_err fv_resizer_create(const fv_image *in, int width, int height, fv_filter filter, fv_resizer **out)
-{
-    return create(fv_resize_best(), in, width, height, filter, out);
-}
-
-void fv_resizer_destroy(fv_resizer *resizer)
-{
-    if (!resizer)
-        return;
-    fv_resize_weights_fini(&resizer->columns);
-    fv_resize_weights_fini(&resizer->rows);
-    free(resizer->last_row);
-    free(resizer);
-}
-
 /* Rows first to end of the image in between, which has the width of the output and the height of the input.
  */
-static void change_width(const fv_resizer *r, int first, int end, uint8_t *out)
+static void change_width(const resizer *r, int first, int end, uint8_t *out)
 {
     size_t in_bytes = (size_t)r->in->width * 3, out_bytes = (size_t)r->width * 3;
     if (!r->columns.n_out) {
@@ -135,7 +129,7 @@ static void change_width(const fv_resizer *r, int first, int end, uint8_t *out)
 
 /* Make the window hold rows first to end of the image in between. Those that it has are kept, and new ones
  * come in whole groups, so that calls that follow each other make no row twice. */
-static fv_err move_window(const fv_resizer *r, fv_resize_window *w, int first, int end)
+static fv_err move_window(const resizer *r, window *w, int first, int end)
 {
     size_t row_bytes = (size_t)r->width * 3;
     int is_kept = w->first <= first && first < w->end;
@@ -157,7 +151,9 @@ static fv_err move_window(const fv_resizer *r, fv_resize_window *w, int first, i
     return FV_OK;
 }
 
-fv_err fv_resizer_rows(const fv_resizer *r, fv_resize_window *window, int first, int n, uint8_t *rgb)
+/* Rows first to first + n of the resized image to rgb, (n, width, 3). Rows in rising order cost least. Only
+ * FV_ERR_MEMORY is possible. */
+static fv_err resize_rows(const resizer *r, window *w, int first, int n, uint8_t *rgb)
 {
     if (!r->rows.n_out) {
         change_width(r, first, first + n, rgb);
@@ -166,9 +162,9 @@ fv_err fv_resizer_rows(const fv_resizer *r, fv_resize_window *window, int first,
     const uint8_t *from = r->in->rgb;
     int from_row = 0, last = first + n - 1;
     if (r->columns.n_out) {
-        FV_TRY(move_window(r, window, r->rows.first[first], r->rows.first[last] + r->rows.count[last]));
-        from = (const uint8_t *)window->rows.data;
-        from_row = window->first;
+        FV_TRY(move_window(r, w, r->rows.first[first], r->rows.first[last] + r->rows.count[last]));
+        from = (const uint8_t *)w->rows.data;
+        from_row = w->first;
     }
     size_t row_bytes = (size_t)r->width * 3;
     for (int y = first; y <= last; y++, rgb += row_bytes)
@@ -176,26 +172,20 @@ fv_err fv_resizer_rows(const fv_resizer *r, fv_resize_window *window, int first,
     return FV_OK;
 }
 
-void fv_resize_window_fini(fv_resize_window *window)
-{
-    fv_buffer_fini(&window->rows);
-    *window = (fv_resize_window){0};
-}
-
-static fv_err fill(const fv_resizer *r, fv_image *out)
+static fv_err fill(const resizer *r, fv_image *out)
 {
     enum { BAND = 32 }; /* rows of a call */
     int failed = 0;
 #pragma omp parallel reduction(| : failed)
     {
-        fv_resize_window window = {0};
+        window w = {0};
 #pragma omp for schedule(static)
         for (int y = 0; y < out->height; y += BAND) {
             int n = out->height - y < BAND ? out->height - y : BAND;
             uint8_t *rgb = out->rgb + (size_t)y * (size_t)out->width * 3;
-            failed |= fv_resizer_rows(r, &window, y, n, rgb) != FV_OK;
+            failed |= resize_rows(r, &w, y, n, rgb) != FV_OK;
         }
-        fv_resize_window_fini(&window);
+        fv_buffer_fini(&w.rows);
     }
     FV_CHECK(!failed, FV_ERR_MEMORY, "no memory to resize to %d x %d pixels", out->width, out->height);
     return FV_OK;
@@ -203,12 +193,13 @@ static fv_err fill(const fv_resizer *r, fv_image *out)
 
 fv_err fv_image_resize_by(const fv_resize_passes *passes, const fv_image *in, fv_filter filter, fv_image *out)
 {
-    fv_resizer *resizer = NULL;
+    resizer r = {0};
     FV_TRY(fv_image_init(out, "resized image", out->width, out->height, FV_IMAGE_MAX_PIXELS));
-    fv_err err = create(passes, in, out->width, out->height, filter, &resizer);
-    if (err == FV_OK)
-        err = fill(resizer, out);
-    fv_resizer_destroy(resizer);
+    fv_err err = resizer_init(&r, passes, in, out->width, out->height, filter);
+    if (err == FV_OK) {
+        err = fill(&r, out);
+        resizer_fini(&r);
+    }
     if (err != FV_OK)
         fv_image_fini(out);
     return err;

@@ -1,11 +1,6 @@
 #include "fovea/model/image/processor.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
-#ifdef __SSE2__
-#    include <emmintrin.h>
-#endif
 
 typedef struct sides {
     double height, width;
@@ -53,155 +48,43 @@ int64_t fv_processor_patch_size(const fv_processor *p)
     return (int64_t)3 * p->temporal_patch * p->patch * p->patch;
 }
 
-/* One of the two output forms. */
-typedef struct target {
-    float *values;   /* or NULL */
-    uint8_t *pixels; /* or NULL */
-    float table[3][256];
-} target;
-
-static void fill_table(const fv_processor *p, target *t)
+fv_pixel_scale fv_processor_scale(const fv_processor *p)
 {
-    for (int c = 0; c < 3; c++)
-        for (int i = 0; i < 256; i++) {
-            float value = p->do_rescale ? (float)(i * p->rescale_factor) : (float)i;
-            t->table[c][i] = p->do_normalize ? (value - (float)p->mean[c]) / (float)p->std[c] : value;
-        }
-}
-
-/* What one thread works with. */
-typedef struct scratch {
-    fv_resize_window window;
-    uint8_t *rgb;    /* (merge * patch, width, 3): a row of merge blocks; owned */
-    uint8_t *planes; /* (3, patch, patch) numbers of the output form; owned */
-} scratch;
-
-static void gather_values(const target *t, const uint8_t *corner, size_t row_bytes, size_t patch, float *red)
-{
-    float *green = red + patch * patch, *blue = green + patch * patch;
-    for (size_t y = 0, i = 0; y < patch; y++, corner += row_bytes)
-        for (size_t x = 0; x < patch; x++, i++) {
-            red[i] = t->table[0][corner[3 * x]];
-            green[i] = t->table[1][corner[3 * x + 1]];
-            blue[i] = t->table[2][corner[3 * x + 2]];
-        }
-}
-
-static void gather_pixels(const uint8_t *corner, size_t row_bytes, size_t patch, uint8_t *red)
-{
-    for (size_t y = 0, i = 0; y < patch; y++, corner += row_bytes)
-        for (size_t x = 0; x < patch; x++, i++)
-            for (size_t c = 0; c < 3; c++)
-                red[c * patch * patch + i] = corner[3 * x + c];
-}
-
-/* A copy past the cache where it can be: fetching what is overwritten anyway would take half the time. */
-static void stream(uint8_t *to, const uint8_t *from, size_t n)
-{
-    size_t i = 0;
-#ifdef __SSE2__
-    if ((uintptr_t)to % sizeof(__m128i) == 0)
-        for (; i + sizeof(__m128i) <= n; i += sizeof(__m128i))
-            _mm_stream_si128((__m128i *)(to + i), _mm_loadu_si128((const __m128i *)(from + i)));
-#endif
-    memcpy(to + i, from + i, n - i);
-}
-
-/* Other threads see what was streamed. */
-static void stream_end(void)
-{
-#ifdef __SSE2__
-    _mm_sfence();
-#endif
-}
-
-/* Patch number `at`, whose first pixel is at corner. */
-static void emit(const fv_processor *p, const target *t, const uint8_t *corner, size_t row_bytes, int64_t at,
-                 uint8_t *planes)
-{
-    size_t patch = (size_t)p->patch, bytes = patch * patch * (t->pixels ? 1 : sizeof(float));
-    uint8_t *to = t->pixels ? t->pixels : (uint8_t *)t->values;
-    to += (size_t)at * 3 * (size_t)p->temporal_patch * bytes;
-    if (t->pixels)
-        gather_pixels(corner, row_bytes, patch, planes);
-    else
-        gather_values(t, corner, row_bytes, patch, (float *)planes);
-    for (int c = 0; c < 3; c++, planes += bytes)
-        for (int time = 0; time < p->temporal_patch; time++, to += bytes)
-            stream(to, planes, bytes);
-}
-
-/* The patches of one row of merge blocks. */
-static void cut_row(const fv_processor *p, const scratch *s, fv_grid grid, int row, const target *t)
-{
-    size_t patch = (size_t)p->patch, row_bytes = (size_t)grid.w * patch * 3;
-    int n_blocks = grid.w / p->merge, area = p->merge * p->merge;
-    int64_t at = (int64_t)row * n_blocks * area;
-    for (int block = 0; block < n_blocks; block++)
-        for (int i = 0; i < area; i++, at++) {
-            size_t y = (size_t)(i / p->merge) * patch;
-            size_t x = (size_t)(block * p->merge + i % p->merge) * patch;
-            emit(p, t, s->rgb + y * row_bytes + 3 * x, row_bytes, at, s->planes);
-        }
-}
-
-/* A row of blocks is resized and cut while it is in the cache; the resized image is never whole. */
-static fv_err cut(const fv_processor *p, const fv_resizer *resizer, fv_grid grid, const target *t)
-{
-    int height = p->patch * p->merge, failed = 0;
-#pragma omp parallel reduction(| : failed)
-    {
-        scratch s = {.rgb = malloc((size_t)height * (size_t)(grid.w * p->patch) * 3),
-                     .planes = malloc((size_t)p->patch * (size_t)p->patch * 3 * sizeof(float))};
-        failed |= !s.rgb || !s.planes;
-#pragma omp for schedule(static)
-        for (int row = 0; row < grid.h / p->merge; row++) {
-            failed = failed || fv_resizer_rows(resizer, &s.window, row * height, height, s.rgb) != FV_OK;
-            if (!failed)
-                cut_row(p, &s, grid, row, t);
-        }
-        stream_end();
-        free(s.rgb);
-        free(s.planes);
-        fv_resize_window_fini(&s.window);
+    fv_pixel_scale scale = {.factor = p->do_rescale ? p->rescale_factor : 1.0};
+    for (int c = 0; c < 3; c++) {
+        scale.mean[c] = p->do_normalize ? (float)p->mean[c] : 0.0f;
+        scale.std[c] = p->do_normalize ? (float)p->std[c] : 1.0f;
     }
-    FV_CHECK(!failed, FV_ERR_MEMORY, "no memory for %d rows of %d pixels", height, grid.w * p->patch);
+    return scale;
+}
+
+fv_err fv_processor_picture(const fv_processor *p, fv_image *image, fv_picture **out)
+{
+    const fv_pixel_scale scale = fv_processor_scale(p);
+    return fv_picture_create(image, p->patch, &scale, out);
+}
+
+/* *image becomes one of the sides of its grid. */
+static fv_err resize(const fv_processor *p, fv_image *image)
+{
+    fv_grid grid;
+    fv_image resized;
+    FV_TRY(fv_processor_grid(p, image->width, image->height, &grid));
+    int width = grid.w * p->patch, height = grid.h * p->patch;
+    if (width == image->width && height == image->height)
+        return FV_OK;
+    FV_TRY(fv_image_resize(image, width, height, p->resample, &resized));
+    fv_image_fini(image);
+    *image = resized;
     return FV_OK;
 }
 
-static fv_err run_to(const fv_processor *p, const fv_image *image, fv_grid grid, const target *t)
+fv_err fv_processor_run(const fv_processor *p, fv_image *image, fv_picture **out)
 {
-    fv_resizer *resizer;
-    FV_TRY(fv_resizer_create(image, grid.w * p->patch, grid.h * p->patch, p->resample, &resizer));
-    fv_err err = cut(p, resizer, grid, t);
-    fv_resizer_destroy(resizer);
+    *out = NULL;
+    fv_err err = resize(p, image);
+    if (err == FV_OK)
+        return fv_processor_picture(p, image, out);
+    fv_image_fini(image);
     return err;
-}
-
-static fv_err run(const fv_processor *p, const fv_image *image, const target *t)
-{
-    fv_grid grid;
-    FV_TRY(fv_processor_grid(p, image->width, image->height, &grid));
-    return run_to(p, image, grid, t);
-}
-
-fv_err fv_processor_run(const fv_processor *p, const fv_image *image, float *out)
-{
-    target t = {.values = out};
-    fill_table(p, &t);
-    return run(p, image, &t);
-}
-
-fv_err fv_processor_cut(const fv_processor *p, const fv_image *image, float *out)
-{
-    target t = {.values = out};
-    fill_table(p, &t);
-    return run_to(p, image, (fv_grid){.t = 1, .h = image->height / p->patch, .w = image->width / p->patch},
-                  &t);
-}
-
-fv_err fv_processor_run_u8(const fv_processor *p, const fv_image *image, uint8_t *out)
-{
-    target t = {.pixels = out};
-    return run(p, image, &t);
 }

@@ -11,7 +11,8 @@ struct fv_vision_pass {
     const fv_grid *grids; /* borrowed from the caller between take and forward */
     int n_grids;
     fv_vision_plan plan; /* sizes; its arrays live in the model's staging while the pass is set up */
-    fv_tensor pixels;    /* (P, patch elements) */
+    fv_tensor bytes;     /* U8: the pixels of all images */
+    fv_tensor patches;   /* (P, patch elements) */
     fv_tensor embedded;  /* (P, Cv) in image order; backward: its gradient */
     fv_tensor patch_order, patch_places, unit_order, unit_places;
     fv_tensor cos, sin;
@@ -80,6 +81,14 @@ static fv_err take_merger(fv_vision_pass *pass, fv_arena *arena)
     return take(arena, FV_F32, patches, model->vision.hidden, &pass->dx);
 }
 
+static int64_t bytes_of(const fv_vision_pass *pass)
+{
+    int64_t bytes = 0;
+    for (int i = 0; i < pass->n_grids; i++)
+        bytes += (int64_t)fv_picture_bytes(pass->grids[i], pass->model->shape.vision.patch);
+    return bytes;
+}
+
 fv_err fv_vision_take(fv_vision_pass *pass, const fv_grid *grids, int n_images, fv_save save, fv_arena *arena)
 {
     fv_model *model = pass->model;
@@ -89,7 +98,8 @@ fv_err fv_vision_take(fv_vision_pass *pass, const fv_grid *grids, int n_images, 
     pass->n_grids = n_images;
     pass->save = save;
     fv_vision_plan_sizes(shape, grids, n_images, &pass->plan);
-    FV_TRY(take(arena, FV_F32, pass->plan.n_patches, model->weights.patch.dim[1], &pass->pixels));
+    FV_TRY(take(arena, FV_U8, bytes_of(pass), 1, &pass->bytes));
+    FV_TRY(take(arena, FV_F32, pass->plan.n_patches, model->weights.patch.dim[1], &pass->patches));
     FV_TRY(take(arena, FV_F32, pass->plan.n_patches, shape->hidden, &pass->embedded));
     FV_TRY(take_plan(pass, arena));
     FV_TRY(fv_stack_take(&pass->stack, &model->vision, shape->depth, pass->plan.n_patches, save, arena));
@@ -182,12 +192,47 @@ static fv_err merge(fv_vision_pass *pass)
         &(fv_gather_args){.table = pass->merged, .index = pass->unit_places, .out = pass->features});
 }
 
-fv_err fv_vision_forward(fv_vision_pass *pass, const float *pixels, fv_tensor *features)
+/* Image i, whose bytes begin at `byte` and patches at `patch`. */
+static fv_err show(fv_vision_pass *pass, int i, const fv_picture *picture, int64_t byte, int64_t patch)
+{
+    fv_backend *backend = pass->model->backend;
+    const fv_vision_shape *shape = &pass->model->shape.vision;
+    fv_grid grid = pass->grids[i];
+    int64_t side = shape->patch;
+    fv_tensor patches = fv_tensor_rows(pass->patches, patch, fv_grid_patches(grid));
+    FV_CHECK(memcmp(&picture->grid, &grid, sizeof grid) == 0, FV_ERR_INTERNAL,
+             "image %d has %d x %d patches, not %d x %d", i + 1, picture->grid.h, picture->grid.w, grid.h,
+             grid.w);
+    if (picture->patches)
+        return fv_upload(backend, patches, picture->patches);
+    fv_tensor pixels =
+        fv_tensor_3d((uint8_t *)pass->bytes.data + byte, FV_U8, grid.h * side, grid.w * side, 3);
+    FV_TRY(fv_upload(backend, pixels, picture->rgb));
+    return fv_patches(backend, &(fv_patches_args){.pixels = pixels,
+                                                  .out = patches,
+                                                  .scale = picture->scale,
+                                                  .patch = shape->patch,
+                                                  .merge = shape->merge,
+                                                  .frames = shape->temporal_patch});
+}
+
+static fv_err show_all(fv_vision_pass *pass, fv_picture *const *pictures)
+{
+    int64_t byte = 0, patch = 0;
+    for (int i = 0; i < pass->n_grids; i++) {
+        FV_TRY(show(pass, i, pictures[i], byte, patch));
+        byte += (int64_t)fv_picture_bytes(pass->grids[i], pass->model->shape.vision.patch);
+        patch += fv_grid_patches(pass->grids[i]);
+    }
+    return FV_OK;
+}
+
+fv_err fv_vision_forward(fv_vision_pass *pass, fv_picture *const *pictures, fv_tensor *features)
 {
     fv_model *model = pass->model;
     FV_TRY(upload_plan(pass));
-    FV_TRY(fv_upload(model->backend, pass->pixels, pixels));
-    FV_TRY(fv_linear(model->backend, pass->pixels, model->weights.patch, (fv_tensor){0}, pass->embedded));
+    FV_TRY(show_all(pass, pictures));
+    FV_TRY(fv_linear(model->backend, pass->patches, model->weights.patch, (fv_tensor){0}, pass->embedded));
     FV_TRY(fv_gather(
         model->backend,
         &(fv_gather_args){.table = pass->embedded, .index = pass->patch_order, .out = pass->stack.x[0]}));
@@ -240,7 +285,7 @@ fv_err fv_vision_backward(fv_vision_pass *pass, fv_tensor dfeatures, fv_weights 
         fv_gather(model->backend,
                   &(fv_gather_args){.table = pass->dx, .index = pass->patch_places, .out = pass->embedded}));
     return fv_linear_grad(model->backend, &(fv_linear_grad_args){.dy = pass->embedded,
-                                                                 .x = pass->pixels,
+                                                                 .x = pass->patches,
                                                                  .w = model->weights.patch,
                                                                  .dw = grads->patch});
 }

@@ -59,33 +59,31 @@ static void test_pixels(void **state)
     (void)state;
     fv_processor processor;
     fv_image image, resized;
-    fv_view view;
+    fv_picture *view, *expected;
     fv_buffer png = {0}, small_png = {0};
     fv_processor_init(&processor);
     assert_ok(fv_image_init(&image, "test", 120, 90, FV_IMAGE_MAX_PIXELS));
     for (int i = 0; i < 120 * 90 * 3; i++)
         image.rgb[i] = (uint8_t)(i * i % 251);
     const fv_image_file file = file_of(&image, &png);
-    assert_ok(fv_view_init(&view, &processor, &file, (fv_view_size){60, 57}));
+    assert_ok(fv_view_read(&processor, &file, (fv_view_size){60, 57}, &view));
     assert_ok(fv_image_resize(&image, 60, 57, FV_FILTER_BICUBIC, &resized));
-    size_t bytes = (size_t)(fv_grid_patches(view.grid) * fv_processor_patch_size(&processor)) * sizeof(float);
-    float *expected = malloc(bytes);
-    assert_ok(fv_processor_run(&processor, &resized, expected));
-    assert_int_equal(view.grid.w, 4);
-    assert_memory_equal(view.pixels, expected, bytes);
-    fv_view_fini(&view);
-    /* At its own size the image is not touched. */
     const fv_image_file small = file_of(&resized, &small_png);
-    assert_ok(fv_view_init(&view, &processor, &small, (fv_view_size){60, 57}));
-    assert_memory_equal(view.pixels, expected, bytes);
-    fv_view_fini(&view);
+    assert_ok(fv_processor_run(&processor, &resized, &expected));
+    size_t bytes = fv_picture_bytes(view->grid, processor.patch);
+    assert_int_equal(view->grid.w, 4);
+    assert_memory_equal(view->rgb, expected->rgb, bytes);
+    fv_picture_release(view);
+    /* At its own size the image is not touched. */
+    assert_ok(fv_view_read(&processor, &small, (fv_view_size){60, 57}, &view));
+    assert_memory_equal(view->rgb, expected->rgb, bytes);
+    fv_picture_release(view);
+    fv_picture_release(expected);
     processor.do_resize = 0;
-    assert_fails(fv_view_init(&view, &processor, &file, (fv_view_size){60, 57}), FV_ERR_UNSUPPORTED,
+    assert_fails(fv_view_read(&processor, &file, (fv_view_size){60, 57}, &view), FV_ERR_UNSUPPORTED,
                  "60 x 57");
-    assert_null(view.pixels);
-    free(expected);
+    assert_null(view);
     fv_image_fini(&image);
-    fv_image_fini(&resized);
     fv_buffer_fini(&png);
     fv_buffer_fini(&small_png);
 }

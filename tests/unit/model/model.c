@@ -90,14 +90,11 @@ static void test_blanked_images(void **state)
     model_case c;
     float seen[CASE_ROWS], blank[CASE_ROWS];
     open_case(&c, "tiny-vl");
-    int64_t first_pixel = 0;
     int32_t start_id = fv_model_shape_of(c.model)->vision_start_id;
     case_forward(&c, seen, NULL);
     for (int image = 0, at = 0; image < c.n_images; image++, at++) {
-        int64_t n = fv_grid_patches(c.grids[image]) * c.patch_elements;
-        float *kept = malloc((size_t)n * sizeof *kept);
-        memcpy(kept, c.pixels + first_pixel, (size_t)n * sizeof *kept);
-        memset(c.pixels + first_pixel, 0, (size_t)n * sizeof *kept);
+        fv_picture *kept = c.pictures[image];
+        c.pictures[image] = case_blank_picture(c.grids[image]);
         case_forward(&c, blank, NULL);
         while (c.ids[at] != start_id)
             at++;
@@ -105,9 +102,8 @@ static void test_blanked_images(void **state)
         int after = at + 2 + (int)fv_grid_tokens(c.grids[image], 2);
         for (int i = after; i < CASE_ROWS; i++)
             assert_true(blank[i] != seen[i]);
-        memcpy(c.pixels + first_pixel, kept, (size_t)n * sizeof *kept);
-        free(kept);
-        first_pixel += n;
+        fv_picture_release(c.pictures[image]);
+        c.pictures[image] = kept;
     }
     case_close(&c);
 }
@@ -156,7 +152,7 @@ static void test_refusals(void **state)
     fv_finish finish;
     open_case(&c, "tiny-vl");
     fv_generate_args good = {
-        .prompt = {.ids = c.ids, .n = c.n, .grids = c.grids, .n_images = c.n_images, .pixels = c.pixels},
+        .prompt = {.ids = c.ids, .n = c.n, .grids = c.grids, .n_images = c.n_images, .pictures = c.pictures},
         .sampling = {.top_p = 1, .repetition_penalty = 1},
         .max_tokens = 1,
         .chunk = 64,
@@ -171,8 +167,11 @@ static void test_refusals(void **state)
     assert_fails(fv_generate(c.model, &args, &finish), FV_ERR_ARGUMENT, "0 new tokens");
     args = good, args.prompt.n_images = 1;
     assert_fails(fv_generate(c.model, &args, &finish), FV_ERR_ARGUMENT, "image");
+    fv_picture *narrow = case_blank_picture((fv_grid){1, 12, 18});
     args = good, args.prompt.grids = (fv_grid[]){{1, 4, 6}, {1, 12, 18}};
+    args.prompt.pictures = (fv_picture *[]){c.pictures[0], narrow};
     assert_fails(fv_generate(c.model, &args, &finish), FV_ERR_ARGUMENT, "image tokens at 95");
+    fv_picture_release(narrow);
     args = good, args.prompt.grids = (fv_grid[]){{1, 4, 6}, {1, 12, 19}};
     assert_fails(fv_generate(c.model, &args, &finish), FV_ERR_ARGUMENT, "image 2: a grid of 1 x 12 x 19");
     args = good, args.sampling.top_p = 0;

@@ -4,19 +4,28 @@
 #include "fovea/base/file.h"
 #include "fovea/io/json.h"
 #include "fovea/model/image/processor.h"
+#include "fovea/ops/backend.h"
 
 #include <limits.h>
-#include <omp.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 static char folder[PATH_MAX];
+static fv_backend *backend;
 
 static int set_up(void **state)
 {
     (void)state;
     const char *data = getenv("TEST_DATA");
     assert_ok(fv_file_path(folder, sizeof folder, data ? data : "tests/data", "golden/images"));
+    assert_ok(fv_backend_cpu_create(NULL, 2, &backend));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fv_backend_destroy(backend);
     return 0;
 }
 
@@ -34,6 +43,24 @@ static int64_t integer_at(const fv_json *list, size_t index)
     int64_t value = 0;
     assert_ok(fv_json_to_integer(fv_json_at(list, index), "number", &value));
     return value;
+}
+
+/* The patches of a picture by the operation; scale NULL: the bytes themselves. */
+static float *patches_of(const fv_processor *p, const fv_picture *picture, const fv_pixel_scale *scale)
+{
+    const fv_pixel_scale plain = {.factor = 1, .std = {1, 1, 1}};
+    int height = picture->grid.h * p->patch, width = picture->grid.w * p->patch;
+    int64_t n = fv_grid_patches(picture->grid), elements = fv_processor_patch_size(p);
+    float *values = malloc((size_t)(n * elements) * sizeof *values);
+    assert_non_null(values);
+    assert_ok(
+        fv_patches(backend, &(fv_patches_args){.pixels = fv_tensor_3d(picture->rgb, FV_U8, height, width, 3),
+                                               .out = fv_tensor_2d(values, FV_F32, n, elements),
+                                               .scale = scale ? *scale : plain,
+                                               .patch = p->patch,
+                                               .merge = p->merge,
+                                               .frames = p->temporal_patch}));
+    return values;
 }
 
 /* The figures of the reference for one file and one pair of bounds. */
@@ -55,14 +82,22 @@ static void check_golden(const fv_json *row)
     const fv_json *thw = fv_json_get(row, "grid_thw");
     assert_true(integer_at(thw, 0) == grid.t && integer_at(thw, 1) == grid.h && integer_at(thw, 2) == grid.w);
 
+    fv_picture *picture;
+    assert_ok(fv_processor_run(&p, &image, &picture));
+    assert_null(image.rgb);
+    assert_memory_equal(&picture->grid, &grid, sizeof grid);
     size_t n = (size_t)(fv_grid_patches(grid) * fv_processor_patch_size(&p));
     uint8_t *pixels = malloc(n);
-    float *values = malloc(n * sizeof *values);
-    assert_true(pixels && values);
-    assert_ok(fv_processor_run_u8(&p, &image, pixels));
+    assert_non_null(pixels);
+    float *values = patches_of(&p, picture, NULL);
+    for (size_t i = 0; i < n; i++)
+        pixels[i] = (uint8_t)values[i];
     sha256(pixels, n, found);
     assert_string_equal(found, hash);
-    assert_ok(fv_processor_run(&p, &image, values));
+    free(values);
+    const fv_pixel_scale scale = fv_processor_scale(&p);
+    values = patches_of(&p, picture, &scale);
+    fv_picture_release(picture);
     double sum = 0, mean = 0, head = 0;
     for (size_t i = 0; i < n; i++)
         sum += values[i];
@@ -74,7 +109,6 @@ static void check_golden(const fv_json *row)
     }
     free(pixels);
     free(values);
-    fv_image_fini(&image);
 }
 
 static void golden_pixels(void **state)
@@ -131,6 +165,7 @@ static void patch_order(void **state)
     enum { WIDTH = 8, HEIGHT = 4, PATCH = 2, MERGE = 2, TIMES = 3, SIZE = 3 * TIMES * PATCH * PATCH };
     fv_processor p;
     fv_image image;
+    fv_picture *picture;
     fv_processor_init(&p);
     p.do_resize = p.do_rescale = p.do_normalize = 0;
     p.patch = PATCH;
@@ -139,18 +174,17 @@ static void patch_order(void **state)
     assert_ok(fv_image_init(&image, "steps", WIDTH, HEIGHT, 100));
     for (int i = 0; i < WIDTH * HEIGHT * 3; i++)
         image.rgb[i] = (uint8_t)i;
-    float out[WIDTH * HEIGHT * 3 * TIMES];
     const int patch_y[] = {0, 0, 1, 1, 0, 0, 1, 1}, patch_x[] = {0, 1, 0, 1, 2, 3, 2, 3};
-    for (int n_threads = 1; n_threads <= 2; n_threads++) {
-        omp_set_num_threads(n_threads);
-        assert_ok(fv_processor_run(&p, &image, out));
-        for (int i = 0; i < WIDTH * HEIGHT * 3 * TIMES; i++) {
-            int at = i / SIZE, channel = i % SIZE / (TIMES * PATCH * PATCH);
-            int y = patch_y[at] * PATCH + i / PATCH % PATCH, x = patch_x[at] * PATCH + i % PATCH;
-            assert_int_equal((int)out[i], (y * WIDTH + x) * 3 + channel);
-        }
+    assert_ok(fv_processor_run(&p, &image, &picture));
+    const fv_pixel_scale scale = fv_processor_scale(&p);
+    float *out = patches_of(&p, picture, &scale);
+    for (int i = 0; i < WIDTH * HEIGHT * 3 * TIMES; i++) {
+        int at = i / SIZE, channel = i % SIZE / (TIMES * PATCH * PATCH);
+        int y = patch_y[at] * PATCH + i / PATCH % PATCH, x = patch_x[at] * PATCH + i % PATCH;
+        assert_int_equal((int)out[i], (y * WIDTH + x) * 3 + channel);
     }
-    fv_image_fini(&image);
+    free(out);
+    fv_picture_release(picture);
 }
 
 /* Load a folder that holds text as the file name. */
@@ -235,5 +269,5 @@ int main(void)
         cmocka_unit_test(reads_every_form),
         cmocka_unit_test(refuses_bad_files),
     };
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -7,20 +7,17 @@
 static void check_answer(model_case *c, const fv_group *group, const fv_answer *answer)
 {
     float logprobs[CASE_MAX_TOKENS];
-    fv_view views[2] = {{{0}}};
-    c->n = c->n_images = 0;
+    while (c->n_images > 0)
+        fv_picture_release(c->pictures[--c->n_images]);
     c->n_features = 0;
     memcpy(c->ids, group->prompt.ids, group->prompt.n * sizeof *c->ids);
     memcpy(c->ids + group->prompt.n, answer->ids.ids, answer->ids.n * sizeof *c->ids);
     c->n = (int64_t)(group->prompt.n + answer->ids.n);
-    c->pixels = realloc(c->pixels, (24 + 96) * 1176 * sizeof *c->pixels);
     for (int large = 0; large < group->has_image + answer->n_shown; large++) {
-        assert_ok(rollout_view(NULL, group, large, &views[large]));
-        memcpy(c->pixels + (large ? 24 * 1176 : 0), views[large].pixels,
-               (size_t)fv_grid_patches(views[large].grid) * 1176 * sizeof *c->pixels);
-        c->grids[c->n_images++] = views[large].grid;
-        c->n_features += fv_grid_tokens(views[large].grid, 2);
-        fv_view_fini(&views[large]);
+        fv_picture **view = &c->pictures[c->n_images];
+        assert_ok(rollout_view(NULL, group, large, view));
+        c->grids[c->n_images++] = (*view)->grid;
+        c->n_features += fv_grid_tokens((*view)->grid, 2);
     }
     case_place(c);
     case_forward(c, logprobs, NULL);

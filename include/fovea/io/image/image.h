@@ -80,21 +80,4 @@ fv_err fv_image_encode_png(const fv_image *image, fv_buffer *out);
  * threads and any processor. */
 fv_err fv_image_resize(const fv_image *in, int width, int height, fv_filter filter, fv_image *out);
 
-/* The same a few rows at a time, for who does not need the whole. width and height are at least 1. A resizer
- * borrows in and is never changed: several threads may use one, each with its own window. */
-typedef struct fv_resizer fv_resizer;
-fv_err fv_resizer_create(const fv_image *in, int width, int height, fv_filter filter, fv_resizer **out);
-void fv_resizer_destroy(fv_resizer *resizer); /* NULL is fine */
-
-/* What one thread keeps from call to call. Starts as {0}. */
-typedef struct fv_resize_window {
-    fv_buffer rows; /* rows first to end of the image in between */
-    int first, end;
-} fv_resize_window;
-void fv_resize_window_fini(fv_resize_window *window); /* back to {0} */
-
-/* Write rows first to first + n of the resized image to rgb, (n, width, 3). Rows in rising order cost least.
- * Only FV_ERR_MEMORY is possible. */
-fv_err fv_resizer_rows(const fv_resizer *resizer, fv_resize_window *window, int first, int n, uint8_t *rgb);
-
 #endif

@@ -3,8 +3,7 @@
 #ifndef FOVEA_MODEL_IMAGE_PROCESSOR_H
 #define FOVEA_MODEL_IMAGE_PROCESSOR_H
 
-#include "fovea/model/image/grid.h"
-#include "fovea/io/image/image.h"
+#include "fovea/model/image/picture.h"
 
 typedef struct fv_processor {
     int64_t min_pixels, max_pixels; /* of the resized image; also size.shortest_edge and size.longest_edge */
@@ -34,13 +33,13 @@ fv_err fv_processor_grid(const fv_processor *p, int width, int height, fv_grid *
 /* Numbers of a patch: D = 3 * temporal_patch * patch * patch. */
 int64_t fv_processor_patch_size(const fv_processor *p);
 
-/* Resize and cut: out is (P, D), P = fv_grid_patches of its grid, the
- * caller's. Patches go merge block by merge block, row by row, inside
- * a block row by row too; D is (channel, temporal_patch, patch, patch). The float form is rescaled and
- * normalised; the uint8_t form holds the resized pixels as they are. */
-fv_err fv_processor_run(const fv_processor *p, const fv_image *image, float *out);
+/* What the bytes of a picture become. */
+fv_pixel_scale fv_processor_scale(const fv_processor *p);
+
+/* The picture of an image, resized to its grid. image is taken: {0} afterwards, also on failure. The caller
+ * releases the picture. */
+fv_err fv_processor_run(const fv_processor *p, fv_image *image, fv_picture **out);
 /* The same of an image that has the sides of its grid already, grid * patch. */
-fv_err fv_processor_cut(const fv_processor *p, const fv_image *image, float *out);
-fv_err fv_processor_run_u8(const fv_processor *p, const fv_image *image, uint8_t *out);
+fv_err fv_processor_picture(const fv_processor *p, fv_image *image, fv_picture **out);
 
 #endif
