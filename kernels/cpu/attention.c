@@ -113,9 +113,11 @@ static void weigh(const problem *p, const block *b, work *w)
 static void finish(const block *b, const work *w, const problem *p, fv_tensor out, fv_tensor lse)
 {
     for (int64_t i = 0; i < b->n; i++) {
-        float *row = row_in(out, b, i), inverse = 1.0f / w->sum[i];
+        int64_t at = row_in(out, b, i);
+        float *row = row_for(out, at, w->scores), inverse = 1.0f / w->sum[i];
         for (int64_t j = 0; j < p->d; j++)
             row[j] = w->out[i * p->width + j] * inverse + 0.0f;
+        write_row(out, at, p->d, row);
         if (lse.data)
             fv_f32(lse)[(b->from.q_row + b->query + i / b->n_heads) * lse.stride + b->head + i % b->n_heads] =
                 w->max[i] + s_log(w->sum[i]);

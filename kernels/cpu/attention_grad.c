@@ -2,7 +2,8 @@
  * of ds k over the keys that a row sees, in order; rows of dk and dv are one chain each, from what is there,
  * over segments, blocks of queries (the last first) and their rows.
  *
- * If key heads share out well among threads, each thread does whole heads. Else dq is computed by blocks of
+ * If key heads share out well among threads, each thread does whole heads, and dq waits in its tensor, which
+ * is F32, between chunks of keys. Else dq is computed by blocks of
  * queries and then dk and dv by runs of their rows, with the scores computed twice. A chain is the same in
  * both but for terms of zero weight, and so but for the sign of a zero, which every store removes. */
 #include "attention_tile.h"
@@ -66,10 +67,11 @@ static void load_block(const grad *g, const block *b, work *w)
     for (int64_t i = 0; i < b->n; i++) {
         w->lse[i] =
             fv_f32(lse)[(b->from.q_row + b->query + i / b->n_heads) * lse.stride + b->head + i % b->n_heads];
-        w->delta[i] = dot(w->dout + i * p->d, row_in(g->args->out, b, i), p->d);
+        const float *out = read_row(g->args->out, row_in(g->args->out, b, i), p->d, w->p);
+        w->delta[i] = dot(w->dout + i * p->d, out, p->d);
         if (g->with_dkv) {
-            pack_row(w->q_panels, i, MOST_ROWS, w->q + i * p->d, p->d);
-            pack_row(w->dout_panels, i, MOST_ROWS, w->dout + i * p->d, p->d);
+            pack_row(w->q_panels, i, MOST_ROWS, w->q + i * p->d, p->d, 0);
+            pack_row(w->dout_panels, i, MOST_ROWS, w->dout + i * p->d, p->d, 0);
         }
     }
 }
@@ -104,16 +106,23 @@ static void store_sums(fv_tensor to, const float *from, int64_t kv_head, const w
         store_row(fv_f32(to) + w->keys.row[i] * to.stride + kv_head * to.dim[2], from + i * width, to.dim[2]);
 }
 
+/* F32 alone, for the chain goes on. */
 static void load_dq(const grad *g, const block *b, work *w)
 {
+    fv_tensor dq = g->args->dq;
     for (int64_t i = 0; i < b->n; i++)
-        memcpy(w->dq + i * g->p.width, row_in(g->args->dq, b, i), (size_t)g->p.d * sizeof *w->dq);
+        memcpy(w->dq + i * g->p.width, fv_f32(dq) + row_in(dq, b, i), (size_t)g->p.d * sizeof *w->dq);
 }
 
 static void store_dq(const grad *g, const block *b, const work *w)
 {
-    for (int64_t i = 0; i < b->n; i++)
-        store_row(row_in(g->args->dq, b, i), w->dq + i * g->p.width, g->p.d);
+    fv_tensor dq = g->args->dq;
+    for (int64_t i = 0; i < b->n; i++) {
+        int64_t at = row_in(dq, b, i);
+        float *row = row_for(dq, at, w->p);
+        store_row(row, w->dq + i * g->p.width, g->p.d);
+        write_row(dq, at, g->p.d, row);
+    }
 }
 
 /* ---- one block and one list of keys ---- */
@@ -314,7 +323,7 @@ fv_err FV_CPU(attention_grad)(fv_backend *backend, const fv_attention_grad_args 
                                   .window = args->window});
     FV_CHECK(g.p.d <= MOST_D, FV_ERR_UNSUPPORTED,
              "attention_grad: heads have %lld channels, expected at most %d", (long long)g.p.d, MOST_D);
-    if (heads_suit(args->k.dim[1], backend->n_threads))
+    if (args->dq.dtype == FV_F32 && heads_suit(args->k.dim[1], backend->n_threads))
         by_heads(g, backend);
     else
         by_rows(g, backend);

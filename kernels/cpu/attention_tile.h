@@ -7,8 +7,8 @@
 #ifndef FOVEA_KERNELS_CPU_ATTENTION_TILE_H
 #define FOVEA_KERNELS_CPU_ATTENTION_TILE_H
 
-#include "cpu.h"
 #include "gemm_tile.h"
+#include "rows.h"
 
 enum { CHUNK = FV_ATTENTION_CHUNK, MOST_ROWS = 192, MOST_D = 512 };
 
@@ -122,11 +122,10 @@ V_INLINE fv_cpu_range block_visible(const problem *p, const block *b)
                           visible(p, &b->from, position + b->n_queries - 1).end};
 }
 
-/* Where row i of the block is in q and tensors like it. */
-V_INLINE float *row_in(fv_tensor t, const block *b, int64_t i)
+/* Where row i of the block begins in q and tensors like it. */
+V_INLINE int64_t row_in(fv_tensor t, const block *b, int64_t i)
 {
-    return fv_f32(t) + (b->from.q_row + b->query + i / b->n_heads) * t.stride +
-           (b->head + i % b->n_heads) * t.dim[2];
+    return (b->from.q_row + b->query + i / b->n_heads) * t.stride + (b->head + i % b->n_heads) * t.dim[2];
 }
 
 /* Some keys of one chunk, in order. */
@@ -196,19 +195,19 @@ V_INLINE int look(const problem *p, const block *b, const key_list *keys, sight 
 /* ---- packing ---- */
 
 /* Four steps of VN rows, turned: out[s] holds element s of every row. */
-V_INLINE void turn(const float *const *rows, int64_t at, vn out[4])
+V_INLINE void turn(const void *const *rows, int64_t at, int is_bf16, vn out[4])
 {
 #if defined(MM)
     vn x[4];
     for (int i = 0; i < 4; i++) {
 #    if defined(__AVX512F__)
-        x[i] = _mm512_castps128_ps512(_mm_loadu_ps(rows[i] + at));
-        x[i] = _mm512_insertf32x4(x[i], _mm_loadu_ps(rows[i + 4] + at), 1);
-        x[i] = _mm512_insertf32x4(x[i], _mm_loadu_ps(rows[i + 8] + at), 2);
-        x[i] = _mm512_insertf32x4(x[i], _mm_loadu_ps(rows[i + 12] + at), 3);
+        x[i] = _mm512_castps128_ps512(q_load_as(rows[i], at, is_bf16));
+        x[i] = _mm512_insertf32x4(x[i], q_load_as(rows[i + 4], at, is_bf16), 1);
+        x[i] = _mm512_insertf32x4(x[i], q_load_as(rows[i + 8], at, is_bf16), 2);
+        x[i] = _mm512_insertf32x4(x[i], q_load_as(rows[i + 12], at, is_bf16), 3);
 #    else
-        x[i] = _mm256_castps128_ps256(_mm_loadu_ps(rows[i] + at));
-        x[i] = _mm256_insertf128_ps(x[i], _mm_loadu_ps(rows[i + 4] + at), 1);
+        x[i] = _mm256_castps128_ps256(q_load_as(rows[i], at, is_bf16));
+        x[i] = _mm256_insertf128_ps(x[i], q_load_as(rows[i + 4], at, is_bf16), 1);
 #    endif
     }
     vn low = MM(unpacklo)(x[0], x[1]), high = MM(unpacklo)(x[2], x[3]);
@@ -219,55 +218,69 @@ V_INLINE void turn(const float *const *rows, int64_t at, vn out[4])
     out[3] = MM(shuffle)(low, high, 0xee);
 #else
     for (int i = 0; i < 4; i++, at++)
-        out[i] = (vn){rows[0][at], rows[1][at], rows[2][at], rows[3][at]};
+        out[i] = (vn){s_load_as(rows[0], at, is_bf16), s_load_as(rows[1], at, is_bf16),
+                      s_load_as(rows[2], at, is_bf16), s_load_as(rows[3], at, is_bf16)};
 #endif
 }
 
 /* A panel of NR rows, turned: element d of row i is at [d * NR + i]. */
-static void pack_turned(float *to, const float *const *rows, int64_t d)
+V_INLINE void pack_turned(float *to, const void *const *rows, int64_t d, int is_bf16)
 {
     int64_t s = 0;
     for (; s + 4 <= d; s += 4)
         for (int i = 0; i < NR; i += VN) {
             vn out[4];
-            turn(rows + i, s, out);
+            turn(rows + i, s, is_bf16, out);
             for (int r = 0; r < 4; r++)
                 n_store(to + (s + r) * NR + i, out[r]);
         }
     for (; s < d; s++)
         for (int i = 0; i < NR; i++)
-            to[s * NR + i] = rows[i][s];
+            to[s * NR + i] = s_load_as(rows[i], s, is_bf16);
+}
+
+/* A row of one key head in keys, values and tensors like them. */
+V_INLINE const void *key_row(fv_tensor x, int64_t kv_head, int64_t row)
+{
+    int64_t at = row * x.stride + kv_head * x.dim[2];
+    return x.dtype == FV_BF16 ? (const void *)(fv_bf16(x) + at) : fv_f32(x) + at;
 }
 
 /* Panel number i of the list's rows of x, turned. Past the list its last row is repeated. */
-V_INLINE void pack_keys_turned(float *to, fv_tensor x, int64_t kv_head, const key_list *keys, int64_t first)
+static void pack_keys_turned(float *to, fv_tensor x, int64_t kv_head, const key_list *keys, int64_t first)
 {
-    const float *rows[NR];
+    const void *rows[NR];
     for (int64_t i = 0; i < NR; i++) {
         int64_t at = first + i < keys->n ? first + i : keys->n - 1;
-        rows[i] = fv_f32(x) + keys->row[at] * x.stride + kv_head * x.dim[2];
+        rows[i] = key_row(x, kv_head, keys->row[at]);
     }
-    pack_turned(to, rows, x.dim[2]);
+    if (x.dtype == FV_BF16)
+        pack_turned(to, rows, x.dim[2], 1);
+    else
+        pack_turned(to, rows, x.dim[2], 0);
 }
 
 /* Row i of a matrix in panels. */
-V_INLINE void pack_row(float *to, int64_t i, int64_t most_rows, const float *row, int64_t d)
+V_INLINE void pack_row(float *to, int64_t i, int64_t most_rows, const void *row, int64_t d, int is_bf16)
 {
     int64_t at = 0;
     to += i * NR;
     for (; at + NR <= d; at += NR, to += most_rows * NR)
         for (int j = 0; j < NR; j += VN)
-            n_store(to + j, n_load(row + at + j));
-    if (at < d) {
+            n_store(to + j, n_load_as(row, at + j, is_bf16));
+    if (at < d)
         memset(to, 0, NR * sizeof *to);
-        memcpy(to, row + at, (size_t)(d - at) * sizeof *to);
-    }
+    for (int64_t j = at; j < d; j++)
+        to[j - at] = s_load_as(row, j, is_bf16);
 }
 
-V_INLINE void pack_keys(float *to, fv_tensor x, int64_t kv_head, const key_list *keys)
+static void pack_keys(float *to, fv_tensor x, int64_t kv_head, const key_list *keys)
 {
     for (int64_t i = 0; i < keys->n; i++)
-        pack_row(to, i, CHUNK, fv_f32(x) + keys->row[i] * x.stride + kv_head * x.dim[2], x.dim[2]);
+        if (x.dtype == FV_BF16)
+            pack_row(to, i, CHUNK, key_row(x, kv_head, keys->row[i]), x.dim[2], 1);
+        else
+            pack_row(to, i, CHUNK, key_row(x, kv_head, keys->row[i]), x.dim[2], 0);
 }
 
 /* ---- products ---- */
@@ -414,7 +427,10 @@ V_INLINE float *take(float **scratch, int64_t n)
 V_INLINE void load_rows(float *to, fv_tensor from, const block *b)
 {
     for (int64_t i = 0; i < b->n; i++)
-        memcpy(to + i * from.dim[2], row_in(from, b, i), (size_t)from.dim[2] * sizeof *to);
+        if (from.dtype == FV_BF16)
+            widen(fv_bf16(from) + row_in(from, b, i), from.dim[2], to + i * from.dim[2]);
+        else
+            memcpy(to + i * from.dim[2], fv_f32(from) + row_in(from, b, i), (size_t)from.dim[2] * sizeof *to);
 }
 
 #endif

@@ -1,5 +1,5 @@
 /* Copies, casts, sums and fills: one output element from one place. */
-#include "cpu.h"
+#include "rows.h"
 
 /* Work is cut into runs of neighbouring elements: rows, or pieces of a tensor without holes, so that a vector
  * is not taken for a matrix of one column. */
@@ -35,11 +35,14 @@ fv_err FV_CPU(add)(fv_backend *backend, const fv_add_args *args)
                                     fv_tensor_is_contiguous(args->out));
 #pragma omp parallel for num_threads(backend->n_threads) if (fv_tensor_count(args->out) > PARALLEL_ELEMENTS)
     for (int64_t run = 0; run < r.n; run++) {
-        const float *a = fv_f32(args->a) + run_offset(r, args->a, run);
-        const float *b = fv_f32(args->b) + run_offset(r, args->b, run);
-        float *out = fv_f32(args->out) + run_offset(r, args->out, run);
-        for (int64_t i = 0; i < run_length(r, run); i++)
+        int64_t n = run_length(r, run), at = run_offset(r, args->out, run);
+        float *rooms = fv_cpu_scratch(backend, fv_cpu_thread());
+        const float *a = read_row(args->a, run_offset(r, args->a, run), n, rooms);
+        const float *b = read_row(args->b, run_offset(r, args->b, run), n, rooms + n);
+        float *out = row_for(args->out, at, rooms);
+        for (int64_t i = 0; i < n; i++)
             out[i] = a[i] + b[i];
+        write_row(args->out, at, n, out);
     }
     return FV_OK;
 }
@@ -56,17 +59,21 @@ fv_err FV_CPU(copy)(fv_backend *backend, const fv_copy_args *args)
     return FV_OK;
 }
 
-/* Between fp32 and another dtype, or through fp32 piece by piece. */
+/* F32 and BF16 directly, others through fp32, piece by piece. */
 static void cast_run(fv_dtype from_dtype, const void *from, fv_dtype to_dtype, void *to, int64_t n)
 {
-    enum { PIECE = 1024 };
     float wide[PIECE];
     size_t from_bytes = fv_dtype_bytes(from_dtype), to_bytes = fv_dtype_bytes(to_dtype);
-    for (int64_t at = 0; at < n; at += PIECE) {
-        int64_t count = n - at < PIECE ? n - at : PIECE;
-        fv_dtype_decode(from_dtype, (const char *)from + (size_t)at * from_bytes, count, wide);
-        fv_dtype_encode(to_dtype, wide, count, (char *)to + (size_t)at * to_bytes);
-    }
+    if (from_dtype == FV_F32 && to_dtype == FV_BF16)
+        narrow(from, n, to);
+    else if (from_dtype == FV_BF16 && to_dtype == FV_F32)
+        widen(from, n, to);
+    else
+        for (int64_t at = 0; at < n; at += PIECE) {
+            int64_t count = n - at < PIECE ? n - at : PIECE;
+            fv_dtype_decode(from_dtype, (const char *)from + (size_t)at * from_bytes, count, wide);
+            fv_dtype_encode(to_dtype, wide, count, (char *)to + (size_t)at * to_bytes);
+        }
 }
 
 fv_err FV_CPU(cast)(fv_backend *backend, const fv_cast_args *args)
@@ -87,9 +94,11 @@ fv_err FV_CPU(fill)(fv_backend *backend, const fv_fill_args *args)
     runs r = runs_of(args->x, fv_tensor_is_contiguous(args->x));
 #pragma omp parallel for num_threads(backend->n_threads) if (fv_tensor_count(args->x) > PARALLEL_ELEMENTS)
     for (int64_t run = 0; run < r.n; run++) {
-        float *x = fv_f32(args->x) + run_offset(r, args->x, run);
-        for (int64_t i = 0; i < run_length(r, run); i++)
+        int64_t n = run_length(r, run), at = run_offset(r, args->x, run);
+        float *x = row_for(args->x, at, fv_cpu_scratch(backend, fv_cpu_thread()));
+        for (int64_t i = 0; i < n; i++)
             x[i] = args->value;
+        write_row(args->x, at, n, x);
     }
     return FV_OK;
 }

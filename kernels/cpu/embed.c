@@ -1,23 +1,27 @@
 /* Rows by index: embeddings, picked rows and their gradients. */
-#include "cpu.h"
+#include "rows.h"
 
-#include <string.h>
+/* Row i of a tensor of any dtype. */
+static void *row_of(fv_tensor t, int64_t i)
+{
+    return (char *)t.data + (size_t)(i * t.stride) * fv_dtype_bytes(t.dtype);
+}
 
 /* Row of the table that index i names, or NULL outside it. */
-static float *table_row(fv_tensor table, int32_t index, int32_t first)
+static void *table_row(fv_tensor table, int32_t index, int32_t first)
 {
     int64_t row = (int64_t)index - first;
-    return row >= 0 && row < table.dim[0] ? fv_f32(table) + row * table.stride : NULL;
+    return row >= 0 && row < table.dim[0] ? row_of(table, row) : NULL;
 }
 
 fv_err FV_CPU(gather)(fv_backend *backend, const fv_gather_args *args)
 {
     int64_t rows = args->out.dim[0], n = fv_tensor_row_count(args->out);
-    size_t bytes = (size_t)n * sizeof(float);
+    size_t bytes = (size_t)n * fv_dtype_bytes(args->out.dtype);
 #pragma omp parallel for num_threads(backend->n_threads) if (rows * n > FV_CPU_SERIAL)
     for (int64_t t = 0; t < rows; t++) {
-        const float *from = table_row(args->table, fv_i32(args->index)[t], args->first);
-        float *out = fv_f32(args->out) + t * args->out.stride;
+        const void *from = table_row(args->table, fv_i32(args->index)[t], args->first);
+        void *out = row_of(args->out, t);
         if (from)
             memcpy(out, from, bytes);
         else
@@ -31,9 +35,9 @@ fv_err FV_CPU(scatter)(fv_backend *backend, const fv_scatter_args *args)
     int64_t rows = args->in.dim[0], n = fv_tensor_row_count(args->in);
 #pragma omp parallel for num_threads(backend->n_threads) if (rows * n > FV_CPU_SERIAL)
     for (int64_t t = 0; t < rows; t++) {
-        float *to = table_row(args->table, fv_i32(args->index)[t], args->first);
+        void *to = table_row(args->table, fv_i32(args->index)[t], args->first);
         if (to)
-            memcpy(to, fv_f32(args->in) + t * args->in.stride, (size_t)n * sizeof(float));
+            memcpy(to, row_of(args->in, t), (size_t)n * fv_dtype_bytes(args->in.dtype));
     }
     return FV_OK;
 }
@@ -46,9 +50,11 @@ fv_err FV_CPU(scatter_add)(fv_backend *backend, const fv_scatter_add_args *args)
         fv_cpu_range cols = fv_cpu_share(n, 16);
         for (int64_t t = 0; t < rows; t++) {
             float *restrict to = table_row(args->table, fv_i32(args->index)[t], args->first);
-            const float *restrict in = fv_f32(args->in) + t * args->in.stride;
-            for (int64_t i = cols.first; to && i < cols.end; i++)
-                to[i] = to[i] + in[i];
+            int64_t n_cols = to ? cols.end - cols.first : 0;
+            const float *restrict in = read_row(args->in, t * args->in.stride + cols.first, n_cols,
+                                                fv_cpu_scratch(backend, fv_cpu_thread()));
+            for (int64_t i = 0; i < n_cols; i++)
+                to[cols.first + i] = to[cols.first + i] + in[i];
         }
     }
     return FV_OK;

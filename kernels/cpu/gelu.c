@@ -1,7 +1,6 @@
 /* GELU and its gradient. Phi is computed as a whole, not as (1 + erf) / 2, which has no digits left below -5:
  * Phi(-a) = exp(-a^2 / 2) Q(a), a >= 0, and the same exponential is the density that the gradient needs. */
-#include "cpu.h"
-#include "vec.h"
+#include "rows.h"
 
 typedef struct normal {
     vn below;   /* Phi(x) */
@@ -70,19 +69,26 @@ static void gelu_grad_row(const float *dy, const float *x, float *dx, int64_t n)
 
 fv_err FV_CPU(gelu)(fv_backend *backend, const fv_gelu_args *args)
 {
-    int64_t rows = args->y.dim[0], n = fv_tensor_row_count(args->y);
-#pragma omp parallel for num_threads(backend->n_threads) if (rows * n > FV_CPU_SERIAL)
-    for (int64_t t = 0; t < rows; t++)
-        gelu_row(fv_f32(args->x) + t * args->x.stride, fv_f32(args->y) + t * args->y.stride, n);
+#pragma omp parallel for num_threads(backend->n_threads) if (fv_tensor_count(args->y) > FV_CPU_SERIAL)
+    for (int64_t i = 0; i < n_pieces(args->y); i++) {
+        piece p = piece_at(args->y, i);
+        piece_room *r = rooms(backend);
+        float *y = piece_for(args->y, p, r[1]);
+        gelu_row(read_piece(args->x, p, r[0]), y, p.n);
+        write_piece(args->y, p, y);
+    }
     return FV_OK;
 }
 
 fv_err FV_CPU(gelu_grad)(fv_backend *backend, const fv_gelu_grad_args *args)
 {
-    int64_t rows = args->dx.dim[0], n = fv_tensor_row_count(args->dx);
-#pragma omp parallel for num_threads(backend->n_threads) if (rows * n > FV_CPU_SERIAL)
-    for (int64_t t = 0; t < rows; t++)
-        gelu_grad_row(fv_f32(args->dy) + t * args->dy.stride, fv_f32(args->x) + t * args->x.stride,
-                      fv_f32(args->dx) + t * args->dx.stride, n);
+#pragma omp parallel for num_threads(backend->n_threads) if (fv_tensor_count(args->dx) > FV_CPU_SERIAL)
+    for (int64_t i = 0; i < n_pieces(args->dx); i++) {
+        piece p = piece_at(args->dx, i);
+        piece_room *r = rooms(backend);
+        float *dx = piece_for(args->dx, p, r[2]);
+        gelu_grad_row(read_piece(args->dy, p, r[0]), read_piece(args->x, p, r[1]), dx, p.n);
+        write_piece(args->dx, p, dx);
+    }
     return FV_OK;
 }

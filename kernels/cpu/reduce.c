@@ -1,6 +1,5 @@
 /* Sums over everything and over rows. */
-#include "cpu.h"
-#include "vec.h"
+#include "rows.h"
 
 /* A register of doubles and the floats that fill it. */
 typedef double vd __attribute__((vector_size(4 * V_NATIVE)));
@@ -87,9 +86,11 @@ fv_err FV_CPU(colsum)(fv_backend *backend, const fv_colsum_args *args)
         for (int64_t i = cols.first; i < cols.end && !args->accumulate; i++)
             out[i] = 0.0f;
         for (int64_t t = 0; t < rows; t++) {
-            const float *restrict x = fv_f32(args->x) + t * args->x.stride;
+            const float *restrict x =
+                read_row(args->x, t * args->x.stride + cols.first, cols.end - cols.first,
+                         fv_cpu_scratch(backend, fv_cpu_thread()));
             for (int64_t i = cols.first; i < cols.end; i++)
-                out[i] = out[i] + x[i];
+                out[i] = out[i] + x[i - cols.first];
         }
     }
     return FV_OK;

@@ -1,5 +1,5 @@
 /* Rotary positions. */
-#include "cpu.h"
+#include "rows.h"
 
 static void rotate(const float *restrict cos, const float *restrict sin, float sign, float *restrict x,
                    int64_t half)
@@ -19,8 +19,14 @@ fv_err FV_CPU(rope)(fv_backend *backend, const fv_rope_args *args)
     for (int64_t t = 0; t < rows; t++) {
         const float *cos = fv_f32(args->cos) + t * args->cos.stride;
         const float *sin = fv_f32(args->sin) + t * args->sin.stride;
-        for (int64_t h = 0; h < heads; h++)
-            rotate(cos, sin, sign, fv_f32(args->x) + t * args->x.stride + h * d, d / 2);
+        float *room = fv_cpu_scratch(backend, fv_cpu_thread());
+        for (int64_t h = 0; h < heads; h++) {
+            int64_t at = t * args->x.stride + h * d;
+            float *x = row_for(args->x, at, room);
+            read_row(args->x, at, d, room);
+            rotate(cos, sin, sign, x, d / 2);
+            write_row(args->x, at, d, x);
+        }
     }
     return FV_OK;
 }

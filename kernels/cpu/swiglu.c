@@ -1,6 +1,5 @@
 /* The gated unit of the MLP and its gradient. */
-#include "cpu.h"
-#include "vec.h"
+#include "rows.h"
 
 V_INLINE vn sigmoid(vn x)
 {
@@ -30,11 +29,14 @@ static void swiglu_row(const float *gate, const float *up, float *y, int64_t n)
 
 fv_err FV_CPU(swiglu)(fv_backend *backend, const fv_swiglu_args *args)
 {
-    int64_t rows = args->y.dim[0], n = fv_tensor_row_count(args->y);
-#pragma omp parallel for num_threads(backend->n_threads) if (rows * n > FV_CPU_SERIAL)
-    for (int64_t t = 0; t < rows; t++)
-        swiglu_row(fv_f32(args->gate) + t * args->gate.stride, fv_f32(args->up) + t * args->up.stride,
-                   fv_f32(args->y) + t * args->y.stride, n);
+#pragma omp parallel for num_threads(backend->n_threads) if (fv_tensor_count(args->y) > FV_CPU_SERIAL)
+    for (int64_t i = 0; i < n_pieces(args->y); i++) {
+        piece p = piece_at(args->y, i);
+        piece_room *r = rooms(backend);
+        float *y = piece_for(args->y, p, r[2]);
+        swiglu_row(read_piece(args->gate, p, r[0]), read_piece(args->up, p, r[1]), y, p.n);
+        write_piece(args->y, p, y);
+    }
     return FV_OK;
 }
 
@@ -59,13 +61,18 @@ static void swiglu_grad_row(grad_rows row, int64_t n)
 
 fv_err FV_CPU(swiglu_grad)(fv_backend *backend, const fv_swiglu_grad_args *args)
 {
-    int64_t rows = args->dy.dim[0], n = fv_tensor_row_count(args->dy);
-#pragma omp parallel for num_threads(backend->n_threads) if (rows * n > FV_CPU_SERIAL)
-    for (int64_t t = 0; t < rows; t++)
-        swiglu_grad_row(
-            (grad_rows){fv_f32(args->dy) + t * args->dy.stride, fv_f32(args->gate) + t * args->gate.stride,
-                        fv_f32(args->up) + t * args->up.stride, fv_f32(args->dgate) + t * args->dgate.stride,
-                        fv_f32(args->dup) + t * args->dup.stride},
-            n);
+#pragma omp parallel for num_threads(backend->n_threads) if (fv_tensor_count(args->dy) > FV_CPU_SERIAL)
+    for (int64_t i = 0; i < n_pieces(args->dy); i++) {
+        piece p = piece_at(args->dy, i);
+        piece_room *r = rooms(backend);
+        grad_rows row = {.dy = read_piece(args->dy, p, r[0]),
+                         .gate = read_piece(args->gate, p, r[1]),
+                         .up = read_piece(args->up, p, r[2]),
+                         .dgate = piece_for(args->dgate, p, r[3]),
+                         .dup = piece_for(args->dup, p, r[4])};
+        swiglu_grad_row(row, p.n);
+        write_piece(args->dgate, p, row.dgate);
+        write_piece(args->dup, p, row.dup);
+    }
     return FV_OK;
 }

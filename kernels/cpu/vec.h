@@ -61,6 +61,45 @@ V_INLINE vn n_load(const float *p)
     return r;
 }
 
+/* Numbers of bf16 are the upper halves of floats. */
+typedef uint16_t vnh __attribute__((vector_size(2 * V_NATIVE)));
+V_INLINE vn n_load_bf16(const uint16_t *p)
+{
+    vnh r;
+    memcpy(&r, p, sizeof r);
+    return (vn)(__builtin_convertvector(r, vnu) << 16);
+}
+
+/* From element at on of F32 or BF16; which is a constant where this is inlined. */
+V_INLINE vn n_load_as(const void *p, int64_t at, int is_bf16)
+{
+    return is_bf16 ? n_load_bf16((const uint16_t *)p + at) : n_load((const float *)p + at);
+}
+
+V_INLINE float s_load_as(const void *p, int64_t at, int is_bf16)
+{
+    float x;
+    if (!is_bf16)
+        return ((const float *)p)[at];
+    uint32_t bits = (uint32_t)((const uint16_t *)p)[at] << 16;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+#if defined(__AVX2__)
+typedef uint16_t h4 __attribute__((vector_size(8)));
+typedef uint32_t u4 __attribute__((vector_size(16)));
+/* Four floats. */
+V_INLINE __m128 q_load_as(const void *p, int64_t at, int is_bf16)
+{
+    h4 r;
+    if (!is_bf16)
+        return _mm_loadu_ps((const float *)p + at);
+    memcpy(&r, (const uint16_t *)p + at, sizeof r);
+    return (__m128)(__builtin_convertvector(r, u4) << 16);
+}
+#endif
+
 V_INLINE void n_store(float *p, vn x)
 {
     memcpy(p, &x, sizeof x);

@@ -91,23 +91,23 @@ void reference_attention(const fv_attention_args *args)
     visit_queries(args, write_output, NULL);
 }
 
+/* By the out and lse that are given: rounded keys would have had others. */
 static void add_gradients(const fv_attention_args *args, const query *q, const void *context)
 {
     const fv_attention_grad_args *grad = context;
     int64_t d = args->q.dim[2], at = q->head * d, key_at = q->key_head * d;
     const double *dout = f64_at(grad->dout, q->row, at), *query_row = f64_at(args->q, q->row, at);
-    double mean = 0.0, *dq = f64_at(grad->dq, q->row, at);
-    for (int64_t j = 0; j < q->n_keys; j++)
-        mean += q->p[j] * product(dout, f64_at(args->v, q->keys[j], key_at), d);
+    double mean = product(dout, f64_at(grad->out, q->row, at), d), *dq = f64_at(grad->dq, q->row, at);
+    double again = exp(q->lse - *f64_at(grad->lse, q->row, q->head));
     memset(dq, 0, (size_t)d * sizeof *dq);
     for (int64_t j = 0; j < q->n_keys; j++) {
         const double *k = f64_at(args->k, q->keys[j], key_at), *v = f64_at(args->v, q->keys[j], key_at);
         double *dk = f64_at(grad->dk, q->keys[j], key_at), *dv = f64_at(grad->dv, q->keys[j], key_at);
-        double ds = (double)args->scale * q->p[j] * (product(dout, v, d) - mean);
+        double p = q->p[j] * again, ds = (double)args->scale * p * (product(dout, v, d) - mean);
         for (int64_t c = 0; c < d; c++) {
             dq[c] += ds * k[c];
             dk[c] += ds * query_row[c];
-            dv[c] += q->p[j] * dout[c];
+            dv[c] += p * dout[c];
         }
     }
 }

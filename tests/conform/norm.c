@@ -26,7 +26,7 @@ void reference_norm(const fv_norm_args *args)
     double *sum = args->sum.data, *y = args->y.data, *rstd = args->rstd.data;
     for (int64_t i = 0; i < rows; i++) {
         for (int64_t j = 0; j < n; j++)
-            s[j] = x[i * n + j] + (residual ? residual[i * n + j] : 0.0);
+            s[j] = residual ? as_stored(x[i * n + j] + residual[i * n + j]) : x[i * n + j];
         double r = rstd_of(s, n, (double)args->eps);
         for (int64_t j = 0; j < n; j++)
             y[i * n + j] = s[j] * r * weight[j];

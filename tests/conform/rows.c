@@ -3,8 +3,7 @@
 
 enum { MAX_PARTS = 256 };
 
-/* Whether name is one of the words of a list. */
-static int lists(const char *list, const char *name)
+int lists(const char *list, const char *name)
 {
     size_t length = strlen(name);
     for (const char *at = list; at && (at = strstr(at, name)); at += length)

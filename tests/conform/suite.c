@@ -153,7 +153,7 @@ static void check_member(const conform_case *c, const any_args *first, const fam
     host_release(mark);
 }
 
-void conform(const conform_case *c)
+void conform_as_it_is(const conform_case *c)
 {
     for (int k = 0; k < N_FAMILIES; k++) {
         size_t mark = host_mark();

@@ -7,6 +7,7 @@
  *   slopes          of a backward operation, against differences of the reference along random directions;
  *   same bits       again, on every other member of the family, with rows apart and nothing aligned, and with
  *                   outputs in the memory of the inputs that the contract names;
+ *   BF16            all of it but slopes, with what the operation stores rounded to BF16 (stored.c);
  *   invariance      of a forward operation: rows alone, in other places, among others and among more; and
  *                   columns alike, where a second case of the same call says that they are the "rows";
  *   surroundings    inputs and the memory around operands keep their bits.
@@ -59,7 +60,11 @@ typedef struct conform_case {
     conform_slope slopes[CONFORM_SLOPES];
 } conform_case;
 
+/* The case as it is, and with what its operation stores rounded to BF16. */
 void conform(const conform_case *c);
+void conform_as_it_is(const conform_case *c);
+/* x, rounded if the case that is running stores BF16: for references of what is read again. */
+double as_stored(double x);
 
 /* CONFORM(gelu, args, .near = 1e-6): a case of an fv_gelu_args. */
 #define CONFORM(name, arguments, ...) \
@@ -161,6 +166,8 @@ typedef struct layout {
 /* Run op on backend; what it wrote comes back in arguments whose outputs are host memory until released. */
 any_args run_on(fv_backend *backend, fv_op op, const void *args, layout l);
 
+/* Whether name is one of the words of a list. */
+int lists(const char *list, const char *name);
 /* The parts of the case, its own or made from its rows; returns how many. */
 int parts_of(const conform_case *c, const conform_part **out);
 /* What a part gave (found) are the bits of rows of the whole; where names the back end. */

@@ -46,7 +46,7 @@ static void test_names_what_is_wrong(void **state)
         fv_gather(backend, &(fv_gather_args){.table = matrix(2, 3), .out = matrix(4, 3), .index = vector(4)}),
         FV_ERR_SHAPE, "gather: tensor index is F32 (4), expected I32 (4)");
     assert_fails(fv_norm(backend, &(fv_norm_args){.x = matrix(2, 0)}), FV_ERR_SHAPE,
-                 "norm: tensor x is F32 (2, 0), expected F32 (any, 1 or more)");
+                 "norm: tensor x is F32 (2, 0), expected F32 or BF16 (any, 1 or more)");
     assert_fails(fv_norm(backend, &(fv_norm_args){.x = matrix(2, 3), .residual = matrix(2, 3)}), FV_ERR_SHAPE,
                  "norm: tensor sum is absent and residual is there");
     assert_fails(fv_fill(backend, &(fv_fill_args){.x = {memory, FV_F32, 9}}), FV_ERR_SHAPE,
@@ -74,6 +74,13 @@ static void test_names_dtypes(void **state)
                  "cast: tensor in is I32 (2, 3), expected F32 or F16 or BF16 (any, any)");
     assert_fails(fv_copy(backend, &(fv_copy_args){.in = halves, .out = matrix(2, 3)}), FV_ERR_SHAPE,
                  "copy: tensor out is F32 (2, 3), expected F16 (2, 3)");
+    assert_fails(fv_gelu(backend, &(fv_gelu_args){.x = halves, .y = halves}), FV_ERR_SHAPE,
+                 "gelu: tensor x is F16 (2, 3), expected F32 or BF16 (any, any)");
+    fv_tensor x = fv_tensor_2d(memory, FV_BF16, 2, 3);
+    assert_fails(fv_gelu(backend, &(fv_gelu_args){.x = x, .y = matrix(2, 3)}), FV_ERR_SHAPE,
+                 "gelu: tensor y is F32 (2, 3), expected BF16 (2, 3)");
+    assert_fails(fv_norm(backend, &(fv_norm_args){.x = x, .weight = vector(3), .y = x, .rstd = x}),
+                 FV_ERR_SHAPE, "norm: tensor rstd is BF16 (2, 3), expected F32 (2)");
 }
 
 static void test_refuses_bad_layouts(void **state)
