@@ -72,7 +72,7 @@ static const struct argp_option options[] = {
     {"seed", KEY_SEED, "N", 0, "other seeds give other rows; default: 0", 3},
     {0, 0, 0, 0, "Rows worth training on:", 4},
     {"select", KEY_SELECT, "CONFIG", 0,
-     "answer the rows of data.train rollout.answers times from either view, as this configuration of "
+     "answer the rows of data.train rollout.samples times from either view, as this configuration of "
      "training "
      "says, and keep those that the small view is always enough for and those that need the large one",
      4},

@@ -69,7 +69,7 @@ static fv_err describe(const job *j, fv_json *what)
     FV_TRY(set_text(what, "shard", shard));
     FV_TRY(set_text(what, "data", c->data.train));
     FV_TRY(fv_json_set(what, "rows", fv_json_make_integer((int64_t)fv_dataset_rows(j->training.data))));
-    FV_TRY(fv_json_set(what, "answers", fv_json_make_integer(c->rollout.answers)));
+    FV_TRY(fv_json_set(what, "answers", fv_json_make_integer(c->rollout.samples)));
     FV_TRY(fv_json_set(what, "gain", fv_json_make_integer(o->gain)));
     if (j->training.runtime.world->rank == 0) /* which alone has the file */
         FV_TRY(set_hashes(j, what));
@@ -96,8 +96,8 @@ static fv_err prepare(job *j)
     const fv_pack_select_options *o = j->options;
     FV_CHECK(fv_dataset_images(t->data) > 0, FV_ERR_ARGUMENT,
              "%s has no images: its rows have no two views to choose between", c->data.train);
-    FV_CHECK(o->gain <= c->rollout.answers, FV_ERR_ARGUMENT,
-             "--gain is %d, but rollout.answers is %d: no row can gain more", o->gain, c->rollout.answers);
+    FV_CHECK(o->gain <= c->rollout.samples, FV_ERR_ARGUMENT,
+             "--gain is %d, but rollout.samples is %d: no row can gain more", o->gain, c->rollout.samples);
     FV_CHECK((int64_t)fv_dataset_rows(t->data) >= o->shard, FV_ERR_ARGUMENT,
              "--shard %d/%d of %s with %llu rows has none", o->shard, o->n_shards, c->data.train,
              (unsigned long long)fv_dataset_rows(t->data));
@@ -211,7 +211,7 @@ static int rows_of_chunk(const job *j)
 {
     enum { TIMES = 4, LEAST = 16 };
     const fv_rollout_config *c = &j->training.config.rollout;
-    int64_t n = (int64_t)TIMES * (c->max_running / c->answers) * j->training.runtime.mesh.data->size;
+    int64_t n = (int64_t)TIMES * (c->max_running / c->samples) * j->training.runtime.mesh.data->size;
     n = n < LEAST ? LEAST : n > FV_SELECT_MOST ? FV_SELECT_MOST : n;
     return (int)(n < j->n_rows ? n : j->n_rows);
 }
@@ -259,7 +259,7 @@ static fv_err select_rows(job *j)
                                .judge = t->judge,
                                .rollout = &t->rollout,
                                .score = &t->score,
-                               .n_answers = t->config.rollout.answers};
+                               .n_answers = t->config.rollout.samples};
     int64_t n_before = j->n_done;
     for (const uint64_t *rows = j->rows; j->n_rows > 0;) {
         int n = rows_of_chunk(j);

@@ -32,13 +32,13 @@ static fv_err set_trainer(train *t)
                                   .judge = t->training.judge,
                                   .rollout = &t->training.rollout,
                                   .score = &t->training.score,
-                                  .n_answers = c->rollout.answers,
+                                  .n_answers = c->rollout.samples,
                                   .has_greedy = fv_estimator_needs_greedy(estimator),
                                   .row_of = fv_training_row,
                                   .row_context = &t->training};
     t->trainer = (fv_trainer){.settings = {.plan = {.prompts = c->rollout.prompts,
                                                     .groups = c->update.groups,
-                                                    .refills = c->rollout.refills,
+                                                    .sampling_rounds = c->rollout.sampling_rounds,
                                                     .partial = c->update.partial},
                                            .max_unjudged_share = c->reward.max_unjudged_share,
                                            .advantage = {.estimator = estimator,
@@ -154,7 +154,7 @@ static fv_err first_batch(const fv_training *t, fv_batch *batch)
     for (int64_t place = 0; place < t->config.rollout.prompts; place++) {
         fv_group group;
         fv_row row;
-        FV_TRY(fv_source_group(&t->source, place, fv_training_row(t, place), t->config.rollout.answers,
+        FV_TRY(fv_source_group(&t->source, place, fv_training_row(t, place), t->config.rollout.samples,
                                &group, &row));
         fv_row_fini(&row);
         FV_TRY(fv_batch_add(batch, &group));
@@ -178,7 +178,7 @@ static void restore(train *t, fv_progress *from)
 {
     t->trainer.step = (int64_t)from->step;
     t->trainer.place = (int64_t)from->place;
-    t->trainer.refill = (int)from->refill;
+    t->trainer.sampling_round = (int)from->sampling_round;
     t->trainer.batch = from->batch;
     t->trainer.begun = from->begun;
     t->n_skipped = (int)from->skipped_updates;
@@ -192,7 +192,7 @@ static void describe(void *context, fv_progress *out)
     train *t = context;
     *out = (fv_progress){.step = (uint64_t)t->trainer.step,
                          .place = (uint64_t)t->trainer.place,
-                         .refill = (uint64_t)t->trainer.refill,
+                         .sampling_round = (uint64_t)t->trainer.sampling_round,
                          .batch = t->trainer.batch,
                          .begun = t->trainer.begun,
                          .skipped_updates = (uint64_t)t->n_skipped,

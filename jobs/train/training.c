@@ -106,7 +106,7 @@ static fv_err read_config(fv_training *t, const fv_training_options *options)
     t->is_selection = options->is_selection;
     if (options->is_selection) {
         t->config.rollout.max_rounds = 1;
-        t->config.views.prompt = FV_VIEW_SMALL;
+        t->config.views.prompt = FV_VIEW_LOW;
     }
     return options->check(&t->config, t->runtime.world->size);
 }
@@ -134,7 +134,7 @@ static fv_err set_stages(fv_training *t)
                             .prompts = t->prompts,
                             .chat = &t->chat,
                             .views = c->views.bounds,
-                            .first = c->views.prompt == FV_VIEW_LARGE ? FV_FIRST_LARGE : FV_FIRST_SMALL};
+                            .first = c->views.prompt == FV_VIEW_HIGH ? FV_FIRST_LARGE : FV_FIRST_SMALL};
     t->dialogue = (fv_dialogue){.prompts = t->prompts,
                                 .chat = &t->chat,
                                 .merge = shape->vision.merge,

@@ -12,7 +12,7 @@
 
 static fv_eval_mode mode_of(const fv_train_config *config)
 {
-    if (config->views.prompt == FV_VIEW_LARGE)
+    if (config->views.prompt == FV_VIEW_HIGH)
         return FV_EVAL_FULL;
     return config->rollout.max_rounds > 1 ? FV_EVAL_POLICY : FV_EVAL_LOW;
 }

@@ -23,8 +23,8 @@ static fv_err check_layout(const fv_layout_config *layout, int n_ranks)
 
 static fv_err check_views(const fv_views_config *views, const fv_rollout_config *rollout)
 {
-    FV_CHECK(views->prompt == FV_VIEW_SMALL || rollout->max_rounds == 1, FV_ERR_ARGUMENT,
-             "views.prompt is large, so the tool has nothing more to show, but rollout.max_rounds is %d; "
+    FV_CHECK(views->prompt == FV_VIEW_LOW || rollout->max_rounds == 1, FV_ERR_ARGUMENT,
+             "views.prompt is high, so the tool has nothing more to show, but rollout.max_rounds is %d; "
              "expected 1",
              rollout->max_rounds);
     FV_CHECK(views->bounds.min_pixels <= views->bounds.max_pixels, FV_ERR_ARGUMENT,
@@ -127,9 +127,9 @@ static fv_err check_judge(const fv_train_config *config, int n_ranks)
 
 static fv_err check_running(const fv_rollout_config *r, int greedy)
 {
-    FV_CHECK(r->max_running >= r->answers + greedy, FV_ERR_ARGUMENT,
-             "rollout.max_running is %d, expected at least rollout.answers%s, %d", r->max_running,
-             greedy ? " and a greedy one" : "", r->answers + greedy);
+    FV_CHECK(r->max_running >= r->samples + greedy, FV_ERR_ARGUMENT,
+             "rollout.max_running is %d, expected at least rollout.samples%s, %d", r->max_running,
+             greedy ? " and a greedy one" : "", r->samples + greedy);
     return FV_OK;
 }
 
@@ -137,12 +137,12 @@ static fv_err check_answers(const fv_estimator *estimator, const fv_rollout_conf
 {
     const char *name = fv_estimator_name(estimator);
     int least = fv_estimator_least_answers(estimator), greedy = fv_estimator_needs_greedy(estimator);
-    FV_CHECK(r->answers >= least, FV_ERR_ARGUMENT,
-             "rollout.answers is %d, but advantage.estimator %s compares the answers to one prompt: "
+    FV_CHECK(r->samples >= least, FV_ERR_ARGUMENT,
+             "rollout.samples is %d, but advantage.estimator %s compares the answers to one prompt: "
              "expected at least %d",
-             r->answers, name, least);
-    FV_CHECK(greedy || (int64_t)r->prompts * r->answers > 1, FV_ERR_ARGUMENT,
-             "rollout.prompts and rollout.answers are both 1, but advantage.estimator %s compares the "
+             r->samples, name, least);
+    FV_CHECK(greedy || (int64_t)r->prompts * r->samples > 1, FV_ERR_ARGUMENT,
+             "rollout.prompts and rollout.samples are both 1, but advantage.estimator %s compares the "
              "answers of a step",
              name);
     return check_running(r, greedy);

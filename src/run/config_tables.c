@@ -14,7 +14,7 @@
         (bound), INFINITY, .above_min = 1 \
     }
 
-static const char *const view_names[] = {"small", "large", NULL};
+static const char *const view_names[] = {"low", "high", NULL};
 static const char *const alpha_names[] = {"white", "drop", NULL};
 static const char *const too_long_names[] = {"refuse", "skip", NULL};
 static const char *const judge_names[] = {"verifier", "api", "local", "program", "replay", NULL};
@@ -69,7 +69,8 @@ static const fv_setting layout_fields[] = {
 
 #define VIEWS(member) FV_SETTING_AT(fv_views_config, member)
 static const fv_setting views_fields[] = {
-    {"prompt", FV_SETTING_CHOICE, VIEWS(prompt), "what a question starts with", .names = view_names},
+    {"prompt", FV_SETTING_CHOICE, VIEWS(prompt), "the resolution that a question starts with",
+     .names = view_names},
     {"min_pixels", FV_SETTING_INTEGER, VIEWS(bounds.min_pixels), "of the large view, at least", FROM(1)},
     {"max_pixels", FV_SETTING_INTEGER, VIEWS(bounds.max_pixels), "of the large view, at most", FROM(1)},
     {"transparency", FV_SETTING_CHOICE, VIEWS(bounds.transparency), "white behind it, or drop the alpha",
@@ -90,7 +91,7 @@ static const fv_setting sft_fields[] = {
 #define ROLLOUT(member) FV_SETTING_AT(fv_rollout_config, member)
 static const fv_setting rollout_fields[] = {
     {"prompts", FV_SETTING_INTEGER, ROLLOUT(prompts), "groups of a step", FROM(1)},
-    {"answers", FV_SETTING_INTEGER, ROLLOUT(answers), "answers of a group", FROM(1)},
+    {"samples", FV_SETTING_INTEGER, ROLLOUT(samples), "answers to a prompt: the size of a group", FROM(1)},
     {"temperature", FV_SETTING_REAL, ROLLOUT(temperature), "of sampling", ABOVE(0)},
     {"top_p",
      FV_SETTING_REAL,
@@ -108,7 +109,8 @@ static const fv_setting rollout_fields[] = {
     {"pass_tokens", FV_SETTING_INTEGER, ROLLOUT(pass_tokens), "tokens of a pass, at most", FROM(2)},
     {"cache_pages", FV_SETTING_INTEGER, ROLLOUT(cache_pages), "pages of 64 tokens of the key-value cache",
      FROM(1)},
-    {"refills", FV_SETTING_INTEGER, ROLLOUT(refills), "times a step may replace dropped groups", FROM(0)},
+    {"sampling_rounds", FV_SETTING_INTEGER, ROLLOUT(sampling_rounds),
+     "times a step may replace dropped groups", FROM(0)},
     {0},
 };
 
@@ -278,9 +280,9 @@ static const fv_setting log_fields[] = {
         .rate = 1e-6, .schedule = FV_SCHEDULE_CONSTANT,                                            \
         .adamw = {.beta1 = 0.9F, .beta2 = 0.999F, .eps = 1e-8F, .weight_decay = 0.01F, .clip = 1}, \
     }
-#define VIEWS_DEFAULT                                                                     \
-    {                                                                                     \
-        .prompt = FV_VIEW_SMALL, .bounds = {.min_pixels = 262144, .max_pixels = 4194304 } \
+#define VIEWS_DEFAULT                                                                   \
+    {                                                                                   \
+        .prompt = FV_VIEW_LOW, .bounds = {.min_pixels = 262144, .max_pixels = 4194304 } \
     }
 
 #define UPDATE_DEFAULT                                                                                     \
@@ -294,7 +296,7 @@ static const fv_train_config train_defaults = {
     .layout = {.tensor = 1},
     .views = VIEWS_DEFAULT,
     .rollout = {.prompts = 512,
-                .answers = 16,
+                .samples = 16,
                 .temperature = 1,
                 .top_p = 1,
                 .max_turn_tokens = 8192,
@@ -304,7 +306,7 @@ static const fv_train_config train_defaults = {
                 .max_running = 64,
                 .pass_tokens = 4096,
                 .cache_pages = 1024,
-                .refills = 8},
+                .sampling_rounds = 8},
     .reward = {.verifier = "number",
                .max_unjudged_share = 0.1,
                .extraction = FV_EXTRACT_SPLIT,

@@ -90,7 +90,7 @@ static fv_err check_counts(const fv_progress *p)
 {
     const uint64_t most[] = {p->step,           p->place,         p->optimizer_step,
                              p->validated_step, p->metrics_bytes, p->trajectories_bytes};
-    int are_small = p->is_supervised <= 1 && p->refill <= INT_MAX && p->skipped_updates <= INT_MAX;
+    int are_small = p->is_supervised <= 1 && p->sampling_round <= INT_MAX && p->skipped_updates <= INT_MAX;
     for (size_t i = 0; i < sizeof most / sizeof *most; i++)
         are_small &= most[i] <= INT64_MAX / 16;
     FV_CHECK(are_small, FV_ERR_FORMAT, "the state of the run cannot be: step %llu, prompt %llu",
@@ -271,7 +271,7 @@ fv_err fv_progress_adopt(fv_progress *saved, const fv_progress *now, const char 
     if (!is_other)
         return FV_OK;
     saved->place -= (uint64_t)saved->batch.n;
-    saved->refill = 0;
+    saved->sampling_round = 0;
     fv_batch_fini(&saved->batch);
     fv_batch_fini(&saved->begun);
     return FV_OK;

@@ -188,9 +188,9 @@ static fv_err decide(const fv_advantage_settings *settings, const fv_advantage_a
 {
     FV_CHECK(group_size(args, group) > 0, FV_ERR_ARGUMENT, "group %lld has no answers", (long long)group);
     if (!has_verdicts(settings->estimator, args, group))
-        args->fates[group] = FV_GROUP_NO_VERDICT;
+        args->statuses[group] = FV_GROUP_NO_VERDICT;
     else
-        args->fates[group] = has_signal(settings, args, group) ? FV_GROUP_KEPT : FV_GROUP_NO_SIGNAL;
+        args->statuses[group] = has_signal(settings, args, group) ? FV_GROUP_KEPT : FV_GROUP_NO_SIGNAL;
     return FV_OK;
 }
 
@@ -200,15 +200,15 @@ static void drop_equal_batch(const fv_advantage_settings *settings, const fv_adv
     const fv_reward *first = NULL;
     for (int64_t g = 0; g < args->n_groups; g++) {
         const fv_reward *rewards = args->rewards + args->starts[g];
-        if (args->fates[g] != FV_GROUP_KEPT)
+        if (args->statuses[g] != FV_GROUP_KEPT)
             continue;
         first = first ? first : rewards;
         if (!are_equal(&settings->weights, rewards, group_size(args, g), first))
             return;
     }
     for (int64_t g = 0; g < args->n_groups; g++)
-        if (args->fates[g] == FV_GROUP_KEPT)
-            args->fates[g] = FV_GROUP_NO_SIGNAL;
+        if (args->statuses[g] == FV_GROUP_KEPT)
+            args->statuses[g] = FV_GROUP_NO_SIGNAL;
 }
 
 /* Values. */
@@ -219,7 +219,7 @@ static fv_err estimate_group(const fv_advantage_settings *settings, const fv_adv
     const fv_estimator *estimator = settings->estimator;
     double *values = group_values(args, group), baseline = 0;
     int64_t n = group_size(args, group);
-    if (args->fates[group] != FV_GROUP_KEPT) {
+    if (args->statuses[group] != FV_GROUP_KEPT) {
         memset(values, 0, (size_t)n * sizeof *values);
         return FV_OK;
     }
@@ -238,17 +238,17 @@ static void whiten_batch(const fv_advantage_args *args, double eps)
     double sum = 0, squares = 0;
     int64_t n = 0;
     for (int64_t g = 0; g < args->n_groups; g++)
-        if (args->fates[g] == FV_GROUP_KEPT) {
+        if (args->statuses[g] == FV_GROUP_KEPT) {
             sum += sum_of(group_values(args, g), group_size(args, g));
             n += group_size(args, g);
         }
     double mean = n ? sum / (double)n : 0;
     for (int64_t g = 0; g < args->n_groups; g++)
-        if (args->fates[g] == FV_GROUP_KEPT)
+        if (args->statuses[g] == FV_GROUP_KEPT)
             squares += squares_around(group_values(args, g), group_size(args, g), mean);
     double scale = 1 / (deviation(squares, n) + eps);
     for (int64_t g = 0; g < args->n_groups; g++)
-        if (args->fates[g] == FV_GROUP_KEPT)
+        if (args->statuses[g] == FV_GROUP_KEPT)
             shift_and_scale(group_values(args, g), group_size(args, g), mean, scale);
 }
 

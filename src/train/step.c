@@ -29,8 +29,9 @@ static void hand_out(const fv_batch *batch, const double *advantages)
             batch->groups[g].answers[i].advantage = *advantages++;
 }
 
-/* Advantages of all answers, and what becomes of every group (fates: batch->n). */
-static fv_err advantage(const fv_advantage_settings *settings, const fv_batch *batch, fv_group_fate *fates)
+/* Advantages of all answers, and what becomes of every group (statuses: batch->n). */
+static fv_err set_advantages(const fv_advantage_settings *settings, const fv_batch *batch,
+                             fv_group_status *statuses)
 {
     size_t n = 0;
     for (int g = 0; g < batch->n; g++)
@@ -48,7 +49,7 @@ static fv_err advantage(const fv_advantage_settings *settings, const fv_batch *b
                                     .n_groups = batch->n,
                                     .greedy = greedy,
                                     .advantages = advantages,
-                                    .fates = fates};
+                                    .statuses = statuses};
     FV_TRY_DONE(fv_advantage_compute(settings, &args));
     hand_out(batch, advantages);
 done:
@@ -88,13 +89,14 @@ static fv_err append(fv_batch *batch, fv_batch *more)
     return err;
 }
 
-/* fates (batch->n) and the number of kept groups, of the whole batch. */
-static fv_err judge_fates(const fv_trainer *t, const fv_batch *batch, fv_group_fate **fates, int *n_kept)
+/* statuses (batch->n) and the number of kept groups, of the whole batch. */
+static fv_err set_statuses(const fv_trainer *t, const fv_batch *batch, fv_group_status **statuses,
+                           int *n_kept)
 {
-    fv_group_fate *grown = realloc(*fates, ((size_t)batch->n + 1) * sizeof *grown);
-    FV_CHECK(grown, FV_ERR_MEMORY, "cannot allocate the fates of %d groups", batch->n);
-    *fates = grown;
-    FV_TRY(advantage(&t->settings.advantage, batch, *fates));
+    fv_group_status *grown = realloc(*statuses, ((size_t)batch->n + 1) * sizeof *grown);
+    FV_CHECK(grown, FV_ERR_MEMORY, "cannot allocate the statuses of %d groups", batch->n);
+    *statuses = grown;
+    FV_TRY(set_advantages(&t->settings.advantage, batch, *statuses));
     *n_kept = 0;
     for (int g = 0; g < batch->n; g++)
         *n_kept += grown[g] == FV_GROUP_KEPT;
@@ -112,13 +114,13 @@ static fv_err charge_kl(fv_trainer *t, fv_group *groups, int n, fv_step_stats *s
 }
 
 /* Rollout, reward and advantage, again in place of groups that were dropped. */
-static fv_err fill(fv_trainer *t, fv_group_fate **fates, fv_step_stats *stats)
+static fv_err sample_groups(fv_trainer *t, fv_group_status **statuses, fv_step_stats *stats)
 {
     fv_batch *batch = &t->batch;
     int n_kept = 0;
     if (batch->n > 0)
-        FV_TRY(judge_fates(t, batch, fates, &n_kept));
-    for (int64_t n; t->refill <= t->settings.plan.refills; t->refill++) {
+        FV_TRY(set_statuses(t, batch, statuses, &n_kept));
+    for (int64_t n; t->sampling_round <= t->settings.plan.sampling_rounds; t->sampling_round++) {
         int before = batch->n;
         n = fv_plan_draws(&t->settings.plan, before, n_kept);
         if (n == 0)
@@ -131,7 +133,7 @@ static fv_err fill(fv_trainer *t, fv_group_fate **fates, fv_step_stats *stats)
         add_collected(&stats->collect, &collected);
         FV_TRY(append(batch, &more));
         FV_TRY(charge_kl(t, batch->groups + before, batch->n - before, stats));
-        FV_TRY(judge_fates(t, batch, fates, &n_kept));
+        FV_TRY(set_statuses(t, batch, statuses, &n_kept));
     }
     return FV_OK;
 }
@@ -193,15 +195,15 @@ static void add_update(fv_step_stats *stats, const fv_update_stats *part)
 }
 
 /* The groups that are trained on, in order, as copies that own nothing; returns how many. */
-static int keep(const fv_trainer *t, const fv_batch *batch, const fv_group_fate *fates, fv_group *kept,
-                fv_step_stats *stats)
+static int select_kept(const fv_trainer *t, const fv_batch *batch, const fv_group_status *statuses,
+                       fv_group *kept, fv_step_stats *stats)
 {
     const fv_step_plan *plan = &t->settings.plan;
     int n = 0;
     for (int g = 0; g < batch->n; g++) {
-        stats->n_no_signal += fates[g] == FV_GROUP_NO_SIGNAL;
-        stats->n_no_verdict += fates[g] == FV_GROUP_NO_VERDICT;
-        if (fates[g] != FV_GROUP_KEPT)
+        stats->n_no_signal += statuses[g] == FV_GROUP_NO_SIGNAL;
+        stats->n_no_verdict += statuses[g] == FV_GROUP_NO_VERDICT;
+        if (statuses[g] != FV_GROUP_KEPT)
             continue;
         if (n < plan->prompts)
             kept[n++] = batch->groups[g];
@@ -223,14 +225,14 @@ static fv_err ask_reference(fv_trainer *t, const fv_group *kept, fv_step_stats *
     return FV_OK;
 }
 
-static fv_err update(fv_trainer *t, const fv_batch *batch, const fv_group_fate *fates, double rate,
+static fv_err update(fv_trainer *t, const fv_batch *batch, const fv_group_status *statuses, double rate,
                      fv_step_stats *stats)
 {
     const fv_step_plan *plan = &t->settings.plan;
     fv_group *kept = malloc(((size_t)batch->n + 1) * sizeof *kept);
     fv_err err = FV_OK;
     FV_CHECK_DONE(kept, FV_ERR_MEMORY, "cannot allocate a list of %d groups", batch->n);
-    stats->n_groups = keep(t, batch, fates, kept, stats);
+    stats->n_groups = select_kept(t, batch, statuses, kept, stats);
     FV_TRY_DONE(ask_reference(t, kept, stats));
     for (int i = 0; i < fv_plan_updates(plan, stats->n_groups); i++) {
         fv_update_stats part;
@@ -248,30 +250,30 @@ void fv_trainer_fini(fv_trainer *t)
 {
     fv_batch_fini(&t->batch);
     fv_batch_fini(&t->begun);
-    t->refill = 0;
+    t->sampling_round = 0;
 }
 
 fv_err fv_step(fv_trainer *t, double rate, fv_batch *batch, fv_step_stats *stats)
 {
-    fv_group_fate *fates = NULL;
+    fv_group_status *statuses = NULL;
     fv_err err = FV_OK;
     double start = fv_clock_now();
     *batch = (fv_batch){0};
     *stats = (fv_step_stats){0};
     t->rollout->step = (uint32_t)t->step;
-    FV_TRY_DONE(fill(t, &fates, stats));
+    FV_TRY_DONE(sample_groups(t, &statuses, stats));
     FV_TRY_DONE(fv_comm_agree(t->collector->mesh->world, check_judged(t, &t->batch)));
     double from = fv_clock_now();
     fv_phase_set("update");
     FV_TRY_DONE(fv_point("step"));
-    FV_TRY_DONE(update(t, &t->batch, fates, rate, stats));
+    FV_TRY_DONE(update(t, &t->batch, statuses, rate, stats));
     stats->update_s = fv_clock_now() - from;
     stats->step_s = fv_clock_now() - start;
     t->step++;
     *batch = t->batch;
     t->batch = (fv_batch){0};
 done:
-    free(fates);
+    free(statuses);
     if (err != FV_AGAIN)
         fv_trainer_fini(t);
     return err;

@@ -12,7 +12,7 @@ static double needed(double missing, double p)
 int64_t fv_plan_draws(const fv_step_plan *plan, int64_t n_drawn, int64_t n_kept)
 {
     int64_t missing = plan->prompts - n_kept;
-    int64_t left = (int64_t)plan->prompts * (1 + plan->refills) - n_drawn;
+    int64_t left = (int64_t)plan->prompts * (1 + plan->sampling_rounds) - n_drawn;
     if (missing <= 0 || left <= 0)
         return 0;
     double wanted =

@@ -21,7 +21,7 @@ out: $folder/none
 prompts: $folder/prompts.yaml
 steps: $rounds
 data: {train: $folder/rows.h5}
-rollout: {prompts: 8, answers: 8, max_turn_tokens: 96, max_tokens: 512, max_rounds: 1, max_running: 16, pass_tokens: 1024, cache_pages: 256, refills: 0}
+rollout: {prompts: 8, samples: 8, max_turn_tokens: 96, max_tokens: 512, max_rounds: 1, max_running: 16, pass_tokens: 1024, cache_pages: 256, sampling_rounds: 0}
 reward: {product: general, tool_penalty: none}
 judge: {prompt: $folder/judge.yaml, model: $folder/judge, verifier_first: false, pass_tokens: 2048, cache_pages: 512}
 loss: {kl_weight: 0}

@@ -39,7 +39,7 @@ well train plain steps=2
 
 # What is not named is refused, whatever else is, and so are other shapes and names that mean nothing.
 refused "optimizer.rate is 0.001, was 0.0001; go on with those, name them in resume.accept" train plain optimizer.rate=1e-3
-refused "settings: rollout.answers is 8, was 4;" train plain optimizer.rate=1e-3 rollout.answers=8 resume.accept=optimizer.rate
+refused "settings: rollout.samples is 8, was 4;" train plain optimizer.rate=1e-3 rollout.samples=8 resume.accept=optimizer.rate
 refused "data.train is another data set" train plain data.train="$folder/data2.h5" resume.accept=model
 refused "name it in resume.accept" train plain prompts="$folder/prompts.yaml" resume.accept=model
 refused "another model: text." train plain model="$folder/other" resume.accept=model

@@ -13,7 +13,7 @@ cat >"$folder/judge.sh" <<'END'
 exec sed -u 's/.*"id": \([0-9]*[02468]\),.*/{"id": \1, "score": 0}/;t;s/.*"id": \([0-9]*\),.*/{"id": \1, "score": 1}/'
 END
 settings=(data.validate="$folder/validate.h5" validate.every=1 reward.judge=program judge.program="sh $folder/judge.sh"
-    judge.verifier_first=false rollout.max_turn_tokens=20 rollout.refills=0)
+    judge.verifier_first=false rollout.max_turn_tokens=20 rollout.sampling_rounds=0)
 train() { # NAME [KEY=VALUE...]
     env FOVEA_AT="$at" LD_PRELOAD="$FAULT_SHIM" FAULT_FULL="$folder/$1.full" FAULT_BELOW="$folder/$1/" \
         "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/$1" "${@:2}" 2>"$folder/$1.log"

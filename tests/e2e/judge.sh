@@ -19,7 +19,7 @@ serve() {
 requests() { wc -l <"$folder/$1.server/requests"; }
 
 make_run "$folder"
-settings=(rollout.max_turn_tokens=24 rollout.max_tokens=256 rollout.refills=0 reward.judge=api reward.verifier=exact
+settings=(rollout.max_turn_tokens=24 rollout.max_tokens=256 rollout.sampling_rounds=0 reward.judge=api reward.verifier=exact
     reward.product=efficient validate.before=false judge.prompt="$root/configs/prompts/judge.yaml" judge.model=judge-1 judge.ca_file="$folder/tls/ca.pem"
     judge.in_flight=8 judge.headers='X-Team: blue; X-Gate: $GATE_KEY')
 train() { # NAME RANKS [KEY=VALUE...]

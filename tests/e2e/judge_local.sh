@@ -13,7 +13,7 @@ system: Be fair.
 user: "Q {question} T {truth} A {answer}"
 verdict: score
 END
-settings=(rollout.max_turn_tokens=24 rollout.max_tokens=256 rollout.refills=0 reward.judge=local reward.verifier=exact
+settings=(rollout.max_turn_tokens=24 rollout.max_tokens=256 rollout.sampling_rounds=0 reward.judge=local reward.verifier=exact
     reward.product=efficient validate.before=false judge.prompt="$folder/judge.yaml" judge.model="$folder/judge"
     judge.in_flight=8 judge.pass_tokens=512 judge.cache_pages=64)
 train() { # NAME RANKS [KEY=VALUE...]

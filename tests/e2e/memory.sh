@@ -16,7 +16,7 @@ cat >"$folder/judge.sh" <<'END'
 exec sed -u 's/.*"id": \([0-9]*[13579]\), .*/{"id": \1, "score": 1}/;t;s/.*"id": \([0-9]*\),.*/{"id": \1, "score": 0}/'
 END
 settings=(steps="$steps" data.validate="$folder/validate.h5" rollout.prompts=2 rollout.max_turn_tokens=8
-    rollout.max_running=8 rollout.refills=0 reward.judge=program judge.program="sh $folder/judge.sh"
+    rollout.max_running=8 rollout.sampling_rounds=0 reward.judge=program judge.program="sh $folder/judge.sh"
     judge.verifier_first=false update.groups=2 validate.every=10 save.every=10)
 mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" 2>"$folder/log" || fail "$(cat "$folder/log")"
 [ "$(field run updates | sort -u)" = 1.0 ] || fail "a step without an update"

@@ -42,7 +42,7 @@ make_run "$folder"
 at row:100
 on_terminal pack "$FOVEA" pack --synthetic glance --rows 4000 --seed 1 --out "$folder/data.h5"
 shows pack 'rows [0-9]+ %'
-settings=(steps=4 rollout.prompts=16 rollout.max_running=16 rollout.cache_pages=80 rollout.refills=0 update.groups=16
+settings=(steps=4 rollout.prompts=16 rollout.max_running=16 rollout.cache_pages=80 rollout.sampling_rounds=0 update.groups=16
     update.micro_tokens=256)
 at pass:4 micro:2 pass:40 micro:20 micro:40 micro:60
 on_terminal train "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/run"

@@ -27,7 +27,7 @@ prompts: $root/configs/prompts/glance.yaml
 steps: 3
 data: {train: $folder/data.h5}
 views: {min_pixels: 784, max_pixels: 3136}
-rollout: {prompts: 6, answers: 4, max_turn_tokens: 120, max_tokens: 320, max_running: 12, pass_tokens: 256,
+rollout: {prompts: 6, samples: 4, max_turn_tokens: 120, max_tokens: 320, max_running: 12, pass_tokens: 256,
   cache_pages: 64}
 reward: {verifier: containment}
 update: {groups: 3, micro_tokens: 4096}
@@ -45,12 +45,12 @@ refused 1 '"layout.tensor" is 0, expected a whole number, 1 or more' layout.tens
 refused 1 "update.groups is 4, but rollout.prompts is 6 = 1 x 4 + 2" update.groups=4
 refused 1 "expected at least 2 x rollout.max_running = 2 x 12 = 24" rollout.pass_tokens=20
 refused 1 "rollout.max_tokens = 320 tokens may take 6 pages of 64 tokens" rollout.cache_pages=5
-refused 1 "rollout.max_running is 3, expected at least rollout.answers, 4" rollout.max_running=3
-refused 1 "rollout.max_running is 4, expected at least rollout.answers and a greedy one, 5" rollout.max_running=4 \
+refused 1 "rollout.max_running is 3, expected at least rollout.samples, 4" rollout.max_running=3
+refused 1 "rollout.max_running is 4, expected at least rollout.samples and a greedy one, 5" rollout.max_running=4 \
     advantage.estimator=remax
 refused 1 "rollout.max_tokens is 5000, but" rollout.max_tokens=5000 rollout.cache_pages=200
 refused 1 "views.min_pixels is 784, more than views.max_pixels, 100" views.max_pixels=100
-refused 1 "views.prompt is large, so the tool has nothing more to show" views.prompt=large
+refused 1 "views.prompt is high, so the tool has nothing more to show" views.prompt=high
 
 # Rows, whichever of them it is and whoever measures it; the first of them with what each needs, and the mend.
 refused 1 "data.h5: 20 of 20 rows are too long: row 0 needs 95 tokens (its image at 28 x 28 pixels is 1 tokens, the view of 56 x 56 that the tool shows 4), and rollout.max_tokens is 30; row 1 needs 95" rollout.max_tokens=30

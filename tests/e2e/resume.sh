@@ -94,8 +94,8 @@ well train plain 2
 same plain cut
 [ "$(field cut logprob_max_diff | sort -u)" = 0.0 ] || fail "log-probs differ from the rollout's"
 
-# Where few groups are kept, refills fill the step; stopped again and again inside of them, it is the same one.
-settings+=(rollout.prompts=6 rollout.refills=24 reward.verifier=exact update.groups=3)
+# Where few groups are kept, sampling rounds fill the step; stopped again and again inside of them, it is the same one.
+settings+=(rollout.prompts=6 rollout.sampling_rounds=24 reward.verifier=exact update.groups=3)
 well train filled 2 steps=1
 [ "$(field filled groups | sort -u)" = 6.0 ] || fail "steps are not full: $(field filled groups)"
 for n_stops in $(seq 0 20); do
@@ -127,7 +127,7 @@ same direct imported
 # What does not fit is refused, with the difference.
 "$FOVEA" init --shape "$root/configs/model/tiny-vl.yaml" --out "$folder/other" --seed 1
 refused "another model: text." train plain 2 model="$folder/other"
-refused "rollout.answers is 8, was 4" train plain 2 rollout.answers=8
+refused "rollout.samples is 8, was 4" train plain 2 rollout.samples=8
 refused "this checkpoint is of \`fovea train\`" sft plain 2
 refused "data.train is another data set" train plain 2 data.train="$folder/validate.h5"
 refused "model is another one" train plain 2 model="$folder/base"

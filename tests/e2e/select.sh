@@ -30,7 +30,7 @@ steps: 1
 data: {train: $folder/data.h5}
 views: {min_pixels: 784, max_pixels: 3136}
 rollout:
-  answers: 4
+  samples: 4
   max_turn_tokens: 60
   max_tokens: 200
   max_running: 16
@@ -196,7 +196,7 @@ cmp "$folder/judged.h5" "$folder/before.h5" || fail "a selection that failed cha
 
 refused 1 "none of 260 rows is worth keeping" --select "$folder/config.yaml" --out "$folder/x.h5" --gain 4 \
     reward.extraction=strict rollout.max_turn_tokens=8
-refused 1 "--gain is 6, but rollout.answers is 4" --select "$folder/config.yaml" --out "$folder/x.h5"
+refused 1 "--gain is 6, but rollout.samples is 4" --select "$folder/config.yaml" --out "$folder/x.h5"
 refused 1 "rollout.max_running is 3" --select "$folder/config.yaml" --out "$folder/x.h5" rollout.max_running=3
 refused 1 "no/such" --select "$folder/config.yaml" --out "$folder/no/such/x.h5" --gain 4
 refused 2 "--gain and --shard with --select" --synthetic glance --rows 2 --out "$folder/x.h5" --gain 3

@@ -74,10 +74,10 @@ train equal 2 loss.kl_place=reward loss.kl_weight=0.1 optimizer.rate=1e-3 reward
 [ "$(field equal groups | sort -u)" = 0.0 ] || fail "trained on equal rewards: $(field equal groups)"
 
 # What becomes of groups that do not fill a mini-batch.
-train keep 1 rollout.refills=0 rollout.prompts=20 update.groups=4 update.partial=keep steps=1
+train keep 1 rollout.sampling_rounds=0 rollout.prompts=20 update.groups=4 update.partial=keep steps=1
 n=$(field keep groups) n=${n%.0}
 for partial in drop spread; do
-    train $partial 1 rollout.refills=0 rollout.prompts=20 update.groups=4 update.partial=$partial steps=1
+    train $partial 1 rollout.sampling_rounds=0 rollout.prompts=20 update.groups=4 update.partial=$partial steps=1
 done
 [ $n -gt 4 ] || fail "$n groups show nothing"
 [ "$(field keep updates) $(field drop updates) $(field spread updates)" = "$(((n + 3) / 4)).0 $((n / 4)).0 $((n / 4)).0" ] ||
@@ -94,9 +94,9 @@ done
 [ "$(wc -l <"$folder/one/metrics.jsonl")" = 3 ] || fail "not a line of metrics a step"
 
 refused 1 "holds a run already" "$FOVEA" train "$folder/config.yaml" out="$folder/one" resume=none
-refused 1 "unknown key \"rollout.answrs\", did you mean \"rollout.answers\"?" \
-    "$FOVEA" train "$folder/config.yaml" rollout.answrs=2
-refused 1 "advantage.estimator grpo compares" "$FOVEA" train "$folder/config.yaml" rollout.answers=1
+refused 1 "unknown key \"rollout.sampels\", did you mean \"rollout.samples\"?" \
+    "$FOVEA" train "$folder/config.yaml" rollout.sampels=2
+refused 1 "advantage.estimator grpo compares" "$FOVEA" train "$folder/config.yaml" rollout.samples=1
 refused 1 "rollout.max_tokens is 2000, but" "$FOVEA" train "$folder/config.yaml" rollout.max_tokens=2000
 refused 1 "names no wording" "$FOVEA" sft "$folder/config.yaml" sft.plain_share=0.5
 refused 1 "layout.tensor is 3" mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" layout.tensor=3

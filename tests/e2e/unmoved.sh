@@ -11,7 +11,7 @@ is() { # RUN FIELD VALUE: at every step
 }
 
 make_run "$folder"
-settings=(steps=20 rollout.prompts=4 rollout.max_turn_tokens=40 rollout.max_tokens=256 rollout.refills=2
+settings=(steps=20 rollout.prompts=4 rollout.max_turn_tokens=40 rollout.max_tokens=256 rollout.sampling_rounds=2
     loss.entropy_weight=0.001 loss.kl_weight=0.01 update.groups=2 update.micro_tokens=300 update.recompute=true
     optimizer.rate=0 optimizer.weight_decay=0.1 data.validate="$folder/data.h5" validate.every=10)
 train() { # NAME RANKS [KEY=VALUE...]
@@ -31,7 +31,7 @@ for step in 10 20; do
 done
 
 # With a rate the same figures tell that something moves, from the second update on.
-train moved 2 optimizer.rate=1e-2 steps=2 rollout.refills=4 data.validate=''
+train moved 2 optimizer.rate=1e-2 steps=2 rollout.sampling_rounds=4 data.validate=''
 [ "$(field moved logprob_max_diff | sort -u)" = 0.0 ] || fail "fresh answers differ from the rollout"
 [ "$(field moved kl | tail -1)" != 0.0 ] || fail "no distance from the reference"
 [ "$(field moved ratio | sort -u)" != 1.0 ] || fail "ratios of 1 after an update"
@@ -42,6 +42,6 @@ is same groups_no_signal 12.0
 is same groups 0.0
 is same updates 0.0
 cmp "$folder/same/model/model.safetensors" "$folder/model/model.safetensors" || fail "weights moved without an update"
-train once 1 reward.verifier=exact steps=1 rollout.refills=0 data.validate=''
+train once 1 reward.verifier=exact steps=1 rollout.sampling_rounds=0 data.validate=''
 is once groups_no_signal 4.0
 echo "unmoved: well"

@@ -2,7 +2,7 @@
  *
  * The keys of a file are those of `fovea train --keys`; a section of the file is a member here. Where a stage
  * has settings of its own, they are embedded as they are. Defaults are those of VisionThink's two-turn
- * product (Yang et al., 2025). A step draws rollout.prompts groups of rollout.answers answers and trains on
+ * product (Yang et al., 2025). A step draws rollout.prompts groups of rollout.samples answers and trains on
  * them in mini-batches of update.groups groups. */
 #ifndef FOVEA_RUN_CONFIG_H
 #define FOVEA_RUN_CONFIG_H
@@ -51,7 +51,7 @@ typedef struct fv_layout_config {
 } fv_layout_config;
 
 /* What the prompt shows; the tool shows the large view. */
-typedef enum fv_view_choice { FV_VIEW_SMALL, FV_VIEW_LARGE } fv_view_choice;
+typedef enum fv_view_choice { FV_VIEW_LOW, FV_VIEW_HIGH } fv_view_choice;
 
 typedef struct fv_views_config {
     fv_view_choice prompt;
@@ -60,15 +60,15 @@ typedef struct fv_views_config {
 
 typedef struct fv_rollout_config {
     int prompts; /* groups of a step */
-    int answers; /* of a group */
+    int samples; /* of a prompt: the size of its group */
     float temperature, top_p;
     int top_k;
     int max_turn_tokens; /* this and the next three: fv_dialogue */
     int64_t max_tokens;
     int max_rounds, max_images;
     int max_running, pass_tokens, cache_pages; /* fv_rollout_settings */
-    int refills; /* times a step may draw further prompts in place of dropped groups, and prompts in all as a
-                    multiple of prompts; 0: never */
+    int sampling_rounds; /* times a step may draw further prompts in place of dropped groups, and prompts in
+                            all as a multiple of prompts; 0: never */
 } fv_rollout_config;
 
 /* Who says whether an answer is right: reward.verifier alone, a model behind an API, a model in the run's own

@@ -18,7 +18,7 @@
     X(step)            /* steps done */                                                                \
     X(place)           /* prompts taken from the data set */                                           \
     X(optimizer_step)  /* of AdamW */                                                                  \
-    X(refill)          /* of the step under way */                                                     \
+    X(sampling_round)  /* of the step under way */                                                     \
     X(skipped_updates) /* in a row */                                                                  \
     X(validated_step)  /* the last that was validated, plus 1; 0: none */                              \
     X(metrics_bytes)   /* of metrics.jsonl and trajectories.jsonl */                                   \

@@ -13,7 +13,7 @@
  *       seed: 1
  *       values:
  *         optimizer.rate: {from: 1e-5, to: 1e-3, scale: log}     # or linear; whole numbers if both ends are
- *         rollout.answers: [4, 8, 16]
+ *         rollout.samples: [4, 8, 16]
  *     except:                        # but not those that are like one of these
  *       - {optimizer.rate: 1e-4, seed: 3}
  *     name: rate-{optimizer.rate}-{seed}    # without it: all that differs, "rate=0.0001_seed=1"

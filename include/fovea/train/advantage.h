@@ -46,23 +46,23 @@ typedef struct fv_advantage_settings {
 fv_err fv_advantage_check(const fv_advantage_settings *settings);
 
 /* What becomes of a group. Only kept groups are trained on. */
-typedef enum fv_group_fate {
+typedef enum fv_group_status {
     FV_GROUP_KEPT,
     FV_GROUP_NO_VERDICT, /* an answer, or the greedy one where it is needed, has none */
     FV_GROUP_NO_SIGNAL   /* task rewards that are all the same, or a single answer */
-} fv_group_fate;
+} fv_group_status;
 
 typedef struct fv_advantage_args {
     const fv_reward *rewards; /* (starts[n_groups]) of the batch, group after group */
     const int64_t *starts;    /* (n_groups + 1), rising from 0: group g is [starts[g], starts[g + 1]) */
     int64_t n_groups;
-    const fv_reward *greedy; /* (n_groups); NULL if the estimator needs none */
-    double *advantages;      /* out, (starts[n_groups]); 0 in groups that are not kept */
-    fv_group_fate *fates;    /* out, (n_groups) */
+    const fv_reward *greedy;   /* (n_groups); NULL if the estimator needs none */
+    double *advantages;        /* out, (starts[n_groups]); 0 in groups that are not kept */
+    fv_group_status *statuses; /* out, (n_groups) */
 } fv_advantage_args;
 
 /* Groups that are not kept take no part in anything. All but reinforce_pp look at one group at a time, so
- * that the fates of new groups are known before the batch is full. FV_ERR_NUMERIC names an answer whose
+ * that the statuses of new groups are known before the batch is full. FV_ERR_NUMERIC names an answer whose
  * reward is not finite; FV_ERR_ARGUMENT: no greedy answers where they are needed, an empty group. */
 fv_err fv_advantage_compute(const fv_advantage_settings *settings, const fv_advantage_args *args);
 

@@ -22,13 +22,13 @@ typedef struct fv_trainer {
     int64_t step;  /* steps done */
     int64_t place; /* prompts taken from the data set */
     /* The step under way, if it was stopped; owned, the same on every rank. */
-    fv_batch batch; /* its groups so far, with their rewards, */
-    fv_batch begun; /* groups from place on that were being drawn, */
-    int refill;     /* and the refill that they are of */
+    fv_batch batch;     /* its groups so far, with their rewards, */
+    fv_batch begun;     /* groups from place on that were being drawn, */
+    int sampling_round; /* and the sampling round that they are of */
 } fv_trainer;
 
 typedef struct fv_step_stats {
-    fv_collect_stats collect;      /* over all refills */
+    fv_collect_stats collect;      /* over all sampling rounds */
     int n_groups;                  /* trained on */
     int n_no_signal, n_no_verdict; /* groups dropped */
     int n_spare;                   /* groups with a signal that are left over */
@@ -41,8 +41,8 @@ typedef struct fv_step_stats {
 } fv_step_stats;
 
 /* rate: of the optimizer. batch receives all groups of the step, dropped ones included, for whoever reports
- * on them; the caller releases it. With too few groups left after all refills the step trains on those there
- * are (plan.partial); with none it moves nothing.
+ * on them; the caller releases it. With too few groups left after all sampling rounds the step trains on
+ * those there are (plan.partial); with none it moves nothing.
  *
  * FV_AGAIN if a stop was requested (stop.h) during the rollout: batch is empty, the step under way is in the
  * trainer, and another call, or another run whose trainer is given the same, finishes it to the same bits. */

@@ -14,15 +14,16 @@ typedef enum fv_partial {
 } fv_partial;
 
 typedef struct fv_step_plan {
-    int prompts; /* groups that a step trains on */
-    int groups;  /* of a mini-batch: one update of the weights */
-    int refills; /* how often a step may go back for more prompts in place of groups that were dropped */
+    int prompts;         /* groups that a step trains on */
+    int groups;          /* of a mini-batch: one update of the weights */
+    int sampling_rounds; /* how often a step may go back for more prompts in place of dropped groups */
     fv_partial partial;
 } fv_step_plan;
 
 /* How many prompts the next round draws when n_kept of n_drawn groups were kept; 0: no round is needed, or
  * left. The first draws prompts. The others draw what is missing over the share that was kept, and a standard
- * deviation more, so that most often one is enough; all of them together draw at most refills x prompts. */
+ * deviation more, so that most often one is enough; all of them together draw at most sampling_rounds x
+ * prompts. */
 int64_t fv_plan_draws(const fv_step_plan *plan, int64_t n_drawn, int64_t n_kept);
 
 /* The number of updates that n groups give, and where mini-batch i of them begins; that of i = the number of

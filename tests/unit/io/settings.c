@@ -326,13 +326,13 @@ static void test_compare(void **state)
 {
     (void)state;
     static const char before[] =
-        "model: 'a'\nsteps: 3\nrollout:\n  answers: 4\n  gone: 1\nsave:\n  every: 1\n";
+        "model: 'a'\nsteps: 3\nrollout:\n  samples: 4\n  gone: 1\nsave:\n  every: 1\n";
     static const char now[] =
-        "model: 'a: b'\nsteps: 9\nrollout:\n  answers: 8\n  come: 2\nsave:\n  every: 2\n";
+        "model: 'a: b'\nsteps: 9\nrollout:\n  samples: 8\n  come: 2\nsave:\n  every: 2\n";
     fv_buffer out = {0};
     assert_ok(fv_settings_compare(before, now, is_other, "steps", &out));
     assert_string_equal(out.data,
-                        "model is 'a: b', was 'a', rollout.answers is 8, was 4, save.every is 2, was 1");
+                        "model is 'a: b', was 'a', rollout.samples is 8, was 4, save.every is 2, was 1");
     out.size = 0;
     assert_ok(fv_settings_compare(now, now, is_other, "", &out));
     assert_int_equal(out.size, 0);

@@ -199,7 +199,7 @@ static void test_segments(void **state)
 }
 
 /* In another process: the signal that ended it, 0 if it lived, -1 if it says that something is wrong. */
-static int fate(void (*deed)(fixture *), fixture *f)
+static int end_of(void (*deed)(fixture *), fixture *f)
 {
     fflush(NULL);
     pid_t pid = fork();
@@ -248,11 +248,11 @@ static void run_past_the_block(fixture *f)
 static void test_memory_out_of_reach(void **state)
 {
     fixture *f = *state;
-    assert_int_equal(fate(touch_while_open, f), 0);
-    assert_int_equal(fate(touch, f), SIGSEGV);
-    assert_int_equal(fate(touch_after_close, f), SIGSEGV);
-    assert_int_equal(fate(run_past_the_block, f), SIGSEGV);
-    assert_int_equal(fate(write_past_the_block, f), SIGSEGV);
+    assert_int_equal(end_of(touch_while_open, f), 0);
+    assert_int_equal(end_of(touch, f), SIGSEGV);
+    assert_int_equal(end_of(touch_after_close, f), SIGSEGV);
+    assert_int_equal(end_of(run_past_the_block, f), SIGSEGV);
+    assert_int_equal(end_of(write_past_the_block, f), SIGSEGV);
 }
 
 int main(void)

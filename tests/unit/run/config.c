@@ -20,7 +20,7 @@ static void test_defaults(void **state)
     assert_ok(read_train(NULL, &c));
     assert_ok(fv_train_config_check(&c, 1));
     assert_int_equal(c.rollout.prompts, 512);
-    assert_int_equal(c.rollout.answers, 16);
+    assert_int_equal(c.rollout.samples, 16);
     assert_int_equal(c.update.groups, 32);
     assert_int_equal(c.update.partial, FV_PARTIAL_SPREAD);
     assert_int_equal(c.reward.tool_penalty.kind, FV_TOOL_PENALTY_PAPER);
@@ -73,7 +73,7 @@ static void test_choices(void **state)
         size_t offset;
         int value;
     } cases[] = {
-        {"views.prompt=large", offsetof(fv_train_config, views.prompt), FV_VIEW_LARGE},
+        {"views.prompt=high", offsetof(fv_train_config, views.prompt), FV_VIEW_HIGH},
         {"reward.extraction=split", offsetof(fv_train_config, reward.extraction), FV_EXTRACT_SPLIT},
         {"reward.extraction=strict", offsetof(fv_train_config, reward.extraction), FV_EXTRACT_STRICT},
         {"reward.product=general", offsetof(fv_train_config, reward.format.product), FV_PRODUCT_GENERAL},
@@ -159,7 +159,7 @@ static void test_checks(void **state)
     } cases[] = {
         {"update.groups=48", "update.groups is 48, but rollout.prompts is 512 = 10 x 48 + 32"},
         {"update.groups=513", "update.groups is 513, but rollout.prompts is 512 = 0 x 513 + 512"},
-        {"rollout.max_running=15", "rollout.max_running is 15, expected at least rollout.answers, 16"},
+        {"rollout.max_running=15", "rollout.max_running is 15, expected at least rollout.samples, 16"},
         {"rollout.pass_tokens=127",
          "rollout.pass_tokens is 127, expected at least 2 x rollout.max_running = 2 x 64 = 128"},
         {"rollout.cache_pages=512", "rollout.max_tokens = 32768 tokens may take 513 pages of 64 tokens"},
@@ -174,8 +174,8 @@ static void test_checks(void **state)
         {"reward.product=general",
          "reward.product is general, which has 1 turn, but rollout.max_rounds is 2"},
         {"advantage.estimator=ppo", "advantage: there is no estimator \"ppo\"; there are grpo"},
-        {"rollout.answers=1", "rollout.answers is 1, but advantage.estimator grpo compares the answers"},
-        {"views.prompt=large", "views.prompt is large, so the tool has nothing more to show, but"},
+        {"rollout.samples=1", "rollout.samples is 1, but advantage.estimator grpo compares the answers"},
+        {"views.prompt=high", "views.prompt is high, so the tool has nothing more to show, but"},
         {"loss.dual_clip=1", "loss: a dual clip of 1; above 1, or 0 for none"},
         {"loss.mean=constant", "loss: sums over tokens are divided by 0; above 0"},
     };
@@ -207,14 +207,14 @@ static void test_answers_of_estimators(void **state)
     const char *const compare[] = {"advantage.estimator=grpo", "advantage.estimator=dr_grpo",
                                    "advantage.estimator=rloo"};
     for (int i = 0; i < 3; i++) {
-        check_two(compare[i], "rollout.answers=1", "compares the answers to one prompt: expected at least 2");
-        check_two(compare[i], "rollout.answers=2", NULL);
+        check_two(compare[i], "rollout.samples=1", "compares the answers to one prompt: expected at least 2");
+        check_two(compare[i], "rollout.samples=2", NULL);
     }
-    check_two("advantage.estimator=remax", "rollout.answers=1", NULL);
-    check_two("advantage.estimator=remax", "rollout.answers=63", NULL);
-    check_two("advantage.estimator=remax", "rollout.answers=64",
-              "rollout.max_running is 64, expected at least rollout.answers and a greedy one, 65");
-    check_two("advantage.estimator=reinforce_pp", "rollout.answers=1", NULL);
+    check_two("advantage.estimator=remax", "rollout.samples=1", NULL);
+    check_two("advantage.estimator=remax", "rollout.samples=63", NULL);
+    check_two("advantage.estimator=remax", "rollout.samples=64",
+              "rollout.max_running is 64, expected at least rollout.samples and a greedy one, 65");
+    check_two("advantage.estimator=reinforce_pp", "rollout.samples=1", NULL);
 }
 
 /* Printed, read and printed again it is the same text, whose numbers are exact (69_settings). */
@@ -327,7 +327,7 @@ static void test_files(void **state)
     fv_settings_fini(&fv_train_settings, &c);
     read_config("visionthink-general.yaml", 32, &c);
     assert_int_equal(c.rollout.max_rounds, 1);
-    assert_int_equal(c.views.prompt, FV_VIEW_LARGE);
+    assert_int_equal(c.views.prompt, FV_VIEW_HIGH);
     assert_int_equal(c.reward.tool_penalty.kind, FV_TOOL_PENALTY_NONE);
     fv_settings_fini(&fv_train_settings, &c);
     read_config("tiny.yaml", 2, &c);

@@ -52,7 +52,7 @@ static void test_random(void **state)
     fv_sweep few, many;
     (void)state;
     const char *draws =
-        "values: {optimizer.rate: {from: 1e-5, to: 1e-3, scale: log}, rollout.answers: [4, 8], "
+        "values: {optimizer.rate: {from: 1e-5, to: 1e-3, scale: log}, rollout.samples: [4, 8], "
         "seed: {from: 1, to: 1000}}";
     char text[512];
     snprintf(text, sizeof text, "random: {runs: 5, seed: 7, %s}\n", draws);

@@ -12,7 +12,7 @@ typedef struct batch {
     fv_reward rewards[MOST_ANSWERS], greedy[MOST_GROUPS];
     int64_t starts[MOST_GROUPS + 1], n_groups;
     double advantages[MOST_ANSWERS];
-    fv_group_fate fates[MOST_GROUPS];
+    fv_group_status statuses[MOST_GROUPS];
 } batch;
 
 static fv_reward reward_of(double value)
@@ -46,7 +46,7 @@ static fv_err compute_with(batch *b, const fv_advantage_settings *settings)
                                                                .n_groups = b->n_groups,
                                                                .greedy = b->greedy,
                                                                .advantages = b->advantages,
-                                                               .fates = b->fates});
+                                                               .statuses = b->statuses});
 }
 
 static fv_err compute(batch *b, const char *name)
@@ -55,7 +55,7 @@ static fv_err compute(batch *b, const char *name)
     return compute_with(b, &settings);
 }
 
-static void check(batch *b, const char *name, const double *expected, const fv_group_fate *fates)
+static void check(batch *b, const char *name, const double *expected, const fv_group_status *statuses)
 {
     assert_ok(compute(b, name));
     for (int64_t i = 0; i < b->starts[b->n_groups]; i++)
@@ -63,10 +63,10 @@ static void check(batch *b, const char *name, const double *expected, const fv_g
             fail_msg("%s: answer %lld has %.12g, not %.12g", name, (long long)i, b->advantages[i],
                      expected[i]);
     for (int64_t g = 0; g < b->n_groups; g++)
-        assert_int_equal(b->fates[g], fates[g]);
+        assert_int_equal(b->statuses[g], statuses[g]);
     for (int64_t g = 0; g < b->n_groups; g++)
         for (int64_t i = b->starts[g]; i < b->starts[g + 1]; i++)
-            assert_true(fates[g] == FV_GROUP_KEPT || b->advantages[i] == 0);
+            assert_true(statuses[g] == FV_GROUP_KEPT || b->advantages[i] == 0);
     for (int i = (int)b->starts[b->n_groups]; i < MOST_ANSWERS; i++)
         assert_true(b->advantages[i] == 99);
 }
@@ -81,20 +81,20 @@ static batch example(void)
     add_group(&b, 3, (double[]){3, 1, 2}, 0.5);
     return b;
 }
-static const fv_group_fate example_fates[] = {FV_GROUP_KEPT, FV_GROUP_NO_VERDICT, FV_GROUP_NO_SIGNAL,
-                                              FV_GROUP_KEPT};
+static const fv_group_status example_statuses[] = {FV_GROUP_KEPT, FV_GROUP_NO_VERDICT, FV_GROUP_NO_SIGNAL,
+                                                   FV_GROUP_KEPT};
 
 static void test_estimators_of_groups(void **state)
 {
     (void)state;
     batch b = example();
     double g = 0.5 / (sqrt(1.0 / 3) + 1e-6), one = 1 / (1 + 1e-6);
-    check(&b, "grpo", (double[]){g, -g, -g, g, 0, 0, 0, 0, 0, one, -one, 0}, example_fates);
-    check(&b, "dr_grpo", (double[]){.5, -.5, -.5, .5, 0, 0, 0, 0, 0, 1, -1, 0}, example_fates);
+    check(&b, "grpo", (double[]){g, -g, -g, g, 0, 0, 0, 0, 0, one, -one, 0}, example_statuses);
+    check(&b, "dr_grpo", (double[]){.5, -.5, -.5, .5, 0, 0, 0, 0, 0, 1, -1, 0}, example_statuses);
     double third = 1.0 / 3;
     check(&b, "rloo", (double[]){2 * third, -2 * third, -2 * third, 2 * third, 0, 0, 0, 0, 0, 1.5, -1.5, 0},
-          example_fates);
-    check(&b, "remax", (double[]){0, -1, -1, 0, 0, 0, 0, 0, 0, 2.5, .5, 1.5}, example_fates);
+          example_statuses);
+    check(&b, "remax", (double[]){0, -1, -1, 0, 0, 0, 0, 0, 0, 2.5, .5, 1.5}, example_statuses);
 }
 
 static void test_batch_is_whitened(void **state)
@@ -110,8 +110,8 @@ static void test_batch_is_whitened(void **state)
     /* Mean 2.5; squares 0.25 + 6.25 + 6.25 + 0.25 + 0 over 4. */
     double scale = 1 / (sqrt(13.0 / 4) + 1e-6);
     check(&b, "reinforce_pp", (double[]){.5 * scale, 2.5 * scale, 0, 0, 0, 0, -2.5 * scale, -.5 * scale, 0},
-          (fv_group_fate[]){FV_GROUP_KEPT, FV_GROUP_NO_VERDICT, FV_GROUP_NO_SIGNAL, FV_GROUP_KEPT,
-                            FV_GROUP_KEPT, FV_GROUP_KEPT});
+          (fv_group_status[]){FV_GROUP_KEPT, FV_GROUP_NO_VERDICT, FV_GROUP_NO_SIGNAL, FV_GROUP_KEPT,
+                              FV_GROUP_KEPT, FV_GROUP_KEPT});
 }
 
 static void test_nothing_to_learn_from(void **state)
@@ -125,7 +125,7 @@ static void test_nothing_to_learn_from(void **state)
         add_group(&b, 3, (double[]){0.7, 0.7, 0.7}, 0.7);
         add_group(&b, 1, (double[]){NAN}, 0.7);
         check(&b, names[i], (double[]){0, 0, 0, 0, 0},
-              (fv_group_fate[]){FV_GROUP_NO_SIGNAL, FV_GROUP_NO_SIGNAL, FV_GROUP_NO_VERDICT});
+              (fv_group_status[]){FV_GROUP_NO_SIGNAL, FV_GROUP_NO_SIGNAL, FV_GROUP_NO_VERDICT});
     }
 }
 
@@ -134,15 +134,15 @@ static void test_greedy_answer_needs_a_verdict(void **state)
     (void)state;
     batch b = {0};
     add_group(&b, 2, (double[]){1, 0}, NAN);
-    check(&b, "remax", (double[]){0, 0}, (fv_group_fate[]){FV_GROUP_NO_VERDICT});
-    check(&b, "dr_grpo", (double[]){.5, -.5}, (fv_group_fate[]){FV_GROUP_KEPT});
+    check(&b, "remax", (double[]){0, 0}, (fv_group_status[]){FV_GROUP_NO_VERDICT});
+    check(&b, "dr_grpo", (double[]){.5, -.5}, (fv_group_status[]){FV_GROUP_KEPT});
     fv_advantage_settings settings = settings_of("remax");
     assert_true(fv_estimator_needs_greedy(settings.estimator));
     fv_advantage_args args = {.rewards = b.rewards,
                               .starts = b.starts,
                               .n_groups = 1,
                               .advantages = b.advantages,
-                              .fates = b.fates};
+                              .statuses = b.statuses};
     assert_fails(fv_advantage_compute(&settings, &args), FV_ERR_ARGUMENT, "remax needs a greedy answer");
 }
 
@@ -154,7 +154,7 @@ static void test_advantages_are_of_totals(void **state)
     add_group(&b, 2, (double[]){1, 1}, 0);
     b.rewards[0].tool_penalty = 0.1;
     b.rewards[1].format = 1;
-    check(&b, "dr_grpo", (double[]){-0.3, 0.3}, (fv_group_fate[]){FV_GROUP_KEPT});
+    check(&b, "dr_grpo", (double[]){-0.3, 0.3}, (fv_group_status[]){FV_GROUP_KEPT});
 }
 
 /* Equal task rewards are no signal, whatever the weights, eps and the KL are, and however they add up. */
@@ -190,8 +190,8 @@ static void test_equal_task_rewards_are_no_signal(void **state)
                 b.rewards[i].has_verdict = b.greedy[i % 2].has_verdict = 1;
             b.rewards[8].tool_penalty = 0.25;
             assert_ok(compute_with(&b, &settings));
-            assert_int_equal(b.fates[0], FV_GROUP_NO_SIGNAL);
-            assert_int_equal(b.fates[1], FV_GROUP_KEPT);
+            assert_int_equal(b.statuses[0], FV_GROUP_NO_SIGNAL);
+            assert_int_equal(b.statuses[1], FV_GROUP_KEPT);
             for (int i = 0; i < 7; i++)
                 assert_true(b.advantages[i] == 0);
         }
@@ -208,7 +208,7 @@ static void test_small_differences_are_a_signal(void **state)
             batch b = {0};
             add_group(&b, 3, (double[]){1, 1, 1 - differences[i]}, 1);
             assert_ok(compute(&b, names[name]));
-            assert_int_equal(b.fates[0], FV_GROUP_KEPT);
+            assert_int_equal(b.statuses[0], FV_GROUP_KEPT);
             assert_true(b.advantages[2] < 0 && b.advantages[2] < b.advantages[0]);
         }
 }
@@ -220,7 +220,7 @@ static void test_a_kl_counts_in_kept_groups(void **state)
     batch b = {0};
     add_group(&b, 2, (double[]){1, 0}, 0);
     b.rewards[0].kl = 0.5;
-    check(&b, "dr_grpo", (double[]){0.25, -0.25}, (fv_group_fate[]){FV_GROUP_KEPT});
+    check(&b, "dr_grpo", (double[]){0.25, -0.25}, (fv_group_status[]){FV_GROUP_KEPT});
 }
 
 /* A group's advantages are the same bits alone and in any batch. */

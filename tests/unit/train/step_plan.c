@@ -55,7 +55,7 @@ static void test_spread_is_even(void **state)
 static void test_draws_by_hand(void **state)
 {
     (void)state;
-    const fv_step_plan plan = {.prompts = 8, .groups = 4, .refills = 8};
+    const fv_step_plan plan = {.prompts = 8, .groups = 4, .sampling_rounds = 8};
     assert_int_equal(fv_plan_draws(&plan, 0, 0), 8);
     assert_int_equal(fv_plan_draws(&plan, 8, 8), 0);
     assert_int_equal(fv_plan_draws(&plan, 20, 9), 0);
@@ -74,7 +74,7 @@ static void test_draws_by_hand(void **state)
 static int rounds_of(const fv_step_plan *plan, double p, uint64_t seed)
 {
     int64_t n_drawn = 0, n_kept = 0;
-    for (int round = 0; round <= plan->refills; round++) {
+    for (int round = 0; round <= plan->sampling_rounds; round++) {
         int64_t n = fv_plan_draws(plan, n_drawn, n_kept);
         for (int64_t i = 0; i < n; i++)
             n_kept += fv_rng_uniform((fv_rng_key){.seed = seed}, (uint32_t)(n_drawn + i)) < p;
@@ -88,7 +88,7 @@ static int rounds_of(const fv_step_plan *plan, double p, uint64_t seed)
 static void test_steps_fill_in_few_rounds(void **state)
 {
     (void)state;
-    const fv_step_plan plan = {.prompts = 64, .groups = 16, .refills = 8};
+    const fv_step_plan plan = {.prompts = 64, .groups = 16, .sampling_rounds = 8};
     static const double shares[] = {0.9, 0.5, 0.25, 0.15};
     for (int s = 0; s < 4; s++) {
         int n_two = 0;

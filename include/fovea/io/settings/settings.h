@@ -6,7 +6,7 @@
  *
  *     seed: 1
  *     rollout:
- *       answers: 8         # "rollout.answers"
+ *       samples: 8         # "rollout.samples"
  *
  * Fields that neither the file nor the command line names keep their defaults. A default outside its own
  * range makes a field required. */
