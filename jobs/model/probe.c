@@ -10,6 +10,7 @@
 #include "fovea/io/hdf5/hdf5.h"
 #include "fovea/model/nn/head.h"
 #include "fovea/model/optimizer.h"
+#include "fovea/ops/staging.h"
 #include "fovea/ops/workspace.h"
 
 #include <float.h>
@@ -177,7 +178,7 @@ static fv_err forward(probe *p)
 /* The mean over next tokens of -logprob; logprobs (n - 1). */
 static fv_err loss_of(const probe *p, float *logprobs, double *loss)
 {
-    FV_TRY(fv_download(p->runtime.backend, p->head.logprob, logprobs));
+    FV_TRY(fv_download_now(p->runtime.backend, p->head.logprob, logprobs));
     double sum = 0;
     for (int64_t i = 0; i < p->n - 1; i++)
         sum -= logprobs[i];
@@ -211,7 +212,7 @@ static fv_err write_tensor(probe *p, const char *name, fv_tensor t)
     float *host = malloc((size_t)fv_tensor_count(t) * sizeof *host + 1);
     FV_CHECK(host, FV_ERR_MEMORY, "cannot allocate %lld elements for %s", (long long)fv_tensor_count(t),
              name);
-    fv_err err = fv_download(p->runtime.backend, t, host);
+    fv_err err = fv_download_now(p->runtime.backend, t, host);
     if (err == FV_OK)
         err = fv_hdf5_write(p->out, name, FV_F32, t.n_dims, t.dim, host);
     free(host);
@@ -247,7 +248,7 @@ static fv_err write_gradient(probe *p, const fv_folder *folder, int i)
     snprintf(name, sizeof name, "grad/%s", tensor_name);
     float *host = malloc((size_t)fv_tensor_count(grad) * sizeof *host);
     FV_CHECK(host, FV_ERR_MEMORY, "cannot allocate the gradient of %s", param->name);
-    fv_err err = fv_download(p->runtime.backend, grad, host);
+    fv_err err = fv_download_now(p->runtime.backend, grad, host);
     if (err == FV_OK)
         err = fv_hdf5_write(p->out, name, FV_F32, param->n_dims, param->dim, host);
     free(host);

@@ -22,13 +22,24 @@ void *fv_cpu_scratch(const fv_backend *backend, int thread)
     return state->scratch + (size_t)thread * FV_CPU_SCRATCH_BYTES;
 }
 
+static fv_err allocate(size_t align, size_t bytes, const char *kind, void **out)
+{
+    size_t rounded = (bytes + align - 1) / align * align;
+    *out = aligned_alloc(align, rounded ? rounded : align);
+    FV_CHECK(*out, FV_ERR_MEMORY, "cannot allocate %zu bytes of %s memory", bytes, kind);
+    return FV_OK;
+}
+
 static fv_err cpu_alloc(fv_backend *backend, size_t bytes, void **out)
 {
     (void)backend;
-    size_t rounded = (bytes + FV_ARENA_ALIGN - 1) / FV_ARENA_ALIGN * FV_ARENA_ALIGN;
-    *out = aligned_alloc(FV_ARENA_ALIGN, rounded ? rounded : FV_ARENA_ALIGN);
-    FV_CHECK(*out, FV_ERR_MEMORY, "cannot allocate %zu bytes of tensor memory", bytes);
-    return FV_OK;
+    return allocate(FV_ARENA_ALIGN, bytes, "tensor", out);
+}
+
+static fv_err cpu_host_alloc(fv_backend *backend, size_t bytes, void **out)
+{
+    (void)backend;
+    return allocate(FV_HOST_ALIGN, bytes, "host", out);
 }
 
 static void cpu_free(fv_backend *backend, void *memory)
@@ -37,36 +48,76 @@ static void cpu_free(fv_backend *backend, void *memory)
     free(memory);
 }
 
-/* Rows that lie side by side are copied as one: of a vector each is a single number. */
+/* Bytes that are worth a thread, of a copy without gaps. */
+enum { COPY_BYTES = 1 << 20 };
+
+static void copy_bytes(char *to, const char *from, size_t bytes, int n_threads)
+{
+#pragma omp parallel for num_threads(n_threads) if (bytes > COPY_BYTES)
+    for (size_t at = 0; at < bytes; at += COPY_BYTES)
+        memcpy(to + at, from + at, bytes - at < COPY_BYTES ? bytes - at : COPY_BYTES);
+}
+
 static void copy_rows(char *to, size_t to_row, const char *from, size_t from_row, size_t row, int64_t n)
 {
-    if (to_row == row && from_row == row) {
-        row *= (size_t)n;
-        n = 1;
-    }
     for (int64_t i = 0; i < n && row; i++)
         memcpy(to + (size_t)i * to_row, from + (size_t)i * from_row, row);
 }
 
-static fv_err cpu_upload(fv_backend *backend, fv_tensor to, const void *from)
+static fv_err cpu_upload(fv_backend *backend, fv_stream stream, fv_tensor to, const void *from)
 {
-    (void)backend;
+    (void)stream;
     size_t element = fv_dtype_bytes(to.dtype), row = (size_t)fv_tensor_row_count(to) * element;
-    copy_rows(to.data, (size_t)to.stride * element, from, row, row, to.dim[0]);
+    if (fv_tensor_is_contiguous(to))
+        copy_bytes(to.data, from, (size_t)to.dim[0] * row, backend->n_threads);
+    else
+        copy_rows(to.data, (size_t)to.stride * element, from, row, row, to.dim[0]);
     return FV_OK;
 }
 
-static fv_err cpu_download(fv_backend *backend, fv_tensor from, void *to)
+static fv_err cpu_download(fv_backend *backend, fv_stream stream, fv_tensor from, void *to)
 {
-    (void)backend;
+    (void)stream;
     size_t element = fv_dtype_bytes(from.dtype), row = (size_t)fv_tensor_row_count(from) * element;
-    copy_rows(to, row, from.data, (size_t)from.stride * element, row, from.dim[0]);
+    if (fv_tensor_is_contiguous(from))
+        copy_bytes(to, from.data, (size_t)from.dim[0] * row, backend->n_threads);
+    else
+        copy_rows(to, row, from.data, (size_t)from.stride * element, row, from.dim[0]);
     return FV_OK;
 }
 
-static void cpu_open_or_close(fv_backend *backend)
+/* Everything has run when its call returns: all events are one that has happened. */
+static fv_err cpu_event_create(fv_backend *backend, fv_event **out)
+{
+    *out = backend->state;
+    return FV_OK;
+}
+
+static void cpu_event_destroy(fv_backend *backend, fv_event *event)
 {
     (void)backend;
+    (void)event;
+}
+
+static fv_err cpu_event_order(fv_backend *backend, fv_event *event, fv_stream stream)
+{
+    (void)backend;
+    (void)event;
+    (void)stream;
+    return FV_OK;
+}
+
+static fv_err cpu_event_synchronize(fv_backend *backend, fv_event *event)
+{
+    (void)backend;
+    (void)event;
+    return FV_OK;
+}
+
+static fv_err cpu_synchronize(fv_backend *backend)
+{
+    (void)backend;
+    return FV_OK;
 }
 
 static void cpu_destroy(fv_backend *backend)
@@ -77,9 +128,11 @@ static void cpu_destroy(fv_backend *backend)
     free(backend);
 }
 
-#define MEMORY                                                                            \
-    .alloc = cpu_alloc, .free = cpu_free, .upload = cpu_upload, .download = cpu_download, \
-    .open = cpu_open_or_close, .close = cpu_open_or_close, .destroy = cpu_destroy
+#define MEMORY                                                                                          \
+    .alloc = cpu_alloc, .free = cpu_free, .host_alloc = cpu_host_alloc, .host_free = cpu_free,          \
+    .upload = cpu_upload, .download = cpu_download, .event_create = cpu_event_create,                   \
+    .event_destroy = cpu_event_destroy, .event_record = cpu_event_order, .event_wait = cpu_event_order, \
+    .event_synchronize = cpu_event_synchronize, .synchronize = cpu_synchronize, .destroy = cpu_destroy
 
 static const fv_backend_table table_avx512 = {
     .name = "cpu/avx512",

@@ -7,6 +7,7 @@
 #include "fovea/engine/page_table.h"
 #include "fovea/model/nn/cache.h"
 #include "fovea/model/nn/head.h"
+#include "fovea/ops/staging.h"
 #include "fovea/ops/workspace.h"
 
 /* Tokens [first, first + image->grid's tokens) of a sequence show an image. */

@@ -1,5 +1,7 @@
 #include "engine/examiner_internal.h"
 
+#include "fovea/ops/staging.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,18 +145,18 @@ fv_err fv_exam_begin(fv_examiner *x)
 static fv_err choose(fv_examiner *x)
 {
     FV_TRY(fv_head_forward(x->model, &x->head, x->hidden, x->pass.targets, NULL, 1));
-    return fv_download(x->backend, x->head.logprob, x->pass.logprobs);
+    return fv_download_now(x->backend, x->head.logprob, x->pass.logprobs);
 }
 
 static fv_err draw(fv_examiner *x)
 {
     FV_TRY(fv_model_logits(x->model, x->hidden, &x->logits));
     memset(x->pass.logprobs, 0, (size_t)x->pass.n_rows * sizeof *x->pass.logprobs);
-    FV_TRY(fv_upload(x->backend, x->uniform, x->pass.logprobs)); /* a greedy draw needs no chance */
+    FV_TRY(fv_upload_array(x->backend, x->uniform, x->pass.logprobs)); /* a greedy draw needs no chance */
     FV_TRY(fv_sample(
         x->backend, &(fv_sample_args){
                         .logits = x->logits.all, .uniform = x->uniform, .ids = x->head.targets, .top_p = 1}));
-    return fv_download(x->backend, x->head.targets, x->pass.targets);
+    return fv_download_now(x->backend, x->head.targets, x->pass.targets);
 }
 
 fv_err fv_exam_compute(fv_examiner *x)
@@ -164,7 +166,7 @@ fv_err fv_exam_compute(fv_examiner *x)
     FV_TRY(forward(x, &hidden));
     if (x->pass.n_rows == 0)
         return FV_OK;
-    FV_TRY(fv_upload(x->backend, x->rows, x->pass.rows));
+    FV_TRY(fv_upload_array(x->backend, x->rows, x->pass.rows));
     FV_TRY(fv_gather(x->backend, &(fv_gather_args){.table = hidden, .index = x->rows, .out = x->hidden}));
     return x->settings.max_drawn > 0 ? draw(x) : choose(x);
 }

@@ -108,7 +108,7 @@ static fv_err pick_features(fv_engine *engine)
 {
     if (engine->pass.n_features == 0)
         return FV_OK;
-    FV_TRY(fv_upload(engine->backend, engine->feature_rows, engine->pass.feature_rows));
+    FV_TRY(fv_upload_array(engine->backend, engine->feature_rows, engine->pass.feature_rows));
     return fv_gather(
         engine->backend,
         &(fv_gather_args){.table = engine->features, .index = engine->feature_rows, .out = engine->picked});
@@ -133,7 +133,7 @@ static fv_err pick_rows(fv_engine *engine, fv_tensor hidden)
     fv_plan *p = &engine->pass;
     memcpy(p->rows, p->draw_rows, (size_t)p->n_draws * sizeof *p->rows);
     memcpy(p->rows + p->n_draws, p->choice_rows, (size_t)p->n_choices * sizeof *p->rows);
-    FV_TRY(fv_upload(engine->backend, engine->rows, p->rows));
+    FV_TRY(fv_upload_array(engine->backend, engine->rows, p->rows));
     return fv_gather(engine->backend,
                      &(fv_gather_args){.table = hidden, .index = engine->rows, .out = engine->hidden});
 }
@@ -144,7 +144,7 @@ static fv_err choose(fv_engine *engine)
     FV_TRY(fv_head_forward(engine->model, &engine->choice_head,
                            fv_tensor_rows(engine->hidden, p->n_draws, p->n_choices), p->choices,
                            engine->excluded_ids, 1));
-    return fv_download(engine->backend, engine->choice_head.logprob, p->choice_logprobs);
+    return fv_download_now(engine->backend, engine->choice_head.logprob, p->choice_logprobs);
 }
 
 fv_err fv_forward_pass(fv_engine *engine)

@@ -36,11 +36,11 @@ static fv_err penalize_all(fv_engine *engine)
 {
     const fv_plan *p = &engine->pass;
     int64_t vocab = engine->logits.all.dim[1];
-    FV_TRY(fv_download(engine->backend, engine->logits.all, p->changed));
+    FV_TRY(fv_download_now(engine->backend, engine->logits.all, p->changed));
     for (int64_t i = 0; i < p->n_draws; i++)
         if (p->draws[i]->sampling.repetition_penalty != 1)
             penalize(p->draws[i], p->changed + i * vocab, p->is_seen);
-    return fv_upload(engine->backend, engine->changed, p->changed);
+    return fv_upload_array(engine->backend, engine->changed, p->changed);
 }
 
 /* Draws. */
@@ -103,7 +103,7 @@ static fv_err look_up(fv_engine *engine, int64_t first, int64_t n)
     float temperature = p->draws[first]->sampling.temperature;
     FV_TRY(fv_head_from_logits(engine->model, &engine->head, engine->logits.all,
                                temperature > 0 ? 1.0f / temperature : 1.0f));
-    FV_TRY(fv_download(engine->backend, engine->head.logprob, p->some_logprobs));
+    FV_TRY(fv_download_now(engine->backend, engine->head.logprob, p->some_logprobs));
     memcpy(p->logprobs + first, p->some_logprobs + first, (size_t)n * sizeof *p->logprobs);
     return FV_OK;
 }
@@ -112,9 +112,9 @@ fv_err fv_sample_draws(fv_engine *engine)
 {
     fv_plan *p = &engine->pass;
     int64_t n;
-    FV_TRY(fv_upload(engine->backend, engine->uniform, p->uniforms));
+    FV_TRY(fv_upload_array(engine->backend, engine->uniform, p->uniforms));
     if (engine->settings.n_excluded)
-        FV_TRY(fv_upload(engine->backend, engine->head.excluded, engine->excluded_ids));
+        FV_TRY(fv_upload_array(engine->backend, engine->head.excluded, engine->excluded_ids));
     FV_TRY(fv_model_logits(engine->model, fv_tensor_rows(engine->hidden, 0, p->n_draws), &engine->logits));
     if (engine->settings.has_penalties)
         FV_TRY(penalize_all(engine));
@@ -126,5 +126,5 @@ fv_err fv_sample_draws(fv_engine *engine)
         n = count_alike(p, first);
         FV_TRY(look_up(engine, first, n));
     }
-    return fv_download(engine->backend, engine->head.targets, p->drawn);
+    return fv_download_now(engine->backend, engine->head.targets, p->drawn);
 }

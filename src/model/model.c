@@ -1,6 +1,7 @@
 #include "model.h"
 
 #include "fovea/model/hf/folder.h"
+#include "fovea/ops/staging.h"
 
 #include <stdlib.h>
 
@@ -94,17 +95,34 @@ static fv_err join_replicas(fv_model *model)
                          &model->replicas);
 }
 
+enum { LOAD_BYTES = 8 << 20 /* of a buffer that weights go through */ };
+
+/* As many rows at a time as a buffer holds. */
+static fv_err read_param(fv_model *model, const fv_folder *folder, int i, fv_staging *staging)
+{
+    const fv_param *param = &model->layout.params.items[i];
+    fv_param_part part = fv_param_part_of(param, model->layout.rank, model->layout.n_ranks);
+    fv_tensor values = fv_weights_param(&model->weights, &model->layout, i);
+    int64_t most = LOAD_BYTES / (int64_t)sizeof(float) / part.cols;
+    FV_CHECK(most > 0, FV_ERR_UNSUPPORTED, "%s has rows of %lld numbers, at most %d are supported",
+             param->name, (long long)part.cols, LOAD_BYTES / (int)sizeof(float));
+    for (int64_t first = 0, n; first < part.rows; first += n) {
+        void *buffer;
+        n = part.rows - first < most ? part.rows - first : most;
+        FV_TRY(fv_staging_next(staging, &buffer));
+        FV_TRY(fv_folder_read(folder, i, &part, first, n, buffer));
+        FV_TRY(fv_staging_upload(staging, fv_tensor_rows(values, first, n)));
+    }
+    return FV_OK;
+}
+
 static fv_err read_weights(fv_model *model, const fv_folder *folder)
 {
-    model->backend->table->open(model->backend);
-    fv_err err = FV_OK;
-    for (int i = 0; i < model->layout.params.n && err == FV_OK; i++) {
-        fv_param_part part =
-            fv_param_part_of(&model->layout.params.items[i], model->layout.rank, model->layout.n_ranks);
-        fv_tensor values = fv_weights_param(&model->weights, &model->layout, i);
-        err = fv_folder_read(folder, i, &part, values.data, values.stride);
-    }
-    model->backend->table->close(model->backend);
+    fv_staging *staging;
+    fv_err err = fv_staging_create(model->backend, LOAD_BYTES, &staging);
+    for (int i = 0; i < model->layout.params.n && err == FV_OK; i++)
+        err = read_param(model, folder, i, staging);
+    fv_staging_destroy(staging);
     return err;
 }
 

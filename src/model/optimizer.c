@@ -2,6 +2,7 @@
  * number, which stays on the device and clips them there; AdamW moves the master of the share; the weights
  * are given from each share to all ranks. The host waits once, at the end, for the norm. */
 #include "fovea/model/optimizer.h"
+#include "fovea/ops/staging.h"
 #include "model/model.h"
 
 #include <math.h>
@@ -40,7 +41,7 @@ static fv_err set_segments(fv_optimizer *o)
     for (int i = 0; i < params->n; i++)
         if (fv_model_counts(o->model, &params->items[i]))
             host[2 * i + 1] = held_of(o, i, &host[2 * i]);
-    fv_err err = fv_upload(fv_model_backend(o->model), o->segments, host);
+    fv_err err = fv_upload_array(fv_model_backend(o->model), o->segments, host);
     free(host);
     return err;
 }
@@ -147,7 +148,7 @@ fv_err fv_optimizer_step(fv_optimizer *o, fv_weights *grads, float lr, double *n
     FV_TRY(measure(o, share));
     FV_TRY(move(o, share, lr));
     FV_TRY(fv_optimizer_publish(o));
-    FV_TRY(fv_download(fv_model_backend(o->model), o->sum, &sum));
+    FV_TRY(fv_download_now(fv_model_backend(o->model), o->sum, &sum));
     *norm = sqrt(sum);
     FV_CHECK(isfinite(*norm), FV_ERR_NUMERIC, "the norm of the gradient is %g at step %d", *norm,
              o->step + 1);

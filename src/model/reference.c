@@ -1,4 +1,5 @@
 #include "fovea/model/reference.h"
+#include "fovea/ops/staging.h"
 #include "model/model.h"
 
 #include <stdlib.h>
@@ -12,7 +13,7 @@ static fv_err keep_on_host(fv_reference *r)
     r->host = malloc(fv_tensor_span_bytes(flat) + 1);
     FV_CHECK(r->host, FV_ERR_MEMORY, "cannot allocate %zu bytes of host memory for the reference policy",
              fv_tensor_span_bytes(flat));
-    return fv_download(fv_model_backend(r->model), flat, r->host);
+    return fv_download_now(fv_model_backend(r->model), flat, r->host);
 }
 
 static fv_err keep(fv_reference *r)
@@ -44,8 +45,8 @@ static fv_err exchange_piece(fv_model *model, fv_tensor piece, void *host)
     size_t bytes = fv_tensor_span_bytes(piece);
     void *own;
     FV_TRY(fv_model_stage(model, bytes, &own));
-    FV_TRY(fv_download(backend, piece, own));
-    FV_TRY(fv_upload(backend, piece, host));
+    FV_TRY(fv_download_now(backend, piece, own));
+    FV_TRY(fv_upload_array(backend, piece, host));
     memcpy(host, own, bytes);
     return FV_OK;
 }

@@ -1,4 +1,4 @@
-#include "fovea/ops/backend.h"
+#include "fovea/ops/staging.h"
 
 const char *fv_op_name(fv_op op)
 {
@@ -12,8 +12,10 @@ const char *fv_op_name(fv_op op)
 
 void fv_backend_destroy(fv_backend *backend)
 {
-    if (backend)
-        backend->table->destroy(backend);
+    if (!backend)
+        return;
+    fv_staging_destroy(backend->staging);
+    backend->table->destroy(backend);
 }
 
 fv_err fv_backend_alloc(fv_backend *backend, size_t bytes, void **out)
@@ -27,12 +29,54 @@ void fv_backend_free(fv_backend *backend, void *memory)
         backend->table->free(backend, memory);
 }
 
-fv_err fv_upload(fv_backend *backend, fv_tensor to, const void *from)
+fv_err fv_host_alloc(fv_backend *backend, size_t bytes, void **out)
 {
-    return backend->table->upload(backend, to, from);
+    return backend->table->host_alloc(backend, bytes, out);
 }
 
-fv_err fv_download(fv_backend *backend, fv_tensor from, void *to)
+void fv_host_free(fv_backend *backend, void *memory)
 {
-    return backend->table->download(backend, from, to);
+    if (memory)
+        backend->table->host_free(backend, memory);
+}
+
+fv_err fv_upload(fv_backend *backend, fv_stream stream, fv_tensor to, const void *from)
+{
+    return fv_tensor_count(to) ? backend->table->upload(backend, stream, to, from) : FV_OK;
+}
+
+fv_err fv_download(fv_backend *backend, fv_stream stream, fv_tensor from, void *to)
+{
+    return fv_tensor_count(from) ? backend->table->download(backend, stream, from, to) : FV_OK;
+}
+
+fv_err fv_event_create(fv_backend *backend, fv_event **out)
+{
+    return backend->table->event_create(backend, out);
+}
+
+void fv_event_destroy(fv_backend *backend, fv_event *event)
+{
+    if (event)
+        backend->table->event_destroy(backend, event);
+}
+
+fv_err fv_event_record(fv_backend *backend, fv_event *event, fv_stream stream)
+{
+    return backend->table->event_record(backend, event, stream);
+}
+
+fv_err fv_event_wait(fv_backend *backend, fv_event *event, fv_stream stream)
+{
+    return backend->table->event_wait(backend, event, stream);
+}
+
+fv_err fv_event_synchronize(fv_backend *backend, fv_event *event)
+{
+    return backend->table->event_synchronize(backend, event);
+}
+
+fv_err fv_backend_synchronize(fv_backend *backend)
+{
+    return backend->table->synchronize(backend);
 }

@@ -3,6 +3,7 @@
 #include "fovea/model/checkpoint/checkpoint.h"
 #include "fovea/base/file.h"
 #include "fovea/base/log.h"
+#include "fovea/ops/staging.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -101,7 +102,7 @@ static fv_err read_set(const loader *l, fv_checkpoint_set set, int64_t first, fv
     for (int64_t at = 0, n; at < all; at += n) {
         n = all - at < BLOCK ? all - at : BLOCK;
         FV_TRY(fv_checkpoint_read(l->from, set, fv_model_layout(model), first + at, n, l->block));
-        FV_TRY(fv_upload(fv_model_backend(model), fv_tensor_rows(to, at, n), l->block));
+        FV_TRY(fv_upload_array(fv_model_backend(model), fv_tensor_rows(to, at, n), l->block));
     }
     return FV_OK;
 }

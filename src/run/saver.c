@@ -22,7 +22,7 @@ typedef enum shards { SHARDS_UNKNOWN, SHARDS_WRITTEN, SHARDS_FAILED } shards;
 
 struct fv_saver {
     fv_saver_args args;
-    float *copy[FV_CHECKPOINT_N_SETS]; /* owned, aligned, (n): this rank's share */
+    float *copy[FV_CHECKPOINT_N_SETS]; /* owned, pinned, (n): this rank's share */
     fv_shard shard;
     char folder[PATH_MAX], source[PATH_MAX];
     fv_progress progress; /* of the last save */
@@ -240,8 +240,8 @@ static fv_err copy_share(fv_saver *s)
     fv_tensor weights = fv_tensor_rows(fv_model_weights(o->model)->flat, o->first, o->n);
     const fv_tensor sets[FV_CHECKPOINT_N_SETS] = {weights, o->m, o->v};
     for (int i = 0; i < FV_CHECKPOINT_N_SETS; i++)
-        FV_TRY(fv_download(backend, sets[i], s->copy[i]));
-    return FV_OK;
+        FV_TRY(fv_download(backend, FV_STREAM_COMPUTE, sets[i], s->copy[i]));
+    return fv_backend_synchronize(backend);
 }
 
 static fv_err make_folder(fv_saver *s)
@@ -322,10 +322,9 @@ static fv_err init(fv_saver *s, const fv_saver_args *args)
     FV_CHECK(snprintf(s->source, sizeof s->source, "%s", args->model) < (int)sizeof s->source,
              FV_ERR_ARGUMENT, "path too long: %s", args->model);
     for (int i = 0; i < FV_CHECKPOINT_N_SETS; i++) {
-        size_t bytes = (size_t)o->n * sizeof **s->copy;
-        s->copy[i] = aligned_alloc(FV_COPY_ALIGN, (bytes / FV_COPY_ALIGN + 1) * FV_COPY_ALIGN);
-        FV_CHECK(s->copy[i], FV_ERR_MEMORY, "no memory to keep a copy of %lld numbers while it is saved",
-                 (long long)o->n);
+        void *memory;
+        FV_TRY(fv_host_alloc(fv_model_backend(o->model), (size_t)o->n * sizeof **s->copy, &memory));
+        s->copy[i] = memory;
     }
     return FV_OK;
 }
@@ -358,6 +357,6 @@ void fv_saver_destroy(fv_saver *s)
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->mutex);
     for (int i = 0; i < FV_CHECKPOINT_N_SETS; i++)
-        free(s->copy[i]);
+        fv_host_free(fv_model_backend(s->args.optimizer->model), s->copy[i]);
     free(s);
 }

@@ -1,6 +1,7 @@
 #include "fovea/train/policy.h"
 
 #include "fovea/model/nn/head.h"
+#include "fovea/ops/staging.h"
 #include "fovea/ops/workspace.h"
 
 #include <stdlib.h>
@@ -116,7 +117,7 @@ static fv_err look(fv_policy *p)
     if (packed->n_views == 0)
         return FV_OK;
     FV_TRY(fv_vision_forward(p->vision, packed->pictures, &p->views));
-    FV_TRY(fv_upload(p->backend, p->feature_rows, packed->feature_rows));
+    FV_TRY(fv_upload_array(p->backend, p->feature_rows, packed->feature_rows));
     return fv_gather(p->backend,
                      &(fv_gather_args){.table = p->views, .index = p->feature_rows, .out = p->features});
 }
@@ -129,13 +130,13 @@ fv_err fv_policy_forward(fv_policy *p, const fv_packed *packed, fv_save save, fl
     FV_TRY(fv_workspace_fit(&p->work, p->backend, take, p));
     FV_TRY(look(p));
     FV_TRY(fv_text_forward(p->text, &packed->run, p->features, NULL, &p->hidden));
-    FV_TRY(fv_upload(p->backend, p->logprob_rows, packed->logprob_rows));
+    FV_TRY(fv_upload_array(p->backend, p->logprob_rows, packed->logprob_rows));
     FV_TRY(fv_gather(p->backend,
                      &(fv_gather_args){.table = p->hidden, .index = p->logprob_rows, .out = p->picked}));
     FV_TRY(fv_head_forward(p->model, &p->head, p->picked, packed->targets, p->settings.excluded,
                            inv_temperature(p)));
-    FV_TRY(fv_download(p->backend, p->head.logprob, logprobs));
-    return entropies ? fv_download(p->backend, p->head.entropy, entropies) : FV_OK;
+    FV_TRY(fv_download_now(p->backend, p->head.logprob, logprobs));
+    return entropies ? fv_download_now(p->backend, p->head.entropy, entropies) : FV_OK;
 }
 
 static fv_err head_backward(fv_policy *p, const float *dlogprobs, const float *dentropies, fv_weights *grads)
@@ -145,9 +146,9 @@ static fv_err head_backward(fv_policy *p, const float *dlogprobs, const float *d
                               .dentropy = dentropies ? p->dentropies : (fv_tensor){0},
                               .dhidden = p->dpicked,
                               .inv_temperature = inv_temperature(p)};
-    FV_TRY(fv_upload(p->backend, p->dlogprobs, dlogprobs));
+    FV_TRY(fv_upload_array(p->backend, p->dlogprobs, dlogprobs));
     if (dentropies)
-        FV_TRY(fv_upload(p->backend, p->dentropies, dentropies));
+        FV_TRY(fv_upload_array(p->backend, p->dentropies, dentropies));
     FV_TRY(fv_head_backward(p->model, &p->head, &args, grads));
     FV_TRY(fv_fill(p->backend, &(fv_fill_args){.x = p->dhidden}));
     return fv_scatter_add(

@@ -1,6 +1,7 @@
 #include "train/rollout_internal.h"
 
 #include "fovea/base/rng.h"
+#include "fovea/ops/staging.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -293,10 +294,10 @@ static fv_err draw(fv_rollout *r, fv_tensor hidden)
 {
     fv_pass *p = &r->pass;
     const fv_rollout_settings *s = r->settings;
-    FV_TRY(fv_upload(r->backend, r->rows, p->draw_rows));
-    FV_TRY(fv_upload(r->backend, r->uniform, p->uniforms));
+    FV_TRY(fv_upload_array(r->backend, r->rows, p->draw_rows));
+    FV_TRY(fv_upload_array(r->backend, r->uniform, p->uniforms));
     if (s->n_excluded)
-        FV_TRY(fv_upload(r->backend, r->head.excluded, s->excluded));
+        FV_TRY(fv_upload_array(r->backend, r->head.excluded, s->excluded));
     FV_TRY(fv_gather(r->backend, &(fv_gather_args){.table = hidden, .index = r->rows, .out = r->hidden}));
     FV_TRY(fv_model_logits(r->model, r->hidden, &r->logits));
     if (fv_pass_is_penalized(r))
@@ -305,8 +306,8 @@ static fv_err draw(fv_rollout *r, fv_tensor hidden)
     FV_TRY(sample(r, p->n_sampled, p->n_draws - p->n_sampled, 0));
     FV_TRY(fv_head_from_logits(r->model, &r->head, r->logits.all,
                                s->temperature > 0 ? 1.0f / s->temperature : 1.0f));
-    FV_TRY(fv_download(r->backend, r->head.targets, p->drawn));
-    return fv_download(r->backend, r->head.logprob, p->logprobs);
+    FV_TRY(fv_download_now(r->backend, r->head.targets, p->drawn));
+    return fv_download_now(r->backend, r->head.logprob, p->logprobs);
 }
 
 fv_err fv_pass_compute(fv_rollout *r)

@@ -1,6 +1,7 @@
 /* Repetition made less likely, for evaluation. Log-probs stay those of the model, which another program can
  * compute again. */
 #include "fovea/engine/generate.h"
+#include "fovea/ops/staging.h"
 #include "train/rollout_internal.h"
 
 #include <string.h>
@@ -32,7 +33,7 @@ fv_err fv_pass_penalize(fv_rollout *r)
 {
     const fv_pass *p = &r->pass;
     int64_t vocab = r->logits.all.dim[1];
-    FV_TRY(fv_download(r->backend, r->logits.all, p->changed));
+    FV_TRY(fv_download_now(r->backend, r->logits.all, p->changed));
     for (int64_t i = 0; i < p->n_draws; i++) {
         const fv_tokens *prompt = &p->draws[i]->live->group->prompt, *answer = &p->draws[i]->answer->ids;
         float *logits = p->changed + i * vocab;
@@ -41,5 +42,5 @@ fv_err fv_pass_penalize(fv_rollout *r)
         forget(prompt, p->is_seen);
         forget(answer, p->is_seen);
     }
-    return fv_upload(r->backend, r->changed, p->changed);
+    return fv_upload_array(r->backend, r->changed, p->changed);
 }

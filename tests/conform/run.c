@@ -64,13 +64,13 @@ static void upload(call *c, const operand *o)
     size_t mark = host_mark(), bytes = (size_t)fv_tensor_count(o->host) * fv_dtype_bytes(o->host.dtype);
     void *words = host_take((size_t)o->n_words * 4 + bytes + 4);
     fill_words(words, GUARD, o->n_words);
-    assert_ok(fv_upload(c->backend, fv_tensor_1d(o->block, FV_I32, o->n_words), words));
+    assert_ok(fv_upload_array(c->backend, fv_tensor_1d(o->block, FV_I32, o->n_words), words));
     const void *contents = o->host.data;
     if (!field_reads(o->field, &c->args)) {
         fill_words(words, UNWRITTEN, (int64_t)(bytes + 3) / 4);
         contents = words;
     }
-    assert_ok(fv_upload(c->backend, o->t, contents));
+    assert_ok(fv_upload_array(c->backend, o->t, contents));
     host_release(mark);
 }
 
@@ -105,7 +105,7 @@ static void check_guards(call *c, const operand *o)
     size_t row = (size_t)fv_tensor_row_count(o->t) * element;
     char *found = host_take(n), *guards = host_take(n),
          *first = found + ((char *)o->t.data - (char *)o->block);
-    assert_ok(fv_download(c->backend, fv_tensor_1d(o->block, FV_I32, o->n_words), found));
+    assert_ok(fv_download_now(c->backend, fv_tensor_1d(o->block, FV_I32, o->n_words), found));
     fill_words(guards, GUARD, o->n_words);
     for (int64_t i = 0; i < o->t.dim[0]; i++) {
         char *own = first + (size_t)(i * o->t.stride) * element;
@@ -122,7 +122,7 @@ static void check_unchanged(call *c, const operand *o)
 {
     size_t bytes = (size_t)fv_tensor_count(o->host) * fv_dtype_bytes(o->host.dtype);
     void *now = host_take(bytes);
-    assert_ok(fv_download(c->backend, o->t, now));
+    assert_ok(fv_download_now(c->backend, o->t, now));
     if (memcmp(now, o->host.data, bytes) != 0)
         fail_msg("%s on %s, %s: input %s was changed", fv_op_name(c->op), c->backend->table->name,
                  c->layout.name, o->field->name);
@@ -147,7 +147,7 @@ static any_args finish(call *c, const void *args)
         if (field_writes(o->field)) {
             fv_tensor *t = args_field(&found, o->field);
             *t = zeros_like(o->host);
-            assert_ok(fv_download(c->backend, o->t, t->data));
+            assert_ok(fv_download_now(c->backend, o->t, t->data));
         }
     for (const operand *o = c->operand; o < c->operand + c->n; o++)
         fv_backend_free(c->backend, o->block);

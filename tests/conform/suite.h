@@ -19,7 +19,7 @@
 
 #include "test.h"
 
-#include "fovea/ops/backend.h"
+#include "fovea/ops/staging.h"
 
 #define FV_OP(op, fields)  \
     void cases_##op(void); \

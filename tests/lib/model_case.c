@@ -188,9 +188,9 @@ void case_forward(model_case *c, float *logprobs, float *entropies)
     assert_ok(fv_text_forward(c->text, &run, c->features, NULL, &c->hidden));
     assert_ok(fv_head_forward(c->model, &c->head, fv_tensor_rows(c->hidden, 0, c->n - 1), c->ids + 1,
                               c->excluded, c->inv_temperature));
-    assert_ok(fv_download(c->backend, c->head.logprob, logprobs));
+    assert_ok(fv_download_now(c->backend, c->head.logprob, logprobs));
     if (entropies)
-        assert_ok(fv_download(c->backend, c->head.entropy, entropies));
+        assert_ok(fv_download_now(c->backend, c->head.entropy, entropies));
 }
 
 void case_backward(model_case *c, const float *weights, float entropy_weight)
@@ -204,7 +204,7 @@ void case_backward(model_case *c, const float *weights, float entropy_weight)
     assert_ok(fv_fill(c->backend, &(fv_fill_args){.x = c->grads.flat}));
     assert_ok(fv_fill(c->backend, &(fv_fill_args){.x = fv_tensor_rows(c->dhidden, rows, 1)}));
     assert_ok(fv_fill(c->backend, &(fv_fill_args){.x = c->dentropy, .value = entropy_weight}));
-    assert_ok(fv_upload(c->backend, c->dlogprob, weights));
+    assert_ok(fv_upload_array(c->backend, c->dlogprob, weights));
     assert_ok(fv_head_backward(c->model, &c->head, &head, &c->grads));
     assert_ok(fv_text_backward(c->text, c->dhidden, c->dfeatures, &c->grads));
     if (c->n_images)

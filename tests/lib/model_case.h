@@ -8,6 +8,7 @@
 #include "fovea/engine/generate.h"
 #include "fovea/model/nn/head.h"
 #include "fovea/base/rng.h"
+#include "fovea/ops/staging.h"
 #include "fovea/ops/workspace.h"
 
 enum {

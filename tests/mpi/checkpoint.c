@@ -5,6 +5,7 @@
 #include "fovea/model/checkpoint/checkpoint.h"
 #include "fovea/comm/mesh.h"
 #include "fovea/model/optimizer.h"
+#include "fovea/ops/staging.h"
 
 static fv_comm *world;
 static char shared[64]; /* the folder of rank 0 */
@@ -63,7 +64,7 @@ static float *download(const training *t, fv_checkpoint_set set)
         fv_tensor_rows(fv_model_weights(t->c.model)->flat, o->first, o->n), o->m, o->v};
     float *numbers = malloc((size_t)o->n * sizeof *numbers);
     assert_non_null(numbers);
-    assert_ok(fv_download(t->c.backend, of[set], numbers));
+    assert_ok(fv_download_now(t->c.backend, of[set], numbers));
     return numbers;
 }
 
@@ -158,7 +159,7 @@ static void take_up(const char *path, const char *again, int tensor)
     for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
         int64_t first = s ? t.optimizer.first : 0, n = s ? t.optimizer.held : layout->n_elements;
         assert_ok(fv_checkpoint_read(checkpoint, s, layout, first, n, numbers));
-        assert_ok(fv_upload(t.c.backend, fv_tensor_rows(to[s], 0, n), numbers));
+        assert_ok(fv_upload_array(t.c.backend, fv_tensor_rows(to[s], 0, n), numbers));
     }
     fv_checkpoint_close(checkpoint);
     save(&t, again);

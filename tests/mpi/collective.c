@@ -2,7 +2,7 @@
  */
 #include "test.h"
 
-#include "fovea/ops/backend.h"
+#include "fovea/ops/staging.h"
 
 #include <stdlib.h>
 
@@ -33,7 +33,7 @@ static fv_tensor vector(fv_backend *backend, size_t n)
         host[i] = value(world->rank, i);
     assert_ok(fv_backend_alloc(backend, n * sizeof *host, &memory));
     fv_tensor t = fv_tensor_1d(memory, FV_F32, (int64_t)n);
-    assert_ok(fv_upload(backend, t, host));
+    assert_ok(fv_upload_array(backend, t, host));
     free(host);
     return t;
 }
@@ -43,7 +43,7 @@ static void expect(fv_backend *backend, fv_tensor t, int rank, size_t first)
 {
     size_t n = (size_t)fv_tensor_count(t);
     float *host = malloc((n + 1) * sizeof *host);
-    assert_ok(fv_download(backend, t, host));
+    assert_ok(fv_download_now(backend, t, host));
     for (size_t i = 0; i < n; i++) {
         float want = rank < 0 ? tree(0, world->size, first + i) : value(rank, first + i);
         assert_memory_equal(&want, &host[i], sizeof want);

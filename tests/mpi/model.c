@@ -73,8 +73,8 @@ static difference compare_param(const fv_weights *of_whole, const fv_weights *of
     fv_param_part part = fv_param_part_of(param, world->rank, world->size);
     float *a = malloc((size_t)(param->rows * param->cols) * sizeof *a);
     float *b = malloc((size_t)(part.rows * part.cols) * sizeof *b);
-    assert_ok(fv_download(whole.backend, fv_weights_param(of_whole, fv_model_layout(whole.model), i), a));
-    assert_ok(fv_download(split.backend, fv_weights_param(of_split, layout, i), b));
+    assert_ok(fv_download_now(whole.backend, fv_weights_param(of_whole, fv_model_layout(whole.model), i), a));
+    assert_ok(fv_download_now(split.backend, fv_weights_param(of_split, layout, i), b));
     for (int64_t r = 0; r < part.rows; r++)
         for (int64_t c = 0; c < part.cols; c++) {
             int64_t row = param->split_dim == 0 ? place(&part, r) : r;

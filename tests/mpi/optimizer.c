@@ -48,7 +48,7 @@ static float *numbers_of(const learner *l, fv_tensor t, int64_t n)
 {
     float *numbers = malloc((size_t)n * sizeof *numbers);
     assert_non_null(numbers);
-    assert_ok(fv_download(l->c.backend, fv_tensor_rows(t, 0, n), numbers));
+    assert_ok(fv_download_now(l->c.backend, fv_tensor_rows(t, 0, n), numbers));
     return numbers;
 }
 
@@ -134,7 +134,7 @@ static void test_not_finite(void **state)
     find_gradient(&shared, world->rank, world->size);
     if (world->rank == world->size - 1) {
         const float bad = world->size % 2 ? INFINITY : NAN;
-        assert_ok(fv_upload(shared.c.backend, fv_tensor_rows(shared.c.grads.flat, 100, 1), &bad));
+        assert_ok(fv_upload_array(shared.c.backend, fv_tensor_rows(shared.c.grads.flat, 100, 1), &bad));
     }
     assert_fails(fv_optimizer_step(&shared.optimizer, &shared.c.grads, 1e-3f, &norm), FV_ERR_NUMERIC,
                  "the norm of the gradient is");

@@ -3,6 +3,7 @@
  * of the reward. */
 #include "rollout_case.h"
 
+#include "fovea/ops/staging.h"
 #include "fovea/train/update.h"
 
 #include <math.h>
@@ -83,10 +84,10 @@ static outcome update(fv_comm *ranks, int64_t micro_tokens, double rate)
     assert_true(out.stats.is_skipped || tokens == out.stats.computed_tokens);
     size_t n = (size_t)fv_model_layout(l.model)->n_flat;
     out.weights = malloc(n * sizeof *out.weights);
-    assert_ok(fv_download(rollout.backend, fv_model_weights(l.model)->flat, out.weights));
+    assert_ok(fv_download_now(rollout.backend, fv_model_weights(l.model)->flat, out.weights));
     if (!before) {
         before = malloc(n * sizeof *before);
-        assert_ok(fv_download(rollout.backend, l.reference.weights.flat, before));
+        assert_ok(fv_download_now(rollout.backend, l.reference.weights.flat, before));
     }
     learner_close(&l);
     return out;

@@ -2,7 +2,13 @@
  *
  * A back end is a table filled once. `cpu` computes in fp32; `check` wraps another and verifies every call.
  * The functions declared at the end check, time and dispatch; they are what all other code calls. Local; one
- * thread at a time. */
+ * thread at a time.
+ *
+ * Order of time. A call that names a stream, and every operation (on FV_STREAM_COMPUTE), is queued and may
+ * return before it has run. Calls on one stream run in order. Calls on different streams run in any order,
+ * unless one waits for an event that was recorded behind the other. The host may look at what a download
+ * brings, write to what an upload reads, and free memory only after a synchronisation that covers the call. A
+ * failure may be told by a later call. `cpu` runs everything at once. */
 #ifndef FOVEA_OPS_BACKEND_H
 #define FOVEA_OPS_BACKEND_H
 
@@ -17,6 +23,18 @@ typedef enum fv_op {
     FV_N_OPS
 } fv_op;
 
+typedef enum fv_stream {
+    FV_STREAM_COMPUTE, /* operations, and copies that they need or that need them */
+    FV_STREAM_COPY,    /* copies that overlap with operations */
+    FV_N_STREAMS
+} fv_stream;
+
+/* A place in a stream. The back end's own. */
+typedef struct fv_event fv_event;
+
+/* Pinned buffers for copies of ordinary host memory: staging.h. */
+typedef struct fv_staging fv_staging;
+
 /* The table that a back end fills. */
 typedef struct fv_backend_table {
     const char *name;
@@ -29,12 +47,20 @@ typedef struct fv_backend_table {
     /* Memory, REQUIRED. alloc: at least FV_ARENA_ALIGN aligned, contents undefined. */
     fv_err (*alloc)(fv_backend *, size_t bytes, void **out);
     void (*free)(fv_backend *, void *memory);
-    /* Copy between host memory (contiguous) and a tensor. */
-    fv_err (*upload)(fv_backend *, fv_tensor to, const void *from);
-    fv_err (*download)(fv_backend *, fv_tensor from, void *to);
-    /* Between these two calls host code (folders, checkpoints) may read and write all tensor memory. */
-    void (*open)(fv_backend *);
-    void (*close)(fv_backend *);
+    /* Pinned host memory, aligned to FV_HOST_ALIGN, contents undefined: what copies read and write. */
+    fv_err (*host_alloc)(fv_backend *, size_t bytes, void **out);
+    void (*host_free)(fv_backend *, void *memory);
+
+    /* Order, REQUIRED; see the functions of the same names. */
+    fv_err (*upload)(fv_backend *, fv_stream, fv_tensor to, const void *from);
+    fv_err (*download)(fv_backend *, fv_stream, fv_tensor from, void *to);
+    fv_err (*event_create)(fv_backend *, fv_event **out);
+    void (*event_destroy)(fv_backend *, fv_event *);
+    fv_err (*event_record)(fv_backend *, fv_event *, fv_stream);
+    fv_err (*event_wait)(fv_backend *, fv_event *, fv_stream);
+    fv_err (*event_synchronize)(fv_backend *, fv_event *);
+    fv_err (*synchronize)(fv_backend *);
+
     void (*destroy)(fv_backend *);
 } fv_backend_table;
 
@@ -48,6 +74,7 @@ struct fv_backend {
     void *state; /* owned by the back end */
     int n_threads;
     fv_op_timer timer[FV_N_OPS];
+    fv_staging *staging; /* owned; NULL before its first use */
 };
 
 /* isa: "avx512", "avx2", "portable", or NULL for the best that this processor has. n_threads 0: as OpenMP
@@ -57,7 +84,7 @@ fv_err fv_backend_cpu_create(const char *isa, int n_threads, fv_backend **out);
 
 /* Wrap inner (taken: destroyed with the wrapper). Before an operation outputs are poisoned with NaN; after it
  * they must hold none, inputs must have kept their bits, and so must memory between strided rows; outside
- * operations, upload, download and open..close, touching tensor memory is a fault. Slow; for tests. Results
+ * operations, upload and download, touching tensor memory is a fault. Slow; for tests. Results
  * are the inner back end's. */
 fv_err fv_backend_check_create(fv_backend *inner, fv_backend **out);
 
@@ -65,11 +92,30 @@ void fv_backend_destroy(fv_backend *backend); /* NULL is fine */
 
 const char *fv_op_name(fv_op op);
 
-/* Memory through the back end. */
+enum { FV_HOST_ALIGN = 4096 };
+
+/* Memory through the back end. Nothing that is queued may use what is freed. NULL is fine. */
 fv_err fv_backend_alloc(fv_backend *backend, size_t bytes, void **out);
-void fv_backend_free(fv_backend *backend, void *memory); /* NULL is fine */
-fv_err fv_upload(fv_backend *backend, fv_tensor to, const void *from);
-fv_err fv_download(fv_backend *backend, fv_tensor from, void *to);
+void fv_backend_free(fv_backend *backend, void *memory);
+fv_err fv_host_alloc(fv_backend *backend, size_t bytes, void **out);
+void fv_host_free(fv_backend *backend, void *memory);
+
+/* Queue a copy between a tensor and pinned host memory, where its elements lie side by side. Ordinary memory
+ * goes through staging.h. */
+fv_err fv_upload(fv_backend *backend, fv_stream stream, fv_tensor to, const void *from);
+fv_err fv_download(fv_backend *backend, fv_stream stream, fv_tensor from, void *to);
+
+/* An event that was never recorded has happened. record: it happens when what is on the stream now has run.
+ * wait: what comes on the stream from now on runs after the event as it is recorded now. synchronize: the
+ * host waits. */
+fv_err fv_event_create(fv_backend *backend, fv_event **out);
+void fv_event_destroy(fv_backend *backend, fv_event *event); /* NULL is fine */
+fv_err fv_event_record(fv_backend *backend, fv_event *event, fv_stream stream);
+fv_err fv_event_wait(fv_backend *backend, fv_event *event, fv_stream stream);
+fv_err fv_event_synchronize(fv_backend *backend, fv_event *event);
+
+/* The host waits for everything that is queued. */
+fv_err fv_backend_synchronize(fv_backend *backend);
 
 /* Check, time, dispatch: fv_err fv_gemm(fv_backend *, const fv_gemm_args *); and so on. */
 #define FV_OP(op, fields) fv_err fv_##op(fv_backend *backend, const fv_##op##_args *args);

@@ -37,54 +37,71 @@ static void read_ahead(const fv_safetensor *tensor)
     (void)madvise((void *)begin, (uintptr_t)tensor->data + tensor->bytes - begin, MADV_WILLNEED);
 }
 
-static runs runs_of_block(const fv_param *param, const fv_param_part *part, int64_t stride)
-{
-    int by_cols = param->split_dim == 1;
-    runs all = {.n = by_cols ? part->rows : part->n, .length = by_cols ? part->n : part->cols};
-    all.from_stride = param->cols;
-    all.to_stride = stride;
-    if (all.length == param->cols && all.length == stride) {
-        all.length *= all.n;
-        all.n = 1;
-    }
-    return all;
-}
-
 /* From a checkpoint: runs of numbers that lie side by side in the part and in the whole tensor. */
-static fv_err read_saved(const fv_folder *folder, int param, const fv_param_part *part, float *out,
-                         int64_t stride)
+static fv_err read_saved(const fv_folder *folder, int param, const fv_param_part *part, int64_t first,
+                         int64_t n, float *out)
 {
-    int64_t n = part->rows * part->cols, whole;
-    for (int64_t i = 0, run; i < n; i += run) {
-        int64_t row = i / part->cols, col = i % part->cols,
-                limit = stride == part->cols ? n - i : part->cols - col;
+    int64_t whole, begin = first * part->cols, end = begin + n * part->cols;
+    for (int64_t i = begin, run; i < end; i += run) {
         run = fv_param_run(&folder->params.items[param], part, i, &whole);
-        run = run < limit ? run : limit;
+        run = run < end - i ? run : end - i;
         FV_TRY(fv_checkpoint_read_param(folder->checkpoint, FV_CHECKPOINT_WEIGHTS, param, whole, run,
-                                        out + row * stride + col));
+                                        out + i - begin));
     }
     return FV_OK;
 }
 
-fv_err fv_folder_read(const fv_folder *folder, int param, const fv_param_part *part, float *out,
-                      int64_t stride)
+/* Rows [first, first + n) of a part that is cut by columns: the columns of each block. */
+static void read_columns(const fv_param *of, const fv_param_part *part, int64_t first, int64_t n, runs all)
 {
-    const fv_param *of = &folder->params.items[param];
-    int by_cols = of->split_dim == 1;
-    FV_CHECK(stride >= part->cols, FV_ERR_SHAPE, "%s: rows of %lld numbers, but %lld apart", of->name,
-             (long long)part->cols, (long long)stride);
-    if (folder->checkpoint)
-        return read_saved(folder, param, part, out, stride);
-    const fv_safetensor *tensor = folder->tensors[param];
-    read_ahead(tensor);
-    runs all = runs_of_block(of, part, stride);
-    all.dtype = tensor->dtype;
+    const uint8_t *data = all.from;
+    float *out = all.to;
+    all.n = n;
+    all.length = part->n;
+    all.from_stride = of->cols;
+    all.to_stride = part->cols;
     for (int block = 0; block < of->blocks; block++) {
-        int64_t from = (part->first + block * part->stride) * (by_cols ? 1 : of->cols);
-        all.from = tensor->data + (size_t)from * fv_dtype_bytes(tensor->dtype);
-        all.to = out + block * part->n * (by_cols ? 1 : stride);
+        int64_t from = first * of->cols + part->first + block * part->stride;
+        all.from = data + (size_t)from * fv_dtype_bytes(all.dtype);
+        all.to = out + block * part->n;
         convert(&all);
     }
+}
+
+/* ... and by rows, or not at all: the rows of each block that are among them. */
+static void read_rows(const fv_param *of, const fv_param_part *part, int64_t first, int64_t n, runs all)
+{
+    const uint8_t *data = all.from;
+    float *out = all.to;
+    all.n = 1;
+    for (int64_t row = first, count; row < first + n; row += count) {
+        int64_t block = row / part->n, within = row % part->n, rest = part->n - within;
+        count = rest < first + n - row ? rest : first + n - row;
+        int64_t from = (part->first + block * part->stride + within) * of->cols;
+        all.length = count * of->cols;
+        all.from = data + (size_t)from * fv_dtype_bytes(all.dtype);
+        all.to = out + (row - first) * of->cols;
+        convert(&all);
+    }
+}
+
+fv_err fv_folder_read(const fv_folder *folder, int param, const fv_param_part *part, int64_t first, int64_t n,
+                      float *out)
+{
+    const fv_param *of = &folder->params.items[param];
+    FV_CHECK(first >= 0 && n >= 0 && first + n <= part->rows, FV_ERR_SHAPE,
+             "the part of %s has %lld rows, %lld to %lld wanted", of->name, (long long)part->rows,
+             (long long)first, (long long)(first + n));
+    if (folder->checkpoint)
+        return read_saved(folder, param, part, first, n, out);
+    const fv_safetensor *tensor = folder->tensors[param];
+    if (first == 0)
+        read_ahead(tensor);
+    runs all = {.from = tensor->data, .to = out, .dtype = tensor->dtype};
+    if (of->split_dim == 1)
+        read_columns(of, part, first, n, all);
+    else
+        read_rows(of, part, first, n, all);
     return FV_OK;
 }
 

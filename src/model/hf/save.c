@@ -1,4 +1,5 @@
 #include "fovea/model/hf/folder.h"
+#include "fovea/ops/staging.h"
 #include "model/model.h"
 
 #include <stdlib.h>
@@ -40,7 +41,7 @@ static fv_err put_own(gatherer *g, int index, int64_t first, int64_t n, float *o
         int64_t row = param->split_dim == 0 ? place(&part, r) : r;
         if (row < first || row >= first + n)
             continue;
-        FV_TRY(fv_download(g->model->backend, fv_tensor_rows(values, r, 1), g->part));
+        FV_TRY(fv_download_now(g->model->backend, fv_tensor_rows(values, r, 1), g->part));
         float *to = out + (row - first) * param->cols;
         for (int64_t c = 0; c < part.cols; c++)
             to[param->split_dim == 1 ? place(&part, c) : c] = g->part[c];

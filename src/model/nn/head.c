@@ -1,5 +1,6 @@
 #include "fovea/model/nn/head.h"
 
+#include "fovea/ops/staging.h"
 #include "model/model.h"
 
 static int64_t own_vocab(const fv_model *model)
@@ -57,9 +58,8 @@ fv_err fv_head_forward(fv_model *model, fv_head_pass *pass, fv_tensor hidden, co
                        const int32_t *excluded, float inv_temperature)
 {
     fv_backend *backend = model->backend;
-    FV_TRY(fv_upload(backend, pass->targets, targets));
-    if (pass->excluded.data)
-        FV_TRY(fv_upload(backend, pass->excluded, excluded));
+    const fv_upload_part parts[] = {{pass->targets, targets}, {pass->excluded, excluded}};
+    FV_TRY(fv_upload_parts(backend, parts, 2));
     for (int64_t i = 0; i < n_chunks(model); i++) {
         chunk c = chunk_of(model, pass, (fv_tensor){0}, i);
         FV_TRY(fv_linear(backend, hidden, c.head, (fv_tensor){0}, c.logits));

@@ -1,4 +1,5 @@
 /* The text decoder: embedding, image features put in their places, blocks, final norm. */
+#include "fovea/ops/staging.h"
 #include "model/model.h"
 
 #include <stdlib.h>
@@ -65,14 +66,10 @@ static fv_err check_ids(const fv_model_shape *shape, const fv_token_run *tokens)
 }
 
 /* Ids for the embedding with -1 at image tokens, and the rows of those. */
-static fv_err split_ids(fv_text_pass *pass, const fv_token_run *tokens)
+static fv_err split_ids(const fv_model_shape *shape, const fv_token_run *tokens, int32_t *ids, int32_t *rows)
 {
-    const fv_model_shape *shape = &pass->model->shape;
-    void *staging;
-    FV_TRY(check_ids(shape, tokens));
-    FV_TRY(fv_model_stage(pass->model, 2 * (size_t)tokens->n * sizeof(int32_t), &staging));
-    int32_t *ids = staging, *rows = ids + tokens->n;
     int64_t n_rows = 0;
+    FV_TRY(check_ids(shape, tokens));
     for (int64_t i = 0; i < tokens->n; i++) {
         int is_image = tokens->n_features > 0 && tokens->ids[i] == shape->image_id;
         ids[i] = is_image ? -1 : tokens->ids[i];
@@ -82,24 +79,30 @@ static fv_err split_ids(fv_text_pass *pass, const fv_token_run *tokens)
     FV_CHECK(n_rows == tokens->n_features, FV_ERR_ARGUMENT,
              "%lld image tokens for %lld rows of image features", (long long)n_rows,
              (long long)tokens->n_features);
-    FV_TRY(fv_upload(pass->model->backend, pass->ids, ids));
-    return n_rows ? fv_upload(pass->model->backend, pass->feature_rows, rows) : FV_OK;
+    return FV_OK;
 }
 
+/* One copy: the tensors were taken one after the other. */
 static fv_err upload_inputs(fv_text_pass *pass, const fv_token_run *tokens)
 {
-    fv_backend *backend = pass->model->backend;
-    size_t table = (size_t)fv_tensor_count(pass->cos);
+    const fv_model_shape *shape = &pass->model->shape;
+    size_t n = (size_t)tokens->n, table = (size_t)fv_tensor_count(pass->cos);
     void *staging;
-    FV_TRY(split_ids(pass, tokens));
-    FV_TRY(fv_model_stage(pass->model, 2 * table * sizeof(float), &staging));
-    float *cosines = staging, *sines = cosines + table;
-    fv_rope_text(&pass->model->shape.text, tokens->positions, tokens->n, tokens->n, cosines, sines);
-    FV_TRY(fv_upload(backend, pass->cos, cosines));
-    FV_TRY(fv_upload(backend, pass->sin, sines));
-    FV_TRY(fv_upload(backend, pass->segments, tokens->segments));
-    FV_TRY(fv_upload(backend, pass->spans, tokens->spans));
-    return tokens->slots ? fv_upload(backend, pass->slots, tokens->slots) : FV_OK;
+    FV_TRY(fv_model_stage(pass->model, 2 * (n * sizeof(int32_t) + table * sizeof(float)), &staging));
+    int32_t *ids = staging, *rows = ids + n;
+    float *cosines = (float *)(rows + n), *sines = cosines + table;
+    FV_TRY(split_ids(shape, tokens, ids, rows));
+    fv_rope_text(&shape->text, tokens->positions, tokens->n, tokens->n, cosines, sines);
+    const fv_upload_part parts[] = {
+        {pass->ids, ids},
+        {pass->cos, cosines},
+        {pass->sin, sines},
+        {pass->segments, tokens->segments},
+        {pass->spans, tokens->spans},
+        {pass->slots, tokens->slots},
+        {pass->feature_rows, rows},
+    };
+    return fv_upload_parts(pass->model->backend, parts, sizeof parts / sizeof *parts);
 }
 
 static int32_t first_id(const fv_model *model)

@@ -1,5 +1,6 @@
 /* The vision tower: patches to embeddings in window order, blocks, and the merger that makes merge x merge
  * patches one token of the decoder, back in image order. */
+#include "fovea/ops/staging.h"
 #include "model/model.h"
 
 #include <stdlib.h>
@@ -139,9 +140,10 @@ static fv_err upload_plan(fv_vision_pass *pass)
         at += fv_tensor_span_bytes(*uploads[i].tensor);
     }
     fv_vision_plan_fill(&pass->model->shape.vision, pass->grids, pass->n_grids, plan);
+    fv_upload_part parts[N];
     for (int i = 0; i < N; i++)
-        FV_TRY(fv_upload(pass->model->backend, *uploads[i].tensor, *uploads[i].array));
-    return FV_OK;
+        parts[i] = (fv_upload_part){*uploads[i].tensor, *uploads[i].array};
+    return fv_upload_parts(pass->model->backend, parts, N);
 }
 
 static fv_block_setup setup_of(const void *context, int i)
@@ -204,10 +206,10 @@ static fv_err show(fv_vision_pass *pass, int i, const fv_picture *picture, int64
              "image %d has %d x %d patches, not %d x %d", i + 1, picture->grid.h, picture->grid.w, grid.h,
              grid.w);
     if (picture->patches)
-        return fv_upload(backend, patches, picture->patches);
+        return fv_upload_array(backend, patches, picture->patches);
     fv_tensor pixels =
         fv_tensor_3d((uint8_t *)pass->bytes.data + byte, FV_U8, grid.h * side, grid.w * side, 3);
-    FV_TRY(fv_upload(backend, pixels, picture->rgb));
+    FV_TRY(fv_upload_array(backend, pixels, picture->rgb));
     return fv_patches(backend, &(fv_patches_args){.pixels = pixels,
                                                   .out = patches,
                                                   .scale = picture->scale,

@@ -13,7 +13,8 @@ typedef struct check_state {
 #define FV_OP(op, fields)                                                        \
     static fv_err inner_##op(fv_backend *inner, const void *args)                \
     {                                                                            \
-        return inner->table->op(inner, args);                                    \
+        FV_TRY(inner->table->op(inner, args));                                   \
+        return fv_backend_synchronize(inner);                                    \
     }                                                                            \
     static fv_err check_##op(fv_backend *backend, const fv_##op##_args *args)    \
     {                                                                            \
@@ -35,44 +36,78 @@ static void check_free(fv_backend *backend, void *data)
     fv_check_memory_free(&s->memory, data);
 }
 
-static fv_err check_upload(fv_backend *backend, fv_tensor to, const void *from)
+static fv_err check_host_alloc(fv_backend *backend, size_t bytes, void **out)
+{
+    check_state *s = backend->state;
+    return fv_host_alloc(s->inner, bytes, out);
+}
+
+static void check_host_free(fv_backend *backend, void *memory)
+{
+    check_state *s = backend->state;
+    fv_host_free(s->inner, memory);
+}
+
+static fv_err check_upload(fv_backend *backend, fv_stream stream, fv_tensor to, const void *from)
 {
     check_state *s = backend->state;
     fv_check_block block;
-    if (fv_tensor_count(to) == 0)
-        return FV_OK;
     FV_TRY(fv_check_memory_find(&s->memory, "upload", "to", to, &block));
     fv_check_memory_show(&block);
-    fv_err err = s->inner->table->upload(s->inner, to, from);
-    fv_check_memory_hide(&s->memory, &block);
+    fv_err err = fv_upload(s->inner, stream, to, from);
+    if (err == FV_OK)
+        err = fv_backend_synchronize(s->inner);
+    fv_check_memory_hide(&block);
     return err;
 }
 
-static fv_err check_download(fv_backend *backend, fv_tensor from, void *to)
+static fv_err check_download(fv_backend *backend, fv_stream stream, fv_tensor from, void *to)
 {
     check_state *s = backend->state;
     fv_check_block block;
-    if (fv_tensor_count(from) == 0)
-        return FV_OK;
     FV_TRY(fv_check_memory_find(&s->memory, "download", "from", from, &block));
     fv_check_memory_show(&block);
-    fv_err err = s->inner->table->download(s->inner, from, to);
-    fv_check_memory_hide(&s->memory, &block);
+    fv_err err = fv_download(s->inner, stream, from, to);
+    if (err == FV_OK)
+        err = fv_backend_synchronize(s->inner);
+    fv_check_memory_hide(&block);
     return err;
 }
 
-static void check_open(fv_backend *backend)
+static fv_err check_event_create(fv_backend *backend, fv_event **out)
 {
     check_state *s = backend->state;
-    fv_check_memory_open(&s->memory);
-    s->inner->table->open(s->inner);
+    return fv_event_create(s->inner, out);
 }
 
-static void check_close(fv_backend *backend)
+static void check_event_destroy(fv_backend *backend, fv_event *event)
 {
     check_state *s = backend->state;
-    s->inner->table->close(s->inner);
-    fv_check_memory_close(&s->memory);
+    fv_event_destroy(s->inner, event);
+}
+
+static fv_err check_event_record(fv_backend *backend, fv_event *event, fv_stream stream)
+{
+    check_state *s = backend->state;
+    return fv_event_record(s->inner, event, stream);
+}
+
+static fv_err check_event_wait(fv_backend *backend, fv_event *event, fv_stream stream)
+{
+    check_state *s = backend->state;
+    return fv_event_wait(s->inner, event, stream);
+}
+
+static fv_err check_event_synchronize(fv_backend *backend, fv_event *event)
+{
+    check_state *s = backend->state;
+    return fv_event_synchronize(s->inner, event);
+}
+
+static fv_err check_synchronize(fv_backend *backend)
+{
+    check_state *s = backend->state;
+    return fv_backend_synchronize(s->inner);
 }
 
 static void check_destroy(fv_backend *backend)
@@ -104,10 +139,16 @@ fv_err fv_backend_check_create(fv_backend *inner, fv_backend **out)
 #undef FV_OP
         .alloc = check_alloc,
         .free = check_free,
+        .host_alloc = check_host_alloc,
+        .host_free = check_host_free,
         .upload = check_upload,
         .download = check_download,
-        .open = check_open,
-        .close = check_close,
+        .event_create = check_event_create,
+        .event_destroy = check_event_destroy,
+        .event_record = check_event_record,
+        .event_wait = check_event_wait,
+        .event_synchronize = check_event_synchronize,
+        .synchronize = check_synchronize,
         .destroy = check_destroy,
     };
     *backend = (fv_backend){.table = &s->table, .state = s, .n_threads = inner->n_threads};

@@ -16,7 +16,6 @@ typedef struct fv_check_block {
 typedef struct fv_check_memory {
     fv_check_block *blocks;
     int n_blocks, capacity;
-    int opened; /* between open and close */
 } fv_check_memory;
 
 fv_err fv_check_memory_alloc(fv_check_memory *memory, size_t bytes, void **out);
@@ -25,18 +24,17 @@ void fv_check_memory_fini(fv_check_memory *memory);
 /* The block that holds all of t, which is not empty; else FV_ERR_INTERNAL with name and op. */
 fv_err fv_check_memory_find(const fv_check_memory *memory, const char *op, const char *name, fv_tensor t,
                             fv_check_block *out);
-/* Make a block accessible, and inaccessible again unless all memory is open. */
+/* Make a block accessible, and inaccessible again. */
 void fv_check_memory_show(const fv_check_block *block);
-void fv_check_memory_hide(const fv_check_memory *memory, const fv_check_block *block);
-void fv_check_memory_open(fv_check_memory *memory);
-void fv_check_memory_close(fv_check_memory *memory);
+void fv_check_memory_hide(const fv_check_block *block);
 
 /* Run an operation of inner on its fv_<op>_args and verify it. */
 typedef fv_err (*fv_check_thunk)(fv_backend *inner, const void *args);
 fv_err fv_check_run(fv_check_memory *memory, fv_backend *inner, fv_op op, const void *args,
                     fv_check_thunk thunk);
 
-/* FV_ERR_ARGUMENT if a segment, span, index or number of the operation is out of range. Memory is open. */
+/* FV_ERR_ARGUMENT if a segment, span, index or number of the operation is out of range. The memory that they
+ * are in is accessible. */
 fv_err fv_check_contents(fv_op op, const void *args);
 
 #endif

@@ -286,7 +286,7 @@ fv_err fv_check_run(fv_check_memory *memory, fv_backend *inner, fv_op op, const 
 done:
     for (int i = 0; i < c.n; i++) {
         free(c.operand[i].snapshot);
-        fv_check_memory_hide(memory, &c.operand[i].block);
+        fv_check_memory_hide(&c.operand[i].block);
     }
     return err;
 }

@@ -62,7 +62,7 @@ fv_err fv_check_memory_alloc(fv_check_memory *memory, size_t bytes, void **out)
     uint32_t *word = (uint32_t *)first_page(&block);
     for (size_t i = 0; i < pages / sizeof *word; i++)
         word[i] = FRESH;
-    fv_check_memory_hide(memory, &block);
+    fv_check_memory_hide(&block);
     memory->blocks[memory->n_blocks++] = block;
     *out = block.data;
     return FV_OK;
@@ -108,22 +108,7 @@ void fv_check_memory_show(const fv_check_block *block)
     set_access(block, PROT_READ | PROT_WRITE);
 }
 
-void fv_check_memory_hide(const fv_check_memory *memory, const fv_check_block *block)
+void fv_check_memory_hide(const fv_check_block *block)
 {
-    if (!memory->opened)
-        set_access(block, PROT_NONE);
-}
-
-void fv_check_memory_open(fv_check_memory *memory)
-{
-    memory->opened = 1;
-    for (int i = 0; i < memory->n_blocks; i++)
-        fv_check_memory_show(&memory->blocks[i]);
-}
-
-void fv_check_memory_close(fv_check_memory *memory)
-{
-    memory->opened = 0;
-    for (int i = 0; i < memory->n_blocks; i++)
-        fv_check_memory_hide(memory, &memory->blocks[i]);
+    set_access(block, PROT_NONE);
 }

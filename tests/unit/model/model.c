@@ -28,10 +28,10 @@ static void move(model_case *c, const fv_param *param, int i, const float *gradi
     fv_tensor values = fv_weights_param(fv_model_weights(c->model), layout, i);
     int64_t n = param->rows * param->cols;
     float *host = malloc((size_t)n * sizeof *host);
-    assert_ok(fv_download(c->backend, values, host));
+    assert_ok(fv_download_now(c->backend, values, host));
     for (int64_t k = 0; k < n; k++)
         host[k] += step * gradient[k];
-    assert_ok(fv_upload(c->backend, values, host));
+    assert_ok(fv_upload_array(c->backend, values, host));
     free(host);
 }
 
@@ -43,7 +43,7 @@ static void check_slope(model_case *c, int i, const float *weights, float entrop
     int64_t n = param->rows * param->cols;
     float *gradient = malloc((size_t)n * sizeof *gradient);
     double square = 0;
-    assert_ok(fv_download(c->backend, fv_weights_param(&c->grads, layout, i), gradient));
+    assert_ok(fv_download_now(c->backend, fv_weights_param(&c->grads, layout, i), gradient));
     for (int64_t k = 0; k < n; k++)
         square += (double)gradient[k] * gradient[k];
     assert_true(square > 0);
@@ -128,7 +128,7 @@ static void test_through_the_check_back_end(void **state)
             c.save = FV_SAVE_INPUTS;
             case_forward(&c, logprobs[checked], NULL);
             case_backward(&c, weights, 0);
-            assert_ok(fv_download(c.backend, c.grads.flat, grads[checked]));
+            assert_ok(fv_download_now(c.backend, c.grads.flat, grads[checked]));
             if (checked)
                 assert_memory_equal(grads[0], grads[1], n * sizeof(float));
             case_close(&c);

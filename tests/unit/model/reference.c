@@ -32,10 +32,10 @@ static void move(model_case *c)
     fv_tensor flat = fv_model_weights(c->model)->flat;
     size_t n = (size_t)flat.dim[0];
     float *host = malloc(n * sizeof *host);
-    assert_ok(fv_download(c->backend, flat, host));
+    assert_ok(fv_download_now(c->backend, flat, host));
     for (size_t i = 0; i < n; i++)
         host[i] += 0.01f * (float)(i % 3);
-    assert_ok(fv_upload(c->backend, flat, host));
+    assert_ok(fv_upload_array(c->backend, flat, host));
     free(host);
 }
 

@@ -65,7 +65,7 @@ static void forward_chunk(cached *run, int64_t first, int64_t n, const int32_t *
     assert_ok(fv_workspace_fit(&run->work, c->backend, take_chunk, run));
     assert_ok(fv_text_forward(run->text, &run->tokens, features, &run->cache.store, &hidden));
     assert_ok(fv_head_forward(c->model, &run->head, hidden, targets, NULL, 1.0f));
-    assert_ok(fv_download(c->backend, run->head.logprob, logprobs));
+    assert_ok(fv_download_now(c->backend, run->head.logprob, logprobs));
 }
 
 static void check_chunks(model_case *c, int64_t chunk, const float *whole)
@@ -173,7 +173,7 @@ static void test_shared_prefix(void **state)
     assert_ok(fv_workspace_fit(&tree.work, c.backend, take_chunk, &tree));
     assert_ok(fv_text_forward(tree.text, &run, c.features, NULL, &hidden));
     assert_ok(fv_head_forward(c.model, &tree.head, hidden, targets, NULL, 1.0f));
-    assert_ok(fv_download(c.backend, tree.head.logprob, packed));
+    assert_ok(fv_download_now(c.backend, tree.head.logprob, packed));
     assert_memory_equal(packed, whole[0], PREFIX * sizeof *packed - sizeof *packed);
     for (int s = 0; s < 2; s++)
         assert_memory_equal(packed + PREFIX + s * TAIL, whole[s] + PREFIX, (TAIL - 1) * sizeof *packed);
@@ -195,7 +195,7 @@ static float *compute(const char *model, const char *isa, int threads, fv_save s
     case_row_weights(weights);
     case_forward(&c, numbers, numbers + CASE_ROWS);
     case_backward(&c, weights, 0.01f);
-    assert_ok(fv_download(c.backend, c.grads.flat, numbers + 2 * CASE_ROWS));
+    assert_ok(fv_download_now(c.backend, c.grads.flat, numbers + 2 * CASE_ROWS));
     case_close(&c);
     return numbers;
 }

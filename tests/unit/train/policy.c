@@ -2,6 +2,7 @@
  * those of separate sequences. */
 #include "rollout_case.h"
 
+#include "fovea/ops/staging.h"
 #include "fovea/train/policy.h"
 
 #include <math.h>
@@ -110,7 +111,7 @@ static float *gradients(int answers_a_tree, int trees_a_batch, fv_save save)
     for (int i = 0; i < n_trees; i += trees_a_batch)
         add_gradients(trees + i, n_trees - i < trees_a_batch ? n_trees - i : trees_a_batch, save, &grads);
     float *host = malloc((size_t)fv_tensor_count(grads.flat) * sizeof *host);
-    assert_ok(fv_download(rollout.backend, grads.flat, host));
+    assert_ok(fv_download_now(rollout.backend, grads.flat, host));
     fv_model_free_weights(rollout.model, &grads);
     return host;
 }

@@ -38,10 +38,10 @@ typedef struct fv_folder {
 fv_err fv_folder_open(const char *path, fv_folder *out);
 void fv_folder_close(fv_folder *folder); /* back to {0} */
 
-/* Read part (fv_param_part_of) of parameter number param into out (part.rows, part.cols), fp32, whose rows
- * are stride elements apart: straight from the mapping, in parallel. */
-fv_err fv_folder_read(const fv_folder *folder, int param, const fv_param_part *part, float *out,
-                      int64_t stride);
+/* Read rows [first, first + n) of a part (fv_param_part_of) of parameter number param into out (n,
+ * part.cols), fp32: straight from the mapping, in parallel. */
+fv_err fv_folder_read(const fv_folder *folder, int param, const fv_param_part *part, int64_t first, int64_t n,
+                      float *out);
 
 /* Read rows [first, first + n) of the whole parameter into out (n, cols), the same way. */
 fv_err fv_folder_read_rows(const fv_folder *folder, int param, int64_t first, int64_t n, float *out);
