@@ -95,8 +95,8 @@ heading() { printf '%-34s %10s %11s %11s %11s %8s\n' "" "$@"; }
 echo
 heading "" "calls when" "calls when" "visual" ""
 heading "right" "small print" "large print" "tokens" "seconds"
-row "always the small view" low
-row "always the large view" full
+row "always low resolution" low
+row "always high resolution" full
 row "the policy after supervised training" before
 row "the policy after learning when" after
 

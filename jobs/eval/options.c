@@ -31,7 +31,8 @@ enum {
 static const struct argp_option options[] = {
     {"data", KEY_DATA, "PACK.h5", 0, "the data set, made by fovea pack (required)", 1},
     {"mode", KEY_MODE, "NAME", 0,
-     "low: the small view, one turn; full: the large view, one turn; policy: the small view, then the tool "
+     "low: the low-resolution view, one turn; full: the high-resolution view, one turn; policy: the low "
+     "one, then the tool "
      "(required)",
      1},
     {"prompts", KEY_PROMPTS, "FILE", 0,
@@ -55,10 +56,11 @@ static const struct argp_option options[] = {
     {"extraction", KEY_EXTRACTION, "NAME", 0, "split, or strict: without tags no credit (split)", 4},
     {"repetition-penalty", KEY_PENALTY, "X", 0,
      "make tokens that were there before less likely; 1: do not (as generation_config.json says)", 4},
-    {"max-turn-tokens", KEY_TURN_TOKENS, "N", 0, "drawn in one turn (1024)", 4},
+    {"max-turn-tokens", KEY_TURN_TOKENS, "N", 0, "generated in one turn (1024)", 4},
     {"max-tokens", KEY_TOKENS, "N", 0,
      "of prompt and answer together (32768, or what the model has room for)", 4},
-    {"min-pixels", KEY_MIN_PIXELS, "N", 0, "of the large view, for rows without a target size (262144)", 4},
+    {"min-pixels", KEY_MIN_PIXELS, "N", 0,
+     "of the high-resolution view, for rows without a target size (262144)", 4},
     {"max-pixels", KEY_MAX_PIXELS, "N", 0, "the same (4194304)", 4},
     {"transparency", KEY_TRANSPARENCY, "NAME", 0, fv_alpha_help, 4},
     {0, 0, 0, 0, "Machine:", 5},
@@ -201,8 +203,9 @@ void fv_eval_options_parse(int argc, char **argv, fv_eval_options *out)
         .children = children,
         .doc = "Answer every row of a data set greedily, score the answers by a verifier, and report score, "
                "calls of the tool and tokens: a table, and a folder of records.\v"
-               "visual: tokens of all views shown, as a share of those of the large view alone. response: "
-               "tokens drawn, a sample. seconds: of rollout and scoring; samples of all sources share them."};
+               "visual: tokens of all views shown, as a share of those of the high-resolution view alone. "
+               "response: tokens generated, a sample. seconds: of rollout and scoring; samples of all "
+               "sources share them."};
     *out = (fv_eval_options){.runtime.tensor = 1,
                              .views = {.min_pixels = 262144, .max_pixels = 4194304},
                              .repetition_penalty = -1,

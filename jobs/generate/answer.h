@@ -10,7 +10,7 @@ typedef struct fv_generate_answer {
     int is_streamed; /* text goes to standard output as it comes */
     fv_token_stream stream;
     fv_buffer text;
-    fv_tokens ids;   /* that were drawn */
+    fv_tokens ids;   /* that were generated */
     float *logprobs; /* (max_tokens) */
     /* Known at the end. */
     int is_stopped; /* by the model, not by a length */

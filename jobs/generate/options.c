@@ -39,7 +39,7 @@ static const struct argp_option option_list[] = {
      "the tool, "
      "or at full size if the wording has none",
      0},
-    {"min-pixels", KEY_MIN_PIXELS, "N", 0, "of the large view, with --prompts (262144)", 0},
+    {"min-pixels", KEY_MIN_PIXELS, "N", 0, "of the high-resolution view, with --prompts (262144)", 0},
     {"max-pixels", KEY_MAX_PIXELS, "N", 0, "the same (4194304)", 0},
     {"max-tokens", KEY_MAX_TOKENS, "N", 0,
      "longest answer (max_new_tokens of generation_config.json, or 512, or what the model has room for)", 0},

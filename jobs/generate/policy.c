@@ -56,7 +56,7 @@ fv_err fv_generate_policy_prepare(fv_generate_policy *p, const fv_runtime *runti
                             .prompts = p->prompts,
                             .chat = chat,
                             .views = options->views,
-                            .first = fv_prompts_has_tool(p->prompts) ? FV_FIRST_SMALL : FV_FIRST_LARGE};
+                            .first = fv_prompts_has_tool(p->prompts) ? FV_FIRST_LOW : FV_FIRST_HIGH};
     FV_TRY(fv_group_init(&p->group, 0, 0, 1));
     return fv_source_prompt(&p->source, &p->row, &p->group);
 }
@@ -80,7 +80,7 @@ static int64_t tokens_of(const fv_generate_policy *p, fv_grid grid)
 
 int64_t fv_generate_policy_visual_tokens(const fv_generate_policy *p)
 {
-    return tokens_of(p, p->group.small) + p->group.answers[0].n_shown * tokens_of(p, p->group.large);
+    return tokens_of(p, p->group.low) + p->group.answers[0].n_shown * tokens_of(p, p->group.high);
 }
 
 /* The rollout of one answer. */
@@ -93,10 +93,10 @@ static fv_err next(void *context, fv_group **group)
     return FV_OK;
 }
 
-static fv_err view_of(void *context, const fv_group *group, int is_large, fv_picture **view)
+static fv_err view_of(void *context, const fv_group *group, int is_high, fv_picture **view)
 {
     const fv_generate_policy *p = context;
-    return fv_source_look(&p->source, &p->row, group, is_large, view);
+    return fv_source_look(&p->source, &p->row, group, is_high, view);
 }
 
 static fv_err done(void *context, fv_group *group)
@@ -105,7 +105,7 @@ static fv_err done(void *context, fv_group *group)
     return FV_OK;
 }
 
-/* What was drawn since the last pass. What the tool says is not drawn. */
+/* What was generated since the last pass. What the tool says is not generated. */
 static fv_err passed(void *context, const fv_rollout_stats *stats, int *is_over)
 {
     fv_generate_policy *p = context;
@@ -113,9 +113,9 @@ static fv_err passed(void *context, const fv_rollout_stats *stats, int *is_over)
     (void)stats, (void)is_over;
     for (; p->n_told < answer->ids.n; p->n_told++) {
         size_t i = p->n_told;
-        if (answer->is_drawn[i])
+        if (answer->loss_mask[i])
             FV_TRY(p->sink(p->context, answer->ids.ids[i], answer->logprobs[i]));
-        else if (i > 0 && answer->is_drawn[i - 1])
+        else if (i > 0 && answer->loss_mask[i - 1])
             FV_TRY(p->turn(p->context));
     }
     return FV_OK;
@@ -126,7 +126,7 @@ static void set_rollout(fv_generate_policy *p, const fv_sampling *sampling, int 
     int rounds = fv_generate_policy_rounds(p);
     int64_t positions = fv_model_shape_of(p->runtime->model)->text.max_positions;
     int64_t longest = (int64_t)p->group.prompt.n + rounds * ((int64_t)max_turn_tokens + WORDING) +
-                      tokens_of(p, p->group.large);
+                      tokens_of(p, p->group.high);
     longest = longest < positions ? longest : positions;
     p->rollout = (fv_rollout_settings){.dialogue = {.prompts = p->prompts,
                                                     .chat = p->source.chat,

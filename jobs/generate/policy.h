@@ -1,5 +1,5 @@
-/* A question asked as training asks it: the wording of a file, the small view first, and the tool that shows
- * the large one. */
+/* A question asked as training asks it: the wording of a file, the low-resolution view first, and the tool
+ * that shows the high-resolution one. */
 #ifndef FOVEA_JOBS_GENERATE_POLICY_H
 #define FOVEA_JOBS_GENERATE_POLICY_H
 
@@ -25,14 +25,14 @@ typedef struct fv_generate_policy {
     void *context;
 } fv_generate_policy;
 
-/* Everything before the first token. With a wording that has a tool the small view comes first, else the
- * large one. Starts as {0}. Local. */
+/* Everything before the first token. With a wording that has a tool the low-resolution view comes first, else
+ * the high-resolution one. Starts as {0}. Local. */
 fv_err fv_generate_policy_prepare(fv_generate_policy *policy, const fv_runtime *runtime,
                                   const fv_generate_options *options, const fv_chat *chat,
                                   const fv_buffer *question);
 
-/* Answer: each drawn token goes to policy->sink, and policy->turn is called before the first of another turn.
- * Collective over the model's tensor group. */
+/* Answer: each generated token goes to policy->sink, and policy->turn is called before the first of another
+ * turn. Collective over the model's tensor group. */
 fv_err fv_generate_policy_run(fv_generate_policy *policy, const fv_sampling *sampling, int max_turn_tokens,
                               fv_finish *finish);
 

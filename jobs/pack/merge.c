@@ -13,11 +13,10 @@
 
 static void print(const fv_selection_counts *c, const char *out)
 {
-    printf(
-        "%s: %lld of %lld rows: %lld that the small view is enough for, %lld that need the large one; %lld "
-        "rows without a verdict",
-        out, (long long)(c->low + c->full), (long long)c->rows, (long long)c->low, (long long)c->full,
-        (long long)c->unjudged);
+    printf("%s: %lld of %lld rows: %lld that the low-resolution view is enough for, %lld that need the "
+           "high-resolution one; %lld rows without a verdict",
+           out, (long long)(c->low + c->full), (long long)c->rows, (long long)c->low, (long long)c->full,
+           (long long)c->unjudged);
     if (c->imageless)
         printf(", %lld without an image", (long long)c->imageless);
     if (c->too_long)

@@ -74,9 +74,10 @@ static const struct argp_option options[] = {
     {"select", KEY_SELECT, "CONFIG", 0,
      "answer the rows of data.train rollout.samples times from either view, as this configuration of "
      "training "
-     "says, and keep those that the small view is always enough for and those that need the large one",
+     "says, and keep those that the low-resolution view is always enough for and those that need the "
+     "high-resolution one",
      4},
-    {"gain", KEY_GAIN, "N", 0, "right answers that the large view must add; default: 6", 4},
+    {"gain", KEY_GAIN, "N", 0, "right answers that the high-resolution view must add; default: 6", 4},
     {"shard", KEY_SHARD, "I/N", 0,
      "only every N-th row, from the I-th; --out is then a file of lines, to be merged with those of the "
      "others",
@@ -360,7 +361,7 @@ int fv_job_pack(int argc, char **argv)
             "a path, or {\"base64\": ...}), \"original_answer\" (or a list of accepted ones; of a worked "
             "solution "
             "the answer proper is taken); optional: \"data_source\", and \"info\" with tgt_width "
-            "and tgt_height, the size of the small view. All other fields are kept. "
+            "and tgt_height, the size of the low-resolution view. All other fields are kept. "
             "jobs/rows_from_parquet.py prints such rows from Parquet and Arrow files. Rows that are picked "
             "get the fields \"selected\" (low or full), \"answers\", \"low_right\" and \"full_right\"; rows "
             "without "

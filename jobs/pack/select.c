@@ -22,7 +22,7 @@ typedef struct job {
     fv_selection selection;
     uint64_t *rows; /* owned, (n_rows): those to be looked at */
     int64_t n_rows, n_done;
-    int64_t drawn_tokens;
+    int64_t generated_tokens;
 } job;
 
 /* What the results follow from. */
@@ -133,8 +133,8 @@ static fv_err measure(job *j)
     fv_training *t = &j->training;
     fv_source sources[] = {t->source, t->source};
     fv_dialogue dialogue = t->dialogue;
-    sources[0].first = FV_FIRST_SMALL;
-    sources[1].first = FV_FIRST_LARGE;
+    sources[0].first = FV_FIRST_LOW;
+    sources[1].first = FV_FIRST_HIGH;
     dialogue.max_rounds = 1;
     const fv_dialogue_room rooms[] = {fv_training_room(t, &sources[0], &dialogue),
                                       fv_training_room(t, &sources[1], &dialogue)};
@@ -228,7 +228,7 @@ static fv_err keep(job *j, const uint64_t *rows, const fv_selected *found, int n
 static fv_err select_chunk(job *j, const fv_collector *with, const uint64_t *rows, int n)
 {
     fv_selected found[FV_SELECT_MOST];
-    FV_TRY(fv_select(with, j->options->gain, rows, n, found, &j->drawn_tokens));
+    FV_TRY(fv_select(with, j->options->gain, rows, n, found, &j->generated_tokens));
     FV_TRY(fv_comm_agree(with->mesh->world, keep(j, rows, found, n)));
     FV_TRY(fv_comm_agree(with->mesh->world, fv_point("selected")));
     j->n_rows -= n;

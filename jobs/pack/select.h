@@ -7,7 +7,7 @@ typedef struct fv_pack_select_options {
     const char **overrides; /* KEY=VALUE, (n_overrides); borrowed. To merge: the files of the shards */
     int n_overrides;
     const char *out;     /* the pack to write; of a shard the file (selection.h) that is merged */
-    int gain;            /* right answers that the large view must add */
+    int gain;            /* right answers that the high-resolution view must add */
     int shard, n_shards; /* 1 and 1: all rows */
 } fv_pack_select_options;
 

@@ -28,13 +28,13 @@ static int64_t most(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-/* The largest micro-batch: as many tokens as the settings allow, all of them drawn, in trees like the first
- * one, each of which shows both views. */
+/* The largest micro-batch: as many tokens as the settings allow, all of them generated, in trees like the
+ * first one, each of which shows both views. */
 static fv_err micro_bytes(const fv_training *t, const fv_group *first, double *bytes)
 {
     const fv_train_config *c = &t->config;
     int64_t tokens = most(c->update.micro_tokens, c->rollout.max_tokens), merge = t->dialogue.merge;
-    int64_t of_views = fv_grid_tokens(first->small, (int)merge) + fv_grid_tokens(first->large, (int)merge);
+    int64_t of_views = fv_grid_tokens(first->low, (int)merge) + fv_grid_tokens(first->high, (int)merge);
     int64_t n_trees = most(1, tokens / ((int64_t)first->prompt.n + of_views + 1));
     size_t counted;
     fv_packed packed = {.run = {.n = tokens, .n_segments = tokens, .n_spans = 2 * tokens},
@@ -46,7 +46,7 @@ static fv_err micro_bytes(const fv_training *t, const fv_group *first, double *b
         FV_CHECK(packed.grids, FV_ERR_MEMORY, "cannot allocate the grids of %d views", packed.n_views);
     }
     for (int i = 0; i < packed.n_views; i++)
-        packed.grids[i] = i % 2 ? first->large : first->small;
+        packed.grids[i] = i % 2 ? first->high : first->low;
     fv_err err = fv_policy_bytes(t->policy, &packed, t->updater.settings.save, &counted);
     free(packed.grids);
     *bytes = (double)counted;
@@ -136,11 +136,11 @@ static fv_err print_prompt(const fv_training *t, const fv_group *group)
 {
     printf("the first prompt: row %lld of %s, %zu tokens\n", (long long)group->row, t->config.data.train,
            group->prompt.n);
-    FV_TRY(print_ids(t, &group->prompt, group->small, group->row));
+    FV_TRY(print_ids(t, &group->prompt, group->low, group->row));
     printf("\n");
     for (int i = 0; i < group->n_answers && group->answers[i].ids.n > 0; i++) {
         printf("the answer to it: %zu tokens\n", group->answers[i].ids.n);
-        FV_TRY(print_ids(t, &group->answers[i].ids, group->large, group->row));
+        FV_TRY(print_ids(t, &group->answers[i].ids, group->high, group->row));
         printf("\n");
     }
     return FV_OK;
@@ -155,7 +155,7 @@ static void print_batch(const fv_training *t, const fv_group *groups, int n)
         printf("  row %-8lld prompt of %zu tokens", (long long)g->row, g->prompt.n);
         if (g->has_image)
             printf(", %lld of them an image that the tool shows in %lld",
-                   (long long)fv_grid_tokens(g->small, merge), (long long)fv_grid_tokens(g->large, merge));
+                   (long long)fv_grid_tokens(g->low, merge), (long long)fv_grid_tokens(g->high, merge));
         printf("\n");
     }
 }

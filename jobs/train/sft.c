@@ -22,7 +22,7 @@ typedef struct sft {
     fv_prompts *plain_prompts; /* NULL: every example knows the tool */
     fv_group *groups;          /* (config.update.groups) */
     int n_groups;
-    int64_t place, step;
+    int64_t next_prompt, step;
 } sft;
 
 static void forget(sft *s)
@@ -31,28 +31,30 @@ static void forget(sft *s)
         fv_group_fini(&s->groups[--s->n_groups]);
 }
 
-/* The example at a place: with the tool; or without it, from the small view or from the large one. */
-static fv_err write_example(const sft *s, int64_t place, fv_group *out)
+/* The example of a prompt index: with the tool; or without it, from the low-resolution view or from the
+ * high-resolution one. */
+static fv_err write_example(const sft *s, int64_t prompt_index, fv_group *out)
 {
     const fv_training *t = &s->training;
-    const fv_rng_key key = {.seed = (uint64_t)t->config.run.seed, .step = 1, .prompt = (uint64_t)place};
-    uint64_t row = fv_training_row(t, place);
+    const fv_rng_key key = {
+        .seed = (uint64_t)t->config.run.seed, .step = 1, .prompt = (uint64_t)prompt_index};
+    uint64_t row = fv_training_row(t, prompt_index);
     fv_source source = t->source;
     fv_dialogue dialogue = t->dialogue;
     if (!s->plain_prompts || fv_rng_uniform(key, 0) >= t->config.sft.plain_share)
-        return fv_sft_example_group(&s->example, &source, &dialogue, place, row, out);
+        return fv_sft_example_group(&s->example, &source, &dialogue, prompt_index, row, out);
     source.prompts = dialogue.prompts = s->plain_prompts;
-    source.first = fv_rng_uniform(key, 1) < 0.5f ? FV_FIRST_SMALL : FV_FIRST_LARGE;
+    source.first = fv_rng_uniform(key, 1) < 0.5f ? FV_FIRST_LOW : FV_FIRST_HIGH;
     dialogue.max_rounds = 1;
-    return fv_sft_example_group(&s->plain_example, &source, &dialogue, place, row, out);
+    return fv_sft_example_group(&s->plain_example, &source, &dialogue, prompt_index, row, out);
 }
 
 /* Every rank writes the same SFT examples. */
 static fv_err write_examples(sft *s)
 {
-    for (int i = 0; i < s->training.config.update.groups; i++, s->place++) {
+    for (int i = 0; i < s->training.config.update.groups; i++, s->next_prompt++) {
         fv_group *group = &s->groups[s->n_groups];
-        FV_TRY(write_example(s, s->place, group));
+        FV_TRY(write_example(s, s->next_prompt, group));
         group->answers[0].advantage = 1;
         s->n_groups++;
     }
@@ -121,7 +123,7 @@ static fv_err prepare(sft *s)
     return FV_OK;
 }
 
-/* A place is an example of one of these. */
+/* A prompt index is an example of one of these. */
 static fv_err measure(sft *s)
 {
     fv_training *t = &s->training;
@@ -129,8 +131,8 @@ static fv_err measure(sft *s)
     fv_dialogue dialogues[] = {t->dialogue, t->dialogue};
     int n = s->plain_prompts ? 3 : 1;
     sources[1].prompts = sources[2].prompts = dialogues[1].prompts = s->plain_prompts;
-    sources[1].first = FV_FIRST_SMALL;
-    sources[2].first = FV_FIRST_LARGE;
+    sources[1].first = FV_FIRST_LOW;
+    sources[2].first = FV_FIRST_HIGH;
     dialogues[1].max_rounds = 1;
     fv_sft_example_room rooms[3];
     fv_measurer measurers[3];
@@ -155,7 +157,7 @@ static void describe(void *context, fv_progress *out)
     const sft *s = context;
     *out = (fv_progress){.is_supervised = 1,
                          .step = (uint64_t)s->step,
-                         .place = (uint64_t)s->place,
+                         .next_prompt = (uint64_t)s->next_prompt,
                          .validated_step = (uint64_t)s->validation.done};
 }
 
@@ -182,7 +184,7 @@ static fv_err run(sft *s, const fv_training_options *options)
         return dry_run(s);
     FV_TRY(fv_training_begin(t, 1, &progress));
     s->step = (int64_t)progress.step;
-    s->place = (int64_t)progress.place;
+    s->next_prompt = (int64_t)progress.next_prompt;
     s->validation.done = (int64_t)progress.validated_step;
     fv_progress_fini(&progress);
     const fv_training_work work = {s, &s->step, advance, describe};

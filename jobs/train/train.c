@@ -83,18 +83,21 @@ static fv_err measure(train *t)
 
 static void tell(const train *t, const fv_json *figures)
 {
-    static const char *const names[] = {"reward",          "accuracy",           "call_rate",
-                                        "response_tokens", "drawn_tokens_per_s", "update_tokens_per_s"};
+    static const char *const names[] = {"reward",
+                                        "accuracy",
+                                        "call_rate",
+                                        "response_tokens",
+                                        "generated_tokens_per_s",
+                                        "update_tokens_per_s"};
     double v[sizeof names / sizeof *names] = {0};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (fv_json_get_real(figures, names[i], &v[i]) != FV_OK)
             return;
-    FV_LOG_ROOT(
-        INFO,
-        "step %lld of %lld: reward %.3f, accuracy %.3f, call rate %.3f, %.0f tokens an answer; %.0f drawn "
-        "and %.0f updated tokens/s",
-        (long long)t->trainer.step, (long long)t->training.config.run.steps, v[0], v[1], v[2], v[3], v[4],
-        v[5]);
+    FV_LOG_ROOT(INFO,
+                "step %lld of %lld: reward %.3f, accuracy %.3f, call rate %.3f, %.0f tokens an answer; "
+                "%.0f generated and %.0f updated tokens/s",
+                (long long)t->trainer.step, (long long)t->training.config.run.steps, v[0], v[1], v[2], v[3],
+                v[4], v[5]);
 }
 
 static fv_err record(train *t, const fv_batch *batch, const fv_step_stats *stats, double rate, double peak)
@@ -151,11 +154,11 @@ static fv_err step(train *t)
 /* The prompts of the first step. */
 static fv_err first_batch(const fv_training *t, fv_batch *batch)
 {
-    for (int64_t place = 0; place < t->config.rollout.prompts; place++) {
+    for (int64_t prompt_index = 0; prompt_index < t->config.rollout.prompts; prompt_index++) {
         fv_group group;
         fv_row row;
-        FV_TRY(fv_source_group(&t->source, place, fv_training_row(t, place), t->config.rollout.samples,
-                               &group, &row));
+        FV_TRY(fv_source_group(&t->source, prompt_index, fv_training_row(t, prompt_index),
+                               t->config.rollout.samples, &group, &row));
         fv_row_fini(&row);
         FV_TRY(fv_batch_add(batch, &group));
     }
@@ -177,7 +180,7 @@ static fv_err dry_run(train *t)
 static void restore(train *t, fv_progress *from)
 {
     t->trainer.step = (int64_t)from->step;
-    t->trainer.place = (int64_t)from->place;
+    t->trainer.next_prompt = (int64_t)from->next_prompt;
     t->trainer.sampling_round = (int)from->sampling_round;
     t->trainer.batch = from->batch;
     t->trainer.begun = from->begun;
@@ -191,7 +194,7 @@ static void describe(void *context, fv_progress *out)
 {
     train *t = context;
     *out = (fv_progress){.step = (uint64_t)t->trainer.step,
-                         .place = (uint64_t)t->trainer.place,
+                         .next_prompt = (uint64_t)t->trainer.next_prompt,
                          .sampling_round = (uint64_t)t->trainer.sampling_round,
                          .batch = t->trainer.batch,
                          .begun = t->trainer.begun,

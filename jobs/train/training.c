@@ -134,7 +134,7 @@ static fv_err set_stages(fv_training *t)
                             .prompts = t->prompts,
                             .chat = &t->chat,
                             .views = c->views.bounds,
-                            .first = c->views.prompt == FV_VIEW_HIGH ? FV_FIRST_LARGE : FV_FIRST_SMALL};
+                            .first = c->views.prompt == FV_VIEW_HIGH ? FV_FIRST_HIGH : FV_FIRST_LOW};
     t->dialogue = (fv_dialogue){.prompts = t->prompts,
                                 .chat = &t->chat,
                                 .merge = shape->vision.merge,
@@ -273,10 +273,10 @@ fv_err fv_training_prepare_updates(fv_training *t, const fv_loss_settings *loss,
     return fv_comm_agree(t->runtime.world, open_updater(t, is_supervised));
 }
 
-uint64_t fv_training_row(const void *context, int64_t place)
+uint64_t fv_training_row(const void *context, int64_t prompt_index)
 {
     const fv_training *t = context;
-    uint64_t n = t->rows.n, at = (uint64_t)place;
+    uint64_t n = t->rows.n, at = (uint64_t)prompt_index;
     return t->rows.kept[fv_shuffle_row((uint64_t)t->config.run.seed, (uint32_t)(at / n), n, at % n)];
 }
 

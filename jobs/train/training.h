@@ -103,7 +103,7 @@ typedef struct fv_training_work {
     /* To the end of the next step, if there is one, and what is due there. FV_AGAIN: stopped on request. */
     fv_err (*advance)(void *context);
     /* Tell how far it is: what fv_training_go does not know (it fills in identities, configuration, optimizer
-     * and places in the journal). An unfinished step is given away. */
+     * and positions in the journal). An unfinished step is given away. */
     void (*describe)(void *context, fv_progress *progress);
 } fv_training_work;
 
@@ -111,8 +111,8 @@ typedef struct fv_training_work {
  * requested: save, and FV_AGAIN. */
 fv_err fv_training_go(fv_training *training, const fv_training_work *work);
 
-/* The row at a place of the run: every epoch in an order of its own. context: the fv_training. */
-uint64_t fv_training_row(const void *context, int64_t place);
+/* The row of a prompt of the run: every epoch in an order of its own. context: the fv_training. */
+uint64_t fv_training_row(const void *context, int64_t prompt_index);
 
 /* Print a table of the run's main figures, at its first step and at its last. Local. */
 fv_err fv_training_print_table(const fv_training *training);

@@ -153,13 +153,13 @@ static fv_err load(fv_training *t, const char *path, int is_verified, fv_progres
 static fv_err open_journal(fv_training *t, const fv_progress *progress, int is_own)
 {
     fv_progress now = {0};
-    fv_journal_place place = {0};
+    fv_journal_position position = {0};
     if (is_own)
-        place = (fv_journal_place){progress->metrics_bytes, progress->trajectories_bytes};
+        position = (fv_journal_position){progress->metrics_bytes, progress->trajectories_bytes};
     fv_err err = describe(t, &now);
     if (err == FV_OK) {
         const fv_buffer config = {.data = now.config, .size = strlen(now.config)};
-        err = fv_journal_open(&t->journal, &t->lease, t->config.run.out, &config, &place);
+        err = fv_journal_open(&t->journal, &t->lease, t->config.run.out, &config, &position);
     }
     t->journal.watched = t->config.save.best_by;
     fv_progress_fini(&now);
@@ -218,9 +218,9 @@ static int is_due(const fv_training *t, const fv_progress *progress, int is_endi
 
 static fv_err complete(fv_training *t, fv_progress *progress)
 {
-    fv_journal_place place = fv_journal_place_of(&t->journal);
-    progress->metrics_bytes = place.metrics;
-    progress->trajectories_bytes = place.trajectories;
+    fv_journal_position position = fv_journal_position_of(&t->journal);
+    progress->metrics_bytes = position.metrics;
+    progress->trajectories_bytes = position.trajectories;
     progress->optimizer_step = (uint64_t)t->optimizer.step;
     progress->score = t->runtime.world->rank == 0 ? t->journal.score : (double)NAN;
     t->journal.score = (double)NAN;

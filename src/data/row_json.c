@@ -220,8 +220,8 @@ static fv_err check_views(fv_view_size image, fv_view_size target)
     fv_grid grid;
     fv_processor_init(&processor);
     FV_TRY(fv_view_sizes_of(&settings, image, target, &sizes));
-    FV_TRY(fv_processor_grid(&processor, sizes.small.width, sizes.small.height, &grid));
-    return fv_processor_grid(&processor, sizes.large.width, sizes.large.height, &grid);
+    FV_TRY(fv_processor_grid(&processor, sizes.low.width, sizes.low.height, &grid));
+    return fv_processor_grid(&processor, sizes.high.width, sizes.high.height, &grid);
 }
 
 static fv_err check_image(fv_row_image *image, const char *name, fv_view_size target)

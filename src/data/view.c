@@ -39,16 +39,16 @@ fv_err fv_view_sizes_of(const fv_view_settings *settings, fv_view_size image, fv
              (long long)settings->min_pixels, (long long)settings->max_pixels);
     FV_TRY(check_size(image, "an image"));
     if (target.width == 0 && target.height == 0) {
-        out->large = clamp(settings, image);
-        out->small = (fv_view_size){half(out->large.width), half(out->large.height)};
+        out->high = clamp(settings, image);
+        out->low = (fv_view_size){half(out->high.width), half(out->high.height)};
         return FV_OK;
     }
     FV_TRY(check_size(target, "a target size"));
     FV_CHECK(target.width <= INT32_MAX / 2 && target.height <= INT32_MAX / 2, FV_ERR_UNSUPPORTED,
              "a target size of %d x %d pixels", target.width, target.height);
-    out->small = target;
-    out->large = (fv_view_size){2 * target.width, 2 * target.height};
-    return check_size(out->large, "the large view of a target size");
+    out->low = target;
+    out->high = (fv_view_size){2 * target.width, 2 * target.height};
+    return check_size(out->high, "the high-resolution view of a target size");
 }
 
 static fv_err size_of_view(const void *context, int *width, int *height)

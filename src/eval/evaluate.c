@@ -11,7 +11,7 @@ const char *fv_eval_mode_name(fv_eval_mode mode)
 
 fv_first_view fv_eval_first(fv_eval_mode mode)
 {
-    return mode == FV_EVAL_FULL ? FV_FIRST_LARGE : FV_FIRST_SMALL;
+    return mode == FV_EVAL_FULL ? FV_FIRST_HIGH : FV_FIRST_LOW;
 }
 
 int fv_eval_rounds(fv_eval_mode mode, int max_rounds)
@@ -26,10 +26,10 @@ typedef struct asked {
     int64_t n;
 } asked;
 
-static uint64_t row_of(const void *context, int64_t place)
+static uint64_t row_of(const void *context, int64_t prompt_index)
 {
     const asked *a = context;
-    return a->rows[place];
+    return a->rows[prompt_index];
 }
 
 static fv_err list_rows(const fv_evaluation *what, asked *out)

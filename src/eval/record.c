@@ -35,8 +35,8 @@ static void count(fv_record *record, const fv_group *group, const fv_answer *ans
     }
     if (!group->has_image)
         return;
-    counts[FV_COUNT_FULL] = fv_grid_tokens(group->large, merge);
-    counts[FV_COUNT_VISUAL] = fv_grid_tokens(group->small, merge) + answer->n_shown * counts[FV_COUNT_FULL];
+    counts[FV_COUNT_FULL] = fv_grid_tokens(group->high, merge);
+    counts[FV_COUNT_VISUAL] = fv_grid_tokens(group->low, merge) + answer->n_shown * counts[FV_COUNT_FULL];
 }
 
 static void take_text(char **to, char **from)

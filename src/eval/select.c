@@ -12,13 +12,13 @@ typedef struct selecting {
     int asked[FV_SELECT_MOST]; /* of rows, those that a view is asked about */
     int n_asked;
     fv_selected *found;
-    int64_t drawn_tokens;
+    int64_t generated_tokens;
 } selecting;
 
-static uint64_t row_of(const void *context, int64_t place)
+static uint64_t row_of(const void *context, int64_t prompt_index)
 {
     const selecting *s = context;
-    return s->rows[s->asked[place]];
+    return s->rows[s->asked[prompt_index]];
 }
 
 /* Right answers, and those without a verdict. */
@@ -51,7 +51,7 @@ static fv_err look(selecting *s, int view)
     fv_collector with = *s->with;
     fv_batch begun = {0}, batch;
     fv_collect_stats stats;
-    source.first = view == FULL ? FV_FIRST_LARGE : FV_FIRST_SMALL;
+    source.first = view == FULL ? FV_FIRST_HIGH : FV_FIRST_LOW;
     rollout.dialogue.max_rounds = 1;
     rollout.step = (uint32_t)view; /* draws of its own */
     with.source = &source;
@@ -64,12 +64,12 @@ static fv_err look(selecting *s, int view)
     fv_batch_fini(&begun); /* a stopped call begins again */
     FV_TRY(err);
     note(s, view, &batch);
-    s->drawn_tokens += stats.rollout.drawn_tokens;
+    s->generated_tokens += stats.rollout.generated_tokens;
     fv_batch_fini(&batch);
     return FV_OK;
 }
 
-/* Rows of which the large view can still make something. */
+/* Rows of which the high-resolution view can still make something. */
 static void keep_open(selecting *s, int gain)
 {
     int n = s->with->n_answers, n_open = 0;
@@ -82,7 +82,7 @@ static void keep_open(selecting *s, int gain)
 }
 
 fv_err fv_select(const fv_collector *with, int gain, const uint64_t *rows, int n, fv_selected *found,
-                 int64_t *drawn_tokens)
+                 int64_t *generated_tokens)
 {
     selecting s = {.with = with, .rows = rows, .n = n, .n_asked = n, .found = found};
     FV_CHECK(n >= 1 && n <= FV_SELECT_MOST, FV_ERR_ARGUMENT, "%d rows; expected 1 to %d", n, FV_SELECT_MOST);
@@ -94,6 +94,6 @@ fv_err fv_select(const fv_collector *with, int gain, const uint64_t *rows, int n
     keep_open(&s, gain);
     if (s.n_asked)
         FV_TRY(look(&s, FULL));
-    *drawn_tokens += s.drawn_tokens;
+    *generated_tokens += s.generated_tokens;
     return FV_OK;
 }

@@ -46,7 +46,7 @@ static fv_err append(const fv_selection *s, const fv_dataset *dataset, int64_t n
     return err;
 }
 
-/* Why a row is kept. A row that the large view was not asked about has no right answers from it. */
+/* Why a row is kept. A row that the high-resolution view was not asked about has no right answers from it. */
 static int reason(const fv_selection *s, const fv_selected *row)
 {
     if (row->low < 0 || row->full == FV_SELECTED_NO_VERDICT)

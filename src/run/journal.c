@@ -27,7 +27,7 @@ static fv_err write_config(fv_journal *journal)
     return err == FV_ERR_IO ? FV_OK : err;
 }
 
-static fv_err open_all(fv_journal *journal, const fv_buffer *config, const fv_journal_place *place)
+static fv_err open_all(fv_journal *journal, const fv_buffer *config, const fv_journal_position *position)
 {
     FV_CHECK(journal->folder, FV_ERR_MEMORY, "no memory for a journal");
     FV_TRY(fv_buffer_append(&journal->config, config->data, config->size));
@@ -35,16 +35,16 @@ static fv_err open_all(fv_journal *journal, const fv_buffer *config, const fv_jo
     if (journal->config.data)
         FV_LOG_RANK(WARN, "%s/config.yaml cannot be written yet: %s", journal->folder, fv_error_text());
     FV_TRY(fv_journal_file_open(&journal->metrics, journal->lease, journal->folder, "metrics.jsonl",
-                                place->metrics));
+                                position->metrics));
     return fv_journal_file_open(&journal->trajectories, journal->lease, journal->folder, "trajectories.jsonl",
-                                place->trajectories);
+                                position->trajectories);
 }
 
 fv_err fv_journal_open(fv_journal *journal, const fv_lease *lease, const char *folder,
-                       const fv_buffer *config, const fv_journal_place *place)
+                       const fv_buffer *config, const fv_journal_position *position)
 {
     *journal = (fv_journal){.lease = lease, .folder = strdup(folder), .score = (double)NAN};
-    fv_err err = open_all(journal, config, place);
+    fv_err err = open_all(journal, config, position);
     if (err != FV_OK)
         fv_journal_close(journal, 0);
     return err;
@@ -62,10 +62,10 @@ fv_err fv_journal_close(fv_journal *journal, int is_patient)
     return metrics != FV_OK ? metrics : trajectories;
 }
 
-fv_journal_place fv_journal_place_of(const fv_journal *journal)
+fv_journal_position fv_journal_position_of(const fv_journal *journal)
 {
     const fv_journal_file *m = &journal->metrics, *t = &journal->trajectories;
-    return (fv_journal_place){m->written + m->pending.size, t->written + t->pending.size};
+    return (fv_journal_position){m->written + m->pending.size, t->written + t->pending.size};
 }
 
 /* The figure that is watched, if it is among these. */

@@ -88,13 +88,13 @@ fv_err fv_progress_read_score(const fv_hdf5 *file, double *out)
 /* Numbers that a run could have come to. */
 static fv_err check_counts(const fv_progress *p)
 {
-    const uint64_t most[] = {p->step,           p->place,         p->optimizer_step,
+    const uint64_t most[] = {p->step,           p->next_prompt,   p->optimizer_step,
                              p->validated_step, p->metrics_bytes, p->trajectories_bytes};
     int are_small = p->is_supervised <= 1 && p->sampling_round <= INT_MAX && p->skipped_updates <= INT_MAX;
     for (size_t i = 0; i < sizeof most / sizeof *most; i++)
         are_small &= most[i] <= INT64_MAX / 16;
     FV_CHECK(are_small, FV_ERR_FORMAT, "the state of the run cannot be: step %llu, prompt %llu",
-             (unsigned long long)p->step, (unsigned long long)p->place);
+             (unsigned long long)p->step, (unsigned long long)p->next_prompt);
     return FV_OK;
 }
 
@@ -270,7 +270,7 @@ fv_err fv_progress_adopt(fv_progress *saved, const fv_progress *now, const char 
         is_other |= identity_of(saved, &contents[i]) != identity_of(now, &contents[i]);
     if (!is_other)
         return FV_OK;
-    saved->place -= (uint64_t)saved->batch.n;
+    saved->next_prompt -= (uint64_t)saved->batch.n;
     saved->sampling_round = 0;
     fv_batch_fini(&saved->batch);
     fv_batch_fini(&saved->begun);

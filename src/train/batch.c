@@ -39,7 +39,7 @@ fv_err fv_group_pack(const fv_group *group, fv_buffer *out)
         FV_TRY(fv_buffer_append(out, a, sizeof *a));
         FV_TRY(fv_buffer_append(out, a->ids.ids, a->ids.n * sizeof *a->ids.ids));
         FV_TRY(fv_buffer_append(out, a->logprobs, a->ids.n * sizeof *a->logprobs));
-        FV_TRY(fv_buffer_append(out, a->is_drawn, a->ids.n));
+        FV_TRY(fv_buffer_append(out, a->loss_mask, a->ids.n));
     }
     return FV_OK;
 }
@@ -78,7 +78,7 @@ static fv_err read_answer(reader *from, fv_answer *out)
     size_t n = a.ids.n;
     a.ids = (fv_tokens){0};
     a.logprobs = NULL;
-    a.is_drawn = NULL;
+    a.loss_mask = NULL;
     a.reference = NULL; /* asked for after answers are shared */
     FV_CHECK(a.n_rounds >= 1 && a.n_rounds <= FV_MAX_ROUNDS, FV_ERR_FORMAT, "an answer of %d rounds",
              a.n_rounds);
@@ -86,7 +86,7 @@ static fv_err read_answer(reader *from, fv_answer *out)
     FV_TRY(read_array(from, n, sizeof *a.ids.ids, (void **)&out->ids.ids));
     out->ids.n = out->ids.capacity = n;
     FV_TRY(read_array(from, n, sizeof *a.logprobs, (void **)&out->logprobs));
-    return read_array(from, n, sizeof *a.is_drawn, (void **)&out->is_drawn);
+    return read_array(from, n, sizeof *a.loss_mask, (void **)&out->loss_mask);
 }
 
 static fv_err read_group(reader *from, fv_group *out)
@@ -95,13 +95,13 @@ static fv_err read_group(reader *from, fv_group *out)
     FV_TRY(read_bytes(from, sizeof g, &g));
     FV_CHECK(g.n_answers > 0 && (size_t)g.n_answers <= from->left / sizeof *g.answers, FV_ERR_FORMAT,
              "a group of %d answers in %zu bytes", g.n_answers, from->left);
-    fv_err err = fv_group_init(out, g.place, g.row, g.n_answers);
+    fv_err err = fv_group_init(out, g.prompt_index, g.row, g.n_answers);
     if (err == FV_OK && g.has_greedy)
         err = fv_group_add_greedy(out);
     out->has_image = g.has_image;
-    out->is_large_first = g.is_large_first;
-    out->small = g.small;
-    out->large = g.large;
+    out->is_high_first = g.is_high_first;
+    out->low = g.low;
+    out->high = g.high;
     if (err == FV_OK)
         err = read_array(from, g.prompt.n, sizeof *g.prompt.ids, (void **)&out->prompt.ids);
     if (err == FV_OK)
@@ -153,9 +153,9 @@ static fv_err pack_all(const fv_batch *batch, fv_buffer *out)
     return FV_OK;
 }
 
-static int by_place(const void *left, const void *right)
+static int by_prompt_index(const void *left, const void *right)
 {
-    int64_t a = ((const fv_group *)left)->place, b = ((const fv_group *)right)->place;
+    int64_t a = ((const fv_group *)left)->prompt_index, b = ((const fv_group *)right)->prompt_index;
     return a < b ? -1 : a > b;
 }
 
@@ -187,6 +187,6 @@ fv_err fv_batch_share(fv_batch *batch, fv_comm *comm)
         fv_batch_fini(&all);
     }
     if (batch->n)
-        qsort(batch->groups, (size_t)batch->n, sizeof *batch->groups, by_place);
+        qsort(batch->groups, (size_t)batch->n, sizeof *batch->groups, by_prompt_index);
     return err;
 }

@@ -8,7 +8,7 @@
 
 static const char *fault_of_grids(const fv_group *group, int merge)
 {
-    const fv_grid grids[2] = {group->small, group->large};
+    const fv_grid grids[2] = {group->low, group->high};
     for (int i = 0; i < 2 && group->has_image; i++) {
         const fv_grid g = grids[i];
         if (merge < 1 || g.t != 1 || g.h < merge || g.w < merge || g.h % merge || g.w % merge ||
@@ -36,7 +36,7 @@ static int are_flags(const int *flags, size_t n)
 
 static const char *fault_of_group(const fv_group *g, int vocab, int merge)
 {
-    const int flags[] = {g->has_image, g->is_large_first, g->has_greedy};
+    const int flags[] = {g->has_image, g->is_high_first, g->has_greedy};
     if (!are_flags(flags, sizeof flags / sizeof *flags))
         return "what it has";
     if (g->prompt.n == 0 || !are_ids(&g->prompt, vocab))
@@ -74,7 +74,7 @@ static const char *fault_of_answer(const fv_answer *a, int sample, int vocab)
     if (!are_rounds(a))
         return "its turns";
     for (size_t t = 0; t < a->ids.n; t++)
-        if (a->is_drawn[t] > 1 || !isfinite(a->logprobs[t]) || a->logprobs[t] > 0)
+        if (a->loss_mask[t] > 1 || !isfinite(a->logprobs[t]) || a->logprobs[t] > 0)
             return "its log-probabilities";
     return is_reward(&a->reward) ? NULL : "its reward";
 }

@@ -16,19 +16,19 @@ typedef struct column {
 } column;
 #define AT(type, member) offsetof(type, member), sizeof(((type *)0)->member)
 
-static const column group_columns[] = {{"place", AT(fv_group, place), 0},
+static const column group_columns[] = {{"prompt_index", AT(fv_group, prompt_index), 0},
                                        {"row", AT(fv_group, row), 0},
                                        {"prompt_tokens", AT(fv_group, prompt.n), 0},
                                        {"n_answers", AT(fv_group, n_answers), 0},
                                        {"has_greedy", AT(fv_group, has_greedy), 0},
                                        {"has_image", AT(fv_group, has_image), 0},
-                                       {"is_large_first", AT(fv_group, is_large_first), 0},
-                                       {"small_t", AT(fv_group, small.t), 0},
-                                       {"small_h", AT(fv_group, small.h), 0},
-                                       {"small_w", AT(fv_group, small.w), 0},
-                                       {"large_t", AT(fv_group, large.t), 0},
-                                       {"large_h", AT(fv_group, large.h), 0},
-                                       {"large_w", AT(fv_group, large.w), 0},
+                                       {"is_high_first", AT(fv_group, is_high_first), 0},
+                                       {"low_t", AT(fv_group, low.t), 0},
+                                       {"low_h", AT(fv_group, low.h), 0},
+                                       {"low_w", AT(fv_group, low.w), 0},
+                                       {"high_t", AT(fv_group, high.t), 0},
+                                       {"high_h", AT(fv_group, high.h), 0},
+                                       {"high_w", AT(fv_group, high.w), 0},
                                        {0}};
 
 static const column answer_columns[] = {{"sample", AT(fv_answer, sample), 0},
@@ -126,16 +126,16 @@ static void **answer_logprobs(void *row, size_t *n)
     return (void **)&((fv_answer *)row)->logprobs;
 }
 
-static void **answer_drawn(void *row, size_t *n)
+static void **answer_mask(void *row, size_t *n)
 {
     *n = ((fv_answer *)row)->ids.n;
-    return (void **)&((fv_answer *)row)->is_drawn;
+    return (void **)&((fv_answer *)row)->loss_mask;
 }
 
 static const run group_runs[] = {{"prompt_ids", FV_I32, sizeof(int32_t), prompt_ids}, {0}};
 static const run answer_runs[] = {{"ids", FV_I32, sizeof(int32_t), answer_ids},
                                   {"logprobs", FV_F32, sizeof(float), answer_logprobs},
-                                  {"is_drawn", FV_U8, sizeof(uint8_t), answer_drawn},
+                                  {"loss_mask", FV_U8, sizeof(uint8_t), answer_mask},
                                   {0}};
 
 static size_t count_run(const rows *r, const run *of)

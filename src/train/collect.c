@@ -16,9 +16,9 @@ typedef struct item {
 
 typedef struct collection {
     const fv_collector *with;
-    fv_counter *counter; /* of places; the first rank of a tensor group asks it */
+    fv_counter *counter; /* of prompts; the first rank of a tensor group asks it */
     int64_t first, n;
-    fv_batch *begun; /* groups of the first places, from an earlier call */
+    fv_batch *begun; /* groups of the first prompts, from an earlier call */
     item **items;    /* owned, (n_items); each stays where it is */
     int n_items, capacity;
     int is_over; /* a stop was requested of this rank or another */
@@ -41,20 +41,21 @@ static fv_err add_item(collection *c, item **out)
 
 /* The source of the rollout. What can fail on one rank of a tensor group ends in an agreement. */
 
-static fv_err take_place(collection *c, int64_t *place)
+static fv_err take_prompt_index(collection *c, int64_t *prompt_index)
 {
     fv_comm *tensor = c->with->mesh->tensor;
     int64_t number = 0;
     FV_TRY(fv_comm_agree(tensor, tensor->rank == 0 ? fv_counter_next(c->counter, &number) : FV_OK));
     FV_TRY(fv_comm_broadcast(tensor, &number, sizeof number, 0));
-    *place = c->first + number;
+    *prompt_index = c->first + number;
     return FV_OK;
 }
 
 /* The group as it was left, in place of the same one anew. */
 static fv_err take_up(fv_group *left, fv_group *anew)
 {
-    FV_CHECK(left->place == anew->place && left->row == anew->row && left->prompt.n == anew->prompt.n &&
+    FV_CHECK(left->prompt_index == anew->prompt_index && left->row == anew->row &&
+                 left->prompt.n == anew->prompt.n &&
                  memcmp(left->prompt.ids, anew->prompt.ids, anew->prompt.n * sizeof *anew->prompt.ids) == 0 &&
                  left->n_answers == anew->n_answers && left->has_greedy == anew->has_greedy,
              FV_ERR_ARGUMENT, "row %lld has another prompt, or other answers, than when the run was stopped",
@@ -65,36 +66,37 @@ static fv_err take_up(fv_group *left, fv_group *anew)
     return FV_OK;
 }
 
-static fv_err start(collection *c, int64_t place, fv_group **out)
+static fv_err start(collection *c, int64_t prompt_index, fv_group **out)
 {
     const fv_collector *with = c->with;
-    uint64_t row = with->row_of(with->row_context, place);
+    uint64_t row = with->row_of(with->row_context, prompt_index);
     item *made;
     FV_TRY(add_item(c, &made));
-    FV_TRY(fv_source_group(with->source, with->draws_by_row ? (int64_t)row : place, row, with->n_answers,
-                           &made->group, &made->row));
+    FV_TRY(fv_source_group(with->source, with->draws_by_row ? (int64_t)row : prompt_index, row,
+                           with->n_answers, &made->group, &made->row));
     if (with->has_greedy)
         FV_TRY(fv_group_add_greedy(&made->group));
     *out = &made->group;
-    return place - c->first < c->begun->n ? take_up(&c->begun->groups[place - c->first], &made->group)
-                                          : FV_OK;
+    return prompt_index - c->first < c->begun->n
+               ? take_up(&c->begun->groups[prompt_index - c->first], &made->group)
+               : FV_OK;
 }
 
 static fv_err next(void *context, fv_group **group)
 {
     collection *c = context;
-    int64_t place = 0;
+    int64_t prompt_index = 0;
     *group = NULL;
-    FV_TRY(take_place(c, &place));
-    if (place >= c->first + c->n)
+    FV_TRY(take_prompt_index(c, &prompt_index));
+    if (prompt_index >= c->first + c->n)
         return FV_OK;
-    return fv_comm_agree(c->with->mesh->tensor, start(c, place, group));
+    return fv_comm_agree(c->with->mesh->tensor, start(c, prompt_index, group));
 }
 
-static fv_err view(void *context, const fv_group *group, int is_large, fv_picture **out)
+static fv_err view(void *context, const fv_group *group, int is_high, fv_picture **out)
 {
     collection *c = context;
-    fv_err err = fv_comm_agree(c->with->mesh->tensor, fv_source_view(c->with->source, group, is_large, out));
+    fv_err err = fv_comm_agree(c->with->mesh->tensor, fv_source_view(c->with->source, group, is_high, out));
     if (err != FV_OK)
         fv_picture_release(*out);
     return err;
@@ -126,7 +128,7 @@ static fv_err done(void *context, fv_group *group)
 static void measure(const collection *c, const fv_rollout_stats *stats)
 {
     int64_t n_copies = c->with->mesh->data->size, n_done = stats->n_groups * n_copies;
-    fv_meter_at(n_done < c->n ? n_done : c->n, stats->drawn_tokens * n_copies);
+    fv_meter_at(n_done < c->n ? n_done : c->n, stats->generated_tokens * n_copies);
 }
 
 /* What one rank hears of a stop reaches all; a tensor group follows its first rank. */
@@ -199,7 +201,7 @@ static fv_err join(const fv_mesh *mesh, fv_collect_stats *stats)
 {
     fv_rollout_stats *r = &stats->rollout;
     fv_judge_counts *j = &stats->judge;
-    int64_t *const counts[] = {&r->n_passes,       &r->n_groups,    &r->computed_tokens, &r->drawn_tokens,
+    int64_t *const counts[] = {&r->n_passes,       &r->n_groups,    &r->computed_tokens, &r->generated_tokens,
                                &r->vision_patches, &r->n_evictions, &j->n_asked,         &j->n_tries,
                                &j->n_cached,       &j->n_compared,  &j->n_agreed};
     enum { N = sizeof counts / sizeof *counts };

@@ -10,12 +10,12 @@ static fv_err say_image(const fv_dialogue *dialogue, const fv_processor *process
 {
     int side = processor->patch;
     int n = snprintf(out->image, sizeof out->image, " (its image at %d x %d pixels is %lld tokens",
-                     group->small.w * side, group->small.h * side,
-                     (long long)fv_grid_tokens(group->small, dialogue->merge));
+                     group->low.w * side, group->low.h * side,
+                     (long long)fv_grid_tokens(group->low, dialogue->merge));
     if (has_tool)
         n += snprintf(out->image + n, sizeof out->image - (size_t)n,
-                      ", the view of %d x %d that the tool shows %lld", group->large.w * side,
-                      group->large.h * side, (long long)fv_grid_tokens(group->large, dialogue->merge));
+                      ", the view of %d x %d that the tool shows %lld", group->high.w * side,
+                      group->high.h * side, (long long)fv_grid_tokens(group->high, dialogue->merge));
     snprintf(out->image + n, sizeof out->image - (size_t)n, ")");
     return FV_OK;
 }

@@ -8,8 +8,8 @@
 /* Sums over the answers of a step. */
 typedef struct sums {
     double reward, square, accuracy, format, tool_penalty, overlong, kl, advantage;
-    double drawn, longest, prompt;
-    double visual, full; /* tokens of the views shown, and of the large views alone */
+    double generated, longest, prompt;
+    double visual, full; /* tokens of the views shown, and of the high-resolution views alone */
     int64_t n, n_judged, n_called, n_right, n_right_called, n_wrong_called, n_cut, n_rounds;
     int64_t n_unjudged[FV_N_UNJUDGED];
     int64_t n_groups, n_judged_groups, n_solved_none, n_solved_all;
@@ -18,12 +18,12 @@ typedef struct sums {
 static void add_answer(sums *s, const fv_answer *answer, const fv_reward_weights *weights)
 {
     const fv_reward *r = &answer->reward;
-    double drawn = 0;
+    double generated = 0;
     for (int i = 0; i < answer->n_rounds; i++)
-        drawn += (double)answer->rounds[i].n;
+        generated += (double)answer->rounds[i].n;
     s->n++;
-    s->drawn += drawn;
-    s->longest = fmax(s->longest, drawn);
+    s->generated += generated;
+    s->longest = fmax(s->longest, generated);
     s->n_rounds += answer->n_rounds;
     s->n_cut += answer->rounds[answer->n_rounds - 1].is_cut;
     s->n_called += answer->is_called;
@@ -49,11 +49,10 @@ static void add_views(sums *s, const fv_group *group, int merge)
 {
     if (!group->has_image)
         return;
-    double small = (double)fv_grid_tokens(group->small, merge),
-           large = (double)fv_grid_tokens(group->large, merge);
+    double low = (double)fv_grid_tokens(group->low, merge), high = (double)fv_grid_tokens(group->high, merge);
     for (int i = 0; i < group->n_answers; i++) {
-        s->visual += small + group->answers[i].n_shown * large;
-        s->full += large;
+        s->visual += low + group->answers[i].n_shown * high;
+        s->full += high;
     }
 }
 
@@ -113,7 +112,7 @@ static fv_err set_answers(fv_json *object, const sums *s)
         {"kl_cost", over(s->kl, n)},
         {"unjudged_share", over(n - judged, n)},
         {"advantage_size", over(s->advantage, n)},
-        {"response_tokens", over(s->drawn, n)},
+        {"response_tokens", over(s->generated, n)},
         {"response_tokens_most", s->longest},
         {"prompt_tokens", over(s->prompt, (double)s->n_groups)},
         {"visual_share", over(s->visual, s->full)},
@@ -177,9 +176,9 @@ static fv_err set_phases(fv_json *object, const fv_step_stats *stats, double pea
         {"judge_s", c->judge_s},
         {"reference_s", stats->reference_s},
         {"update_s", stats->update_s},
-        {"drawn_tokens", (double)c->rollout.drawn_tokens},
+        {"generated_tokens", (double)c->rollout.generated_tokens},
         {"rollout_tokens_per_s", over((double)c->rollout.computed_tokens, c->rollout_s)},
-        {"drawn_tokens_per_s", over((double)c->rollout.drawn_tokens, c->rollout_s)},
+        {"generated_tokens_per_s", over((double)c->rollout.generated_tokens, c->rollout_s)},
         {"reference_tokens_per_s", over((double)stats->reference_tokens, stats->reference_s)},
         {"update_tokens_per_s", over((double)stats->sum.computed_tokens, stats->update_s)},
         {"evictions", (double)c->rollout.n_evictions},
@@ -199,7 +198,7 @@ static fv_err set_speed(fv_json *object, const fv_metrics_args *args)
     const fv_rollout_stats *rolled = &stats->collect.rollout;
     const fv_update_stats *updated = &stats->sum;
     double rollout =
-        flops(args->shape, rolled->computed_tokens, rolled->drawn_tokens, rolled->vision_patches);
+        flops(args->shape, rolled->computed_tokens, rolled->generated_tokens, rolled->vision_patches);
     double update =
         3 * flops(args->shape, updated->computed_tokens, updated->n_tokens, updated->vision_patches);
     double used = over(rollout + update, stats->step_s);

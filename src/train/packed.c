@@ -16,12 +16,12 @@ int64_t fv_tree_tokens(const fv_tree *tree)
     return n;
 }
 
-int64_t fv_tree_drawn(const fv_tree *tree)
+int64_t fv_tree_generated(const fv_tree *tree)
 {
     int64_t n = 0;
     for (int i = tree->first; i < tree->first + tree->n; i++)
         for (size_t t = 0; t < tree->group->answers[i].ids.n; t++)
-            n += tree->group->answers[i].is_drawn[t];
+            n += tree->group->answers[i].loss_mask[t];
     return n;
 }
 
@@ -39,14 +39,14 @@ typedef struct packer {
 /* Views. */
 
 /* Add a view; *first: the row of its first feature. */
-static fv_err add_view(packer *p, const fv_group *group, int is_large, int64_t *first)
+static fv_err add_view(packer *p, const fv_group *group, int is_high, int64_t *first)
 {
     fv_packed *to = p->to;
     fv_picture *view;
-    fv_grid grid = is_large ? group->large : group->small;
+    fv_grid grid = is_high ? group->high : group->low;
     FV_CHECK(p->shape->vision.depth > 0, FV_ERR_ARGUMENT,
              "row %lld shows an image, but the model has no vision tower", (long long)group->row);
-    FV_TRY(p->view(p->context, group, is_large, &view));
+    FV_TRY(p->view(p->context, group, is_high, &view));
     to->pictures[to->n_views] = view;
     to->grids[to->n_views++] = grid;
     FV_CHECK(memcmp(&view->grid, &grid, sizeof grid) == 0, FV_ERR_INTERNAL,
@@ -98,7 +98,7 @@ static void add_logprobs(packer *p, const fv_answer *answer, int64_t last_of_pro
 {
     fv_packed *to = p->to;
     for (int64_t i = 0; i < (int64_t)answer->ids.n; i++)
-        if (answer->is_drawn[i]) {
+        if (answer->loss_mask[i]) {
             to->logprob_rows[to->n_logprobs] = (int32_t)(i == 0 ? last_of_prompt : first + i - 1);
             to->targets[to->n_logprobs++] = answer->ids.ids[i];
         }
@@ -111,10 +111,10 @@ static fv_err add_answer(packer *p, const fv_group *group, const fv_answer *answ
     fv_grid grids[MAX_SHOWN];
     int64_t n = computed(answer), first = p->to->run.n, n_prompt = (int64_t)group->prompt.n;
     for (int i = 0; i < answer->n_shown; i++)
-        grids[i] = group->large;
+        grids[i] = group->high;
     FV_TRY(place(p, answer->ids.ids, n, grids, answer->n_shown, &next));
     if (answer->n_shown)
-        pick_features(p, answer->ids.ids, n, first_feature, group->large);
+        pick_features(p, answer->ids.ids, n, first_feature, group->high);
     add_logprobs(p, answer, prompt_row + n_prompt - 1, first);
     if (n == 0)
         return FV_OK;
@@ -135,18 +135,18 @@ static int is_shown_large(const fv_tree *tree)
 static fv_err add_tree(packer *p, const fv_tree *tree)
 {
     const fv_group *group = tree->group;
-    int64_t small = 0, large = 0, row = p->to->run.n, n = (int64_t)group->prompt.n;
+    int64_t low = 0, high = 0, row = p->to->run.n, n = (int64_t)group->prompt.n;
     int32_t next = 0;
     if (group->has_image)
-        FV_TRY(add_view(p, group, 0, &small));
+        FV_TRY(add_view(p, group, 0, &low));
     if (is_shown_large(tree))
-        FV_TRY(add_view(p, group, 1, &large));
-    FV_TRY(place(p, group->prompt.ids, n, &group->small, group->has_image, &next));
+        FV_TRY(add_view(p, group, 1, &high));
+    FV_TRY(place(p, group->prompt.ids, n, &group->low, group->has_image, &next));
     if (group->has_image)
-        pick_features(p, group->prompt.ids, n, small, group->small);
+        pick_features(p, group->prompt.ids, n, low, group->low);
     add_segment(p, n, 0, add_span(p, row, n), 1);
     for (int i = tree->first; i < tree->first + tree->n; i++)
-        FV_TRY(add_answer(p, group, &group->answers[i], row, large, next));
+        FV_TRY(add_answer(p, group, &group->answers[i], row, high, next));
     return FV_OK;
 }
 
@@ -162,7 +162,7 @@ static counts count(const fv_tree *trees, int n_trees)
     for (int i = 0; i < n_trees; i++) {
         c.tokens += fv_tree_tokens(&trees[i]);
         c.answers += trees[i].n;
-        c.logprobs += fv_tree_drawn(&trees[i]);
+        c.logprobs += fv_tree_generated(&trees[i]);
     }
     return c;
 }

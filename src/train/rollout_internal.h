@@ -33,7 +33,7 @@ struct fv_live {
     fv_group *group; /* borrowed from the source */
     fv_node prompt;
     fv_node *answers; /* owned, (fv_group_size) */
-    fv_features small, large;
+    fv_features low, high;
     int has_begun; /* the first tokens of the answers are drawn */
     int n_open;    /* answers that are not done */
     fv_live *younger;

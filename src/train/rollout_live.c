@@ -42,14 +42,14 @@ static fv_err see(fv_rollout *r, fv_picture *view, fv_grid expected, fv_features
     return keep(r, computed, out);
 }
 
-static fv_err need_features(fv_rollout *r, fv_live *live, int is_large)
+static fv_err need_features(fv_rollout *r, fv_live *live, int is_high)
 {
-    fv_features *features = is_large ? &live->large : &live->small;
+    fv_features *features = is_high ? &live->high : &live->low;
     fv_picture *view;
     if (features->rows.data)
         return FV_OK;
-    FV_TRY(r->source->view(r->source->context, live->group, is_large, &view));
-    fv_err err = see(r, view, is_large ? live->group->large : live->group->small, features);
+    FV_TRY(r->source->view(r->source->context, live->group, is_high, &view));
+    fv_err err = see(r, view, is_high ? live->group->high : live->group->low, features);
     fv_picture_release(view);
     return err;
 }
@@ -90,7 +90,7 @@ fv_err fv_node_grow(fv_rollout *r, fv_node *node)
     int64_t first = node->n_positions, n = (int64_t)ids->n - first;
     fv_grid grids[FV_MAX_ROUNDS];
     for (int i = 0; i < FV_MAX_ROUNDS; i++)
-        grids[i] = node->answer ? group->large : group->small;
+        grids[i] = node->answer ? group->high : group->low;
     int n_shown = count_images(r, ids->ids + first, n, grids[0]);
     if (n_shown)
         FV_TRY(need_features(r, node->live, node->answer != NULL));
@@ -164,8 +164,8 @@ static void free_live(fv_rollout *r, fv_live *live)
     for (int i = 0; live->answers && i < fv_group_size(live->group); i++)
         free_node(r, &live->answers[i]);
     free_node(r, &live->prompt);
-    free_features(r, &live->small);
-    free_features(r, &live->large);
+    free_features(r, &live->low);
+    free_features(r, &live->high);
     free(live->answers);
     free(live);
 }

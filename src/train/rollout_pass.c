@@ -110,7 +110,7 @@ static void add_segment(fv_pass *p, const fv_node *node, int64_t n)
 /* The features that the node's next n image tokens show; a view may be shown again. */
 static void add_pieces(fv_pass *p, fv_node *node, int64_t n)
 {
-    fv_tensor rows = node->answer ? node->live->large.rows : node->live->small.rows;
+    fv_tensor rows = node->answer ? node->live->high.rows : node->live->low.rows;
     p->n_features += n;
     while (n > 0) {
         int64_t first = node->n_images % rows.dim[0], left = rows.dim[0] - first;
@@ -146,7 +146,7 @@ static void add_draw(fv_rollout *r, fv_node *answer)
     fv_rng_key key = {.seed = s->seed,
                       .step = s->step,
                       .sample = (uint32_t)answer->answer->sample,
-                      .prompt = (uint64_t)answer->live->group->place};
+                      .prompt = (uint64_t)answer->live->group->prompt_index};
     p->uniforms[at] = fv_rng_uniform(key, (uint32_t)answer->answer->ids.n);
     p->draw_rows[at] = (int32_t)p->n - 1;
     p->draws[at] = answer;
@@ -316,6 +316,6 @@ fv_err fv_pass_compute(fv_rollout *r)
     FV_TRY(forward(r, &hidden));
     r->stats.n_passes++;
     r->stats.computed_tokens += r->pass.n;
-    r->stats.drawn_tokens += r->pass.n_draws;
+    r->stats.generated_tokens += r->pass.n_draws;
     return r->pass.n_draws ? draw(r, hidden) : FV_OK;
 }

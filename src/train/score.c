@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int64_t count_drawn(const fv_answer *answer)
+static int64_t count_generated(const fv_answer *answer)
 {
     int64_t n = 0;
     for (int r = 0; r < answer->n_rounds; r++)
@@ -29,8 +29,9 @@ static fv_err begin_answer(fv_scoring *s, const fv_score_settings *settings, con
         turns[r] = (fv_slice){texts[r].data, texts[r].size};
     }
     answer->is_called = fv_turns_called(turns, n);
-    answer->reward = (fv_reward){.format = fv_format_score(&settings->format, turns, n),
-                                 .overlong = fv_overlong_penalty(&settings->overlong, count_drawn(answer))};
+    answer->reward =
+        (fv_reward){.format = fv_format_score(&settings->format, turns, n),
+                    .overlong = fv_overlong_penalty(&settings->overlong, count_generated(answer))};
     const fv_case asked = {.question = fv_slice_of(row->question),
                            .answer = fv_answer_extract(settings->extraction, turns[n - 1]),
                            .truth = fv_row_truths(row->answer, row->more_bytes)};

@@ -31,7 +31,7 @@ static fv_err fill(const char *text, const char *answer, fv_buffer *out)
     return fv_buffer_append(out, text, strlen(text));
 }
 
-/* Say a turn: its tokens and the end-of-turn token, as if they had been drawn. */
+/* Say a turn: its tokens and the end-of-turn token, as if they had been generated. */
 static fv_err say(const fv_dialogue *dialogue, fv_group *group, const fv_buffer *text)
 {
     fv_answer *answer = &group->answers[0];
@@ -63,7 +63,7 @@ static fv_err say_text(const fv_dialogue *dialogue, fv_group *group, const char 
 static fv_err tell(const fv_sft_example *example, const fv_dialogue *dialogue, fv_group *group,
                    const char *answer)
 {
-    const fv_rng_key key = {.seed = example->seed, .prompt = (uint64_t)group->place};
+    const fv_rng_key key = {.seed = example->seed, .prompt = (uint64_t)group->prompt_index};
     if (example->call && group->has_image && fv_rng_uniform(key, 0) < example->call_share) {
         FV_TRY(say_text(dialogue, group, example->call, answer));
         FV_CHECK(!group->answers[0].is_done, FV_ERR_ARGUMENT,
@@ -73,10 +73,10 @@ static fv_err tell(const fv_sft_example *example, const fv_dialogue *dialogue, f
 }
 
 fv_err fv_sft_example_group(const fv_sft_example *example, const fv_source *source,
-                            const fv_dialogue *dialogue, int64_t place, uint64_t number, fv_group *out)
+                            const fv_dialogue *dialogue, int64_t prompt_index, uint64_t number, fv_group *out)
 {
     fv_row row;
-    FV_TRY(fv_source_group(source, place, number, 1, out, &row));
+    FV_TRY(fv_source_group(source, prompt_index, number, 1, out, &row));
     fv_err err = tell(example, dialogue, out, row.answer);
     fv_row_fini(&row);
     if (err == FV_OK)

@@ -2,12 +2,12 @@
 
 #include <string.h>
 
-static fv_err sizes_of(const fv_source *source, const fv_row *row, int is_large_first, fv_view_sizes *out)
+static fv_err sizes_of(const fv_source *source, const fv_row *row, int is_high_first, fv_view_sizes *out)
 {
     const fv_view_size image = {row->images[0].width, row->images[0].height};
     FV_TRY(fv_view_sizes_of(&source->views, image, row->target, out));
-    if (is_large_first)
-        out->small = out->large;
+    if (is_high_first)
+        out->low = out->high;
     return FV_OK;
 }
 
@@ -15,30 +15,30 @@ static fv_err grids_of(const fv_source *source, const fv_row *row, fv_group *gro
 {
     fv_view_sizes sizes;
     FV_CHECK(row->n_images == 1, FV_ERR_UNSUPPORTED, "%zu images; a prompt shows one", row->n_images);
-    FV_TRY(sizes_of(source, row, group->is_large_first, &sizes));
-    FV_TRY(fv_processor_grid(source->processor, sizes.small.width, sizes.small.height, &group->small));
+    FV_TRY(sizes_of(source, row, group->is_high_first, &sizes));
+    FV_TRY(fv_processor_grid(source->processor, sizes.low.width, sizes.low.height, &group->low));
     group->has_image = 1;
-    return fv_processor_grid(source->processor, sizes.large.width, sizes.large.height, &group->large);
+    return fv_processor_grid(source->processor, sizes.high.width, sizes.high.height, &group->high);
 }
 
 fv_err fv_source_prompt(const fv_source *source, const fv_row *row, fv_group *group)
 {
     int64_t n_image_tokens = 0;
-    group->is_large_first = source->first == FV_FIRST_LARGE;
+    group->is_high_first = source->first == FV_FIRST_HIGH;
     if (row->n_images) {
         FV_TRY(grids_of(source, row, group));
-        n_image_tokens = fv_grid_tokens(group->small, source->processor->merge);
+        n_image_tokens = fv_grid_tokens(group->low, source->processor->merge);
     }
     fv_text_part question = {row->question, strlen(row->question), FV_TOKENIZE_PLAIN};
     return fv_prompts_start(source->prompts, source->chat, question, n_image_tokens, &group->prompt);
 }
 
-fv_err fv_source_group(const fv_source *source, int64_t place, uint64_t row, int n_answers, fv_group *group,
-                       fv_row *read)
+fv_err fv_source_group(const fv_source *source, int64_t prompt_index, uint64_t row, int n_answers,
+                       fv_group *group, fv_row *read)
 {
     *group = (fv_group){0};
     FV_TRY(fv_dataset_read_texts(source->dataset, row, read));
-    fv_err err = fv_group_init(group, place, (int64_t)row, n_answers);
+    fv_err err = fv_group_init(group, prompt_index, (int64_t)row, n_answers);
     if (err == FV_OK)
         err = fv_source_prompt(source, read, group);
     if (err == FV_OK)
@@ -48,7 +48,7 @@ fv_err fv_source_group(const fv_source *source, int64_t place, uint64_t row, int
     return fv_error_prefix(err, "row %llu", (unsigned long long)row);
 }
 
-fv_err fv_source_look(const fv_source *source, const fv_row *row, const fv_group *group, int is_large,
+fv_err fv_source_look(const fv_source *source, const fv_row *row, const fv_group *group, int is_high,
                       fv_picture **view)
 {
     fv_view_sizes sizes;
@@ -58,17 +58,17 @@ fv_err fv_source_look(const fv_source *source, const fv_row *row, const fv_group
                                 .name = "its image",
                                 .max_pixels = FV_IMAGE_MAX_PIXELS,
                                 .alpha = source->views.transparency};
-    FV_TRY(sizes_of(source, row, group->is_large_first, &sizes));
-    return fv_view_read(source->processor, &file, is_large ? sizes.large : sizes.small, view);
+    FV_TRY(sizes_of(source, row, group->is_high_first, &sizes));
+    return fv_view_read(source->processor, &file, is_high ? sizes.high : sizes.low, view);
 }
 
-fv_err fv_source_view(void *context, const fv_group *group, int is_large, fv_picture **view)
+fv_err fv_source_view(void *context, const fv_group *group, int is_high, fv_picture **view)
 {
     const fv_source *source = context;
     fv_row row;
     *view = NULL;
     FV_TRY(fv_dataset_read_images(source->dataset, (uint64_t)group->row, &row));
-    fv_err err = fv_source_look(source, &row, group, is_large, view);
+    fv_err err = fv_source_look(source, &row, group, is_high, view);
     fv_row_fini(&row);
     return err == FV_OK ? FV_OK : fv_error_prefix(err, "row %lld", (long long)group->row);
 }

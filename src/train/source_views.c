@@ -5,10 +5,10 @@
 
 typedef struct comparison {
     int64_t n_images; /* rows with an image; of them the processor */
-    int64_t n_shrunk; /* takes less than the large view, */
+    int64_t n_shrunk; /* takes less than the high-resolution view, */
     int64_t n_equal;  /* so that nothing is left between the two */
     uint64_t row;     /* the first that is shrunk */
-    fv_view_size large;
+    fv_view_size high;
 } comparison;
 
 static int64_t pixels(fv_view_size size)
@@ -22,20 +22,20 @@ static void compare_row(const fv_source *source, uint64_t row, comparison *c)
     const fv_processor *p = source->processor;
     fv_view_size image, target;
     fv_view_sizes sizes;
-    fv_grid small, large;
+    fv_grid low, high;
     if (fv_dataset_sizes(source->dataset, row, &image, &target) == 0 ||
         fv_view_sizes_of(&source->views, image, target, &sizes) != FV_OK ||
-        fv_processor_grid(p, sizes.small.width, sizes.small.height, &small) != FV_OK ||
-        fv_processor_grid(p, sizes.large.width, sizes.large.height, &large) != FV_OK)
+        fv_processor_grid(p, sizes.low.width, sizes.low.height, &low) != FV_OK ||
+        fv_processor_grid(p, sizes.high.width, sizes.high.height, &high) != FV_OK)
         return;
-    int is_shrunk = p->do_resize && pixels(sizes.large) > p->max_pixels;
+    int is_shrunk = p->do_resize && pixels(sizes.high) > p->max_pixels;
     if (is_shrunk && c->n_shrunk == 0) {
         c->row = row;
-        c->large = sizes.large;
+        c->high = sizes.high;
     }
     c->n_images++;
     c->n_shrunk += is_shrunk;
-    c->n_equal += is_shrunk && small.h == large.h && small.w == large.w;
+    c->n_equal += is_shrunk && low.h == high.h && low.w == high.w;
 }
 
 /* One sentence on what was found. */
@@ -45,11 +45,11 @@ static fv_err tell(const fv_source *source, const char *data, const comparison *
     snprintf(
         text, sizeof text,
         "%s: the model's processor takes images of at most %lld pixels (max_pixels of "
-        "preprocessor_config.json), but the large view of row %llu has %d x %d = %lld: of %lld rows with an "
-        "image it shrinks the large view of %lld, and shows the same as both views of %lld; raise max_pixels "
-        "there, or lower that of the views",
-        data, (long long)source->processor->max_pixels, (unsigned long long)c->row, c->large.width,
-        c->large.height, (long long)pixels(c->large), (long long)c->n_images, (long long)c->n_shrunk,
+        "preprocessor_config.json), but the high-resolution view of row %llu has %d x %d = %lld: of %lld "
+        "rows with an image it shrinks the high-resolution view of %lld, and shows the same as both "
+        "views of %lld; raise max_pixels there, or lower that of the views",
+        data, (long long)source->processor->max_pixels, (unsigned long long)c->row, c->high.width,
+        c->high.height, (long long)pixels(c->high), (long long)c->n_images, (long long)c->n_shrunk,
         (long long)c->n_equal);
     if (is_refused)
         return FV_FAIL(FV_ERR_ARGUMENT, "%s", text);

@@ -67,7 +67,7 @@ static void add_collected(fv_collect_stats *sum, const fv_collect_stats *part)
     sum->rollout.n_passes += part->rollout.n_passes;
     sum->rollout.n_groups += part->rollout.n_groups;
     sum->rollout.computed_tokens += part->rollout.computed_tokens;
-    sum->rollout.drawn_tokens += part->rollout.drawn_tokens;
+    sum->rollout.generated_tokens += part->rollout.generated_tokens;
     sum->rollout.vision_patches += part->rollout.vision_patches;
     sum->rollout.n_evictions += part->rollout.n_evictions;
     sum->rollout_s += part->rollout_s;
@@ -128,8 +128,8 @@ static fv_err sample_groups(fv_trainer *t, fv_group_status **statuses, fv_step_s
         fv_batch more;
         fv_collect_stats collected;
         fv_phase_set("rollout");
-        FV_TRY(fv_collect(t->collector, t->place, n, &t->begun, &more, &collected));
-        t->place += n;
+        FV_TRY(fv_collect(t->collector, t->next_prompt, n, &t->begun, &more, &collected));
+        t->next_prompt += n;
         add_collected(&stats->collect, &collected);
         FV_TRY(append(batch, &more));
         FV_TRY(charge_kl(t, batch->groups + before, batch->n - before, stats));

@@ -7,9 +7,9 @@
 
 /* Groups and answers as memory. */
 
-fv_err fv_group_init(fv_group *group, int64_t place, int64_t row, int n_answers)
+fv_err fv_group_init(fv_group *group, int64_t prompt_index, int64_t row, int n_answers)
 {
-    *group = (fv_group){.place = place, .row = row};
+    *group = (fv_group){.prompt_index = prompt_index, .row = row};
     group->answers = calloc((size_t)n_answers, sizeof *group->answers);
     FV_CHECK(group->answers, FV_ERR_MEMORY, "cannot allocate %d answers", n_answers);
     group->n_answers = n_answers;
@@ -42,7 +42,7 @@ void fv_group_fini(fv_group *group)
     for (int i = 0; i < fv_group_size(group); i++) {
         fv_tokens_fini(&group->answers[i].ids);
         free(group->answers[i].logprobs);
-        free(group->answers[i].is_drawn);
+        free(group->answers[i].loss_mask);
         free(group->answers[i].reference);
     }
     free(group->answers);
@@ -60,18 +60,18 @@ static fv_err reserve(fv_answer *answer, size_t extra)
     float *logprobs = realloc(answer->logprobs, answer->ids.capacity * sizeof *logprobs);
     FV_CHECK(logprobs, FV_ERR_MEMORY, "cannot allocate an answer of %zu tokens", answer->ids.capacity);
     answer->logprobs = logprobs;
-    uint8_t *is_drawn = realloc(answer->is_drawn, answer->ids.capacity);
-    FV_CHECK(is_drawn, FV_ERR_MEMORY, "cannot allocate an answer of %zu tokens", answer->ids.capacity);
-    answer->is_drawn = is_drawn;
+    uint8_t *loss_mask = realloc(answer->loss_mask, answer->ids.capacity);
+    FV_CHECK(loss_mask, FV_ERR_MEMORY, "cannot allocate an answer of %zu tokens", answer->ids.capacity);
+    answer->loss_mask = loss_mask;
     return FV_OK;
 }
 
 /* There is room. */
-static void append(fv_answer *answer, int32_t id, float logprob, int is_drawn)
+static void append(fv_answer *answer, int32_t id, float logprob, int loss_mask)
 {
     answer->ids.ids[answer->ids.n] = id;
     answer->logprobs[answer->ids.n] = logprob;
-    answer->is_drawn[answer->ids.n] = (uint8_t)is_drawn;
+    answer->loss_mask[answer->ids.n] = (uint8_t)loss_mask;
     answer->ids.n++;
 }
 
@@ -126,7 +126,7 @@ static fv_err reply(const fv_dialogue *dialogue, const fv_group *group, const fv
         FV_TRY(fv_tokens_push(out, dialogue->chat->im_end));
     if (turn.act == FV_TURN_CALL && may_show(dialogue, group, answer))
         return fv_prompts_tool_result(dialogue->prompts, dialogue->chat,
-                                      fv_grid_tokens(group->large, dialogue->merge), out);
+                                      fv_grid_tokens(group->high, dialogue->merge), out);
     return fv_prompts_tool_error(dialogue->prompts, dialogue->chat,
                                  turn.reason ? turn.reason : "No further image can be shown.", out);
 }

@@ -80,7 +80,7 @@ int fv_update_share(const fv_group *groups, int n, int64_t micro_tokens, int ran
 
 /* One micro-batch. */
 
-/* Host arrays over its drawn tokens (N) and answers (S). */
+/* Host arrays over its generated tokens (N) and answers (S). */
 typedef struct micro {
     fv_packed packed;
     const fv_tree *trees; /* (n_trees) */
@@ -115,7 +115,7 @@ static fv_err allocate(micro *m)
     m->advantages = malloc(answers * sizeof *m->advantages);
     m->starts = malloc(answers * sizeof *m->starts);
     is_there &= m->mask && m->advantages && m->starts;
-    FV_CHECK(is_there, FV_ERR_MEMORY, "cannot allocate a micro-batch of %zu drawn tokens", n);
+    FV_CHECK(is_there, FV_ERR_MEMORY, "cannot allocate a micro-batch of %zu generated tokens", n);
     memset(m->mask, 1, n);
     return FV_OK;
 }
@@ -130,7 +130,7 @@ static void collect(micro *m)
             m->advantages[m->n_sequences] = answer->advantage;
             m->starts[m->n_sequences++] = at;
             for (size_t t = 0; t < answer->ids.n; t++)
-                if (answer->is_drawn[t]) {
+                if (answer->loss_mask[t]) {
                     m->reference[at] = answer->reference ? answer->reference[t] : 0;
                     m->then[at++] = answer->logprobs[t];
                 }
@@ -236,7 +236,7 @@ static fv_err check_asked(const fv_updater *u, const fv_group *groups, int n)
         for (int a = 0; a < groups[g].n_answers; a++)
             FV_CHECK(groups[g].answers[a].reference, FV_ERR_INTERNAL,
                      "answer %d of prompt %lld: the reference policy was not asked", a,
-                     (long long)groups[g].place);
+                     (long long)groups[g].prompt_index);
     return FV_OK;
 }
 
@@ -245,7 +245,7 @@ static void count(const fv_group *groups, int n, fv_update_stats *stats)
     for (int g = 0; g < n; g++) {
         const fv_tree whole = {&groups[g], 0, groups[g].n_answers};
         stats->n_sequences += groups[g].n_answers;
-        stats->n_tokens += fv_tree_drawn(&whole);
+        stats->n_tokens += fv_tree_generated(&whole);
     }
 }
 
@@ -307,7 +307,7 @@ static fv_err ask_micro(fv_updater *u, micro *m, void *context)
         for (int a = m->trees[i].first; a < m->trees[i].first + m->trees[i].n; a++) {
             fv_answer *answer = &m->trees[i].group->answers[a];
             for (size_t t = 0; t < answer->ids.n; t++)
-                if (answer->is_drawn[t])
+                if (answer->loss_mask[t])
                     answer->reference[t] = m->reference[at++];
         }
     return FV_OK;
@@ -383,7 +383,7 @@ fv_err fv_update_charge_kl(fv_updater *u, const fv_group *groups, int n, int64_t
         for (int a = 0; a < groups[g].n_answers; a++) {
             fv_answer *answer = &groups[g].answers[a];
             answer->reward.kl = fv_loss_kl_of_answer(&u->settings.loss, answer->logprobs, answer->reference,
-                                                     answer->is_drawn, (int64_t)answer->ids.n);
+                                                     answer->loss_mask, (int64_t)answer->ids.n);
         }
     return FV_OK;
 }

@@ -63,9 +63,9 @@ static fv_err make_sequence(int number, fv_group *out)
     FV_TRY(fv_tokens_reserve(&out->prompt, 1));
     FV_TRY(fv_tokens_reserve(&answer->ids, TOKENS));
     answer->logprobs = calloc(TOKENS, sizeof *answer->logprobs);
-    answer->is_drawn = malloc(TOKENS);
-    FV_CHECK(answer->logprobs && answer->is_drawn, FV_ERR_MEMORY, "no memory for a sequence");
-    memset(answer->is_drawn, 1, TOKENS);
+    answer->loss_mask = malloc(TOKENS);
+    FV_CHECK(answer->logprobs && answer->loss_mask, FV_ERR_MEMORY, "no memory for a sequence");
+    memset(answer->loss_mask, 1, TOKENS);
     answer->advantage = 1;
     for (int i = 0; i <= TOKENS; i++) {
         fv_tokens *to = i == 0 ? &out->prompt : &answer->ids;

@@ -57,10 +57,10 @@ echo "$n answers of $(median tree response_tokens) tokens to $prompts prompts of
 printf '%-30s %9s %12s %12s\n' "" seconds tokens/s samples/s
 # line TITLE SECONDS TOKENS_PER_SECOND
 line() { awk -v t="$1" -v s="$2" -v r="$3" -v n=$n 'BEGIN { printf "%-30s %9.2f %12.0f %12.2f\n", t, s, r, (s > 0 ? n / s : 0) }'; }
-drawn=$(median tree drawn_tokens)
+drawn=$(median tree generated_tokens)
 line "rollout, computed tokens" "$(median tree rollout_s)" "$(median tree rollout_tokens_per_s)"
-line "rollout, drawn tokens" "$(median tree rollout_s)" "$(median tree drawn_tokens_per_s)"
-line "judge, drawn tokens" "$(median tree judge_s)" "$(awk -v n="$drawn" -v s="$(median tree judge_s)" 'BEGIN { print n / s }')"
+line "rollout, generated tokens" "$(median tree rollout_s)" "$(median tree generated_tokens_per_s)"
+line "judge, generated tokens" "$(median tree judge_s)" "$(awk -v n="$drawn" -v s="$(median tree judge_s)" 'BEGIN { print n / s }')"
 line "update, trees" "$(median tree update_s)" "$(median tree update_tokens_per_s)"
 line "update, each with its prompt" "$(median plain update_s)" "$(median plain update_tokens_per_s)"
 awk -v a="$(median plain update_s)" -v b="$(median tree update_s)" 'BEGIN { printf "trees: %.2f times the samples a second\n", a / b }'

@@ -23,7 +23,7 @@ same() { # FOLDER FOLDER
 }
 setting() { grep -q "^ *\"$2\": $3,\?$" "$1/summary.json" || fail "no \"$2\": $3 in $(cat "$1/summary.json")"; }
 
-# A small view of one token, a large one of four.
+# A low-resolution view of one token, a high-resolution one of four.
 "$FOVEA" init --shape "$root/configs/model/tiny-vl.yaml" --out "$model" --seed 1
 "$FOVEA" pack --synthetic glance --rows 40 --out "$pack" >/dev/null
 cat >"$folder/prompts.yaml" <<'END'

@@ -158,7 +158,7 @@ done
 choose imageless 1 "${draws[@]}" data.train="$folder/mixed.h5" --gain 1
 grep -q "of 13 rows: .*, 1 without an image" "$folder/imageless.out" || fail "$(cat "$folder/imageless.out")"
 
-# A processor that takes less than the large view: told with both numbers; refused if no row has two views.
+# A processor that takes less than the high-resolution view: told with both numbers; refused if no row has two views.
 cp -r "$folder/model" "$folder/small"
 sed -i -E 's/"(max_pixels|longest_edge)": [0-9]+/"\1": 9408/' "$folder/small/preprocessor_config.json"
 choose shrunk 1 "${draws[@]}" model="$folder/small" data.train="$folder/mixed.h5" --gain 1 \
@@ -171,7 +171,7 @@ refused 1 "images of at most 784 pixels" --select "$folder/config.yaml" --out "$
     --max-turn-tokens 4 --prompts "$root/configs/prompts/glance.yaml" --out "$folder/warned" >"$folder/log" 2>&1
 grep -q "images of at most 784 pixels .* the same as both views of 12" "$folder/log" || fail "$(cat "$folder/log")"
 
-# The large view is measured too; rows that are too long may be left out.
+# The high-resolution view is measured too; rows that are too long may be left out.
 long=(views.min_pixels=50176 views.max_pixels=50176 rollout.max_tokens=100)
 refused 1 "260 of 260 rows are too long" --select "$folder/config.yaml" --out "$folder/x.h5" --gain 1 "${long[@]}"
 { cat "$folder/few.jsonl" && echo "{\"question\": \"$(printf '%0200d' 1)\", \"image\": \"rgb.png\", \"answer\": \"a\"}"; } |

@@ -99,8 +99,8 @@ static fv_err next(void *context, fv_group **out)
         "How many bars are taller than the one in the middle of the picture, if there is one?";
     FV_TRY(fv_group_init(group, rollout.n_given, 100 + rollout.n_given, ANSWERS));
     group->has_image = rollout.n_given != 2;
-    group->small = (fv_grid){1, 4, 6};
-    group->large = (fv_grid){1, 8, 12};
+    group->low = (fv_grid){1, 4, 6};
+    group->high = (fv_grid){1, 8, 12};
     fv_text_part text = {question + 10 * rollout.n_given, strlen(question + 10 * rollout.n_given),
                          FV_TOKENIZE_PLAIN};
     FV_TRY(fv_prompts_start(rollout.prompts, &rollout.chat, text, group->has_image ? 6 : 0, &group->prompt));
@@ -109,10 +109,10 @@ static fv_err next(void *context, fv_group **out)
     return rollout.has_greedy ? fv_group_add_greedy(group) : FV_OK;
 }
 
-fv_err rollout_view(void *context, const fv_group *group, int is_large, fv_picture **view)
+fv_err rollout_view(void *context, const fv_group *group, int is_high, fv_picture **view)
 {
     (void)context;
-    *view = case_picture(is_large ? group->large : group->small, (uint64_t)(2 * group->row + is_large));
+    *view = case_picture(is_high ? group->high : group->low, (uint64_t)(2 * group->row + is_high));
     return FV_OK;
 }
 

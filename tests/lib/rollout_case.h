@@ -35,7 +35,7 @@ void rollout_use(const char *folder);
 
 /* Pixels are a function of row and view. */
 
-fv_err rollout_view(void *context, const fv_group *group, int is_large, fv_picture **view);
+fv_err rollout_view(void *context, const fv_group *group, int is_high, fv_picture **view);
 
 fv_rollout_settings rollout_settings(int max_running, int pass_tokens, int cache_pages);
 

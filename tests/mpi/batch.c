@@ -1,4 +1,4 @@
-/* Every rank receives all groups, in the order of their places. */
+/* Every rank receives all groups, in the order of their prompt indices. */
 #include "test.h"
 
 #include "fovea/train/batch.h"
@@ -7,7 +7,7 @@
 
 static fv_comm *world;
 
-/* Rank r has r groups: places r, r + size, ... */
+/* Rank r has r groups: prompts r, r + size, ... */
 static void test_share(void **state)
 {
     (void)state;
@@ -24,10 +24,10 @@ static void test_share(void **state)
     assert_int_equal(batch.n, n_all);
     for (int i = 0; i < batch.n; i++) {
         const fv_group *g = &batch.groups[i];
-        assert_true(i == 0 || g->place > batch.groups[i - 1].place);
-        assert_int_equal(g->prompt.n, g->place % size + 1);
-        assert_int_equal(g->prompt.ids[0], g->place % size);
-        assert_int_equal(g->n_answers, 1 + g->place / size);
+        assert_true(i == 0 || g->prompt_index > batch.groups[i - 1].prompt_index);
+        assert_int_equal(g->prompt.n, g->prompt_index % size + 1);
+        assert_int_equal(g->prompt.ids[0], g->prompt_index % size);
+        assert_int_equal(g->n_answers, 1 + g->prompt_index / size);
     }
     fv_batch_fini(&batch);
 }

@@ -163,7 +163,7 @@ static double kl_by_hand(learner *l, const fv_group *group, int a)
     assert_ok(fv_policy_forward(l->policy, &packed, FV_SAVE_NONE, ref, NULL));
     assert_ok(fv_reference_exchange(&l->reference));
     for (size_t t = 0; t < answer->ids.n; t++)
-        if (answer->is_drawn[t])
+        if (answer->loss_mask[t])
             sum += 0.5 * ((double)answer->logprobs[t] - *at++);
     free(ref);
     fv_packed_fini(&packed);

@@ -16,7 +16,7 @@ typedef struct fv_row {
     size_t more_bytes;       /* behind answer's NUL: further accepted answers, each with its NUL */
     char *source;            /* owned; the name of the set it came from, or "" */
     char *extra;             /* owned; all other fields: the text of a JSON object */
-    fv_view_size target;     /* of the small view; both 0: none */
+    fv_view_size target;     /* of the low-resolution view; both 0: none */
     fv_row_image *images;    /* owned */
     size_t n_images;
 } fv_row;

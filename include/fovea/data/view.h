@@ -1,11 +1,13 @@
-/* Two views of one image: the small one that a question starts with, and the large one that the tool shows.
- * Local. Source of the sizes: VisionThink (Yang et al., 2025), its released preprocessing. */
+/* Two views of one image: the low-resolution one that a question starts with, and the high-resolution one
+ * that the tool shows. Local. Source of the sizes: VisionThink (Yang et al., 2025), its released
+ * preprocessing. */
 #ifndef FOVEA_DATA_VIEW_H
 #define FOVEA_DATA_VIEW_H
 
 #include "fovea/model/image/processor.h"
 
-/* Bounds of the large view in pixels, used for rows without a target size; and what transparency becomes. */
+/* Bounds of the high-resolution view in pixels, used for rows without a target size; and what transparency
+ * becomes. */
 typedef struct fv_view_settings {
     int64_t min_pixels; /* 262144 */
     int64_t max_pixels; /* 4194304 */
@@ -17,13 +19,13 @@ typedef struct fv_view_size {
 } fv_view_size;
 
 typedef struct fv_view_sizes {
-    fv_view_size small, large;
+    fv_view_size low, high;
 } fv_view_sizes;
 
-/* With a target (both sides above 0) the small view has its size and the large one twice that on each side.
- * Without, the large view is the image scaled into the bounds (sides rounded down), and the small one half of
- * it on each side, rounded down, at least 28. FV_ERR_ARGUMENT: sides or bounds that make no sense;
- * FV_ERR_UNSUPPORTED: a view above FV_IMAGE_MAX_PIXELS. */
+/* With a target (both sides above 0) the low-resolution view has its size and the high-resolution one twice
+ * that on each side. Without, the high-resolution view is the image scaled into the bounds (sides rounded
+ * down), and the low-resolution one half of it on each side, rounded down, at least 28. FV_ERR_ARGUMENT:
+ * sides or bounds that make no sense; FV_ERR_UNSUPPORTED: a view above FV_IMAGE_MAX_PIXELS. */
 fv_err fv_view_sizes_of(const fv_view_settings *settings, fv_view_size image, fv_view_size target,
                         fv_view_sizes *out);
 

@@ -16,9 +16,9 @@ typedef struct fv_examiner_settings {
     const int32_t *beginning; /* (n_beginning), at least 1; copied */
     int64_t n_beginning;
     int32_t choices[FV_N_CHOICES]; /* ids to choose from, if max_drawn is 0 */
-    int max_drawn;                 /* tokens drawn greedily after a question, at most; 0: none, but chosen */
-    int32_t stop;                  /* ends what is drawn, as the model's own end-of-sequence ids do */
-    int max_running;               /* questions at once */
+    int max_drawn;   /* tokens generated greedily after a question, at most; 0: none, but chosen */
+    int32_t stop;    /* ends what is drawn, as the model's own end-of-sequence ids do */
+    int max_running; /* questions at once */
     int pass_tokens, cache_pages;
 } fv_examiner_settings;
 

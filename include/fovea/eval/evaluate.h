@@ -11,9 +11,9 @@
 #include "fovea/eval/report.h"
 
 typedef enum fv_eval_mode {
-    FV_EVAL_LOW,   /* the small view, one turn */
-    FV_EVAL_FULL,  /* the large view, one turn */
-    FV_EVAL_POLICY /* the small view, then the tool */
+    FV_EVAL_LOW,   /* the low-resolution view, one turn */
+    FV_EVAL_FULL,  /* the high-resolution view, one turn */
+    FV_EVAL_POLICY /* the low-resolution view, then the tool */
 } fv_eval_mode;
 
 const char *fv_eval_mode_name(fv_eval_mode mode); /* low, full, policy */

@@ -8,12 +8,12 @@
 /* The whole numbers of a record. In files they have these names. */
 typedef enum fv_count {
     FV_COUNT_ROUNDS,   /* n_rounds: turns of the assistant */
-    FV_COUNT_SHOWN,    /* n_shown: times that the tool showed the large view */
+    FV_COUNT_SHOWN,    /* n_shown: times that the tool showed the high-resolution view */
     FV_COUNT_CALLED,   /* is_called: 1 if a turn holds a call of the tool, well-formed or not */
     FV_COUNT_CUT,      /* is_cut: 1 if a limit of length ended a turn */
     FV_COUNT_VISUAL,   /* visual_tokens: of all views shown */
-    FV_COUNT_FULL,     /* full_visual_tokens: of the large view, shown once and alone */
-    FV_COUNT_RESPONSE, /* response_tokens: drawn, in all turns */
+    FV_COUNT_FULL,     /* full_visual_tokens: of the high-resolution view, shown once and alone */
+    FV_COUNT_RESPONSE, /* response_tokens: generated, in all turns */
     FV_COUNTS
 } fv_count;
 

@@ -60,9 +60,9 @@ typedef struct fv_tally {
 } fv_tally;
 
 /* Means and shares, NaN where there is nothing to divide by. */
-double fv_tally_score(const fv_tally *tally);           /* over the judged: an unjudged answer is no 0 */
-double fv_tally_call_rate(const fv_tally *tally);       /* samples with a call, over samples */
-double fv_tally_visual_share(const fv_tally *tally);    /* visual tokens, over those of the large views */
+double fv_tally_score(const fv_tally *tally);        /* over the judged: an unjudged answer is no 0 */
+double fv_tally_call_rate(const fv_tally *tally);    /* samples with a call, over samples */
+double fv_tally_visual_share(const fv_tally *tally); /* visual tokens, over those of high-resolution views */
 double fv_tally_response_tokens(const fv_tally *tally); /* over samples */
 
 typedef struct fv_summary {

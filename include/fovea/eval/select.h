@@ -1,10 +1,10 @@
 /* Selection: the rows of a data set that tell when to look closer.
  *
- * Every row with an image is answered several times from the small view alone and from the large view alone.
- * It is kept as "low" if all answers from either view are right: the small view is enough; as "full" if the
- * large view gains enough right answers. What lies between teaches neither. A row of which an answer has no
- * verdict is not kept; nor is one without an image, which has no two views. Source of the rule: VisionThink
- * (Yang et al., 2025): 8 answers, and a gain of 6.
+ * Every row with an image is answered several times from the low-resolution view alone and from the
+ * high-resolution view alone. It is kept as "low" if all answers from either view are right: the
+ * low-resolution view is enough; as "full" if the high-resolution view gains enough right answers. What lies
+ * between teaches neither. A row of which an answer has no verdict is not kept; nor is one without an image,
+ * which has no two views. Source of the rule: VisionThink (Yang et al., 2025): 8 answers, and a gain of 6.
  *
  * Draws are named by row and view: what is found of a row depends neither on the gain, nor on other rows, nor
  * on how rows are shared out. */
@@ -17,11 +17,11 @@
 enum { FV_SELECT_MOST = 256 }; /* rows of one call */
 
 /* Find out about rows (n), which rise. Of the collector the first view, row_of, draws_by_row, has_greedy and
- * the number of rounds are not looked at. Where the small view leaves nothing to decide the large one is not
- * asked. found (n) and *drawn_tokens, to which is added, are the same on every rank. FV_AGAIN: a stop was
- * requested (stop.h); the call has come to nothing. Collective over the mesh. */
+ * the number of rounds are not looked at. Where the low-resolution view leaves nothing to decide the
+ * high-resolution one is not asked. found (n) and *generated_tokens, to which is added, are the same on every
+ * rank. FV_AGAIN: a stop was requested (stop.h); the call has come to nothing. Collective over the mesh. */
 fv_err fv_select(const fv_collector *with, int gain, const uint64_t *rows, int n, fv_selected *found,
-                 int64_t *drawn_tokens);
+                 int64_t *generated_tokens);
 
 /* What became of the rows of a selection. */
 typedef struct fv_selection_counts {

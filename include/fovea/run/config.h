@@ -50,7 +50,7 @@ typedef struct fv_layout_config {
     int tensor, judge_ranks;
 } fv_layout_config;
 
-/* What the prompt shows; the tool shows the large view. */
+/* What the prompt shows; the tool shows the high-resolution view. */
 typedef enum fv_view_choice { FV_VIEW_LOW, FV_VIEW_HIGH } fv_view_choice;
 
 typedef struct fv_views_config {
@@ -124,7 +124,8 @@ typedef struct fv_sft_config {
     char *answer, *call; /* turns; call "": examples never call */
     double call_share;
     char *plain_prompts; /* YAML file of a wording without tool; "": none */
-    double plain_share;  /* of the examples, half from the small view and half from the large one */
+    double plain_share;  /* of the examples, half from the low-resolution view and half from the
+                            high-resolution one */
 } fv_sft_config;
 
 typedef enum fv_schedule { FV_SCHEDULE_CONSTANT, FV_SCHEDULE_LINEAR, FV_SCHEDULE_COSINE } fv_schedule;

@@ -40,9 +40,9 @@ typedef struct fv_journal {
 } fv_journal;
 
 /* How far a run had come in its journal. */
-typedef struct fv_journal_place {
+typedef struct fv_journal_position {
     uint64_t metrics, trajectories; /* bytes */
-} fv_journal_place;
+} fv_journal_position;
 
 /* In folder, that of the lease: write config as config.yaml and cut the files back to the whole lines of
  * place
@@ -50,12 +50,12 @@ typedef struct fv_journal_place {
  * program that was taken over can neither do that nor write what is seen. Fails if the folder is another's
  * now (fv_lease_check), not for a disk that is full. */
 fv_err fv_journal_open(fv_journal *journal, const fv_lease *lease, const char *folder,
-                       const fv_buffer *config, const fv_journal_place *place);
+                       const fv_buffer *config, const fv_journal_position *position);
 /* Back to {0}. Lines that could not be written are tried once more, or with some patience; FV_ERR_IO if any
  * are left. */
 fv_err fv_journal_close(fv_journal *journal, int is_patient);
 
-fv_journal_place fv_journal_place_of(const fv_journal *journal);
+fv_journal_position fv_journal_position_of(const fv_journal *journal);
 
 /* Append {"step": step, ...}; figures is taken, and gets its step. */
 fv_err fv_journal_metrics(fv_journal *journal, int64_t step, fv_json *figures);

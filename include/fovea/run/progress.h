@@ -16,7 +16,7 @@
 #define FV_PROGRESS_COUNTS(X)                                                                          \
     X(is_supervised)                                                                                   \
     X(step)            /* steps done */                                                                \
-    X(place)           /* prompts taken from the data set */                                           \
+    X(next_prompt)     /* prompts taken from the data set */                                           \
     X(optimizer_step)  /* of AdamW */                                                                  \
     X(sampling_round)  /* of the step under way */                                                     \
     X(skipped_updates) /* in a row */                                                                  \

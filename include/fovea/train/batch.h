@@ -23,7 +23,7 @@ fv_err fv_group_unpack(const void *bytes, size_t size, size_t *used, fv_group *o
 
 /* The groups as columns of an HDF5 file, under name: name/group_..., a row a group, name/answer_... and
  * name/round_..., a row each, in the same order, with the tokens of all rows one behind the other
- * (group_prompt_ids, answer_ids, answer_logprobs, answer_is_drawn); and back. Advantages are not kept.
+ * (group_prompt_ids, answer_ids, answer_logprobs, answer_loss_mask); and back. Advantages are not kept.
  * FV_ERR_FORMAT names the column that does not fit. */
 fv_err fv_batch_write(const fv_batch *batch, fv_hdf5 *file, const char *name);
 fv_err fv_batch_read(const fv_hdf5 *file, const char *name, fv_batch *out);
@@ -33,7 +33,7 @@ fv_err fv_batch_read(const fv_hdf5 *file, const char *name, fv_batch *out);
  * the group. */
 fv_err fv_batch_check(const fv_batch *batch, int vocab, int merge);
 
-/* Every rank receives the groups of all ranks, ordered by place; batch becomes that. Collective. */
+/* Every rank receives the groups of all ranks, ordered by prompt index; batch becomes that. Collective. */
 fv_err fv_batch_share(fv_batch *batch, fv_comm *comm);
 
 #endif

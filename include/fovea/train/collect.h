@@ -1,8 +1,8 @@
 /* Scored answers to rows of a data set, from all ranks: rollout and reward, joined. Used by training and
  * evaluation. Collective over the mesh.
  *
- * Tensor groups take places from one counter, so none idles while prompts wait; each scores what it rolled
- * out; then every rank receives all groups, ordered by place. */
+ * Tensor groups take prompts from one counter, so none idles while prompts wait; each scores what it rolled
+ * out; then every rank receives all groups, ordered by prompt index. */
 #ifndef FOVEA_TRAIN_COLLECT_H
 #define FOVEA_TRAIN_COLLECT_H
 
@@ -21,11 +21,11 @@ typedef struct fv_collector {
     const fv_score_settings *score;
     int n_answers;
     int has_greedy; /* a group has a greedy answer besides */
-    /* Draws are named by rows, which rise with their places, and not by places: those of a row are the same
-     * whatever else is asked. */
+    /* Draws are named by rows, which rise with their prompt indices, and not by those: those of a row are the
+     * same whatever else is asked. */
     int draws_by_row;
-    /* The row at a place. */
-    uint64_t (*row_of)(const void *context, int64_t place);
+    /* The row of a prompt. */
+    uint64_t (*row_of)(const void *context, int64_t prompt_index);
     const void *row_context;
 } fv_collector;
 
@@ -35,10 +35,10 @@ typedef struct fv_collect_stats {
     double rollout_s, judge_s; /* seconds, the longest of all ranks; judge_s: after the rollout */
 } fv_collect_stats;
 
-/* batch becomes the groups of places [first, first + n), in their order, the same on every rank.
+/* batch becomes the groups of prompts [first, first + n), in their order, the same on every rank.
  *
  * FV_AGAIN if a stop was requested (stop.h) of any rank before all were answered: every rank's begun then
- * holds the groups taken up so far, places [first, first + begun->n), with the tokens they have; batch and
+ * holds the groups taken up so far, prompts [first, first + begun->n), with the tokens they have; batch and
  * stats are empty, and the judge can only be destroyed. A later call, of a run of any layout, goes on from
  * there to the same tokens. begun is taken; {0}: nothing has begun. */
 fv_err fv_collect(const fv_collector *collector, int64_t first, int64_t n, fv_batch *begun, fv_batch *batch,

@@ -65,7 +65,7 @@ int fv_rows_has(const fv_rows *rows, uint64_t row); /* 1: it is asked. Local */
 uint64_t fv_rows_identity(const fv_rows *rows, uint64_t dataset);
 
 /* A prompt and its answer, as fv_source_group makes it and the dialogue goes on: every turn needs a token at
- * least, and where the tool can be called there has to be room for the large view. context: an
+ * least, and where the tool can be called there has to be room for the high-resolution view. context: an
  * fv_dialogue_room. */
 typedef struct fv_dialogue_room {
     const fv_source *source;

@@ -6,7 +6,7 @@
 #include "fovea/model/model.h"
 #include "fovea/train/trajectory.h"
 
-/* Answers [first, first + n) of a group, at least one of them with a drawn token. */
+/* Answers [first, first + n) of a group, at least one of them with a generated token. */
 typedef struct fv_tree {
     const fv_group *group; /* borrowed */
     int first, n;
@@ -15,7 +15,7 @@ typedef struct fv_tree {
 /* Tokens that a pass over the tree computes: the prompt's, and the answers' but the last of each. */
 int64_t fv_tree_tokens(const fv_tree *tree);
 /* Drawn tokens: what a pass gives log-probs of. */
-int64_t fv_tree_drawn(const fv_tree *tree);
+int64_t fv_tree_generated(const fv_tree *tree);
 
 typedef struct fv_packed {
     fv_token_run run; /* its arrays are owned; no slots */
@@ -26,7 +26,7 @@ typedef struct fv_packed {
     int n_views;
     int64_t n_features;    /* N */
     int32_t *feature_rows; /* owned, (run.n_features) */
-    /* Log-probs: row logprob_rows[i] of the run predicts targets[i]. Trees, answers and drawn tokens in
+    /* Log-probs: row logprob_rows[i] of the run predicts targets[i]. Trees, answers and generated tokens in
      * order. */
     int32_t *logprob_rows, *targets; /* owned, (n_logprobs) */
     int64_t n_logprobs;

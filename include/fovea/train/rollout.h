@@ -30,7 +30,7 @@ typedef struct fv_rollout_settings {
 typedef struct fv_rollout_stats {
     int64_t n_passes, n_groups;
     int64_t computed_tokens; /* through the decoder, those computed again included */
-    int64_t drawn_tokens;
+    int64_t generated_tokens;
     int64_t vision_patches;
     int64_t n_evictions; /* sequences that gave up their rows */
 } fv_rollout_stats;

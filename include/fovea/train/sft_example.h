@@ -1,5 +1,5 @@
 /* SFT examples: answers written from a data set, for supervised fine-tuning. They go through the same
- * dialogue as drawn ones, so an example is a trajectory like any other. Local. */
+ * dialogue as generated ones, so an example is a trajectory like any other. Local. */
 #ifndef FOVEA_TRAIN_SFT_EXAMPLE_H
 #define FOVEA_TRAIN_SFT_EXAMPLE_H
 
@@ -11,7 +11,7 @@ typedef struct fv_sft_example {
     const char *answer; /* the turn that answers */
     const char *call;   /* the turn before it that calls the tool; NULL: examples never call */
     double call_share;  /* of the rows with an image, 0 to 1: how many call first, at random */
-    uint64_t seed;      /* of that choice, with the place */
+    uint64_t seed;      /* of that choice, with the prompt index */
 } fv_sft_example;
 
 /* FV_ERR_ARGUMENT: an answer without {answer}, a share outside 0 to 1, a call that is none. */
@@ -20,7 +20,7 @@ fv_err fv_sft_example_check(const fv_sft_example *example);
 /* The group of a row with one answer: the example. FV_ERR_ARGUMENT names a row whose example does not fit
  * into the dialogue's limits. */
 fv_err fv_sft_example_group(const fv_sft_example *example, const fv_source *source,
-                            const fv_dialogue *dialogue, int64_t place, uint64_t row, fv_group *out);
+                            const fv_dialogue *dialogue, int64_t prompt_index, uint64_t row, fv_group *out);
 
 /* What the longest example of a row needs. An fv_measurer's; context: an fv_sft_example_room. */
 typedef struct fv_sft_example_room {

@@ -6,7 +6,7 @@
 #include "fovea/train/trajectory.h"
 
 /* What a prompt shows first. */
-typedef enum fv_first_view { FV_FIRST_SMALL, FV_FIRST_LARGE } fv_first_view;
+typedef enum fv_first_view { FV_FIRST_LOW, FV_FIRST_HIGH } fv_first_view;
 
 typedef struct fv_source {
     const fv_dataset *dataset;     /* borrowed, as are the next three */
@@ -20,23 +20,23 @@ typedef struct fv_source {
 /* Read row number row and make its prompt, with n_answers empty answers. *read is the row itself, for whoever
  * judges the answers; the files of its images are left out. FV_ERR_UNSUPPORTED: a row of several images. On
  * failure both are {0}. */
-fv_err fv_source_group(const fv_source *source, int64_t place, uint64_t row, int n_answers, fv_group *group,
-                       fv_row *read);
+fv_err fv_source_group(const fv_source *source, int64_t prompt_index, uint64_t row, int n_answers,
+                       fv_group *group, fv_row *read);
 
 /* The prompt of a row that is read, into a group that has none: its ids, the grids of both views. On failure
  * the group can only be released. */
 fv_err fv_source_prompt(const fv_source *source, const fv_row *row, fv_group *group);
 
-/* Warn if the processor's max_pixels is below large views, which it shrinks then: both may become the same.
- * data is for messages. FV_ERR_ARGUMENT: needs_two, and they are the same for every row. */
+/* Warn if the processor's max_pixels is below high-resolution views, which it shrinks then: both may become
+ * the same. data is for messages. FV_ERR_ARGUMENT: needs_two, and they are the same for every row. */
 fv_err fv_source_check_views(const fv_source *source, const char *data, int needs_two);
 
 /* A view of a row that is read, its image's file included: of the group that fv_source_prompt has made of it.
  */
-fv_err fv_source_look(const fv_source *source, const fv_row *row, const fv_group *group, int is_large,
+fv_err fv_source_look(const fv_source *source, const fv_row *row, const fv_group *group, int is_high,
                       fv_picture **view);
 
 /* An fv_view_of whose context is an fv_source: of this data set, whatever its prompts and first view. */
-fv_err fv_source_view(void *source, const fv_group *group, int is_large, fv_picture **view);
+fv_err fv_source_view(void *source, const fv_group *group, int is_high, fv_picture **view);
 
 #endif

@@ -19,11 +19,11 @@ typedef struct fv_trainer {
     fv_collector *collector;
     fv_rollout_settings *rollout; /* the collector's; its step is set by each step */
     fv_updater *updater;
-    int64_t step;  /* steps done */
-    int64_t place; /* prompts taken from the data set */
+    int64_t step;        /* steps done */
+    int64_t next_prompt; /* prompts taken from the data set */
     /* The step under way, if it was stopped; owned, the same on every rank. */
     fv_batch batch;     /* its groups so far, with their rewards, */
-    fv_batch begun;     /* groups from place on that were being drawn, */
+    fv_batch begun;     /* groups from next_prompt on that were being drawn, */
     int sampling_round; /* and the sampling round that they are of */
 } fv_trainer;
 

@@ -11,8 +11,8 @@
 
 enum { FV_MAX_ROUNDS = 8 };
 
-/* A turn of the assistant: tokens [first, first + n) of the answer, all drawn; its end-of-turn token, if it
- * was drawn, is the last of them. */
+/* A turn of the assistant: tokens [first, first + n) of the answer, all generated; its end-of-turn token, if
+ * it was generated, is the last of them. */
 typedef struct fv_round {
     int64_t first, n;
     int is_cut; /* ended by a length limit */
@@ -20,15 +20,15 @@ typedef struct fv_round {
 
 /* One answer. Starts as {0} with its number. */
 typedef struct fv_answer {
-    int sample;        /* its number in the group */
-    fv_tokens ids;     /* owned: everything after the prompt: turns, and what the tool said and showed */
-    float *logprobs;   /* owned, (ids.n): of drawn tokens, else 0; under softmax(logits / temperature) over
-                          all ids but the excluded ones, whatever top-p or top-k left to draw from */
-    uint8_t *is_drawn; /* owned, (ids.n): 1 for the tokens that are trained on */
-    float *reference;  /* owned, (ids.n): logprobs under the reference policy; NULL until it is asked */
+    int sample;      /* its number in the group */
+    fv_tokens ids;   /* owned: everything after the prompt: turns, and what the tool said and showed */
+    float *logprobs; /* owned, (ids.n): of generated tokens, else 0; under softmax(logits / temperature) over
+                        all ids but the excluded ones, whatever top-p or top-k left to draw from */
+    uint8_t *loss_mask; /* owned, (ids.n): 1 for the tokens that are trained on */
+    float *reference;   /* owned, (ids.n): logprobs under the reference policy; NULL until it is asked */
     fv_round rounds[FV_MAX_ROUNDS];
     int n_rounds;
-    int n_shown; /* times that the large view was shown */
+    int n_shown; /* times that the high-resolution view was shown */
     int is_done;
     int is_called;    /* a turn holds a call of the tool, well-formed or not */
     fv_reward reward; /* set by the reward stage */
@@ -37,12 +37,12 @@ typedef struct fv_answer {
 
 /* A prompt and its answers. Starts as {0}. */
 typedef struct fv_group {
-    int64_t place;      /* among all prompts of a run, from 0: names the draws */
-    int64_t row;        /* of the data set */
-    fv_tokens prompt;   /* owned */
-    int has_image;      /* the prompt shows the small view */
-    int is_large_first; /* the small view is the large one */
-    fv_grid small, large;
+    int64_t prompt_index; /* among all prompts of a run, from 0: names the draws */
+    int64_t row;          /* of the data set */
+    fv_tokens prompt;     /* owned */
+    int has_image;        /* the prompt shows the low-resolution view */
+    int is_high_first;    /* the low-resolution view is the high-resolution one */
+    fv_grid low, high;
     fv_answer *answers; /* owned, (fv_group_size) */
     int n_answers;      /* drawn as the settings say, and trained on */
     int has_greedy;     /* one more follows them, drawn greedily: judged, but not trained on */
@@ -57,10 +57,10 @@ static inline int fv_group_size(const fv_group *group)
 int fv_group_open(const fv_group *group);
 
 /* A view of a group's image; the caller releases it. */
-typedef fv_err (*fv_view_of)(void *context, const fv_group *group, int is_large, fv_picture **view);
+typedef fv_err (*fv_view_of)(void *context, const fv_group *group, int is_high, fv_picture **view);
 
 /* n_answers empty ones. */
-fv_err fv_group_init(fv_group *group, int64_t place, int64_t row, int n_answers);
+fv_err fv_group_init(fv_group *group, int64_t prompt_index, int64_t row, int n_answers);
 /* One more, the greedy one. */
 fv_err fv_group_add_greedy(fv_group *group);
 void fv_group_fini(fv_group *group); /* back to {0} */
@@ -72,7 +72,7 @@ typedef struct fv_dialogue {
     int merge;                 /* patches of an edge that become one token */
     int max_rounds;            /* turns of the assistant, at most FV_MAX_ROUNDS */
     int max_images;            /* in prompt and answer together */
-    int max_turn_tokens;       /* drawn in one turn */
+    int max_turn_tokens;       /* generated in one turn */
     int64_t max_tokens;        /* of prompt and answer together */
 } fv_dialogue;
 
@@ -83,8 +83,8 @@ fv_err fv_dialogue_check(const fv_dialogue *dialogue);
  */
 fv_err fv_dialogue_tool_tokens(const fv_dialogue *dialogue, const fv_group *group, int64_t *out);
 
-/* Append a drawn token. A turn ends with <|im_end|> or at a limit of length. Then, if the turn called the
- * tool and a round is left, the tool's turn is appended whole: the large view after a good call, if
+/* Append a generated token. A turn ends with <|im_end|> or at a limit of length. Then, if the turn called the
+ * tool and a round is left, the tool's turn is appended whole: the high-resolution view after a good call, if
  * max_images allows it, else what is wrong; a turn that was cut is closed with <|im_end|> first. If nothing
  * follows, or it would exceed max_tokens, the answer is done. On failure the answer can only be
  * freed. */

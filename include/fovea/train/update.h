@@ -34,7 +34,7 @@ typedef struct fv_update_stats {
     fv_loss_sums sums;             /* over the mini-batch, all ranks */
     double loss, norm;             /* norm: of the gradient, before clipping */
     int is_skipped;                /* a number was not finite: nothing has moved */
-    int64_t n_sequences, n_tokens; /* drawn tokens */
+    int64_t n_sequences, n_tokens; /* generated tokens */
     int64_t computed_tokens;       /* through the decoder, on all ranks */
     int64_t vision_patches;        /* through the vision tower, the same */
 } fv_update_stats;

@@ -215,7 +215,7 @@ static void test_bad_rows(void **state)
          "a target size of -5 x 5"},
         {FV_ERR_UNSUPPORTED,
          "{" QA ", \"image\": \"rgb.jpg\", \"info\": {\"tgt_width\": 9000, \"tgt_height\": 9000}}",
-         "rgb.jpg: the large view"},
+         "rgb.jpg: the high-resolution view"},
         {FV_ERR_UNSUPPORTED,
          "{" QA ", \"image\": \"rgb.jpg\", \"info\": {\"tgt_width\": 9000, \"tgt_height\": 28}}", "rgb.jpg"},
     };

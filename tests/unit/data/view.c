@@ -7,14 +7,14 @@
 
 static const fv_view_settings bounds = {262144, 4194304};
 
-static void check(fv_view_size image, fv_view_size target, fv_view_size small, fv_view_size large)
+static void check(fv_view_size image, fv_view_size target, fv_view_size low, fv_view_size high)
 {
     fv_view_sizes sizes;
     assert_ok(fv_view_sizes_of(&bounds, image, target, &sizes));
-    assert_int_equal(sizes.small.width, small.width);
-    assert_int_equal(sizes.small.height, small.height);
-    assert_int_equal(sizes.large.width, large.width);
-    assert_int_equal(sizes.large.height, large.height);
+    assert_int_equal(sizes.low.width, low.width);
+    assert_int_equal(sizes.low.height, low.height);
+    assert_int_equal(sizes.high.width, high.width);
+    assert_int_equal(sizes.high.height, high.height);
 }
 
 static void test_sizes(void **state)
@@ -60,7 +60,7 @@ static void test_pixels(void **state)
     fv_processor processor;
     fv_image image, resized;
     fv_picture *view, *expected;
-    fv_buffer png = {0}, small_png = {0};
+    fv_buffer png = {0}, low_png = {0};
     fv_processor_init(&processor);
     assert_ok(fv_image_init(&image, "test", 120, 90, FV_IMAGE_MAX_PIXELS));
     for (int i = 0; i < 120 * 90 * 3; i++)
@@ -68,14 +68,14 @@ static void test_pixels(void **state)
     const fv_image_file file = file_of(&image, &png);
     assert_ok(fv_view_read(&processor, &file, (fv_view_size){60, 57}, &view));
     assert_ok(fv_image_resize(&image, 60, 57, FV_FILTER_BICUBIC, &resized));
-    const fv_image_file small = file_of(&resized, &small_png);
+    const fv_image_file low = file_of(&resized, &low_png);
     assert_ok(fv_processor_run(&processor, &resized, &expected));
     size_t bytes = fv_picture_bytes(view->grid, processor.patch);
     assert_int_equal(view->grid.w, 4);
     assert_memory_equal(view->rgb, expected->rgb, bytes);
     fv_picture_release(view);
     /* At its own size the image is not touched. */
-    assert_ok(fv_view_read(&processor, &small, (fv_view_size){60, 57}, &view));
+    assert_ok(fv_view_read(&processor, &low, (fv_view_size){60, 57}, &view));
     assert_memory_equal(view->rgb, expected->rgb, bytes);
     fv_picture_release(view);
     fv_picture_release(expected);
@@ -85,7 +85,7 @@ static void test_pixels(void **state)
     assert_null(view);
     fv_image_fini(&image);
     fv_buffer_fini(&png);
-    fv_buffer_fini(&small_png);
+    fv_buffer_fini(&low_png);
 }
 
 int main(void)

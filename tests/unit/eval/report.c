@@ -51,8 +51,8 @@ static fv_group make_group(void)
     answer->is_called = 1;
     answer->reward = (fv_reward){.accuracy = 0.25, .has_verdict = 1};
     group.has_image = 1;
-    group.small = (fv_grid){1, 2, 4};
-    group.large = (fv_grid){1, 4, 8};
+    group.low = (fv_grid){1, 2, 4};
+    group.high = (fv_grid){1, 4, 8};
     return group;
 }
 

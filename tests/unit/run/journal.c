@@ -16,8 +16,8 @@ static const fv_buffer config = {.data = "a: 1\n", .size = 5};
 
 static fv_err begin(fv_journal *journal, const fv_lease *lease, uint64_t metrics)
 {
-    const fv_journal_place place = {metrics, 0};
-    return fv_journal_open(journal, lease, temp_path("run"), &config, &place);
+    const fv_journal_position position = {metrics, 0};
+    return fv_journal_open(journal, lease, temp_path("run"), &config, &position);
 }
 
 static fv_err add(fv_journal *journal, int64_t step)
@@ -80,7 +80,7 @@ static void test_what_is_left_of_lines(void **state)
         assert_ok(begin(&journal, &lease, cases[i].size + 9 * (i % 2)));
         check_metrics(WHOLE);
         assert_ok(add(&journal, 2));
-        assert_int_equal(fv_journal_place_of(&journal).metrics, strlen(WHOLE ADDED));
+        assert_int_equal(fv_journal_position_of(&journal).metrics, strlen(WHOLE ADDED));
         assert_ok(fv_journal_close(&journal, 1));
         check_metrics(WHOLE ADDED);
         assert_true(last_loss() == 0.5);
@@ -161,7 +161,7 @@ static void test_a_full_disk(void **state)
     limit_files(strlen(WHOLE ADDED) + 5); /* a part of a line */
     assert_ok(add(&journal, 2));
     check_metrics(WHOLE ADDED);
-    assert_int_equal(fv_journal_place_of(&journal).metrics, strlen(WHOLE ADDED ADDED));
+    assert_int_equal(fv_journal_position_of(&journal).metrics, strlen(WHOLE ADDED ADDED));
     limit_files(RLIM_INFINITY);
     assert_ok(fv_journal_close(&journal, 1));
     check_metrics(WHOLE ADDED ADDED);

@@ -8,21 +8,21 @@
 #include <math.h>
 #include <stdlib.h>
 
-static void fill(fv_group *group, int64_t place, int n_answers)
+static void fill(fv_group *group, int64_t prompt_index, int n_answers)
 {
-    assert_ok(fv_group_init(group, place, 70 + place, n_answers));
+    assert_ok(fv_group_init(group, prompt_index, 70 + prompt_index, n_answers));
     group->has_image = 1;
-    group->small = (fv_grid){1, 2, 4};
-    for (int32_t id = 0; id < 5 + place; id++)
+    group->low = (fv_grid){1, 2, 4};
+    for (int32_t id = 0; id < 5 + prompt_index; id++)
         assert_ok(fv_tokens_push(&group->prompt, 100 + id));
     for (int i = 0; i < n_answers; i++) {
         fv_answer *a = &group->answers[i];
         a->logprobs = calloc(8, sizeof *a->logprobs);
-        a->is_drawn = calloc(8, 1);
+        a->loss_mask = calloc(8, 1);
         for (int t = 0; t < i; t++) {
             assert_ok(fv_tokens_push(&a->ids, t));
             a->logprobs[t] = -0.5f * (float)t;
-            a->is_drawn[t] = 1;
+            a->loss_mask[t] = 1;
         }
         a->reward.accuracy = 0.25 * i;
         a->rounds[0].n = i;
@@ -31,9 +31,9 @@ static void fill(fv_group *group, int64_t place, int n_answers)
 
 static void check_equal(const fv_group *a, const fv_group *b)
 {
-    assert_int_equal(a->place, b->place);
+    assert_int_equal(a->prompt_index, b->prompt_index);
     assert_int_equal(a->row, b->row);
-    assert_int_equal(a->small.w, b->small.w);
+    assert_int_equal(a->low.w, b->low.w);
     assert_int_equal(a->prompt.n, b->prompt.n);
     assert_memory_equal(a->prompt.ids, b->prompt.ids, a->prompt.n * sizeof *a->prompt.ids);
     assert_int_equal(a->n_answers, b->n_answers);
@@ -47,7 +47,7 @@ static void check_equal(const fv_group *a, const fv_group *b)
             continue;
         assert_memory_equal(x->ids.ids, y->ids.ids, x->ids.n * sizeof *x->ids.ids);
         assert_memory_equal(x->logprobs, y->logprobs, x->ids.n * sizeof *x->logprobs);
-        assert_memory_equal(x->is_drawn, y->is_drawn, x->ids.n);
+        assert_memory_equal(x->loss_mask, y->loss_mask, x->ids.n);
     }
 }
 
@@ -78,22 +78,22 @@ static void test_there_and_back(void **state)
     fv_buffer_fini(&bytes);
 }
 
-static void test_a_batch_is_ordered_by_place(void **state)
+static void test_a_batch_is_ordered_by_prompt_index(void **state)
 {
     (void)state;
     fv_comm *self;
     fv_batch batch = {0};
     assert_ok(fv_comm_self(&self));
-    const int64_t places[] = {5, 1, 3};
+    const int64_t prompts[] = {5, 1, 3};
     for (int i = 0; i < 3; i++) {
         fv_group group;
-        fill(&group, places[i], 1);
+        fill(&group, prompts[i], 1);
         assert_ok(fv_batch_add(&batch, &group));
         assert_null(group.answers);
     }
     assert_ok(fv_batch_share(&batch, self));
     for (int i = 0; i < 3; i++)
-        assert_int_equal(batch.groups[i].place, 2 * i + 1);
+        assert_int_equal(batch.groups[i].prompt_index, 2 * i + 1);
     fv_batch_fini(&batch);
     fv_comm_destroy(self);
 }
@@ -136,7 +136,7 @@ static void test_columns(void **state)
         assert_int_equal(b->reward.has_verdict, i % 2);
     }
     fv_batch_fini(&back);
-    assert_fails(fv_batch_read(file, "other", &back), FV_ERR_FORMAT, "other/group_place");
+    assert_fails(fv_batch_read(file, "other", &back), FV_ERR_FORMAT, "other/group_prompt_index");
     assert_ok(fv_hdf5_close(file));
     fv_batch_fini(&batch);
 }
@@ -181,11 +181,11 @@ typedef void (*spoil)(fv_group *group);
 
 static void spoil_grid(fv_group *g)
 {
-    g->large.h = 0;
+    g->high.h = 0;
 }
 static void spoil_odd_grid(fv_group *g)
 {
-    g->small.w = 3;
+    g->low.w = 3;
 }
 static void spoil_flag(fv_group *g)
 {
@@ -213,7 +213,7 @@ static void spoil_logprob(fv_group *g)
 }
 static void spoil_mask(fv_group *g)
 {
-    g->answers[2].is_drawn[0] = 2;
+    g->answers[2].loss_mask[0] = 2;
 }
 static void spoil_sample(fv_group *g)
 {
@@ -250,7 +250,7 @@ static void test_what_no_run_leaves(void **state)
         fv_group group;
         fv_batch batch = {0};
         fill(&group, 0, 3);
-        group.large = (fv_grid){1, 4, 8};
+        group.high = (fv_grid){1, 4, 8};
         assert_ok(fv_batch_add(&batch, &group));
         assert_ok(fv_batch_check(&batch, 512, 2));
         cases[i].how(&batch.groups[0]);
@@ -285,7 +285,7 @@ static void test_too_many_answers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_there_and_back),
-                                       cmocka_unit_test(test_a_batch_is_ordered_by_place),
+                                       cmocka_unit_test(test_a_batch_is_ordered_by_prompt_index),
                                        cmocka_unit_test(test_columns),
                                        cmocka_unit_test(test_lying_columns),
                                        cmocka_unit_test(test_what_no_run_leaves),

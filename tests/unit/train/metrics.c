@@ -37,8 +37,8 @@ static fv_group *add(fv_batch *batch, int n_prompt)
     for (int i = 0; i < n_prompt; i++)
         assert_ok(fv_tokens_push(&group.prompt, 1));
     group.has_image = 1;
-    group.small = (fv_grid){1, 2, 2};
-    group.large = (fv_grid){1, 4, 4};
+    group.low = (fv_grid){1, 2, 2};
+    group.high = (fv_grid){1, 4, 4};
     assert_ok(fv_batch_add(batch, &group));
     return &batch->groups[batch->n - 1];
 }
@@ -134,7 +134,7 @@ static void test_updates_and_phases(void **state)
     (void)state;
     const fv_batch batch = {0};
     const fv_step_stats stats = {
-        .collect = {.rollout = {.computed_tokens = 300, .drawn_tokens = 100, .n_evictions = 3},
+        .collect = {.rollout = {.computed_tokens = 300, .generated_tokens = 100, .n_evictions = 3},
                     .judge = {.n_asked = 10,
                               .n_tries = 15,
                               .n_cached = 2,
@@ -175,8 +175,8 @@ static void test_updates_and_phases(void **state)
           {"groups_spare", 3}, {"updates", 2}, {"updates_skipped", 1}, {"loss", 1.5}, {"policy_loss", 1},
           {"kl", 0.25}, {"entropy", 2}, {"gradient_norm", 2.5}, {"ratio", 2}, {"clip_share", 0.1},
           {"approximate_kl", 0.2}, {"logprob_max_diff", 0.125}, {"step_s", 20}, {"rollout_s", 2},
-          {"judge_s", 1}, {"reference_s", 5}, {"update_s", 4}, {"drawn_tokens", 100},
-          {"rollout_tokens_per_s", 150}, {"drawn_tokens_per_s", 50}, {"reference_tokens_per_s", 100},
+          {"judge_s", 1}, {"reference_s", 5}, {"update_s", 4}, {"generated_tokens", 100},
+          {"rollout_tokens_per_s", 150}, {"generated_tokens_per_s", 50}, {"reference_tokens_per_s", 100},
           {"update_tokens_per_s", 150}, {"evictions", 3}, {"peak_megabytes", 77}, {"judge_asked", 10},
           {"judge_cached", 2}, {"judge_tries", 1.5}, {"judge_latency_s", 0.5}, {"judge_compared", 4},
           {"judge_agreement", 0.75}, {"rollout_flops_per_s", rolled / 2},

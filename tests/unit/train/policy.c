@@ -39,23 +39,23 @@ static int cut(int n, fv_tree *trees)
     return n_trees;
 }
 
-static int64_t count_drawn(const fv_tree *trees, int n_trees)
+static int64_t count_generated(const fv_tree *trees, int n_trees)
 {
     int64_t n = 0;
     for (int i = 0; i < n_trees; i++)
-        n += fv_tree_drawn(&trees[i]);
+        n += fv_tree_generated(&trees[i]);
     return n;
 }
 
 /* What the rollout said, in the order of the trees. */
 static float *rolled(const fv_tree *trees, int n_trees)
 {
-    float *all = malloc((size_t)count_drawn(trees, n_trees) * sizeof *all), *at = all;
+    float *all = malloc((size_t)count_generated(trees, n_trees) * sizeof *all), *at = all;
     for (int i = 0; i < n_trees; i++)
         for (int a = trees[i].first; a < trees[i].first + trees[i].n; a++) {
             const fv_answer *answer = &trees[i].group->answers[a];
             for (size_t t = 0; t < answer->ids.n; t++)
-                if (answer->is_drawn[t])
+                if (answer->loss_mask[t])
                     *at++ = answer->logprobs[t];
         }
     return all;
@@ -65,7 +65,7 @@ static void check_bits(const fv_tree *trees, int n_trees)
 {
     fv_packed packed;
     assert_ok(fv_packed_init(&packed, fv_model_shape_of(rollout.model), trees, n_trees, rollout_view, NULL));
-    assert_int_equal(packed.n_logprobs, count_drawn(trees, n_trees));
+    assert_int_equal(packed.n_logprobs, count_generated(trees, n_trees));
     float *expected = rolled(trees, n_trees), *ours = malloc((size_t)packed.n_logprobs * sizeof *ours);
     assert_ok(fv_policy_forward(policy, &packed, FV_SAVE_NONE, ours, NULL));
     assert_memory_equal(ours, expected, (size_t)packed.n_logprobs * sizeof *ours);

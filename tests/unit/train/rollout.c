@@ -22,7 +22,7 @@ static void check_answer(model_case *c, const fv_group *group, const fv_answer *
     case_place(c);
     case_forward(c, logprobs, NULL);
     for (size_t i = 0; i < answer->ids.n; i++)
-        if (answer->is_drawn[i])
+        if (answer->loss_mask[i])
             assert_memory_equal(&answer->logprobs[i], &logprobs[group->prompt.n - 1 + i], sizeof *logprobs);
 }
 
@@ -50,7 +50,7 @@ static void check_same(const fv_group *groups)
             assert_int_equal(a->ids.n, b->ids.n);
             assert_memory_equal(a->ids.ids, b->ids.ids, a->ids.n * sizeof *a->ids.ids);
             assert_memory_equal(a->logprobs, b->logprobs, a->ids.n * sizeof *a->logprobs);
-            assert_memory_equal(a->is_drawn, b->is_drawn, a->ids.n);
+            assert_memory_equal(a->loss_mask, b->loss_mask, a->ids.n);
         }
 }
 
@@ -137,7 +137,7 @@ static void check_taken_up(const char *folder)
             fv_answer *a = &rollout.groups[g].answers[i];
             fv_tokens_fini(&a->ids);
             free(a->logprobs);
-            free(a->is_drawn);
+            free(a->loss_mask);
             *a = (fv_answer){.sample = i, .n_rounds = 1};
         }
     rollout.is_left = 1;
@@ -254,7 +254,7 @@ static void test_repetition_penalty(void **state)
     for (int g = 0; g < GROUPS; g++) {
         const fv_tokens *prompt = &rollout.groups[g].prompt, *ids = &rollout.groups[g].answers[0].ids;
         for (size_t i = 0; i < ids->n; i++)
-            if (rollout.groups[g].answers[0].is_drawn[i])
+            if (rollout.groups[g].answers[0].loss_mask[i])
                 assert_false(is_in(prompt, prompt->n, ids->ids[i]) || is_in(ids, i, ids->ids[i]));
     }
     rollout_forget();

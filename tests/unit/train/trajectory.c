@@ -54,8 +54,8 @@ static void start(fv_group *group)
     assert_ok(fv_dialogue_check(&dialogue));
     assert_ok(fv_group_init(group, 3, 7, 2));
     group->has_image = 1;
-    group->small = (fv_grid){1, 2, 2};
-    group->large = (fv_grid){1, 2, 4};
+    group->low = (fv_grid){1, 2, 2};
+    group->high = (fv_grid){1, 2, 4};
     assert_ok(fv_prompts_start(prompts, &chat, (fv_text_part){"q", 1, FV_TOKENIZE_PLAIN}, 1, &group->prompt));
 }
 
@@ -69,7 +69,7 @@ static void draw(fv_group *group, const char *text, int32_t end)
         assert_ok(fv_answer_push(&dialogue, group, answer, end, -0.25f));
 }
 
-/* All tokens so far as the program itself would write them; drawn ones and no others are marked. */
+/* All tokens so far as the program itself would write them; generated ones and no others are marked. */
 static void check(const fv_group *group, const char *text)
 {
     const fv_answer *answer = &group->answers[1];
@@ -79,12 +79,12 @@ static void check(const fv_group *group, const char *text)
     assert_int_equal(answer->ids.n, expected.n);
     assert_memory_equal(answer->ids.ids, expected.ids, expected.n * sizeof *expected.ids);
     for (size_t i = 0; i < answer->ids.n; i++) {
-        n_drawn += answer->is_drawn[i];
-        assert_int_equal(answer->is_drawn[i], answer->logprobs[i] != 0);
+        n_drawn += answer->loss_mask[i];
+        assert_int_equal(answer->loss_mask[i], answer->logprobs[i] != 0);
     }
     for (int r = 0; r < answer->n_rounds; r++) {
         for (int64_t i = 0; i < answer->rounds[r].n; i++)
-            assert_int_equal(answer->is_drawn[answer->rounds[r].first + i], 1);
+            assert_int_equal(answer->loss_mask[answer->rounds[r].first + i], 1);
         in_rounds += answer->rounds[r].n;
     }
     assert_int_equal(n_drawn, in_rounds);

@@ -3,8 +3,8 @@
  * A page has 448 to about 1300 pixels a side, multiples of 56, often a large title, and one scene of words
  * and numbers, at any place, in one of three families of fonts and random colours. In one of every four rows
  * the scene's letters have 8 to 10 pixels, and 4 to 5 at half size; in the others 26 to 34. Pages of both
- * kinds are equally large. The target is half the page, so the small view is the page halved and the large
- * one the page itself.
+ * kinds are equally large. The target is half the page, so the low-resolution view is the page halved and the
+ * high-resolution one the page itself.
  *
  * The question asks for a number of the scene, which is the answer; source "print"; extra {"needs": "full"}
  * for small letters and {"needs": "half"} for large ones. */
