@@ -306,10 +306,7 @@ static fv_err try_model(fv_training *t)
     FV_TRY(fv_file_path(made, sizeof made, t->lease.own, "model"));
     FV_TRY(fv_file_path(path, sizeof path, run->out, "model"));
     FV_TRY(fv_comm_agree(world, world->rank == 0 ? fv_file_remove_tree(made) : FV_OK));
-    fv_err err = FV_OK;
-    if (t->runtime.mesh.data->rank == 0)
-        err = fv_model_save(t->runtime.model, run->model, made, FV_F32);
-    FV_TRY(fv_comm_agree(world, err));
+    FV_TRY(fv_optimizer_save(&t->optimizer, run->model, made, FV_F32));
     return fv_comm_agree(world, world->rank == 0 ? fv_lease_publish(&t->lease, "model", path) : FV_OK);
 }
 

@@ -86,6 +86,22 @@ void fv_optimizer_fini(fv_optimizer *o)
     *o = (fv_optimizer){0};
 }
 
+fv_err fv_optimizer_copy_master(const fv_optimizer *o, float *out)
+{
+    return fv_download(fv_model_backend(o->model), FV_STREAM_COMPUTE, fv_tensor_rows(o->master, 0, o->held),
+                       out);
+}
+
+fv_err fv_optimizer_read_master(const fv_optimizer *o, int64_t first, int64_t n, float *out)
+{
+    return fv_download_now(fv_model_backend(o->model), fv_tensor_rows(o->master, first, n), out);
+}
+
+fv_err fv_optimizer_write_master(fv_optimizer *o, int64_t first, int64_t n, const float *in)
+{
+    return fv_upload_array(fv_model_backend(o->model), fv_tensor_rows(o->master, first, n), in);
+}
+
 fv_err fv_optimizer_publish(fv_optimizer *o)
 {
     if (o->data->size == 1)

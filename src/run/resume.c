@@ -94,15 +94,19 @@ typedef struct loader {
     float *block; /* owned, (BLOCK) */
 } loader;
 
-/* The elements of a set from `first` on, without padding, into a tensor. */
-static fv_err read_set(const loader *l, fv_checkpoint_set set, int64_t first, fv_tensor to)
+/* This rank's share of a set, a block at a time. */
+static fv_err read_set(const loader *l, fv_checkpoint_set set)
 {
-    fv_model *model = l->args->optimizer->model;
-    int64_t rest = fv_model_layout(model)->n_elements - first, all = to.dim[0] < rest ? to.dim[0] : rest;
-    for (int64_t at = 0, n; at < all; at += n) {
-        n = all - at < BLOCK ? all - at : BLOCK;
-        FV_TRY(fv_checkpoint_read(l->from, set, fv_model_layout(model), first + at, n, l->block));
-        FV_TRY(fv_upload_array(fv_model_backend(model), fv_tensor_rows(to, at, n), l->block));
+    fv_optimizer *o = l->args->optimizer;
+    const fv_layout *layout = fv_model_layout(o->model);
+    fv_tensor moment = set == FV_CHECKPOINT_EXP_AVG ? o->m : o->v;
+    for (int64_t at = 0, n; at < o->held; at += n) {
+        n = o->held - at < BLOCK ? o->held - at : BLOCK;
+        FV_TRY(fv_checkpoint_read(l->from, set, layout, o->first + at, n, l->block));
+        if (set == FV_CHECKPOINT_WEIGHTS)
+            FV_TRY(fv_optimizer_write_master(o, at, n, l->block));
+        else
+            FV_TRY(fv_upload_array(fv_model_backend(o->model), fv_tensor_rows(moment, at, n), l->block));
     }
     return FV_OK;
 }
@@ -140,9 +144,8 @@ static fv_err read_all(loader *l, fv_progress *progress)
     FV_TRY(fv_checkpoint_open(l->args->path, &l->from));
     FV_TRY(check_shape(l));
     FV_TRY(read_progress(l, progress));
-    FV_TRY(read_set(l, FV_CHECKPOINT_WEIGHTS, 0, fv_model_weights(o->model)->flat));
-    FV_TRY(read_set(l, FV_CHECKPOINT_EXP_AVG, o->first, o->m));
-    FV_TRY(read_set(l, FV_CHECKPOINT_EXP_AVG_SQ, o->first, o->v));
+    for (fv_checkpoint_set set = 0; set < FV_CHECKPOINT_N_SETS; set++)
+        FV_TRY(read_set(l, set));
     o->step = (int)progress->optimizer_step;
     return FV_OK;
 }
@@ -160,6 +163,8 @@ fv_err fv_resume_load(const fv_resume_args *args, fv_progress *progress)
     fv_checkpoint_close(l.from);
     free(l.block);
     err = fv_comm_agree(world, err);
+    if (err == FV_OK)
+        err = fv_comm_agree(world, fv_optimizer_publish(args->optimizer));
     if (err != FV_OK)
         fv_progress_fini(progress);
     return err;

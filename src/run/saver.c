@@ -237,10 +237,10 @@ static fv_err copy_share(fv_saver *s)
 {
     const fv_optimizer *o = s->args.optimizer;
     fv_backend *backend = fv_model_backend(o->model);
-    fv_tensor weights = fv_tensor_rows(fv_model_weights(o->model)->flat, o->first, o->n);
-    const fv_tensor sets[FV_CHECKPOINT_N_SETS] = {weights, o->m, o->v};
-    for (int i = 0; i < FV_CHECKPOINT_N_SETS; i++)
-        FV_TRY(fv_download(backend, FV_STREAM_COMPUTE, sets[i], s->copy[i]));
+    const fv_tensor m = fv_tensor_rows(o->m, 0, o->held), v = fv_tensor_rows(o->v, 0, o->held);
+    FV_TRY(fv_optimizer_copy_master(o, s->copy[FV_CHECKPOINT_WEIGHTS]));
+    FV_TRY(fv_download(backend, FV_STREAM_COMPUTE, m, s->copy[FV_CHECKPOINT_EXP_AVG]));
+    FV_TRY(fv_download(backend, FV_STREAM_COMPUTE, v, s->copy[FV_CHECKPOINT_EXP_AVG_SQ]));
     return fv_backend_synchronize(backend);
 }
 

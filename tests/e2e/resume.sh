@@ -54,7 +54,7 @@ well sft examples 2 steps=6 update.groups=8 optimizer.rate=2e-3 sft.call_share=0
 well sft halves 2 steps=3 update.groups=8 optimizer.rate=2e-3 sft.call_share=0.5
 well sft halves 2 steps=6 update.groups=8 optimizer.rate=2e-3 sft.call_share=0.5
 same examples halves
-cmp "$folder/sft/model/model.safetensors" "$folder/halves/model/model.safetensors" || fail "another model"
+cmp "$folder/examples/model/model.safetensors" "$folder/halves/model/model.safetensors" || fail "another model"
 well sft taught 2 steps=60 save.every=0 update.groups=16 optimizer.rate=2e-3 sft.call_share=0.5
 mv "$folder/model" "$folder/base"
 mv "$folder/taught/model" "$folder/model"

@@ -1,6 +1,8 @@
 /* Ranks that share out the training state move the weights as one rank does that has all of it. */
 #include "model_case.h"
 
+#include "fovea/base/file.h"
+#include "fovea/model/hf/folder.h"
 #include "fovea/model/optimizer.h"
 
 #include <math.h>
@@ -201,13 +203,46 @@ static void test_what_decays(void **state)
     }
 }
 
+static void check_saved(const char *model, const char *path)
+{
+    fv_folder from, to;
+    assert_ok(fv_folder_open(temp_path(model), &from));
+    assert_ok(fv_folder_open(path, &to));
+    for (int i = 0; i < from.params.n; i++)
+        assert_memory_equal(from.tensors[i]->data, to.tensors[i]->data, from.tensors[i]->bytes);
+    fv_folder_close(&from);
+    fv_folder_close(&to);
+    assert_ok(fv_file_remove_tree(path));
+}
+
+/* What was not trained is written as it was read, whether the ranks share the state or the model. */
+static void test_saving(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2 * CASE_MODELS; i++) {
+        model_case c;
+        fv_backend *backend;
+        fv_optimizer optimizer;
+        const char *model = case_models[i / 2];
+        fv_comm *data = i % 2 ? world : case_self, *tensor = i % 2 ? case_self : world;
+        assert_ok(fv_backend_cpu_create(NULL, 1, &backend));
+        case_open_shared(&c, backend, tensor, data->size, temp_path(model));
+        assert_ok(fv_optimizer_init(&optimizer, c.model, data, &adamw));
+        assert_ok(fv_optimizer_save(&optimizer, temp_path(model), temp_path("saved"), FV_F32));
+        if (world->rank == 0)
+            check_saved(model, temp_path("saved"));
+        fv_optimizer_fini(&optimizer);
+        case_close(&c);
+    }
+}
+
 int main(void)
 {
     if (fv_comm_world(&world) != FV_OK)
         return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_rank_has_some_rows),
-                                       cmocka_unit_test(test_bits_of_one_rank),
-                                       cmocka_unit_test(test_not_finite), cmocka_unit_test(test_what_decays)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_rank_has_some_rows), cmocka_unit_test(test_bits_of_one_rank),
+        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_saving), cmocka_unit_test(test_what_decays)};
     int failed = cmocka_run_group_tests(tests, case_setup, case_teardown);
     fv_comm_destroy(world);
     return failed;

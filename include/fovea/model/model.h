@@ -34,10 +34,6 @@ const fv_weights *fv_model_weights(const fv_model *model);
 fv_backend *fv_model_backend(const fv_model *model);
 fv_comm *fv_model_tensor(const fv_model *model);
 
-/* Write the weights as a Hugging Face folder like source, which this model was opened from. path: as for
- * fv_folder_write. Every data group's model may be written; one does. */
-fv_err fv_model_save(fv_model *model, const char *source, const char *path, fv_dtype dtype);
-
 /* A second buffer of the model's layout, zeroed: gradients, moments. The memory belongs to weights until
  * fv_model_free_weights. Local. */
 fv_err fv_model_alloc_weights(fv_model *model, fv_weights *weights);

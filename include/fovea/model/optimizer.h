@@ -38,8 +38,19 @@ fv_err fv_optimizer_init(fv_optimizer *optimizer, fv_model *model, fv_comm *data
                          const fv_optimizer_settings *settings);
 void fv_optimizer_fini(fv_optimizer *optimizer); /* Local */
 
-/* Round the weights from the masters of all ranks, which were changed from outside. */
+/* Queue a download of the share's master, without padding, to pinned memory (held). Local. */
+fv_err fv_optimizer_copy_master(const fv_optimizer *optimizer, float *out);
+
+/* Elements [first, first + n) of the share's master to or from ordinary host memory. Local. */
+fv_err fv_optimizer_read_master(const fv_optimizer *optimizer, int64_t first, int64_t n, float *out);
+fv_err fv_optimizer_write_master(fv_optimizer *optimizer, int64_t first, int64_t n, const float *in);
+
+/* Round the weights from the masters of all ranks, which fv_optimizer_write_master has changed. */
 fv_err fv_optimizer_publish(fv_optimizer *optimizer);
+
+/* Write the masters of all ranks as a Hugging Face folder like source, which the model was opened from. path:
+ * as for fv_folder_write. */
+fv_err fv_optimizer_save(fv_optimizer *optimizer, const char *source, const char *path, fv_dtype dtype);
 
 /* One step: the gradients of all ranks are added up (afterwards grads holds nothing of use), scaled by clip /
  * norm if norm > clip, the masters moved by lr and the weights rounded from them. *norm: before clipping.
