@@ -1,28 +1,32 @@
 /* The matrix product. Every element of c is one chain of fused multiply-adds over k in order, so blocking,
  * packing and sharing among threads (over M and N alone) change no bit; between blocks of k the chain waits
  * in c, which is exact. Where k is cut into chunks, each is such a chain, and the tree of their sums is
- * walked as they end: sums that wait for others do so in the scratch.
+ * walked as they end: sums that wait for others do so in the scratch, and so does all of c if it is BF16.
  *
  * Blocking follows Goto and van de Geijn (2008) with one level less: a block of op(a) is packed for the
  * second-level cache, and each panel of op(b) just before, or while, it is first used with that block. With
  * few rows, b is read once and not packed, and memory sets the speed. */
-#include "cpu.h"
 #include "gemm_tile.h"
+#include "rows.h"
 
 /* A block of op(a) has at most A_BLOCK numbers: ROWS rows of DEPTH steps, or fewer rows of more. */
 enum { DEPTH = 256, A_BLOCK = ROWS * DEPTH, SERIAL_PRODUCTS = 50000 };
 enum {
     WAIT = A_BLOCK + V_LANES + A_BLOCK / MR * NR, /* where the scratch of sums that wait begins, */
     MAX_LEVELS = 3,                               /* at most so many of one element, */
-    WAIT_FLOATS = FV_CPU_SCRATCH_BYTES / (int)sizeof(float) - WAIT
+    WAIT_FLOATS = FV_CPU_SCRATCH_BYTES / (int)sizeof(float) - WAIT,
+    TILE_FLOATS = MAX_LEVELS * MR * NR /* of these, what waits while one tile is worked on */
 };
-_Static_assert(MAX_LEVELS *ROWS * 8 * NR <= WAIT_FLOATS && FV_MAX_CHUNKS == 1 << MAX_LEVELS, "scratch");
+_Static_assert((MAX_LEVELS + 1) * ROWS * 8 * NR <= WAIT_FLOATS - TILE_FLOATS &&
+                   FV_MAX_CHUNKS == 1 << MAX_LEVELS,
+               "scratch");
 
 /* c (m, n) [+]= a b [+ bias], b by its columns */
 typedef struct product {
     operand a, b;
-    const float *bias;
+    operand bias; /* one line; at NULL: none */
     float *c;
+    uint16_t *rounded; /* in place of c: BF16 */
     int64_t m, n, k, c_row;
     int accumulate, n_chunks;
     int64_t end[FV_MAX_CHUNKS]; /* of chunks, in steps */
@@ -41,43 +45,55 @@ static int64_t tile_rows(const product *p)
     return (p->m + MR - 1) / MR;
 }
 
-static void pack_lines(float *to, int width, operand x, int64_t lines, int64_t k)
+V_INLINE void pack_lines(float *to, int width, operand x, int64_t lines, int64_t k, int is_bf16)
 {
     for (int64_t s = 0; s < k; s++)
         for (int64_t i = 0; i < lines; i++)
-            to[s * width + i] = x.at[i * x.line + s * x.step];
+            to[s * width + i] = s_load_as(x.at, i * x.line + s * x.step, is_bf16);
 }
 
 /* MR lines, contiguous along k; VN may be read. What a vector writes past its step, the next one overwrites.
  */
-V_INLINE void pack_turned(float *to, operand x, int64_t k)
+V_INLINE void pack_turned(float *to, operand x, int64_t k, int is_bf16)
 {
     int64_t s = 0;
     for (; s + 4 <= k; s += 4) {
         vn out[4];
-        load_steps(x.at + s, x.line, out);
+        load_steps(x.at, s, x.line, is_bf16, out);
         for (int r = 0; r < 4; r++)
             n_store(to + (s + r) * MR, out[r]);
     }
-    pack_lines(to + s * MR, MR, operand_from(x, 0, s), MR, k - s);
+    pack_lines(to + s * MR, MR, operand_from(x, 0, s), MR, k - s, is_bf16);
 }
 
-V_INLINE void pack_copied(float *to, int width, operand x, int64_t k)
+V_INLINE void pack_copied(float *to, int width, operand x, int64_t k, int is_bf16)
 {
     for (int64_t s = 0; s < k; s++)
-        memcpy(to + s * width, x.at + s * x.step, (size_t)width * sizeof(float));
+        if (is_bf16)
+            widen((const uint16_t *)x.at + s * x.step, width, to + s * width);
+        else
+            memcpy(to + s * width, (const float *)x.at + s * x.step, (size_t)width * sizeof(float));
 }
 
 /* k steps of MR lines or of NR: to[step * width + line]. lines may be read; the others are left as they are.
  */
+V_INLINE void pack_as(float *to, int width, operand x, int64_t lines, int64_t k, int is_bf16)
+{
+    x.is_bf16 = is_bf16;
+    if (x.step == 1 && width == MR && lines >= VN)
+        pack_turned(to, x, k, is_bf16);
+    else if (x.line == 1 && lines >= width)
+        pack_copied(to, width, x, k, is_bf16);
+    else
+        pack_lines(to, width, x, lines < width ? lines : width, k, is_bf16);
+}
+
 V_INLINE void pack(float *to, int width, operand x, int64_t lines, int64_t k)
 {
-    if (x.step == 1 && width == MR && lines >= VN)
-        pack_turned(to, x, k);
-    else if (x.line == 1 && lines >= width)
-        pack_copied(to, width, x, k);
+    if (x.is_bf16)
+        pack_as(to, width, x, lines, k, 1);
     else
-        pack_lines(to, width, x, lines < width ? lines : width, k);
+        pack_as(to, width, x, lines, k, 0);
 }
 
 #if defined(__AVX512F__)
@@ -87,20 +103,24 @@ V_INLINE void pack(float *to, int width, operand x, int64_t lines, int64_t k)
 #else
 #    define EACH_M(f) f(1) f(2) f(3) f(4)
 #endif
-#define DEFINE(m)                        \
-    static void tile_##m(const tile *t)  \
-    {                                    \
-        tile_run(t, m);                  \
-    }                                    \
-    static void strip_##m(const tile *t) \
-    {                                    \
-        strip_run(t, m);                 \
+#define DEFINE(m)                             \
+    static void tile_##m(const tile *t)       \
+    {                                         \
+        tile_run(t, m);                       \
+    }                                         \
+    static void strip_##m(const tile *t)      \
+    {                                         \
+        strip_run(t, m, 0);                   \
+    }                                         \
+    static void strip_bf16_##m(const tile *t) \
+    {                                         \
+        strip_run(t, m, 1);                   \
     }
 #define TILE(m) tile_##m,
-#define STRIP(m) strip_##m,
+#define STRIP(m) {strip_##m, strip_bf16_##m},
 EACH_M(DEFINE)
 static void (*const tiles[])(const tile *) = {NULL, EACH_M(TILE)};
-static void (*const strips[])(const tile *) = {NULL, EACH_M(STRIP)};
+static void (*const strips[][2])(const tile *) = {{NULL}, EACH_M(STRIP)};
 
 /* A tile with n < NR columns goes through a whole one. */
 static void tile_edge(const tile *t, int64_t m, int64_t n)
@@ -112,7 +132,7 @@ static void tile_edge(const tile *t, int64_t m, int64_t n)
     for (int64_t i = 0; i < m && !t->fresh; i++)
         memcpy(c + i * NR, t->c + i * t->c_row, (size_t)n * sizeof(float));
     if (t->bias)
-        whole.bias = memcpy(bias, t->bias, (size_t)n * sizeof(float));
+        whole.bias = memcpy(bias, t->bias, (size_t)n * (t->bias_is_bf16 ? sizeof(uint16_t) : sizeof(float)));
     tiles[m](&whole);
     for (int64_t i = 0; i < m; i++)
         memcpy(t->c + i * t->c_row, c + i * NR, (size_t)n * sizeof(float));
@@ -122,12 +142,12 @@ static void tile_edge(const tile *t, int64_t m, int64_t n)
 static void tile_by_strips(tile t, int64_t m)
 {
     for (int j = 0; j < NRV; j++) {
-        strips[m](&t);
+        strips[m][t.columns.is_bf16](&t);
         t.columns = operand_from(t.columns, VN, 0);
         t.c += VN;
         t.wait += VN;
         t.b = t.b ? t.b + VN : NULL;
-        t.bias = t.bias ? t.bias + VN : NULL;
+        t.bias = t.bias ? (const char *)t.bias + VN * (t.bias_is_bf16 ? 2 : 4) : NULL;
     }
 }
 
@@ -145,7 +165,7 @@ static void panel(const product *p, const float *a, int64_t j, int64_t from, til
     else if (parts == 1)
         t.b = NULL;
     t.columns = b;
-    t.bias = t.bias ? t.bias + j : NULL;
+    t.bias = p->bias.at ? operand_from(p->bias, 0, j).at : NULL;
     for (int64_t part = 0; part < parts; part++) {
         int64_t i = part_start(p->m, parts, part), m = part_start(p->m, parts, part + 1) - i;
         t.a = a + part * MR * t.k;
@@ -181,7 +201,7 @@ static void tile_chunks(const product *p, int64_t from, int64_t *end, tile *t)
 static void block(const product *p, int64_t from, int64_t k, float *scratch)
 {
     int64_t parts = tile_rows(p), end[FV_MAX_CHUNKS];
-    tile t = {.bias = p->bias,
+    tile t = {.bias_is_bf16 = p->bias.is_bf16,
               .b = scratch + A_BLOCK + V_LANES,
               .wait = scratch + WAIT,
               .wait_level = p->is_deep ? (p->n + NR - 1) / NR * parts * MR * NR : MR * NR,
@@ -201,8 +221,9 @@ static product product_part(const product *p, int64_t i, int64_t j)
     product q = *p;
     q.a = operand_from(p->a, i, 0);
     q.b = operand_from(p->b, j, 0);
-    q.c = p->c + i * p->c_row + j;
-    q.bias = p->bias ? p->bias + j : NULL;
+    q.c = p->c ? p->c + i * p->c_row + j : NULL;
+    q.rounded = p->rounded ? p->rounded + i * p->c_row + j : NULL;
+    q.bias = p->bias.at ? operand_from(p->bias, 0, j) : p->bias;
     return q;
 }
 
@@ -244,18 +265,42 @@ static void multiply(const product *p, float *scratch)
     } while (k < p->k);
 }
 
-/* Sums of chunks wait from block to block: as many rows and columns at once as the scratch has room for. */
-static void multiply_chunks(const product *p, float *scratch)
+/* c in BF16: its chains run in c as fp32 (m, whole panels) in the scratch, and are rounded once. */
+static void multiply_rounded(const product *p, float *c, float *scratch)
 {
+    product q = *p;
+    q.c = c;
+    q.c_row = (p->n + NR - 1) / NR * NR;
+    for (int64_t i = 0; i < p->m && p->accumulate; i++)
+        widen(p->rounded + i * p->c_row, p->n, c + i * q.c_row);
+    multiply(&q, scratch);
+    for (int64_t i = 0; i < p->m; i++)
+        narrow(c + i * q.c_row, p->n, p->rounded + i * p->c_row);
+}
+
+static int is_deep(const product *p)
+{
+    return p->n_chunks > 1 && p->k > depth_of(p);
+}
+
+/* Sums wait from block to block: as many rows and columns at once as the scratch has room for. */
+static void multiply_waiting(const product *p, float *scratch)
+{
+    int levels = is_deep(p) ? __builtin_ctz((unsigned)p->n_chunks) : 0, places = levels + !!p->rounded;
     for (int64_t part = 0; part < row_blocks(p); part++) {
         product rows = row_block(p, part);
-        int64_t most = WAIT_FLOATS / (__builtin_ctz((unsigned)p->n_chunks) * tile_rows(&rows) * MR * NR);
-        int64_t width = most * NR;
+        int64_t panel_floats = tile_rows(&rows) * MR * NR;
+        int64_t width = (WAIT_FLOATS - TILE_FLOATS) / (places * panel_floats) * NR;
         for (int64_t j = 0; j < p->n; j += width) {
             product q = product_part(&rows, 0, j);
             q.n = p->n - j < width ? p->n - j : width;
-            q.is_deep = 1;
-            multiply(&q, scratch);
+            q.is_deep = levels > 0;
+            if (q.rounded)
+                multiply_rounded(&q,
+                                 scratch + WAIT + TILE_FLOATS + levels * ((q.n + NR - 1) / NR) * panel_floats,
+                                 scratch);
+            else
+                multiply(&q, scratch);
         }
     }
 }
@@ -291,20 +336,22 @@ static void share(const product *p, float *scratch)
     q.m = part_start(p->m, rows, row + 1) - i;
     q.n = (end < p->n ? end : p->n) - j;
     if (q.m > 0 && q.n > 0)
-        (p->n_chunks > 1 && p->k > depth_of(&q) ? multiply_chunks : multiply)(&q, scratch);
+        (q.rounded || is_deep(&q) ? multiply_waiting : multiply)(&q, scratch);
 }
 
 static operand operand_of(fv_tensor x, int lines_are_rows)
 {
-    return lines_are_rows ? (operand){fv_f32(x), x.stride, 1} : (operand){fv_f32(x), 1, x.stride};
+    int is_bf16 = x.dtype == FV_BF16;
+    return lines_are_rows ? (operand){x.data, x.stride, 1, is_bf16} : (operand){x.data, 1, x.stride, is_bf16};
 }
 
 fv_err FV_CPU(gemm)(fv_backend *backend, const fv_gemm_args *args)
 {
     product p = {.a = operand_of(args->a, !args->trans_a),
                  .b = operand_of(args->b, args->trans_b),
-                 .bias = args->bias.data,
-                 .c = fv_f32(args->c),
+                 .bias = operand_of(args->bias, 1),
+                 .c = args->c.dtype == FV_F32 ? fv_f32(args->c) : NULL,
+                 .rounded = args->c.dtype == FV_BF16 ? fv_bf16(args->c) : NULL,
                  .m = args->c.dim[0],
                  .n = args->c.dim[1],
                  .k = args->a.dim[args->trans_a ? 0 : 1],

@@ -1,7 +1,7 @@
 /* The register tile of the matrix product: MR rows by NR columns of c stay in registers while k runs.
  *
  * An operand describes op(a) and op(b) alike: lines (rows of op(a), columns of op(b)) and steps along k; one
- * of the two strides is 1. */
+ * of the two strides is 1. is_bf16 is a constant where functions that take it are inlined. */
 #ifndef FOVEA_KERNELS_CPU_GEMM_TILE_H
 #define FOVEA_KERNELS_CPU_GEMM_TILE_H
 
@@ -19,38 +19,41 @@ enum { MR = 4, NRV = 4, ROWS = 264 };
 enum { VN = V_NATIVE, NR = VN * NRV };
 
 typedef struct operand {
-    const float *at;
+    const void *at;     /* F32, or BF16 */
     int64_t line, step; /* element (i, k) is at[i * line + k * step] */
+    int is_bf16;
 } operand;
 
 V_INLINE operand operand_from(operand x, int64_t i, int64_t k)
 {
-    x.at += i * x.line + k * x.step;
+    x.at = (const char *)x.at + (i * x.line + k * x.step) * (x.is_bf16 ? 2 : 4);
     return x;
 }
 
 #if defined(MM)
 /* Four floats of every fourth line: each load puts them into their 128-bit lane, so that load_steps needs the
  * shuffle unit only for exchanges within lanes. */
-V_INLINE vn load_lanes(const float *p, int64_t line)
+V_INLINE vn load_lanes(const void *p, int64_t at, int64_t line, int is_bf16)
 {
 #    if defined(__AVX512F__)
-    vn r = _mm512_castps128_ps512(_mm_loadu_ps(p));
-    r = _mm512_insertf32x4(r, _mm_loadu_ps(p + 4 * line), 1);
-    r = _mm512_insertf32x4(r, _mm_loadu_ps(p + 8 * line), 2);
-    return _mm512_insertf32x4(r, _mm_loadu_ps(p + 12 * line), 3);
+    vn r = _mm512_castps128_ps512(q_load_as(p, at, is_bf16));
+    r = _mm512_insertf32x4(r, q_load_as(p, at + 4 * line, is_bf16), 1);
+    r = _mm512_insertf32x4(r, q_load_as(p, at + 8 * line, is_bf16), 2);
+    return _mm512_insertf32x4(r, q_load_as(p, at + 12 * line, is_bf16), 3);
 #    else
-    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + 4 * line), 1);
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(q_load_as(p, at, is_bf16)),
+                                q_load_as(p, at + 4 * line, is_bf16), 1);
 #    endif
 }
 #endif
 
-/* Four steps of VN lines that are contiguous along k: out[s] holds step s of every line. */
-V_INLINE void load_steps(const float *p, int64_t line, vn out[4])
+/* Four steps, from element at on, of VN lines that are contiguous along k: out[s] holds step s of every line.
+ */
+V_INLINE void load_steps(const void *p, int64_t at, int64_t line, int is_bf16, vn out[4])
 {
 #if defined(MM)
-    vn a = load_lanes(p, line), b = load_lanes(p + line, line);
-    vn c = load_lanes(p + 2 * line, line), d = load_lanes(p + 3 * line, line);
+    vn a = load_lanes(p, at, line, is_bf16), b = load_lanes(p, at + line, line, is_bf16);
+    vn c = load_lanes(p, at + 2 * line, line, is_bf16), d = load_lanes(p, at + 3 * line, line, is_bf16);
     vn ab = MM(unpacklo)(a, b), cd = MM(unpacklo)(c, d);
     out[0] = MM(shuffle)(ab, cd, 0x44);
     out[1] = MM(shuffle)(ab, cd, 0xee);
@@ -59,20 +62,21 @@ V_INLINE void load_steps(const float *p, int64_t line, vn out[4])
     out[3] = MM(shuffle)(ab, cd, 0xee);
 #else
     for (int s = 0; s < 4; s++)
-        out[s] = (vn){p[s], p[line + s], p[2 * line + s], p[3 * line + s]};
+        out[s] = (vn){s_load_as(p, at + s, is_bf16), s_load_as(p, at + line + s, is_bf16),
+                      s_load_as(p, at + 2 * line + s, is_bf16), s_load_as(p, at + 3 * line + s, is_bf16)};
 #endif
 }
 
 #if defined(__AVX512F__)
-/* Sixteen steps of sixteen lines that are contiguous along k, a cache line of each: within lanes first, then
- * the lanes. */
-V_INLINE void load_line(const float *p, int64_t line, vn out[16])
+/* Sixteen steps of sixteen lines that are contiguous along k, a cache line of each in F32: within lanes
+ * first, then the lanes. */
+V_INLINE void load_line(const void *p, int64_t at, int64_t line, int is_bf16, vn out[16])
 {
     vn x[16];
 #    pragma GCC unroll 4
     for (int i = 0; i < 16; i += 4) {
-        vn a = n_load(p + i * line), b = n_load(p + (i + 1) * line);
-        vn c = n_load(p + (i + 2) * line), d = n_load(p + (i + 3) * line);
+        vn a = n_load_as(p, at + i * line, is_bf16), b = n_load_as(p, at + (i + 1) * line, is_bf16);
+        vn c = n_load_as(p, at + (i + 2) * line, is_bf16), d = n_load_as(p, at + (i + 3) * line, is_bf16);
         vn ab = MM(unpacklo)(a, b), cd = MM(unpacklo)(c, d);
         x[i] = MM(shuffle)(ab, cd, 0x44);
         x[i + 1] = MM(shuffle)(ab, cd, 0xee);
@@ -95,11 +99,11 @@ V_INLINE void load_line(const float *p, int64_t line, vn out[16])
 #endif
 
 /* One step of VN lines. */
-V_INLINE vn load_step(const float *p, int64_t line)
+V_INLINE vn load_step(const void *p, int64_t at, int64_t line, int is_bf16)
 {
     float x[VN];
     for (int i = 0; i < VN; i++)
-        x[i] = p[i * line];
+        x[i] = s_load_as(p, at + i * line, is_bf16);
     return n_load(x);
 }
 
@@ -112,12 +116,13 @@ V_INLINE vn load_step(const float *p, int64_t line)
  * A strip is VN columns of a tile. It reads them as they lie, contiguous along k, and packs them into b for
  * the tiles below, unless that is NULL, while it multiplies. */
 typedef struct tile {
-    const float *a, *bias;
+    const float *a;
+    const void *bias;
     operand columns;
     float *b, *c, *wait;
     int64_t c_row, wait_level, k; /* wait is NR to a row, wait_level to the next sum */
     const int64_t *end;           /* of chunks, in steps from here */
-    int first, last, n_chunks, fresh;
+    int first, last, n_chunks, fresh, bias_is_bf16;
 } tile;
 
 /* m rows by nv vectors; both are constants where these are inlined. */
@@ -160,7 +165,7 @@ V_INLINE void tile_finish(const tile *t, int chunk, int m, int nv, vn acc[][NRV]
 #pragma GCC unroll 4
         for (int j = 0; j < nv; j++) {
             if (is_last && t->bias)
-                acc[i][j] = acc[i][j] + n_load(t->bias + j * VN);
+                acc[i][j] = acc[i][j] + n_load_as(t->bias, j * VN, t->bias_is_bf16);
             n_store(to + i * row + j * VN, acc[i][j]);
         }
 }
@@ -195,21 +200,26 @@ V_INLINE void tile_run(const tile *t, int m)
 
 /* Where step k of a strip is fetched from so early: far steps later, or in the next strip at its beginning.
  */
-V_INLINE const float *strip_ahead(const tile *t, int64_t k, int far)
+V_INLINE int64_t strip_ahead(const tile *t, int64_t k, int far)
 {
-    return t->columns.at + (k + far < t->k ? k + far : k + far - t->k + VN * t->columns.line);
+    return k + far < t->k ? k + far : k + far - t->k + VN * t->columns.line;
+}
+
+V_INLINE void strip_fetch(const tile *t, int64_t at, int is_bf16)
+{
+    __builtin_prefetch((const char *)t->columns.at + at * (is_bf16 ? 2 : 4));
 }
 
 /* Before steps [k, k + 4): fetches what is read of the columns FAR steps later; a quarter of the columns each
  * time, since four times use up a cache line of each. Rows so long and so far apart are more than the
  * processor's own prefetching can follow; fetched earlier, those that are a power of two apart would drive
  * each other out of the first-level cache. */
-V_INLINE void strip_prefetch(const tile *t, int64_t k)
+V_INLINE void strip_prefetch(const tile *t, int64_t k, int is_bf16)
 {
     enum { FAR = 8 * VN };
-    const float *ahead = strip_ahead(t, k, FAR);
+    int64_t ahead = strip_ahead(t, k, FAR);
     for (int i = 0; i < VN / 4; i++)
-        __builtin_prefetch(ahead + (k / 4 % 4 * (VN / 4) + i) * t->columns.line);
+        strip_fetch(t, ahead + (k / 4 % 4 * (VN / 4) + i) * t->columns.line, is_bf16);
 }
 
 V_INLINE void strip_step(const tile *t, int m, int64_t k, vn x, vn acc[][NRV])
@@ -226,23 +236,24 @@ V_INLINE void strip_step(const tile *t, int m, int64_t k, vn x, vn acc[][NRV])
  * are fetched together too. */
 enum { LINE = 16, PAIR = 2 * LINE };
 
-V_INLINE void strip_prefetch_pair(const tile *t, int64_t k)
+V_INLINE void strip_prefetch_pair(const tile *t, int64_t k, int is_bf16)
 {
-    const float *ahead = strip_ahead(t, k, 2 * PAIR);
+    int64_t ahead = strip_ahead(t, k, 2 * PAIR);
 #    pragma GCC unroll 16
     for (int i = 0; i < VN; i++) {
-        __builtin_prefetch(ahead + i * t->columns.line);
-        __builtin_prefetch(ahead + i * t->columns.line + LINE);
+        strip_fetch(t, ahead + i * t->columns.line, is_bf16);
+        if (!is_bf16) /* else it is the same line */
+            strip_fetch(t, ahead + i * t->columns.line + LINE, is_bf16);
     }
 }
 
-V_INLINE int64_t strip_pairs(const tile *t, int m, int64_t k, int64_t end, vn acc[][NRV])
+V_INLINE int64_t strip_pairs(const tile *t, int m, int64_t k, int64_t end, int is_bf16, vn acc[][NRV])
 {
     vn x[LINE];
     for (; k + PAIR <= end; k += PAIR) {
-        strip_prefetch_pair(t, k);
+        strip_prefetch_pair(t, k, is_bf16);
         for (int64_t line = k; line < k + PAIR; line += LINE) {
-            load_line(t->columns.at + line, t->columns.line, x);
+            load_line(t->columns.at, line, t->columns.line, is_bf16, x);
 #    pragma GCC unroll 2
             for (int s = 0; s < LINE; s++)
                 strip_step(t, m, line + s, x[s], acc);
@@ -251,30 +262,30 @@ V_INLINE int64_t strip_pairs(const tile *t, int m, int64_t k, int64_t end, vn ac
     return k;
 }
 #else
-V_INLINE int64_t strip_pairs(const tile *t, int m, int64_t k, int64_t end, vn acc[][NRV])
+V_INLINE int64_t strip_pairs(const tile *t, int m, int64_t k, int64_t end, int is_bf16, vn acc[][NRV])
 {
-    (void)t, (void)m, (void)end, (void)acc;
+    (void)t, (void)m, (void)end, (void)is_bf16, (void)acc;
     return k;
 }
 #endif
 
-V_INLINE void strip_run(const tile *t, int m)
+V_INLINE void strip_run(const tile *t, int m, int is_bf16)
 {
     vn acc[MR][NRV], x[4];
     int64_t k = 0;
     for (int chunk = t->first; chunk <= t->last; chunk++) {
         const int64_t end = tile_end(t, chunk);
         tile_start(t, chunk, m, 1, acc);
-        k = strip_pairs(t, m, k, end, acc);
+        k = strip_pairs(t, m, k, end, is_bf16, acc);
         for (; k + 4 <= end; k += 4) {
-            strip_prefetch(t, k);
-            load_steps(t->columns.at + k, t->columns.line, x);
+            strip_prefetch(t, k, is_bf16);
+            load_steps(t->columns.at, k, t->columns.line, is_bf16, x);
 #pragma GCC unroll 4
             for (int s = 0; s < 4; s++)
                 strip_step(t, m, k + s, x[s], acc);
         }
         for (; k < end; k++)
-            strip_step(t, m, k, load_step(t->columns.at + k, t->columns.line), acc);
+            strip_step(t, m, k, load_step(t->columns.at, k, t->columns.line, is_bf16), acc);
         tile_finish(t, chunk, m, 1, acc);
     }
 }

@@ -34,17 +34,17 @@ static fv_err expect_chunks(const fv_gemm_args *args, int64_t k)
 
 fv_err fv_check_gemm_args(const fv_gemm_args *args, int *empty)
 {
-    EXPECT(gemm, c, F32, FV_DIM_ANY, FV_DIM_ANY);
+    EXPECT(gemm, c, STORED, FV_DIM_ANY, FV_DIM_ANY);
     int64_t m = args->c.dim[0], n = args->c.dim[1], k = args->a.dim[args->trans_a ? 0 : 1];
     if (args->trans_a)
-        EXPECT(gemm, a, F32, FV_DIM_ANY, m);
+        EXPECT(gemm, a, STORED, FV_DIM_ANY, m);
     else
-        EXPECT(gemm, a, F32, m, FV_DIM_ANY);
+        EXPECT(gemm, a, STORED, m, FV_DIM_ANY);
     if (args->trans_b)
         EXPECT_AS(gemm, b, a, n, k);
     else
         EXPECT_AS(gemm, b, a, k, n);
-    EXPECT_IF(gemm, bias, F32, n);
+    EXPECT_IF(gemm, bias, STORED, n);
     FV_TRY(expect_chunks(args, k));
     *empty = m == 0 || n == 0;
     return FV_OK;

@@ -5,6 +5,9 @@ static const struct {
     fv_op op;
     const char *fields;
 } stored[] = {
+    {FV_OP_gemm, "a b bias c"},
+    {FV_OP_gemm, "a b"},
+    {FV_OP_gemm, "bias c"},
     {FV_OP_norm, "x residual weight sum y"},
     {FV_OP_norm_grad, "dy x weight dx"},
     {FV_OP_rope, "x"},
@@ -38,24 +41,33 @@ double as_stored(double x)
     return (double)value;
 }
 
-static fv_tensor round_to_bf16(fv_tensor t)
+static const fv_tensor *field_of(const conform_case *c, const char *name)
 {
-    fv_tensor half = t;
-    half.dtype = FV_BF16;
-    half = zeros_like(half);
-    fv_dtype_encode(FV_BF16, t.data, fv_tensor_count(t), half.data);
-    return half;
+    return args_field(c->args, field_named(c->op, name));
 }
 
-static const void *round_args(fv_op op, const void *args, const char *fields)
+static fv_tensor tensor_as(fv_tensor t, fv_dtype dtype)
+{
+    fv_tensor other = t;
+    int64_t n = fv_tensor_count(t);
+    other.dtype = dtype;
+    other = zeros_like(other);
+    float *values = host_take((size_t)n * sizeof *values);
+    fv_dtype_decode(t.dtype, t.data, n, values);
+    fv_dtype_encode(dtype, values, n, other.data);
+    return other;
+}
+
+/* The arguments with tensors of one dtype as another; of those alone that are named, if fields is there. */
+static any_args *args_as(fv_op op, const void *args, const char *fields, fv_dtype from, fv_dtype to)
 {
     any_args *out = host_take(sizeof *out);
     *out = args_copy(op, args);
     for (int i = 0; i < operations[op].n_fields; i++) {
         const field *f = &operations[op].fields[i];
         fv_tensor *t = args_field(out, f);
-        if (t->data && t->dtype == FV_F32 && lists(fields, f->name))
-            *t = round_to_bf16(*t);
+        if (t->data && t->dtype == from && (!fields || lists(fields, f->name)))
+            *t = tensor_as(*t, to);
     }
     return out;
 }
@@ -67,15 +79,17 @@ static void run_stored(const conform_case *c, const char *fields)
     conform_part *parts = host_take((size_t)(c->n_parts + 1) * sizeof *parts);
     snprintf(note, sizeof note, "%s; BF16: %s", c->note ? c->note : "", fields);
     rounded.note = note;
-    rounded.args = round_args(c->op, c->args, fields);
+    rounded.args = args_as(c->op, c->args, fields, FV_F32, FV_BF16);
     for (int i = 0; i < c->n_parts; i++)
-        parts[i] =
-            (conform_part){round_args(c->op, c->parts[i].args, fields), c->parts[i].from, c->parts[i].n};
+        parts[i] = (conform_part){args_as(c->op, c->parts[i].args, fields, FV_F32, FV_BF16), c->parts[i].from,
+                                  c->parts[i].n};
     rounded.parts = c->n_parts ? parts : NULL;
     rounded.slopes[0].input = NULL; /* what is rounded has no differences */
     in_bf16 = 1;
     conform_as_it_is(&rounded);
     in_bf16 = 0;
+    if (!(c->op == FV_OP_norm && field_of(c, "residual")->data)) /* which reads its rounded sum again */
+        conform_rounds_once(&rounded, args_as(c->op, rounded.args, NULL, FV_BF16, FV_F32));
 }
 
 void conform(const conform_case *c)

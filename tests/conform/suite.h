@@ -7,7 +7,8 @@
  *   slopes          of a backward operation, against differences of the reference along random directions;
  *   same bits       again, on every other member of the family, with rows apart and nothing aligned, and with
  *                   outputs in the memory of the inputs that the contract names;
- *   BF16            all of it but slopes, with what the operation stores rounded to BF16 (stored.c);
+ *   BF16            all of it but slopes, with what the operation stores rounded to BF16 (stored.c); and that
+ *                   the result is that in fp32 of the same numbers, rounded once;
  *   invariance      of a forward operation: rows alone, in other places, among others and among more; and
  *                   columns alike, where a second case of the same call says that they are the "rows";
  *   surroundings    inputs and the memory around operands keep their bits.
@@ -60,9 +61,19 @@ typedef struct conform_case {
     conform_slope slopes[CONFORM_SLOPES];
 } conform_case;
 
+enum { MAX_FIELDS = 12, MAX_ARGS_BYTES = 1024 };
+
+/* Arguments of any operation. */
+typedef union any_args {
+    char bytes[MAX_ARGS_BYTES];
+    int64_t aligned;
+} any_args;
+
 /* The case as it is, and with what its operation stores rounded to BF16. */
 void conform(const conform_case *c);
 void conform_as_it_is(const conform_case *c);
+/* What the case gives are the bits of what its arguments give in fp32 (wide), rounded once. */
+void conform_rounds_once(const conform_case *c, const any_args *wide);
 /* x, rounded if the case that is running stores BF16: for references of what is read again. */
 double as_stored(double x);
 
@@ -130,14 +141,6 @@ typedef struct operation {
 } operation;
 
 extern const operation operations[FV_N_OPS];
-
-enum { MAX_FIELDS = 12, MAX_ARGS_BYTES = 1024 };
-
-/* Arguments of any operation. */
-typedef union any_args {
-    char bytes[MAX_ARGS_BYTES];
-    int64_t aligned;
-} any_args;
 
 any_args args_copy(fv_op op, const void *args);
 fv_tensor *args_field(const void *args, const field *f);

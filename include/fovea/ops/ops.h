@@ -42,7 +42,7 @@ fv_chunks fv_chunks_of_rank(int of, int64_t whole, int rank, int n_ranks);
 int64_t fv_chunks_end(fv_chunks chunks,
                       int c); /* where chunk first + c ends, counted from where first begins */
 
-/* c (M, N) = [c +] op(a) op(b) [+ bias].
+/* c (M, N) = [c +] op(a) op(b) [+ bias]; a and b have one dtype.
  * op(a) is (M, K): a is (M, K), or (K, M) if trans_a. op(b) is (K, N): b is (K, N), or (N, K) if trans_b (the
  * layout of weights: out x in). Canonical order: each element is one chain of fused multiply-adds over k = 0,
  * 1, ..., starting from c if accumulate, else from +0; bias (N) is added last. If k is cut into chunks, each
