@@ -2,6 +2,7 @@
 # Runs over two nodes that are interrupted end with the weights of one that was not: at the end of their time, when
 # they are queued again by hand, by a preemption, by a signal, by the loss of a rank, a node or a cable, and by a
 # rank that stands still. What a run repeats is a step at most, and nothing if it was warned.
+nodes=20 # two for each run, and some in place of those that are lost
 . "$(dirname "$0")/common"
 make_run $work
 steps=30
@@ -10,6 +11,7 @@ options=(-N2 --ntasks-per-node=1 --cpus-per-task=2)
 export FOVEA_EARLY_S=0
 
 # The first start of a job stands still where FOVEA_AT says, so that what interrupts it comes in time on any machine.
+# All are interrupted at the same time, each on nodes of its own.
 program=$(readlink -f "$FOVEA")
 export FOVEA=$work/fovea
 cat >"$FOVEA" <<END
@@ -19,17 +21,17 @@ exec $program "\$@"
 END
 chmod +x "$FOVEA"
 
-begin() { # NAME [OPTION OF sbatch...] [-- KEY=VALUE...]: its job is in $job; it stands still after three steps
-    local name=$1 more=()
+begin() { # NAME [OPTION OF sbatch...] [-- KEY=VALUE...]: its job is in $job; it stands still after three steps, or $at
+    local name=$1 more=() point=${at:-done:3@0=hold:$work/$1.held}
     shift
     while [ $# -gt 0 ] && [ "$1" != -- ]; do
         more+=("$1")
         shift
     done
     [ $# -eq 0 ] || shift
-    FOVEA_AT="done:3@0=hold:$work/$name.held" submit "$name" "${options[@]}" "${more[@]}" slurm/train.sbatch $work/config.yaml steps=$steps out=$work/"$name" "$@"
+    FOVEA_AT=$point submit "$name" "${options[@]}" "${more[@]}" slurm/train.sbatch $work/config.yaml steps=$steps out=$work/"$name" "$@"
     log=$work/$name.log
-    until_true 100 [ -e $work/"$name".held ] || fail "$name: no third step: $(tail -n 30 "$log")"
+    [ -n "${at-}" ] || until_true 100 [ -e $work/"$name".held ] || fail "$name: no third step: $(tail -n 30 "$log")"
 }
 go_on() { # NAME [TEXT]: once the log has the text
     [ $# = 1 ] || until_true 100 grep -qF "$2" "$log" || fail "$1: no \"$2\": $(tail -n 30 "$log")"
@@ -106,11 +108,10 @@ killed() {
         fail "the lost rank is not named: $(cat "$log")"
 }
 silent() {
-    begin silent -- watch.silence_s=8
+    at=done:3@1=halt begin silent -- watch.silence_s=8 # the other rank still moves: it is this one that is silent
     local node
+    until_true 20 job_is "$job" RUNNING || fail "silent does not start: $(cat "$log")"
     node=$(last_node)
-    age_of_checkpoint silent
-    kill -STOP "$(rank_on silent "$node")"
     finishes silent 1
     grep -q "error: rank 1 ($node, process [0-9]*) has been silent for [0-9]* s.*its phase was [a-z]*" "$log" ||
         fail "the stopped rank is not named: $(cat "$log")"
@@ -119,7 +120,7 @@ silent() {
 preempted() {
     begin preempted
     local high
-    high=$(sbatch --parsable -o $work/high.log -p high -N4 --ntasks-per-node=1 --cpus-per-task=2 --wrap "sleep 1")
+    high=$(sbatch --parsable -o $work/high.log -p high -N2 -w "$(squeue -h -j "$job" -o %N)" --ntasks-per-node=1 --cpus-per-task=2 --wrap "sleep 1")
     go_on preempted "$heard"
     ends "$high" COMPLETED 90 $work/high.log
     finishes preempted 0
@@ -146,16 +147,6 @@ cut_off() {
     cable_plug "$node"
 }
 
-together() { # SCENARIO...
-    local one failed=0 all=()
-    for one in "$@"; do
-        "$one" &
-        all+=($!)
-    done
-    for one in "${all[@]}"; do wait "$one" || failed=1; done
-    [ "$failed" = 0 ] || exit 1
-}
-
 log=$work/whole.log
 submit whole "${options[@]}" slurm/train.sbatch $work/config.yaml steps=$steps out=$work/whole
 until_true 10 job_is "$job" RUNNING || fail "it does not start: $(cat "$log")"
@@ -166,7 +157,11 @@ ends "$job" COMPLETED 120 "$log"
 [ "$(repeated)" = 0 ] || fail "the undisturbed run was disturbed: $(cat "$log")"
 tail -n 6 "$log" | grep -q "^reward  *0\.[0-9]*  *0\.[0-9]*$" || fail "no table at the end: $(cat "$log")"
 
-together ${SCENARIOS:-out_of_time by_hand by_hand_under_mpirun by_signal killed silent}
-[ -n "${SCENARIOS-}" ] || together preempted
-[ -n "${SCENARIOS-}" ] || together powerless cut_off
+failed=0 all=()
+for scenario in ${SCENARIOS:-out_of_time by_hand by_hand_under_mpirun by_signal killed silent preempted powerless cut_off}; do
+    $scenario &
+    all+=($!)
+done
+for one in "${all[@]}"; do wait "$one" || failed=1; done
+[ $failed = 0 ] || exit 1
 echo "interrupt: well"
