@@ -99,7 +99,7 @@ static int report(const fv_runtime *runtime, fv_err err)
 {
     if (err == FV_OK)
         return 0;
-    if (err == FV_AGAIN) {
+    if (err == FV_STOPPED) {
         FV_LOG_ROOT(INFO, "%s", fv_error_text());
         return FV_EXIT_AGAIN;
     }

@@ -45,9 +45,9 @@ fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *options);
 fv_err fv_runtime_load_processor(const fv_runtime *runtime, const char *model, const fv_chat *chat,
                                  fv_processor *out);
 
-/* End a program: report err (FV_AGAIN, which all ranks have: that it was stopped), close the runtime, return
- * the exit status. A failure that all ranks know is printed by the rank where it happened; one that only this
- * rank knows, or of communication, ends all processes, which may wait in a collective. */
+/* End a program: report err (FV_STOPPED, which all ranks have: that it was stopped), close the runtime,
+ * return the exit status. A failure that all ranks know is printed by the rank where it happened; one that
+ * only this rank knows, or of communication, ends all processes, which may wait in a collective. */
 int fv_runtime_finish(fv_runtime *runtime, fv_err err);
 
 /* The text itself; argp_error if it is empty, as an unset variable of a script is. */

@@ -246,7 +246,7 @@ static fv_err stop(const job *j, int64_t n_before)
                                               "the allocation ends before any row was done; its time must be "
                                               "longer (sbatch --time)")
                                     : FV_OK));
-    return FV_FAIL(FV_AGAIN, "stopped after %lld of %lld rows; started again, the selection goes on",
+    return FV_FAIL(FV_STOPPED, "stopped after %lld of %lld rows; started again, the selection goes on",
                    (long long)j->n_done, (long long)(j->n_done + j->n_rows));
 }
 
@@ -264,7 +264,7 @@ static fv_err select_rows(job *j)
     for (const uint64_t *rows = j->rows; j->n_rows > 0;) {
         int n = rows_of_chunk(j);
         fv_err err = select_chunk(j, &with, rows, n);
-        if (err == FV_AGAIN)
+        if (err == FV_STOPPED)
             return stop(j, n_before);
         FV_TRY(err);
         rows += n;

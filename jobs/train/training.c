@@ -300,7 +300,7 @@ static fv_err close_journal(fv_training *t, fv_err err)
 static void let_launcher_go(fv_training *t, fv_err err)
 {
     double is_held = fv_launcher_is_held();
-    int is_well = err == FV_OK || err == FV_AGAIN;
+    int is_well = err == FV_OK || err == FV_STOPPED;
     if (is_well && fv_launcher_is_known() && fv_comm_all_reduce_max(t->runtime.world, &is_held) == FV_OK)
         t->runtime.obeys_launcher = is_held > 0;
     if (t->runtime.obeys_launcher)

@@ -100,7 +100,7 @@ fv_err fv_training_begin(fv_training *training, int is_supervised, fv_progress *
 typedef struct fv_training_work {
     void *context;
     const int64_t *step; /* steps done */
-    /* To the end of the next step, if there is one, and what is due there. FV_AGAIN: stopped on request. */
+    /* To the end of the next step, if there is one, and what is due there. FV_STOPPED: stopped on request. */
     fv_err (*advance)(void *context);
     /* Tell how far it is: what fv_training_go does not know (it fills in identities, configuration, optimizer
      * and positions in the journal). An unfinished step is given away. */
@@ -108,7 +108,7 @@ typedef struct fv_training_work {
 } fv_training_work;
 
 /* Advance to the last step and save whenever it is due; then write the model as out/model. Where a stop is
- * requested: save, and FV_AGAIN. */
+ * requested: save, and FV_STOPPED. */
 fv_err fv_training_go(fv_training *training, const fv_training_work *work);
 
 /* The row of a prompt of the run: every epoch in an order of its own. context: the fv_training. */

@@ -243,7 +243,7 @@ static fv_err refuse_unsaved(const fv_training *t)
 {
     const char *out = t->config.run.out;
     if (fv_saver_successes(t->saver) > 0)
-        return FV_FAIL(FV_AGAIN,
+        return FV_FAIL(FV_STOPPED,
                        "no further checkpoint of %s can be saved: stopped; started again, the run goes on "
                        "from the last one",
                        out);
@@ -358,7 +358,7 @@ fv_err fv_training_go(fv_training *t, const fv_training_work *work)
     (void)fv_stop_requested(); /* the first place: until here nothing is gained that could be saved */
     for (int is_stopping = 0, is_done = 0, is_saved = 0; !is_done;) {
         fv_err err = work->advance(work->context);
-        if (err != FV_AGAIN)
+        if (err != FV_STOPPED)
             FV_TRY(err);
         FV_TRY(fv_comm_agree(t->runtime.world, fv_point("done")));
         FV_TRY(agree_stop(t, &is_stopping));
@@ -367,7 +367,7 @@ fv_err fv_training_go(fv_training *t, const fv_training_work *work)
         if (!is_stopping || is_done)
             continue;
         FV_TRY(fv_comm_agree(t->runtime.world, check_use(t, *work->step - first, is_saved)));
-        return FV_FAIL(FV_AGAIN, "stopped after step %lld of %lld; started again, the run goes on",
+        return FV_FAIL(FV_STOPPED, "stopped after step %lld of %lld; started again, the run goes on",
                        (long long)*work->step, (long long)steps);
     }
     FV_TRY(fv_comm_agree(t->runtime.world, fv_point("end")));

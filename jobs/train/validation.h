@@ -37,8 +37,8 @@ void fv_validation_close(fv_validation *validation, int is_patient);
 /* If a validation is due after so many steps (0: before the first) and not done: answer the whole set in the
  * way that is trained (one turn or the tool, the low-resolution view or the high-resolution one), and report
  * it in the log, the journal and out/validation/step_NNNNNN, which is a folder as `fovea eval` writes it.
- * FV_AGAIN: a stop was requested before the end; it is due still. Records that cannot be written, because the
- * disk is full, say, are kept and tried again after the next step. Collective over all processes. */
+ * FV_STOPPED: a stop was requested before the end; it is due still. Records that cannot be written, because
+ * the disk is full, say, are kept and tried again after the next step. Collective over all processes. */
 fv_err fv_validate(fv_validation *validation, int64_t step);
 
 #endif

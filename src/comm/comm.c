@@ -177,9 +177,7 @@ static int worst_of(const int32_t *codes, int n)
 {
     int worst = 0;
     for (int rank = 1; rank < n; rank++) {
-        int is_worse =
-            codes[worst] == FV_OK ? codes[rank] != FV_OK : codes[rank] < 0 && codes[rank] < codes[worst];
-        if (is_worse)
+        if (codes[rank] != FV_OK && (codes[worst] == FV_OK || codes[rank] < codes[worst]))
             worst = rank;
     }
     return worst;

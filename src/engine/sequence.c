@@ -112,7 +112,7 @@ fv_err fv_sequence_open(fv_engine *engine, const fv_sequence_args *args, fv_sequ
 {
     int slot = 0, is_wanting = wants(&args->owner), n_idle = engine->n_open - engine->n_wanting;
     FV_TRY(check(engine, args));
-    FV_CHECK((is_wanting ? engine->n_wanting : n_idle) < engine->settings.max_running, FV_AGAIN,
+    FV_CHECK((is_wanting ? engine->n_wanting : n_idle) < engine->settings.max_running, FV_BUSY,
              "%d sequences are open", engine->settings.max_running);
     while (engine->sequences[slot].is_open)
         slot++;

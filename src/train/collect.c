@@ -240,7 +240,7 @@ static fv_err stop(collection *c)
     if (is_over == 0)
         return FV_OK;
     FV_TRY(keep_begun(c));
-    return FV_FAIL(FV_AGAIN, "stopped");
+    return FV_FAIL(FV_STOPPED, "stopped");
 }
 
 fv_err fv_collect(const fv_collector *with, int64_t first, int64_t n, fv_batch *begun, fv_batch *batch,
@@ -263,7 +263,7 @@ fv_err fv_collect(const fv_collector *with, int64_t first, int64_t n, fv_batch *
     FV_TRY_DONE(join(with->mesh, stats));
 done:
     release(&c);
-    if (err != FV_AGAIN)
+    if (err != FV_STOPPED)
         fv_batch_fini(begun);
     if (err != FV_OK) {
         fv_batch_fini(batch);

@@ -133,7 +133,7 @@ fv_err fv_node_extend(fv_rollout *r, fv_node *node, int64_t n, int32_t *slots, i
     for (;;) {
         fv_err err = fv_pages_extend(&r->cache.pool, &node->rows, n, slots);
         *has_room = err == FV_OK;
-        if (err != FV_AGAIN)
+        if (err != FV_BUSY)
             return err;
         fv_node *victim = find_victim(r, node);
         if (!victim)

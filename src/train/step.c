@@ -274,7 +274,7 @@ fv_err fv_step(fv_trainer *t, double rate, fv_batch *batch, fv_step_stats *stats
     t->batch = (fv_batch){0};
 done:
     free(statuses);
-    if (err != FV_AGAIN)
+    if (err != FV_STOPPED)
         fv_trainer_fini(t);
     return err;
 }

@@ -79,8 +79,12 @@ static void test_agreement_carries_the_sentence(void **state)
     int last = world->size - 1;
     fv_err err = world->rank == last ? FV_FAIL(FV_ERR_IO, "cannot read row 7") : FV_OK;
     assert_fails(fv_comm_agree(world, err), FV_ERR_IO, "cannot read row 7");
-    err = world->rank == 0 ? FV_FAIL(FV_AGAIN, "later") : err;
-    assert_int_equal(fv_comm_agree(world, err), world->size == 1 ? FV_AGAIN : FV_ERR_IO);
+    err = world->rank == 0 ? FV_FAIL(FV_STOPPED, "stopped") : err;
+    assert_int_equal(fv_comm_agree(world, err), world->size == 1 ? FV_STOPPED : FV_ERR_IO);
+    err = world->rank == 0 ? FV_FAIL(FV_STOPPED, "stopped") : FV_OK;
+    assert_fails(fv_comm_agree(world, err), FV_STOPPED, "stopped");
+    err = world->rank == last ? FV_FAIL(FV_BUSY, "no room") : err; /* nobody has waited for it: a fault */
+    assert_fails(fv_comm_agree(world, err), FV_BUSY, "no room");
     assert_ok(fv_comm_barrier(world));
 }
 

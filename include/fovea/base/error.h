@@ -8,11 +8,13 @@
 #ifndef FOVEA_BASE_ERROR_H
 #define FOVEA_BASE_ERROR_H
 
-/* Codes above zero leave the state unchanged and are worth a retry; codes below zero are fatal to the call.
- */
+/* Below zero: the call has failed. FV_BUSY: there is no room now; nothing has changed, and the same call may
+ * succeed later. FV_STOPPED: a stop was requested (stop.h), and the call ended before its work was done: what
+ * it leaves behind its contract says; who calls ends too, and a program does with FV_EXIT_AGAIN. */
 #define FV_ERR_LIST(X)                             \
     X(FV_OK, 0, "success")                         \
-    X(FV_AGAIN, 1, "not now, worth retrying")      \
+    X(FV_BUSY, 1, "no room now")                   \
+    X(FV_STOPPED, 2, "stopped on request")         \
     X(FV_ERR_ARGUMENT, -1, "bad argument")         \
     X(FV_ERR_FORMAT, -2, "malformed input")        \
     X(FV_ERR_IO, -3, "input or output failed")     \

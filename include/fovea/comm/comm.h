@@ -80,9 +80,9 @@ fv_err fv_comm_reduce_scatter_f32(fv_comm *comm, const float *in, size_t n, floa
 /* *value = the largest of all ranks. */
 fv_err fv_comm_all_reduce_max(fv_comm *comm, double *value);
 
-/* Every rank passes its own outcome and all return the worst (the lowest code; the lowest rank among equals),
- * with the sentence of the rank that had it, prefixed by its number on the others, and the scope set
- * (error.h). Ends every stage that can fail on one rank. */
+/* Every rank passes its own outcome and all return the worst (the lowest code but FV_OK; the lowest rank
+ * among equals), with the sentence of the rank that had it, prefixed by its number on the others, and the
+ * scope set (error.h). Ends every stage that can fail on one rank. */
 fv_err fv_comm_agree(fv_comm *comm, fv_err err);
 
 /* A number that all ranks count up together, so that work is handed out to whoever is free. Starts at 0. */

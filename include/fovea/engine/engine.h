@@ -114,7 +114,7 @@ typedef struct fv_sequence_args {
     int n_choices;
 } fv_sequence_args;
 
-/* An empty sequence, but for its parent's tokens: the youngest. FV_AGAIN: max_running are open. Local. */
+/* An empty sequence, but for its parent's tokens: the youngest. FV_BUSY: max_running are open. Local. */
 fv_err fv_sequence_open(fv_engine *engine, const fv_sequence_args *args, fv_sequence **out);
 
 /* Append n tokens. images: those that they show, in order of their runs of image tokens. All that is there

@@ -45,7 +45,7 @@ typedef struct fv_journal_position {
 } fv_journal_position;
 
 /* In folder, that of the lease: write config as config.yaml and cut the files back to the whole lines of
- * place
+ * position
  * ({0}: they begin anew). They are made in the lease's own folder and become new files under the old names: a
  * program that was taken over can neither do that nor write what is seen. Fails if the folder is another's
  * now (fv_lease_check), not for a disk that is full. */

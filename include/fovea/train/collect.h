@@ -37,7 +37,7 @@ typedef struct fv_collect_stats {
 
 /* batch becomes the groups of prompts [first, first + n), in their order, the same on every rank.
  *
- * FV_AGAIN if a stop was requested (stop.h) of any rank before all were answered: every rank's begun then
+ * FV_STOPPED if a stop was requested (stop.h) of any rank before all were answered: every rank's begun then
  * holds the groups taken up so far, prompts [first, first + begun->n), with the tokens they have; batch and
  * stats are empty, and the judge can only be destroyed. A later call, of a run of any layout, goes on from
  * there to the same tokens. begun is taken; {0}: nothing has begun. */

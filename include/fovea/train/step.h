@@ -44,8 +44,9 @@ typedef struct fv_step_stats {
  * on them; the caller releases it. With too few groups left after all sampling rounds the step trains on
  * those there are (plan.partial); with none it moves nothing.
  *
- * FV_AGAIN if a stop was requested (stop.h) during the rollout: batch is empty, the step under way is in the
- * trainer, and another call, or another run whose trainer is given the same, finishes it to the same bits. */
+ * FV_STOPPED if a stop was requested (stop.h) during the rollout: batch is empty, the step under way is in
+ * the trainer, and another call, or another run whose trainer is given the same, finishes it to the same
+ * bits. */
 fv_err fv_step(fv_trainer *trainer, double rate, fv_batch *batch, fv_step_stats *stats);
 
 /* Release the step under way. Local. */

@@ -41,7 +41,7 @@ static fv_err reserve(fv_page_list *list, int n_pages)
 fv_err fv_pages_extend(fv_page_pool *pool, fv_page_list *list, int64_t n, int32_t *rows)
 {
     int wanted = fv_pages_for(list->n_rows + n);
-    FV_CHECK(wanted - list->n_pages <= pool->n_free, FV_AGAIN, "of %d pages %d are free, %d are wanted",
+    FV_CHECK(wanted - list->n_pages <= pool->n_free, FV_BUSY, "of %d pages %d are free, %d are wanted",
              pool->n_pages, pool->n_free, wanted - list->n_pages);
     FV_TRY(reserve(list, wanted));
     while (list->n_pages < wanted)

@@ -28,7 +28,7 @@ typedef struct fv_page_list {
     int64_t n_rows;
 } fv_page_list;
 
-/* Add n rows and give their numbers (n). FV_AGAIN (nothing changed) if the pool has too few pages. */
+/* Add n rows and give their numbers (n). FV_BUSY (nothing changed) if the pool has too few pages. */
 fv_err fv_pages_extend(fv_page_pool *pool, fv_page_list *list, int64_t n, int32_t *rows);
 
 /* The number of row i. */
