@@ -25,6 +25,7 @@ typedef struct eval {
     fv_processor processor;
     fv_dataset *dataset;
     fv_judge *judge;
+    fv_engine *engine;
     int32_t excluded[FV_CHAT_VISION_IDS];
     int64_t max_tokens;
     fv_rows rows; /* of dataset: those that are asked */
@@ -147,19 +148,37 @@ static fv_err describe(eval *e)
 static fv_rollout_settings rollout_of(eval *e)
 {
     const fv_eval_options *o = e->options;
-    int pages = 2 * fv_pages_for(e->max_tokens);
-    return (fv_rollout_settings){.dialogue = {.prompts = e->prompts,
-                                              .chat = &e->chat,
-                                              .merge = e->processor.merge,
-                                              .max_rounds = MAX_ROUNDS,
-                                              .max_images = MAX_IMAGES,
-                                              .max_turn_tokens = o->max_turn_tokens,
-                                              .max_tokens = e->max_tokens},
-                                 .excluded = e->excluded,
-                                 .n_excluded = fv_chat_vision_ids(&e->chat, e->excluded),
-                                 .max_running = o->max_running,
-                                 .pass_tokens = o->pass_tokens,
-                                 .cache_pages = o->cache_pages ? o->cache_pages : pages};
+    return (fv_rollout_settings){
+        .dialogue = {.prompts = e->prompts,
+                     .chat = &e->chat,
+                     .merge = e->processor.merge,
+                     .max_rounds = MAX_ROUNDS,
+                     .max_images = MAX_IMAGES,
+                     .max_turn_tokens = o->max_turn_tokens,
+                     .max_tokens = e->max_tokens},
+    };
+}
+
+static int cache_pages(const eval *e)
+{
+    return e->options->cache_pages ? e->options->cache_pages : 2 * fv_pages_for(e->max_tokens);
+}
+
+static fv_err open_engine(eval *e, const fv_source *source)
+{
+    const fv_eval_options *o = e->options;
+    fv_grid largest = {0};
+    fv_engine_settings settings = {.name = "evaluation",
+                                   .max_running = o->max_running,
+                                   .max_tokens = e->max_tokens,
+                                   .pass_tokens = o->pass_tokens,
+                                   .cache_pages = cache_pages(e),
+                                   .has_penalties = e->what.repetition_penalty != 1,
+                                   .excluded = e->excluded,
+                                   .n_excluded = fv_chat_vision_ids(&e->chat, e->excluded)};
+    fv_source_largest(source, e->rows.kept, e->rows.n, &largest);
+    fv_rollout_show(&settings, largest, e->processor.merge);
+    return fv_engine_create(e->runtime.model, &settings, &e->engine);
 }
 
 static fv_source source_of(const eval *e)
@@ -177,13 +196,15 @@ static fv_err evaluate(eval *e)
     const fv_rollout_settings rollout = rollout_of(e);
     const fv_score_settings score = {.extraction = e->options->extraction};
     fv_source source = source_of(e);
+    fv_comm *world = e->runtime.world;
+    FV_TRY(fv_comm_agree(world, fv_source_check_views(&source, e->options->data, 0)));
+    FV_TRY(fv_comm_agree(world, open_engine(e, &source)));
     const fv_collector with = {.mesh = &e->runtime.mesh,
-                               .model = e->runtime.model,
+                               .engine = e->engine,
                                .source = &source,
                                .judge = e->judge,
                                .rollout = &rollout,
                                .score = &score};
-    FV_TRY(fv_comm_agree(e->runtime.world, fv_source_check_views(&source, e->options->data, 0)));
     return fv_evaluate(&with, &e->what, &e->report);
 }
 
@@ -196,7 +217,7 @@ static fv_err measure(eval *e)
     rollout.dialogue.max_rounds = fv_eval_rounds(o->mode, MAX_ROUNDS);
     const fv_dialogue_room room = {.source = &source,
                                    .dialogue = &rollout.dialogue,
-                                   .cache_pages = rollout.cache_pages,
+                                   .cache_pages = cache_pages(e),
                                    .tokens = "--max-tokens",
                                    .pages = "--cache-pages"};
     const fv_measurer measurer = {fv_dialogue_measure, &room};
@@ -315,6 +336,7 @@ static int finish(eval *e, fv_err err)
 {
     fv_report_fini(&e->report);
     fv_rows_fini(&e->rows);
+    fv_engine_destroy(e->engine);
     fv_judge_destroy(e->judge);
     fv_dataset_close(e->dataset);
     fv_prompts_destroy(e->prompts);

@@ -139,12 +139,22 @@ static void set_rollout(fv_generate_policy *p, const fv_sampling *sampling, int 
                                        .top_k = sampling->top_k,
                                        .top_p = sampling->top_p,
                                        .repetition_penalty = sampling->repetition_penalty,
-                                       .seed = sampling->key.seed,
-                                       .excluded = p->excluded,
-                                       .n_excluded = fv_chat_vision_ids(p->source.chat, p->excluded),
-                                       .max_running = 1,
-                                       .pass_tokens = PASS_TOKENS,
-                                       .cache_pages = fv_pages_for(longest) + 2};
+                                       .seed = sampling->key.seed};
+}
+
+static fv_err open_engine(fv_generate_policy *p, fv_engine **out)
+{
+    int64_t longest = p->rollout.dialogue.max_tokens;
+    fv_engine_settings settings = {.name = "generation",
+                                   .max_running = 1,
+                                   .max_tokens = longest,
+                                   .pass_tokens = PASS_TOKENS,
+                                   .cache_pages = fv_pages_for(longest) + 1,
+                                   .has_penalties = p->rollout.repetition_penalty != 1,
+                                   .excluded = p->excluded,
+                                   .n_excluded = fv_chat_vision_ids(p->source.chat, p->excluded)};
+    fv_rollout_show(&settings, p->group.high, p->processor.merge);
+    return fv_engine_create(p->runtime->model, &settings, out);
 }
 
 fv_err fv_generate_policy_run(fv_generate_policy *p, const fv_sampling *sampling, int max_turn_tokens,
@@ -152,7 +162,11 @@ fv_err fv_generate_policy_run(fv_generate_policy *p, const fv_sampling *sampling
 {
     const fv_rollout_source source = {p, next, view_of, done, passed};
     set_rollout(p, sampling, max_turn_tokens);
-    FV_TRY(fv_rollout_run(p->runtime->model, &p->rollout, &source, NULL));
+    fv_engine *engine;
+    FV_TRY(open_engine(p, &engine));
+    fv_err err = fv_rollout_run(engine, &p->rollout, &source, NULL);
+    fv_engine_destroy(engine);
+    FV_TRY(err);
     const fv_answer *answer = &p->group.answers[0];
     *finish = answer->rounds[answer->n_rounds - 1].is_cut ? FV_FINISH_LENGTH : FV_FINISH_STOP;
     return FV_OK;

@@ -254,7 +254,7 @@ static fv_err select_rows(job *j)
 {
     fv_training *t = &j->training;
     const fv_collector with = {.mesh = &t->runtime.mesh,
-                               .model = t->runtime.model,
+                               .engine = t->engine,
                                .source = &t->source,
                                .judge = t->judge,
                                .rollout = &t->rollout,
@@ -296,6 +296,7 @@ static fv_err run(job *j)
     if (t->runtime.is_judge)
         return fv_training_judge(t);
     FV_TRY(open_all(j));
+    FV_TRY(fv_training_open_engine(t));
     FV_TRY(select_rows(j));
     return fv_comm_agree(t->runtime.world, t->runtime.world->rank == 0 ? commit(j) : FV_OK);
 }

@@ -1,7 +1,5 @@
 #include "jobs/train/dry_run.h"
 
-#include "fovea/model/nn/cache.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -58,16 +56,32 @@ static int has_rollout(const fv_training *t)
     return !t->updater.settings.is_supervised || t->config.data.validate[0];
 }
 
-static fv_err rollout_bytes(const fv_training *t, double *bytes)
+enum {
+    WEIGHTS,
+    GRADIENTS,
+    MOMENTS,
+    REFERENCE,
+    HOST_REFERENCE,
+    CACHE,
+    FEATURES,
+    ROLLOUT,
+    VISION,
+    UPDATE,
+    N_MEMORIES
+};
+
+static fv_err rollout_bytes(const fv_training *t, double bytes[N_MEMORIES])
 {
-    size_t counted = 0;
+    const fv_engine_settings settings = fv_training_engine_settings(t);
+    fv_engine_bytes counted = {0};
     if (has_rollout(t))
-        FV_TRY(fv_rollout_bytes(t->runtime.model, &t->rollout, &counted));
-    *bytes = (double)counted;
+        FV_TRY(fv_engine_measure(t->runtime.model, &settings, &counted));
+    bytes[CACHE] = (double)counted.cache;
+    bytes[FEATURES] = (double)counted.image_rows;
+    bytes[ROLLOUT] = (double)counted.pass;
+    bytes[VISION] = (double)counted.vision;
     return FV_OK;
 }
-
-enum { WEIGHTS, GRADIENTS, MOMENTS, REFERENCE, HOST_REFERENCE, CACHE, ROLLOUT, UPDATE, N_MEMORIES };
 
 static fv_err measure(const fv_training *t, const fv_group *first, double bytes[N_MEMORIES])
 {
@@ -76,9 +90,7 @@ static fv_err measure(const fv_training *t, const fv_group *first, double bytes[
     bytes[MOMENTS] = 2 * 4 * (double)t->optimizer.n;
     bytes[REFERENCE] = t->updater.reference && !t->updater.reference->host ? weights : 0;
     bytes[HOST_REFERENCE] = t->updater.reference && t->updater.reference->host ? weights : 0;
-    bytes[CACHE] =
-        has_rollout(t) ? (double)t->rollout.cache_pages * (double)fv_cache_page_bytes(t->runtime.model) : 0;
-    FV_TRY(rollout_bytes(t, &bytes[ROLLOUT]));
+    FV_TRY(rollout_bytes(t, bytes));
     return micro_bytes(t, first, &bytes[UPDATE]);
 }
 
@@ -90,7 +102,9 @@ static void print_memory(const double bytes[N_MEMORIES])
                                         "reference policy",
                                         "reference policy, on the host",
                                         "key-value cache",
+                                        "features of images",
                                         "largest pass of the rollout",
+                                        "its largest image",
                                         "largest micro-batch of the update"};
     double sum = 0;
     printf("memory of a rank, in bytes, at most:\n");

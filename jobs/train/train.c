@@ -27,7 +27,6 @@ static fv_err set_trainer(train *t)
     const fv_estimator *estimator;
     FV_TRY(fv_estimator_find(c->advantage.estimator, &estimator));
     t->collector = (fv_collector){.mesh = &t->training.runtime.mesh,
-                                  .model = t->training.runtime.model,
                                   .source = &t->training.source,
                                   .judge = t->training.judge,
                                   .rollout = &t->training.rollout,
@@ -227,6 +226,8 @@ static fv_err run(train *t, const fv_training_options *options)
                                        t->reference.model ? &t->reference : NULL));
     if (options->dry_run)
         return dry_run(t);
+    FV_TRY(fv_training_open_engine(training));
+    t->collector.engine = training->engine;
     FV_TRY(fv_training_begin(training, 0, &progress));
     restore(t, &progress);
     const fv_training_work work = {t, &t->trainer.step, advance, describe};

@@ -156,12 +156,28 @@ static void set_rollout(fv_training *t)
                                        .temperature = c->temperature,
                                        .top_k = c->top_k,
                                        .top_p = c->top_p,
-                                       .seed = (uint64_t)t->config.run.seed,
-                                       .excluded = t->vision_ids,
-                                       .n_excluded = t->n_vision_ids,
-                                       .max_running = c->max_running,
-                                       .pass_tokens = c->pass_tokens,
-                                       .cache_pages = c->cache_pages};
+                                       .seed = (uint64_t)t->config.run.seed};
+}
+
+fv_engine_settings fv_training_engine_settings(const fv_training *t)
+{
+    const fv_rollout_config *c = &t->config.rollout;
+    fv_engine_settings settings = {.name = "rollout",
+                                   .max_running = c->max_running,
+                                   .max_tokens = c->max_tokens,
+                                   .pass_tokens = c->pass_tokens,
+                                   .cache_pages = c->cache_pages,
+                                   .has_penalties = t->has_penalties,
+                                   .excluded = t->vision_ids,
+                                   .n_excluded = t->n_vision_ids};
+    fv_rollout_show(&settings, t->largest_view, t->dialogue.merge);
+    return settings;
+}
+
+fv_err fv_training_open_engine(fv_training *t)
+{
+    const fv_engine_settings settings = fv_training_engine_settings(t);
+    return fv_comm_agree(t->runtime.world, fv_engine_create(t->runtime.model, &settings, &t->engine));
 }
 
 static fv_err open_judge(fv_training *t)
@@ -320,6 +336,7 @@ int fv_training_finish(fv_training *t, fv_err err)
         fv_updater_fini(&t->updater);
     fv_optimizer_fini(&t->optimizer);
     fv_policy_destroy(t->policy);
+    fv_engine_destroy(t->engine);
     fv_judge_destroy(t->judge);
     fv_judge_room_close(t->judge_room);
     fv_rows_fini(&t->rows);

@@ -41,7 +41,10 @@ typedef struct fv_training {
     int32_t vision_ids[FV_CHAT_VISION_IDS];
     int n_vision_ids;
     fv_dialogue dialogue;
+    fv_grid largest_view; /* of all rows that are asked; {0}: none */
     fv_rollout_settings rollout;
+    fv_engine *engine;   /* that rolls out, for the whole run; NULL: nothing is rolled out */
+    int has_penalties;   /* of repetition, in validation */
     fv_mailbox *mailbox; /* to the ranks that judge; NULL: there are none */
     fv_judge *judge;
     fv_judge_room *judge_room; /* NULL: not looked at yet, or the judge has none that is known */
@@ -87,6 +90,10 @@ fv_err fv_training_watch(fv_training *training);
 
 /* Judge until those that train have come to their end. Of a process that judges. */
 fv_err fv_training_judge(fv_training *training);
+
+/* The engine of the run's rollouts, once all rows are measured. */
+fv_engine_settings fv_training_engine_settings(const fv_training *training);
+fv_err fv_training_open_engine(fv_training *training);
 
 /* Make the updater. reference: as in fv_updater. */
 fv_err fv_training_prepare_updates(fv_training *training, const fv_loss_settings *loss, int is_supervised,

@@ -44,5 +44,8 @@ fv_err fv_training_measure(fv_training *t, const fv_training_rows *what, fv_rows
                                 .too_long = t->config.data.too_long,
                                 .pixels = "views.max_pixels",
                                 .skip = "data.too_long: skip"};
-    return fv_rows_measure(&measure, t->runtime.world, rows);
+    FV_TRY(fv_rows_measure(&measure, t->runtime.world, rows));
+    for (int i = 0; i < what->n_rooms; i++)
+        fv_source_largest(what->rooms[i].source, rows->kept, rows->n, &t->largest_view);
+    return FV_OK;
 }

@@ -43,7 +43,6 @@ fv_err fv_validation_open(fv_validation *v, fv_training *t)
     v->source.dataset = v->data;
     FV_TRY(fv_source_check_views(&v->source, path, 0));
     v->collector = (fv_collector){.mesh = &t->runtime.mesh,
-                                  .model = t->runtime.model,
                                   .source = &v->source,
                                   .judge = t->judge,
                                   .rollout = &t->rollout,
@@ -54,7 +53,9 @@ fv_err fv_validation_open(fv_validation *v, fv_training *t)
                               .shard = 1,
                               .n_shards = 1,
                               .temperature = t->config.validate.temperature};
-    return find_penalty(&t->config, &v->what.repetition_penalty);
+    FV_TRY(find_penalty(&t->config, &v->what.repetition_penalty));
+    t->has_penalties = v->what.repetition_penalty != 1;
+    return FV_OK;
 }
 
 fv_err fv_validation_measure(fv_validation *v)
@@ -198,6 +199,7 @@ fv_err fv_validate(fv_validation *v, int64_t step)
         return FV_OK;
     fv_comm *world = v->training->runtime.world;
     fv_phase_set("validation");
+    v->collector.engine = v->training->engine;
     fv_err err = fv_evaluate(&v->collector, &v->what, &report);
     if (err == FV_OK)
         err = fv_comm_agree(world, world->rank == 0 ? record(v, step, &report) : FV_OK);

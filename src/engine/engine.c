@@ -25,6 +25,7 @@ static fv_err copy_excluded(fv_engine *engine)
     FV_CHECK(engine->excluded_ids, FV_ERR_MEMORY, "cannot allocate %d excluded ids", s->n_excluded);
     if (bytes)
         memcpy(engine->excluded_ids, s->excluded, bytes);
+    engine->settings.excluded = engine->excluded_ids;
     return FV_OK;
 }
 
@@ -96,9 +97,9 @@ const fv_engine_stats *fv_engine_stats_of(const fv_engine *engine)
     return &engine->stats;
 }
 
-fv_model *fv_engine_model(const fv_engine *engine)
+const fv_engine_settings *fv_engine_settings_of(const fv_engine *engine)
 {
-    return engine->model;
+    return &engine->settings;
 }
 
 int fv_engine_free_pages(const fv_engine *engine)

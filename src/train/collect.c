@@ -153,7 +153,7 @@ static fv_err roll_out(collection *c, fv_rollout_stats *stats)
     const fv_rollout_source source = {c, next, view, done, passed};
     fv_meter_phase("rollout", c->n);
     FV_TRY(fv_counter_create(c->with->mesh->world, &c->counter));
-    fv_err err = fv_rollout_run(c->with->model, c->with->rollout, &source, stats);
+    fv_err err = fv_rollout_run(c->with->engine, c->with->rollout, &source, stats);
     err = fv_comm_agree(c->with->mesh->world, err);
     fv_counter_destroy(c->counter);
     return err;

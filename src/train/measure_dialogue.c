@@ -26,7 +26,7 @@ static fv_err measure_group(const fv_dialogue_room *room, const fv_group *group,
     int64_t prompt = (int64_t)group->prompt.n, tool, limit = d->max_tokens;
     FV_TRY(fv_dialogue_tool_tokens(d, group, &tool));
     int64_t called = prompt + (tool ? 1 + tool : 0);
-    int64_t pages = prompt < limit ? fv_pages_for(prompt) + fv_pages_for(limit - prompt) : 0;
+    int64_t pages = prompt < limit ? fv_pages_for(limit) : 0;
     if (group->has_image)
         FV_TRY(say_image(d, room->source->processor, group, tool > 0, out));
     FV_TRY(fv_demands_add(out, (fv_demand){room->tokens, "tokens", called + 1, limit, NULL, 0}));

@@ -1,10 +1,9 @@
 #include "train/rollout_internal.h"
 
 #include "fovea/base/point.h"
+#include "fovea/model/nn/pages.h"
 
-#include <stdlib.h>
-
-static fv_err check(const fv_rollout_settings *s)
+static fv_err check(const fv_rollout_settings *s, const fv_engine_settings *engine)
 {
     FV_TRY(fv_dialogue_check(&s->dialogue));
     FV_CHECK(s->temperature >= 0, FV_ERR_ARGUMENT, "temperature is %g, expected 0 or more", s->temperature);
@@ -13,29 +12,40 @@ static fv_err check(const fv_rollout_settings *s)
              s->top_p);
     FV_CHECK(s->repetition_penalty >= 0, FV_ERR_ARGUMENT, "repetition_penalty is %g, expected 0 or more",
              s->repetition_penalty);
-    FV_CHECK(s->max_running >= 1, FV_ERR_ARGUMENT, "max_running is %d, expected 1 or more", s->max_running);
-    FV_CHECK(s->pass_tokens / 2 >= s->max_running, FV_ERR_ARGUMENT,
-             "pass_tokens is %d, expected at least twice max_running, %d", s->pass_tokens, s->max_running);
+    FV_CHECK(engine->pass_tokens / 2 >= engine->max_running, FV_ERR_ARGUMENT,
+             "pass_tokens is %d, expected at least twice max_running, %d", engine->pass_tokens,
+             engine->max_running);
+    FV_CHECK(s->dialogue.max_tokens <= engine->max_tokens, FV_ERR_ARGUMENT,
+             "max_tokens is %lld, but the engine's sequences have at most %lld",
+             (long long)s->dialogue.max_tokens, (long long)engine->max_tokens);
     return FV_OK;
 }
 
-/* A prompt and an answer of the longest length, which share no page. */
+static int64_t min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* No more features than rows of the cache are of use at once, nor than two views of every group. */
+void fv_rollout_show(fv_engine_settings *settings, fv_grid largest, int merge)
+{
+    int64_t tokens = largest.t ? fv_grid_tokens(largest, merge) : 0;
+    int64_t cached = (int64_t)settings->cache_pages * FV_PAGE;
+    settings->image = largest;
+    settings->max_images = FV_MAX_ROUNDS;
+    settings->image_rows = min(2 * settings->max_running * tokens, tokens > cached ? tokens : cached);
+}
+
 static fv_err check_group(const fv_rollout *r, const fv_group *group)
 {
-    const fv_rollout_settings *s = r->settings;
-    int64_t max_tokens = s->dialogue.max_tokens, prompt = (int64_t)group->prompt.n;
-    int pages = fv_pages_for(prompt) + fv_pages_for(max_tokens - prompt);
+    int64_t max_tokens = r->settings->dialogue.max_tokens, prompt = (int64_t)group->prompt.n;
+    int max_running = fv_engine_settings_of(r->engine)->max_running;
     FV_CHECK(prompt > 0 && prompt < max_tokens, FV_ERR_ARGUMENT,
              "row %lld: a prompt of %lld tokens; at least 1 and fewer than max_tokens, %lld",
              (long long)group->row, (long long)prompt, (long long)max_tokens);
-    FV_CHECK(fv_group_size(group) <= s->max_running, FV_ERR_ARGUMENT,
+    FV_CHECK(fv_group_size(group) <= max_running, FV_ERR_ARGUMENT,
              "row %lld: %d answers at once, but max_running is %d", (long long)group->row,
-             fv_group_size(group), s->max_running);
-    FV_CHECK(
-        pages <= s->cache_pages, FV_ERR_ARGUMENT,
-        "row %lld: a prompt of %lld tokens and an answer up to %lld need %d cache pages of %d tokens, but "
-        "there are %d: raise cache_pages or lower max_tokens",
-        (long long)group->row, (long long)prompt, (long long)max_tokens, pages, FV_PAGE, s->cache_pages);
+             fv_group_size(group), max_running);
     return FV_OK;
 }
 
@@ -43,8 +53,8 @@ static fv_err check_group(const fv_rollout *r, const fv_group *group)
 static int has_place(const fv_rollout *r, int n_answers, int64_t prompt_tokens)
 {
     int wanted = fv_pages_for(prompt_tokens) + n_answers;
-    return !r->oldest ||
-           (r->n_running + n_answers <= r->settings->max_running && wanted <= r->cache.pool.n_free);
+    return !r->oldest || (r->n_running + n_answers <= fv_engine_settings_of(r->engine)->max_running &&
+                          wanted <= fv_engine_free_pages(r->engine));
 }
 
 static fv_err give_back(fv_rollout *r, fv_group *group)
@@ -78,110 +88,62 @@ static fv_err admit(fv_rollout *r)
             return FV_OK;
         if (!has_place(r, fv_group_size(r->waiting), (int64_t)r->waiting->prompt.n))
             return FV_OK;
-        FV_TRY(fv_live_create(r, r->waiting));
+        FV_TRY(fv_running_group_create(r, r->waiting));
         r->waiting = NULL;
-    }
-    return FV_OK;
-}
-
-/* Give the answers what they drew. */
-static fv_err hand_out(fv_rollout *r)
-{
-    const fv_pass *p = &r->pass;
-    for (int64_t i = 0; i < p->n_draws; i++) {
-        fv_node *node = p->draws[i];
-        FV_TRY(fv_answer_push(&r->settings->dialogue, node->live->group, node->answer, p->drawn[i],
-                              p->logprobs[i]));
-        if (!node->answer->is_done) {
-            FV_TRY(fv_node_grow(r, node));
-            continue;
-        }
-        fv_node_release(r, node);
-        node->live->n_open--;
     }
     return FV_OK;
 }
 
 static fv_err retire(fv_rollout *r)
 {
-    for (fv_live *live = r->oldest, *younger; live; live = younger) {
-        younger = live->younger;
-        if (live->n_open > 0)
+    for (fv_running_group *running = r->oldest, *younger; running; running = younger) {
+        younger = running->younger;
+        if (running->n_open > 0)
             continue;
-        fv_group *group = live->group;
-        fv_live_destroy(r, live);
+        fv_group *group = running->group;
+        fv_running_group_destroy(running);
         FV_TRY(give_back(r, group));
     }
     return FV_OK;
 }
 
+/* What the engine has done since the rollout began. */
+static void count(fv_rollout *r)
+{
+    const fv_engine_stats *now = fv_engine_stats_of(r->engine), *before = &r->before;
+    r->stats.n_passes = now->n_passes - before->n_passes;
+    r->stats.computed_tokens = now->computed_tokens - before->computed_tokens;
+    r->stats.generated_tokens = now->generated_tokens - before->generated_tokens;
+    r->stats.vision_patches = now->vision_patches - before->vision_patches;
+    r->stats.n_evictions = now->n_evictions - before->n_evictions;
+}
+
 static fv_err run(fv_rollout *r)
 {
-    for (int is_over = 0; !is_over;) {
+    for (int is_over = 0, is_idle; !is_over;) {
         FV_TRY(admit(r));
         if (!r->oldest)
             return FV_OK;
-        FV_TRY(fv_pass_plan(r));
-        FV_CHECK(r->pass.n > 0, FV_ERR_INTERNAL, "a rollout that cannot go on");
-        FV_TRY(fv_pass_compute(r));
-        FV_TRY(hand_out(r));
+        FV_TRY(fv_engine_pass(r->engine, &is_idle));
         FV_TRY(retire(r));
         FV_TRY(fv_point("pass"));
+        count(r);
         if (r->source->passed)
             FV_TRY(r->source->passed(r->source->context, &r->stats, &is_over));
     }
     return FV_OK;
 }
 
-static fv_err prepare(fv_rollout *r)
-{
-    FV_TRY(fv_cache_init(&r->cache, r->model, r->settings->cache_pages));
-    FV_TRY(fv_pass_init(r));
-    FV_TRY(fv_text_pass_create(r->model, &r->text));
-    return fv_model_shape_of(r->model)->vision.depth > 0 ? fv_vision_pass_create(r->model, &r->vision)
-                                                         : FV_OK;
-}
-
-static void release(fv_rollout *r)
-{
-    while (r->oldest)
-        fv_live_destroy(r, r->oldest);
-    fv_vision_pass_destroy(r->vision);
-    fv_text_pass_destroy(r->text);
-    fv_workspace_fini(&r->text_work);
-    fv_workspace_fini(&r->vision_work);
-    fv_pass_fini(&r->pass);
-    fv_cache_fini(&r->cache);
-}
-
-fv_err fv_rollout_run(fv_model *model, const fv_rollout_settings *settings, const fv_rollout_source *source,
+fv_err fv_rollout_run(fv_engine *engine, const fv_rollout_settings *settings, const fv_rollout_source *source,
                       fv_rollout_stats *stats)
 {
-    fv_rollout r = {.model = model,
-                    .backend = fv_model_backend(model),
-                    .settings = settings,
-                    .source = source,
-                    .text_work = {.name = "rollout"},
-                    .vision_work = {.name = "rollout's vision"}};
-    FV_TRY(check(settings));
-    fv_err err = prepare(&r);
-    if (err == FV_OK)
-        err = run(&r);
-    release(&r);
+    fv_rollout r = {.engine = engine, .settings = settings, .source = source};
+    FV_TRY(check(settings, fv_engine_settings_of(engine)));
+    r.before = *fv_engine_stats_of(engine);
+    fv_err err = run(&r);
+    while (r.oldest)
+        fv_running_group_destroy(r.oldest);
     if (stats)
         *stats = r.stats;
-    return err;
-}
-
-fv_err fv_rollout_bytes(fv_model *model, const fv_rollout_settings *settings, size_t *bytes)
-{
-    fv_rollout r = {.model = model, .settings = settings, .text_work = {.name = "rollout"}};
-    FV_TRY(check(settings));
-    fv_err err = fv_pass_init(&r);
-    if (err == FV_OK)
-        err = fv_text_pass_create(model, &r.text);
-    if (err == FV_OK)
-        err = fv_pass_bytes(&r, bytes);
-    release(&r);
     return err;
 }

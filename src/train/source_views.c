@@ -1,4 +1,4 @@
-/* Whether the processor leaves the two views what they are meant to be. */
+/* The views of all rows: whether the processor leaves the two what they are meant to be, and the largest. */
 #include "fovea/train/source.h"
 
 #include "fovea/base/log.h"
@@ -65,4 +65,18 @@ fv_err fv_source_check_views(const fv_source *source, const char *data, int need
     for (uint64_t row = 0; row < fv_dataset_rows(source->dataset); row++)
         compare_row(source, row, &c);
     return c.n_shrunk ? tell(source, data, &c, needs_two && c.n_equal == c.n_images) : FV_OK;
+}
+
+void fv_source_largest(const fv_source *source, const uint64_t *rows, uint64_t n, fv_grid *largest)
+{
+    for (uint64_t i = 0; i < n; i++) {
+        fv_view_size image, target;
+        fv_view_sizes sizes;
+        fv_grid grid;
+        if (fv_dataset_sizes(source->dataset, rows[i], &image, &target) > 0 &&
+            fv_view_sizes_of(&source->views, image, target, &sizes) == FV_OK &&
+            fv_processor_grid(source->processor, sizes.high.width, sizes.high.height, &grid) == FV_OK &&
+            (largest->t == 0 || fv_grid_patches(grid) > fv_grid_patches(*largest)))
+            *largest = grid;
+    }
 }

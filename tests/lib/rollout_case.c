@@ -133,32 +133,39 @@ static fv_err passed(void *context, const fv_rollout_stats *stats, int *is_over)
     return FV_OK;
 }
 
-fv_rollout_settings rollout_settings(int max_running, int pass_tokens, int cache_pages)
+rollout_plan rollout_settings(int max_running, int pass_tokens, int cache_pages)
 {
-    return (fv_rollout_settings){.dialogue = {.prompts = rollout.prompts,
-                                              .chat = &rollout.chat,
-                                              .merge = 2,
-                                              .max_rounds = 3,
-                                              .max_images = 2,
-                                              .max_turn_tokens = MAX_TURN,
-                                              .max_tokens = 700},
-                                 .temperature = 0.9f,
-                                 .top_p = 1,
-                                 .seed = 21,
-                                 .step = 4,
-                                 .excluded = rollout_excluded,
-                                 .n_excluded = 5,
-                                 .max_running = max_running,
-                                 .pass_tokens = pass_tokens,
-                                 .cache_pages = cache_pages};
+    rollout_plan plan = {.rollout = {.dialogue = {.prompts = rollout.prompts,
+                                                  .chat = &rollout.chat,
+                                                  .merge = 2,
+                                                  .max_rounds = 3,
+                                                  .max_images = 2,
+                                                  .max_turn_tokens = MAX_TURN,
+                                                  .max_tokens = 700},
+                                     .temperature = 0.9f,
+                                     .top_p = 1,
+                                     .seed = 21,
+                                     .step = 4},
+                         .engine = {.name = "rollout",
+                                    .max_running = max_running,
+                                    .max_tokens = 700,
+                                    .pass_tokens = pass_tokens,
+                                    .cache_pages = cache_pages,
+                                    .excluded = rollout_excluded,
+                                    .n_excluded = 5}};
+    fv_rollout_show(&plan.engine, (fv_grid){1, 8, 12}, 2);
+    return plan;
 }
 
-fv_err rollout_run(fv_rollout_settings settings, fv_rollout_stats *stats)
+fv_err rollout_run(rollout_plan plan, fv_rollout_stats *stats)
 {
     const fv_rollout_source source = {NULL, next, rollout_view, done, passed};
-    rollout.settings = settings;
+    fv_engine *engine;
     rollout.n_given = rollout.n_done = 0;
-    return fv_rollout_run(rollout.model, &settings, &source, stats);
+    FV_TRY(fv_engine_create(rollout.model, &plan.engine, &engine));
+    fv_err err = fv_rollout_run(engine, &plan.rollout, &source, stats);
+    fv_engine_destroy(engine);
+    return err;
 }
 
 void rollout_forget(void)

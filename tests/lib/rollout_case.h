@@ -21,7 +21,6 @@ typedef struct rollout_case {
     int n_given, n_done, has_greedy;
     int is_left,
         passes_left; /* groups are as an earlier rollout left them; passes until one is ended, or -1 */
-    fv_rollout_settings settings;
 } rollout_case;
 
 extern rollout_case rollout;
@@ -37,10 +36,16 @@ void rollout_use(const char *folder);
 
 fv_err rollout_view(void *context, const fv_group *group, int is_high, fv_picture **view);
 
-fv_rollout_settings rollout_settings(int max_running, int pass_tokens, int cache_pages);
+/* A rollout, and the engine that it goes through. */
+typedef struct rollout_plan {
+    fv_rollout_settings rollout;
+    fv_engine_settings engine;
+} rollout_plan;
 
-/* Three groups whose prompts differ in length. stats may be NULL. */
-fv_err rollout_run(fv_rollout_settings settings, fv_rollout_stats *stats);
+rollout_plan rollout_settings(int max_running, int pass_tokens, int cache_pages);
+
+/* Three groups whose prompts differ in length, through an engine of their own. stats may be NULL. */
+fv_err rollout_run(rollout_plan plan, fv_rollout_stats *stats);
 
 /* Frees the groups. */
 void rollout_forget(void);

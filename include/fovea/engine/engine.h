@@ -53,7 +53,8 @@ void fv_engine_destroy(fv_engine *engine); /* Local. NULL is fine; all sequences
 
 /* Sums since the engine was made. Local. */
 const fv_engine_stats *fv_engine_stats_of(const fv_engine *engine);
-fv_model *fv_engine_model(const fv_engine *engine);
+/* What it was made of. Borrowed; excluded names the engine's copy. Local. */
+const fv_engine_settings *fv_engine_settings_of(const fv_engine *engine);
 /* Pages of the cache that are free, and tokens that are to be computed before anything more can be generated.
  * Local. */
 int fv_engine_free_pages(const fv_engine *engine);

@@ -14,7 +14,7 @@
 
 typedef struct fv_collector {
     const fv_mesh *mesh; /* borrowed, as is all behind pointers */
-    fv_model *model;
+    fv_engine *engine;
     fv_source *source;
     fv_judge *judge; /* NULL: the first rank of the tensor group asks for all of it */
     const fv_rollout_settings *rollout;

@@ -1,14 +1,12 @@
-/* Rollout: groups of prompts to answers, by continuous batching. Collective over the model's tensor group.
+/* Rollout: groups of prompts to answers, through an engine. Collective over the model's tensor group.
  *
- * Each pass computes the next token of every answer under way and, with what room is left, pieces of prompts
- * and of the tool's turns. A group's prompt is computed once and read by all its answers; the features of a
- * view are computed once for a group. When the cache is full the youngest sequences give up their rows and
- * are computed again later, to the same bits. A draw is a pure function of (seed, step, prompt, sample, place
- * in the answer), so neither batching nor the number of ranks changes a token. */
+ * A prompt is a sequence of the engine that wants nothing, and its answers are forks of it, so it is computed
+ * once for a group, as are the features of a view. A draw is a pure function of (seed, step, prompt, sample,
+ * place in the answer), so neither batching nor the number of ranks changes a token. */
 #ifndef FOVEA_TRAIN_ROLLOUT_H
 #define FOVEA_TRAIN_ROLLOUT_H
 
-#include "fovea/model/model.h"
+#include "fovea/engine/engine.h"
 #include "fovea/train/trajectory.h"
 
 typedef struct fv_rollout_settings {
@@ -16,23 +14,21 @@ typedef struct fv_rollout_settings {
     float temperature;        /* 0 takes the likeliest token */
     int top_k;                /* 0 = all */
     float top_p;              /* 1 = all */
-    float repetition_penalty; /* what is drawn follows logits so changed (generate.h), log-probs do not; 0 or
-                                 1: none, as in training, whose ratios would not be those of what was drawn */
+    float repetition_penalty; /* of an engine that has penalties: what is generated follows logits so changed,
+                                 log-probs do not; 0 or 1: none, as in training, whose ratios would not be
+                                 those of what was drawn */
     uint64_t seed;
-    uint32_t step;           /* names the draws, with seed */
-    const int32_t *excluded; /* borrowed, (n_excluded): never drawn, and outside every log-prob */
-    int n_excluded;
-    int max_running; /* answers at once; at least a group's */
-    int pass_tokens; /* tokens of a pass at most; at least 2 max_running */
-    int cache_pages; /* of the key-value cache (cache.h); at least one prompt with one answer must fit */
+    uint32_t step; /* names the draws, with seed */
 } fv_rollout_settings;
 
+/* What an engine for rollouts needs, but for images: running answers at once, at least a group's; pass_tokens
+ * at least twice that; a dialogue's max_tokens and the excluded ids. fv_rollout_show adds what the images of
+ * the groups need, the largest of which is given. */
+void fv_rollout_show(fv_engine_settings *settings, fv_grid largest, int merge);
+
 typedef struct fv_rollout_stats {
-    int64_t n_passes, n_groups;
-    int64_t computed_tokens; /* through the decoder, those computed again included */
-    int64_t generated_tokens;
-    int64_t vision_patches;
-    int64_t n_evictions; /* sequences that gave up their rows */
+    int64_t n_groups;
+    int64_t n_passes, computed_tokens, generated_tokens, vision_patches, n_evictions; /* fv_engine_stats */
 } fv_rollout_stats;
 
 /* Where groups come from and go to. Every rank of the tensor group is given the same. */
@@ -51,13 +47,10 @@ typedef struct fv_rollout_source {
     fv_err (*passed)(void *context, const fv_rollout_stats *stats, int *is_over);
 } fv_rollout_source;
 
-/* Run until next gives no group and all are done, or until passed ends it. On failure groups that were taken
- * may be unfinished. FV_ERR_ARGUMENT names a setting that makes no sense, or the group that does not fit.
- * stats may be NULL. */
-fv_err fv_rollout_run(fv_model *model, const fv_rollout_settings *settings, const fv_rollout_source *source,
+/* Run until next gives no group and all are done, or until passed ends it. The engine has no other sequences.
+ * On failure groups that were taken may be unfinished. FV_ERR_ARGUMENT names a setting that makes no sense,
+ * or the group that does not fit. stats may be NULL. */
+fv_err fv_rollout_run(fv_engine *engine, const fv_rollout_settings *settings, const fv_rollout_source *source,
                       fv_rollout_stats *stats);
-
-/* Memory of the largest pass that the settings allow, but for the vision tower's. Local. */
-fv_err fv_rollout_bytes(fv_model *model, const fv_rollout_settings *settings, size_t *bytes);
 
 #endif

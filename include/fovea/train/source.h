@@ -31,6 +31,11 @@ fv_err fv_source_prompt(const fv_source *source, const fv_row *row, fv_group *gr
  * the same. data is for messages. FV_ERR_ARGUMENT: needs_two, and they are the same for every row. */
 fv_err fv_source_check_views(const fv_source *source, const char *data, int needs_two);
 
+/* *largest ({0} before, or that of others) becomes the large view of most patches of rows (n), if that is
+ * more.
+ */
+void fv_source_largest(const fv_source *source, const uint64_t *rows, uint64_t n, fv_grid *largest);
+
 /* A view of a row that is read, its image's file included: of the group that fv_source_prompt has made of it.
  */
 fv_err fv_source_look(const fv_source *source, const fv_row *row, const fv_group *group, int is_high,

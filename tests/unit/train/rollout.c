@@ -167,23 +167,23 @@ static void test_ended_and_taken_up(void **state)
 static void test_draws(void **state)
 {
     (void)state;
-    fv_rollout_settings settings = rollout_settings(12, 2048, 200);
+    rollout_plan plan = rollout_settings(12, 2048, 200);
     int32_t allowed[320], n = 0;
     rollout_use("tiny-vl");
     for (int32_t id = 0; id < 320; id++)
         if (id != 'a' && id != 'b')
             allowed[n++] = id;
-    settings.excluded = allowed;
-    settings.n_excluded = n;
-    assert_ok(rollout_run(settings, NULL));
+    plan.engine.excluded = allowed;
+    plan.engine.n_excluded = n;
+    assert_ok(rollout_run(plan, NULL));
     for (int g = 0; g < GROUPS; g++)
         for (int i = 0; i < ANSWERS; i++)
             for (size_t t = 0; t < rollout.groups[g].answers[i].ids.n; t++)
                 assert_in_range(rollout.groups[g].answers[i].ids.ids[t], 'a', 'b');
     fv_group before[GROUPS];
     memcpy(before, rollout.groups, sizeof before);
-    settings.step++;
-    assert_ok(rollout_run(settings, NULL));
+    plan.rollout.step++;
+    assert_ok(rollout_run(plan, NULL));
     assert_memory_not_equal(before[0].answers[0].ids.ids, rollout.groups[0].answers[0].ids.ids,
                             MAX_TURN * sizeof(int32_t));
     assert_memory_not_equal(before[0].answers[0].ids.ids, before[0].answers[1].ids.ids,
@@ -198,8 +198,8 @@ static void test_greedy_answers(void **state)
 {
     (void)state;
     fv_group sampled[GROUPS], greedy[GROUPS];
-    fv_rollout_settings cold = rollout_settings(12, 2048, 200);
-    cold.temperature = 0;
+    rollout_plan cold = rollout_settings(12, 2048, 200);
+    cold.rollout.temperature = 0;
     rollout_use("tiny-vl");
     assert_ok(rollout_run(rollout_settings(12, 2048, 200), NULL));
     memcpy(sampled, rollout.groups, sizeof sampled);
@@ -236,21 +236,22 @@ static void test_repetition_penalty(void **state)
 {
     (void)state;
     fv_group plain[GROUPS];
-    fv_rollout_settings settings = rollout_settings(12, 2048, 200);
+    rollout_plan plan = rollout_settings(12, 2048, 200);
     int n_other = 0;
     rollout_use("tiny-vl");
-    assert_ok(rollout_run(settings, NULL));
+    assert_ok(rollout_run(plan, NULL));
     memcpy(plain, rollout.groups, sizeof plain);
-    settings.repetition_penalty = 3;
-    assert_ok(rollout_run(settings, NULL));
+    plan.engine.has_penalties = 1;
+    plan.rollout.repetition_penalty = 3;
+    assert_ok(rollout_run(plan, NULL));
     check_all();
     for (int g = 0; g < GROUPS; g++)
         n_other += memcmp(plain[g].answers[0].ids.ids, rollout.groups[g].answers[0].ids.ids, 16) != 0;
     assert_true(n_other > 0);
     rollout_forget();
-    settings.repetition_penalty = 1e4f;
-    settings.temperature = 0;
-    assert_ok(rollout_run(settings, NULL));
+    plan.rollout.repetition_penalty = 1e4f;
+    plan.rollout.temperature = 0;
+    assert_ok(rollout_run(plan, NULL));
     for (int g = 0; g < GROUPS; g++) {
         const fv_tokens *prompt = &rollout.groups[g].prompt, *ids = &rollout.groups[g].answers[0].ids;
         for (size_t i = 0; i < ids->n; i++)
@@ -270,15 +271,15 @@ static void test_refusals(void **state)
     assert_fails(rollout_run(rollout_settings(3, 64, 200), NULL), FV_ERR_ARGUMENT,
                  "row 100: 4 answers at once");
     rollout_forget();
-    assert_fails(rollout_run(rollout_settings(12, 64, 11), NULL), FV_ERR_ARGUMENT, "raise cache_pages");
+    assert_fails(rollout_run(rollout_settings(12, 64, 10), NULL), FV_ERR_ARGUMENT, "raise cache_pages");
     rollout_forget();
-    fv_rollout_settings settings = rollout_settings(12, 64, 100);
-    settings.dialogue.max_tokens = 20;
-    assert_fails(rollout_run(settings, NULL), FV_ERR_ARGUMENT, "row 100: a prompt of");
+    rollout_plan plan = rollout_settings(12, 64, 100);
+    plan.rollout.dialogue.max_tokens = 20;
+    assert_fails(rollout_run(plan, NULL), FV_ERR_ARGUMENT, "row 100: a prompt of");
     rollout_forget();
-    settings = rollout_settings(12, 64, 100);
-    settings.top_p = 2;
-    assert_fails(rollout_run(settings, NULL), FV_ERR_ARGUMENT, "top_p is 2");
+    plan = rollout_settings(12, 64, 100);
+    plan.rollout.top_p = 2;
+    assert_fails(rollout_run(plan, NULL), FV_ERR_ARGUMENT, "top_p is 2");
 }
 
 int main(void)

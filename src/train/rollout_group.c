@@ -1,0 +1,138 @@
+#include "train/rollout_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Images. */
+
+static fv_err look(void *context, fv_engine *engine, fv_engine_image *image)
+{
+    const fv_running_group *r = context;
+    const fv_rollout_source *source = r->rollout->source;
+    fv_picture *view;
+    FV_TRY(source->view(source->context, r->group, image == &r->high, &view));
+    fv_err err = memcmp(&view->grid, &image->grid, sizeof view->grid) == 0
+                     ? fv_engine_see(engine, image, view)
+                     : FV_FAIL(FV_ERR_INTERNAL, "row %lld: a view of %d x %d patches, not %d x %d",
+                               (long long)r->group->row, view->grid.h, view->grid.w, image->grid.h,
+                               image->grid.w);
+    fv_picture_release(view);
+    return err;
+}
+
+/* Tokens of an answer, which show the high-resolution view n_shown times. */
+static fv_err append(fv_running_answer *running, const int32_t *ids, int64_t n, int n_shown)
+{
+    fv_engine_image *shown[FV_MAX_ROUNDS];
+    for (int i = 0; i < n_shown; i++)
+        shown[i] = &running->in->high;
+    return fv_sequence_append(running->sequence, ids, n, shown, n_shown);
+}
+
+/* Answers. */
+
+/* A token, and what the dialogue says after it. */
+static fv_err receive(void *context, fv_sequence *sequence, int32_t id, float logprob)
+{
+    fv_running_answer *running = context;
+    fv_running_group *in = running->in;
+    fv_answer *answer = running->answer;
+    int n_shown = answer->n_shown;
+    size_t known = answer->ids.n + 1;
+    FV_TRY(fv_answer_push(&in->rollout->settings->dialogue, in->group, answer, id, logprob));
+    if (answer->is_done) {
+        in->n_open--;
+        fv_sequence_end(sequence);
+        return FV_OK;
+    }
+    return append(running, answer->ids.ids + known, (int64_t)(answer->ids.n - known),
+                  answer->n_shown - n_shown);
+}
+
+static fv_sampling sampling_of(const fv_rollout_settings *s, const fv_group *group, const fv_answer *answer)
+{
+    int is_greedy = answer->sample >= group->n_answers;
+    return (fv_sampling){.temperature = is_greedy ? 0 : s->temperature,
+                         .top_k = s->top_k,
+                         .top_p = s->top_p,
+                         .repetition_penalty = s->repetition_penalty > 0 ? s->repetition_penalty : 1,
+                         .key = {.seed = s->seed,
+                                 .step = s->step,
+                                 .sample = (uint32_t)answer->sample,
+                                 .prompt = (uint64_t)group->prompt_index}};
+}
+
+/* With what it has of an earlier rollout. */
+static fv_err open_answer(fv_running_group *r, fv_running_answer *running)
+{
+    const fv_answer *answer = running->answer;
+    const fv_sequence_args args = {.parent = r->prompt,
+                                   .owner = {.context = running, .generated = receive},
+                                   .sampling = sampling_of(r->rollout->settings, r->group, answer)};
+    FV_TRY(fv_sequence_open(r->rollout->engine, &args, &running->sequence));
+    return append(running, answer->ids.ids, (int64_t)answer->ids.n, answer->n_shown);
+}
+
+/* Groups. */
+
+static fv_err open_all(fv_running_group *r)
+{
+    fv_group *group = r->group;
+    fv_engine_image *low = &r->low;
+    r->answers = calloc((size_t)fv_group_size(group), sizeof *r->answers);
+    FV_CHECK(r->answers, FV_ERR_MEMORY, "cannot allocate %d answers", fv_group_size(group));
+    FV_TRY(fv_sequence_open(r->rollout->engine, &(fv_sequence_args){0}, &r->prompt));
+    FV_TRY(
+        fv_sequence_append(r->prompt, group->prompt.ids, (int64_t)group->prompt.n, &low, group->has_image));
+    for (int i = 0; i < fv_group_size(group); i++) {
+        r->answers[i] = (fv_running_answer){.in = r, .answer = &group->answers[i]};
+        if (!group->answers[i].is_done)
+            FV_TRY(open_answer(r, &r->answers[i]));
+    }
+    return FV_OK;
+}
+
+/* It is no longer in the list. */
+static void release(fv_running_group *r)
+{
+    for (int i = 0; r->answers && i < fv_group_size(r->group); i++)
+        if (r->answers[i].sequence)
+            fv_sequence_close(r->answers[i].sequence);
+    if (r->prompt)
+        fv_sequence_close(r->prompt);
+    fv_engine_forget(r->rollout->engine, &r->low);
+    fv_engine_forget(r->rollout->engine, &r->high);
+    free(r->answers);
+    free(r);
+}
+
+fv_err fv_running_group_create(fv_rollout *rollout, fv_group *group)
+{
+    fv_running_group *r = calloc(1, sizeof *r), **place = &rollout->oldest;
+    FV_CHECK(r, FV_ERR_MEMORY, "cannot allocate a group under way");
+    *r = (fv_running_group){.rollout = rollout,
+                            .group = group,
+                            .low = {.grid = group->low, .look = look, .context = r},
+                            .high = {.grid = group->high, .look = look, .context = r},
+                            .n_open = fv_group_open(group)};
+    fv_err err = open_all(r);
+    if (err != FV_OK) {
+        release(r);
+        return fv_error_prefix(err, "row %lld", (long long)group->row);
+    }
+    while (*place)
+        place = &(*place)->younger;
+    *place = r;
+    rollout->n_running += fv_group_size(group);
+    return FV_OK;
+}
+
+void fv_running_group_destroy(fv_running_group *r)
+{
+    fv_running_group **place = &r->rollout->oldest;
+    while (*place != r)
+        place = &(*place)->younger;
+    *place = r->younger;
+    r->rollout->n_running -= fv_group_size(r->group);
+    release(r);
+}
