@@ -135,9 +135,10 @@ static fv_err tell_chosen(fv_engine *engine)
     const float *logprobs = p->choice_logprobs;
     for (int64_t i = 0; i < p->n_choosing; i++) {
         fv_sequence *s = p->choosing[i];
+        int n = s->n_choices;
         fv_sequence_end(s);
         FV_TRY(s->owner.chosen(s->owner.context, s, logprobs));
-        logprobs += s->n_choices;
+        logprobs += n;
     }
     return FV_OK;
 }

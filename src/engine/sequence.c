@@ -175,8 +175,6 @@ static void note_images(fv_sequence *s, const int32_t *ids, int64_t n, fv_engine
 static fv_err check_images(const fv_sequence *s, fv_engine_image *const *images, int n)
 {
     const fv_engine *engine = s->engine;
-    FV_CHECK(n == 0 || engine->vision, FV_ERR_UNSUPPORTED,
-             "this model has no vision tower and takes no images");
     for (int i = 0; i < n; i++) {
         int64_t tokens = fv_grid_tokens(images[i]->grid, fv_model_shape_of(engine->model)->vision.merge);
         FV_CHECK(tokens <= engine->settings.image_rows, FV_ERR_ARGUMENT,
@@ -190,6 +188,8 @@ static fv_err check_images(const fv_sequence *s, fv_engine_image *const *images,
 static fv_err check_more(const fv_sequence *s, int64_t n, int n_images)
 {
     const fv_engine *engine = s->engine;
+    FV_CHECK(n_images == 0 || s->engine->vision, FV_ERR_UNSUPPORTED,
+             "this model has no vision tower and takes no images");
     FV_CHECK(s->n + n <= engine->settings.max_tokens && s->n_shown + n_images <= engine->settings.max_images,
              FV_ERR_ARGUMENT, "a sequence of %lld tokens and %d images; expected at most %lld and %d",
              (long long)(s->n + n), s->n_shown + n_images, (long long)engine->settings.max_tokens,

@@ -51,13 +51,13 @@ void fv_judge_room_close(fv_judge_room *room)
     free(room);
 }
 
-/* As fv_examiner_fits counts them, of a case of n tokens after the beginning. */
+/* Of a case of n tokens after the beginning. */
 static fv_err add(const fv_judge_room *room, int64_t n, const char *wish, fv_demands *out)
 {
     int64_t beginning = (int64_t)room->tokens.fixed[0].n, more = n + room->reply_tokens;
     const fv_demand pages = {"judge.cache_pages",
                              "pages of the judge",
-                             fv_pages_for(beginning) + fv_pages_for(more),
+                             fv_pages_for(beginning + more),
                              room->cache_pages,
                              wish,
                              0};

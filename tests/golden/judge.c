@@ -2,14 +2,14 @@
  * Qwen2, every row of them, each as a question of its own after the same beginning. */
 #include "temp_folder.h"
 
-#include "fovea/engine/examiner.h"
+#include "fovea/engine/engine.h"
 #include "fovea/io/hdf5/hdf5.h"
 
 #include <math.h>
 
-enum { N_BEGINNING = 5, N_PAIRS = 3 };
+enum { N_BEGINNING = 5, N_PAIRS = 3, N_CHOICES = 2 };
 
-static const int32_t pairs[N_PAIRS][FV_N_CHOICES] = {{0, 1}, {16, 15}, {511, 300}};
+static const int32_t pairs[N_PAIRS][N_CHOICES] = {{0, 1}, {16, 15}, {511, 300}};
 
 typedef struct reference {
     int32_t *ids;   /* (n) */
@@ -45,35 +45,44 @@ static double reference_logprob(const reference *r, size_t row, int32_t id)
 }
 
 typedef struct found {
-    float logprobs[FV_N_CHOICES];
+    float logprobs[N_CHOICES];
 } found;
 
-static fv_err keep(void *context, const fv_finding *finding)
+static fv_err keep(void *context, fv_sequence *sequence, const float *logprobs)
 {
-    memcpy(context, finding->logprobs, sizeof finding->logprobs);
+    found *f = context;
+    memcpy(f->logprobs, logprobs, sizeof f->logprobs);
+    fv_sequence_close(sequence);
     return FV_OK;
 }
 
 static void ask_all(fv_model *model, const reference *r, const int32_t *pair, found *all)
 {
-    const fv_examiner_settings settings = {.beginning = r->ids,
-                                           .n_beginning = N_BEGINNING,
-                                           .choices = {pair[0], pair[1]},
-                                           .stop = -1,
-                                           .max_running = 8,
-                                           .pass_tokens = 64,
-                                           .cache_pages = 16};
-    fv_examiner *x;
-    assert_ok(fv_examiner_create(model, &settings, &x));
+    const fv_engine_settings settings = {.name = "judge",
+                                         .max_running = 8,
+                                         .max_tokens = (int64_t)r->n,
+                                         .pass_tokens = 64,
+                                         .cache_pages = 16,
+                                         .is_choosing = 1};
+    fv_engine *engine;
+    fv_sequence *beginning, *question;
+    int is_idle = 0;
+    assert_ok(fv_engine_create(model, &settings, &engine));
+    assert_ok(fv_sequence_open(engine, &(fv_sequence_args){0}, &beginning));
+    assert_ok(fv_sequence_append(beginning, r->ids, N_BEGINNING, NULL, 0));
     for (size_t row = N_BEGINNING; row < r->n; row++) {
-        fv_tokens question = {0};
-        for (size_t i = N_BEGINNING; i <= row; i++)
-            assert_ok(fv_tokens_push(&question, r->ids[i]));
-        assert_ok(fv_examiner_ask(x, &question, keep, &all[row]));
+        const fv_sequence_args args = {.parent = beginning,
+                                       .owner = {.context = &all[row], .chosen = keep},
+                                       .choices = {pair[0], pair[1]},
+                                       .n_choices = N_CHOICES};
+        while (fv_sequence_open(engine, &args, &question) == FV_AGAIN)
+            assert_ok(fv_engine_pass(engine, &is_idle));
+        assert_ok(
+            fv_sequence_append(question, r->ids + N_BEGINNING, (int64_t)(row - N_BEGINNING + 1), NULL, 0));
     }
-    while (fv_examiner_pending(x) > 0)
-        assert_ok(fv_examiner_pass(x));
-    fv_examiner_destroy(x);
+    while (!is_idle)
+        assert_ok(fv_engine_pass(engine, &is_idle));
+    fv_engine_destroy(engine);
 }
 
 static void check_model(const char *name)
@@ -93,7 +102,7 @@ static void check_model(const char *name)
     for (int p = 0; p < N_PAIRS; p++) {
         ask_all(model, &r, pairs[p], all);
         for (size_t row = N_BEGINNING; row < r.n; row++)
-            for (int k = 0; k < FV_N_CHOICES; k++) {
+            for (int k = 0; k < N_CHOICES; k++) {
                 double expected = reference_logprob(&r, row, pairs[p][k]), ours = all[row].logprobs[k];
                 if (!(fabs(ours - expected) <= 1e-5))
                     fail_msg("%s, row %zu, token %d: %.9g, expected %.9g", name, row, pairs[p][k], ours,

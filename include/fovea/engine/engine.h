@@ -96,7 +96,7 @@ typedef struct fv_sampling {
 /* FV_ERR_ARGUMENT names what makes no sense. */
 fv_err fv_sampling_check(const fv_sampling *sampling);
 
-/* Who is told of what comes of a sequence; in these calls it may be appended to or ended, not closed. */
+/* Who is told of what comes of a sequence; in these calls it may be appended to, ended or closed. */
 typedef struct fv_sequence_owner {
     void *context;
     /* id is the last token of the sequence now. logprob: under softmax(logits / temperature) over all ids but

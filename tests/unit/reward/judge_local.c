@@ -322,7 +322,8 @@ static void test_refusals(void **state)
     (void)state;
     fv_judge *judge;
     fv_judge_local_settings settings = {.folder = temp_path("nowhere"),
-                                        .method = FV_JUDGE_COMPARE,
+                                        .method = FV_JUDGE_THINK,
+                                        .reply_tokens = 64,
                                         .running = 1,
                                         .pass_tokens = 10,
                                         .cache_pages = 1};
