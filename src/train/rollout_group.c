@@ -11,11 +11,11 @@ static fv_err look(void *context, fv_engine *engine, fv_engine_image *image)
     const fv_rollout_source *source = r->rollout->source;
     fv_picture *view;
     FV_TRY(source->view(source->context, r->group, image == &r->high, &view));
-    fv_err err = memcmp(&view->grid, &image->grid, sizeof view->grid) == 0
-                     ? fv_engine_see(engine, image, view)
-                     : FV_FAIL(FV_ERR_INTERNAL, "row %lld: a view of %d x %d patches, not %d x %d",
-                               (long long)r->group->row, view->grid.h, view->grid.w, image->grid.h,
-                               image->grid.w);
+    fv_err err =
+        memcmp(&view->grid, &image->grid, sizeof view->grid) == 0
+            ? fv_engine_see(engine, image, view)
+            : FV_FAIL(FV_ERR_INTERNAL, "row %lld: a view of %d x %d patches, not %d x %d",
+                      (long long)r->group->row, view->grid.h, view->grid.w, image->grid.h, image->grid.w);
     fv_picture_release(view);
     return err;
 }

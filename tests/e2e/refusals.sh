@@ -94,7 +94,7 @@ cmp "$folder/without/trajectories.jsonl" "$folder/skipped/trajectories.jsonl" ||
 "$FOVEA" init --shape "$root/configs/model/tiny-qwen3.yaml" --out "$folder/judge" --seed 4
 printf 'system: Be fair.\nuser: "%s {question} {truth} {answer}"\nverdict: score\n' "$(printf 'fair %.0s' {1..60})" >"$folder/judge.yaml"
 judge=(reward.judge=local judge.prompt="$folder/judge.yaml" judge.model="$folder/judge" judge.in_flight=4)
-refused 1 "row 4 needs 13 pages of the judge, and judge.cache_pages is 8: raise rollout.max_tokens to [0-9]* and judge.cache_pages to 13, lower" data.train="$folder/mixed.h5" \
+refused 1 "row 4 needs 12 pages of the judge, and judge.cache_pages is 8: raise rollout.max_tokens to [0-9]* and judge.cache_pages to 12, lower" data.train="$folder/mixed.h5" \
     "${judge[@]}" judge.cache_pages=8 rollout.max_tokens=800
 sed -i 's/"max_position_embeddings": [0-9]*/"max_position_embeddings": 600/' "$folder/judge/config.json"
 refused 3 "row 4 needs [0-9]* tokens of the judge, and what judge.model has positions for is 600: raise rollout.max_tokens to [0-9]*, lower views" data.train="$folder/mixed.h5" "${judge[@]}" \
