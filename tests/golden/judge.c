@@ -75,7 +75,7 @@ static void ask_all(fv_model *model, const reference *r, const int32_t *pair, fo
                                        .owner = {.context = &all[row], .chosen = keep},
                                        .choices = {pair[0], pair[1]},
                                        .n_choices = N_CHOICES};
-        while (fv_sequence_open(engine, &args, &question) == FV_AGAIN)
+        while (fv_sequence_open(engine, &args, &question) == FV_BUSY)
             assert_ok(fv_engine_pass(engine, &is_idle));
         assert_ok(
             fv_sequence_append(question, r->ids + N_BEGINNING, (int64_t)(row - N_BEGINNING + 1), NULL, 0));

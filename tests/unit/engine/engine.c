@@ -98,7 +98,7 @@ static void ask(fv_engine *engine, fv_sequence *beginning, int i, int is_choosin
 {
     fv_sequence *question;
     const fv_sequence_args args = args_of(beginning, is_choosing, o);
-    while (fv_sequence_open(engine, &args, &question) == FV_AGAIN)
+    while (fv_sequence_open(engine, &args, &question) == FV_BUSY)
         pass(engine);
     assert_ok(fv_sequence_append(question, ids + first_of(i), length_of(i), NULL, 0));
 }
@@ -373,7 +373,7 @@ static void test_refusals(void **state)
     assert_fails(fv_sequence_open(engine, &args, &s), FV_ERR_ARGUMENT, "either generate or choose");
     args = args_of(NULL, 0, &o);
     assert_ok(fv_sequence_open(engine, &args, &s));
-    assert_int_equal(fv_sequence_open(engine, &args, &s), FV_AGAIN);
+    assert_int_equal(fv_sequence_open(engine, &args, &s), FV_BUSY);
     assert_fails(fv_sequence_append(s, ids, 233, NULL, 0), FV_ERR_ARGUMENT, "at most 232");
     assert_fails(
         fv_sequence_append(s, ids, 1, &(fv_engine_image *){&(fv_engine_image){.grid = {1, 2, 2}}}, 1),
