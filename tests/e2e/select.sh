@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # fovea pack --select: what is kept follows from the answers to either view, whatever the ranks, batches, gain, stops
-# and shards; rows without a verdict or an image are not kept; the README's command; wrong settings.
+# and shards; rows without a verdict or an image are not kept; the command of jobs/README.md; wrong settings.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -138,9 +138,9 @@ cmp <(sed 's/.*rows: //' "$folder/one.out") <(sed 's/.*rows: //' "$folder/merge.
 refused 2 '--shard is "4/3"' --select "$folder/config.yaml" --out "$folder/x.h5" --shard 4/3
 refused 2 "goes with the files of shards alone" --merge "$folder/x.h5" --out "$folder/y.h5" a
 
-# As the README has it, with a shipped configuration of two turns and a wording of one.
-readme=$(grep -om1 'pack --select CONFIG .*' "$root/README.md")
-[ -n "$readme" ] || fail "the README selects nothing"
+# As jobs/README.md has it, with a shipped configuration of two turns and a wording of one.
+readme=$(grep -om1 'pack --select CONFIG .*' "$root/jobs/README.md")
+[ -n "$readme" ] || fail "jobs/README.md selects nothing"
 head -n 20 "$folder/rows.jsonl" >"$folder/few.jsonl"
 "$FOVEA" pack --jsonl "$folder/few.jsonl" --images "$TEST_DATA/images" --out "$folder/few.h5" >"$folder/log"
 for config in tiny glance visionthink-efficient visionthink-general; do

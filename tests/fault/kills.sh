@@ -2,7 +2,8 @@
 # Runs of training whose ranks are killed at random moments, while the disk fails now and then: every one is started
 # again until it ends, and is then, bit for bit, the run that was never disturbed. No committed checkpoint is lost.
 #
-# usage: bash tests/fault/kills.sh [KILLS]     30 by default; the environment is that of the tests (ctest); prints counts
+# usage: bash tests/fault/kills.sh [KILLS]     30 by default; prints counts. By hand after
+#        . build/release/tests/environment
 set -eu
 kills=${1:-30}
 folder=$(mktemp -d)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The README's commands for a cluster, line by line, in a copy of the project with what the quickstart leaves. What
+# The commands of slurm/README.md, line by line, in a copy of the project with what the quickstart leaves. What
 # differs here: the training is short, and a node has two processors.
 . "$(dirname "$0")/common"
 project=$work/project
@@ -19,8 +19,8 @@ sed -Ei 's/^steps: .*/steps: 2/; s/^( +)(prompts|groups): [0-9]+.*/\1\2: 8/' con
 
 queue_is_empty() { [ -z "$(squeue -h)" ]; }
 wait_for_jobs() { until_true 90 queue_is_empty || fail "$(squeue; tail -n 5 $project/*.log)"; }
-lines() { # of the README's section, those that are commands
-    sed -n '/^## On a cluster/,/^## Restarts/s/^    //p' "$root/README.md" | sed 's/--ntasks-per-node=8/--ntasks-per-node=2/'
+lines() { # of the section, those that are commands
+    sed -n '/^## Commands/,/^## How/s/^    //p' "$root/slurm/README.md" | sed 's/--ntasks-per-node=8/--ntasks-per-node=2/'
 }
 lines >$work/lines
 [ "$(wc -l <$work/lines)" -ge 10 ] || fail "no commands in the README"
