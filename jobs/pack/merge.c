@@ -105,7 +105,7 @@ static fv_err open_first(merge *m)
     return err == FV_OK ? FV_OK : fv_error_prefix(err, "%s", m->paths[0]);
 }
 
-static fv_err place(merge *m, const char *path)
+static fv_err add_shard(merge *m, const char *path)
 {
     static const char *const free_members[] = {"data", "shard", NULL};
     fv_json *what;
@@ -127,12 +127,12 @@ static fv_err place(merge *m, const char *path)
     return FV_OK;
 }
 
-static fv_err place_all(merge *m)
+static fv_err add_shards(merge *m)
 {
     m->found = calloc((size_t)m->selection.n_shards, sizeof *m->found);
     FV_CHECK(m->found, FV_ERR_MEMORY, "cannot allocate a list of %d shards", m->selection.n_shards);
     for (int i = 0; i < m->n; i++)
-        FV_TRY(place(m, m->paths[i]));
+        FV_TRY(add_shard(m, m->paths[i]));
     for (int i = 0; i < m->selection.n_shards; i++)
         FV_CHECK(m->found[i], FV_ERR_ARGUMENT, "shard %d/%d is missing", i + 1, m->selection.n_shards);
     return FV_OK;
@@ -167,7 +167,7 @@ static fv_err read_shards(merge *m)
 static fv_err run(merge *m, const char *out)
 {
     FV_TRY(open_first(m));
-    FV_TRY(place_all(m));
+    FV_TRY(add_shards(m));
     FV_TRY(read_shards(m));
     return fv_selected_write(&m->selection, m->dataset, out, NULL);
 }

@@ -66,10 +66,11 @@ static fv_err describe(const job *j, fv_json *what)
     const fv_train_config *c = &j->training.config;
     char shard[32];
     snprintf(shard, sizeof shard, "%d/%d", o->shard, o->n_shards);
+    FV_TRY(fv_json_set(what, "format", fv_json_make_integer(FV_SELECTION_FORMAT)));
     FV_TRY(set_text(what, "shard", shard));
     FV_TRY(set_text(what, "data", c->data.train));
     FV_TRY(fv_json_set(what, "rows", fv_json_make_integer((int64_t)fv_dataset_rows(j->training.data))));
-    FV_TRY(fv_json_set(what, "answers", fv_json_make_integer(c->rollout.samples)));
+    FV_TRY(fv_json_set(what, "samples", fv_json_make_integer(c->rollout.samples)));
     FV_TRY(fv_json_set(what, "gain", fv_json_make_integer(o->gain)));
     if (j->training.runtime.world->rank == 0) /* which alone has the file */
         FV_TRY(set_hashes(j, what));
@@ -216,7 +217,7 @@ static int rows_of_chunk(const job *j)
     return (int)(n < j->n_rows ? n : j->n_rows);
 }
 
-static fv_err keep(job *j, const uint64_t *rows, const fv_selected *found, int n)
+static fv_err record(job *j, const uint64_t *rows, const fv_selected *found, int n)
 {
     if (j->training.runtime.world->rank == 0)
         return fv_selection_append(&j->selection, &j->file, rows, found, n);
@@ -229,7 +230,7 @@ static fv_err select_chunk(job *j, const fv_collector *with, const uint64_t *row
 {
     fv_selected found[FV_SELECT_MOST];
     FV_TRY(fv_select(with, j->options->gain, rows, n, found, &j->generated_tokens));
-    FV_TRY(fv_comm_agree(with->mesh->world, keep(j, rows, found, n)));
+    FV_TRY(fv_comm_agree(with->mesh->world, record(j, rows, found, n)));
     FV_TRY(fv_comm_agree(with->mesh->world, fv_point("selected")));
     j->n_rows -= n;
     j->n_done += n;

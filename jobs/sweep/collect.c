@@ -29,7 +29,7 @@ static fv_err fill_row(const fv_sweep *sweep, const fv_sweep_run *run, row *out)
 }
 
 /* A run may have none of the metric yet; that no run has it is a mistake. */
-static fv_err fill(const fv_sweep *sweep, row *rows)
+static fv_err read_rows(const fv_sweep *sweep, row *rows)
 {
     int n_begun = 0, n_named = 0;
     for (int i = 0; i < sweep->n_runs; i++) {
@@ -141,7 +141,7 @@ static fv_err collect(const fv_sweep *sweep, const fv_sweep_options *options, co
     int n = options->best && options->best < sweep->n_runs ? options->best : sweep->n_runs;
     for (int i = 0; i < sweep->n_runs; i++)
         rows[i].state = view->items[i].state;
-    FV_TRY(fill(sweep, rows));
+    FV_TRY(read_rows(sweep, rows));
     qsort(rows, (size_t)sweep->n_runs, sizeof *rows, compare);
     print_table(sweep, rows, n);
     return fv_file_exists(sweep->out) ? write_csv(sweep, rows) : FV_OK; /* before anything was submitted */

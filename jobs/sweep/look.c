@@ -229,7 +229,7 @@ static fv_err settle(const fv_sweep_view *view, fv_sweep_item *item)
                         : fv_sweep_tell(&item->reason, "%s", note);
 }
 
-static fv_err look(fv_sweep_view *view)
+static fv_err find_states(fv_sweep_view *view)
 {
     FV_TRY(add_runs(view));
     FV_TRY(add_folders(view));
@@ -244,7 +244,7 @@ static fv_err look(fv_sweep_view *view)
 fv_err fv_sweep_look(const fv_sweep *sweep, fv_sweep_view *out)
 {
     *out = (fv_sweep_view){.sweep = sweep};
-    fv_err err = look(out);
+    fv_err err = find_states(out);
     if (err != FV_OK)
         fv_sweep_view_fini(out);
     return err;

@@ -78,7 +78,7 @@ static void name_it(fv_device *device)
         add_uuid(device);
 }
 
-static fv_err take(const fv_comm *world, const seat *seats, fv_device *out)
+static fv_err choose_device(const fv_comm *world, const seat *seats, fv_device *out)
 {
     const seat *own = &seats[world->rank];
     int turn = 0, n_sharers = 0;
@@ -109,7 +109,7 @@ fv_err fv_device_choose(fv_comm *world, fv_device *out)
         err = fv_comm_all_gather(world, &own, sizeof own, seats);
     }
     if (err == FV_OK)
-        err = fv_comm_agree(world, take(world, seats, out));
+        err = fv_comm_agree(world, choose_device(world, seats, out));
     free(seats);
     return err;
 }

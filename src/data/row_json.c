@@ -276,7 +276,7 @@ static fv_err print_extra(const fv_json *object, fv_row *row)
     return err;
 }
 
-static fv_err fill(fv_json *object, const fv_row_fields *fields, fv_row *row)
+static fv_err build_row(fv_json *object, const fv_row_fields *fields, fv_row *row)
 {
     FV_CHECK(fv_json_kind_of(object) == FV_JSON_OBJECT, FV_ERR_FORMAT, "not a JSON object");
     FV_TRY(read_target(object, &row->target));
@@ -292,7 +292,7 @@ fv_err fv_row_parse(const char *text, size_t size, const fv_row_fields *fields, 
     fv_json *object;
     *out = (fv_row){0};
     FV_TRY(fv_json_parse(text, size, "row", &object));
-    fv_err err = fill(object, fields, out);
+    fv_err err = build_row(object, fields, out);
     fv_json_destroy(object);
     if (err != FV_OK)
         fv_row_fini(out);

@@ -73,7 +73,7 @@ void fv_engine_forget(fv_engine *engine, fv_engine_image *image)
 }
 
 /* Put the image into the first gap of n rows, if there is one. */
-static int place(fv_engine *engine, fv_engine_image *image, int64_t n)
+static int place_rows(fv_engine *engine, fv_engine_image *image, int64_t n)
 {
     fv_engine_image **at = &engine->images;
     int64_t first = 0;
@@ -103,7 +103,7 @@ static fv_engine_image *find_victim(const fv_engine *engine)
 static int make_room(fv_engine *engine, fv_engine_image *image)
 {
     int64_t n = fv_grid_tokens(image->grid, merge_of(engine));
-    while (!place(engine, image, n)) {
+    while (!place_rows(engine, image, n)) {
         fv_engine_image *victim = find_victim(engine);
         if (!victim)
             return 0;

@@ -89,7 +89,7 @@ static fv_err set_truth(const fv_record *record, fv_json *object)
     return fv_json_set(object, "truth", truth);
 }
 
-static fv_err fill(const fv_record *record, fv_json *object)
+static fv_err write_members(const fv_record *record, fv_json *object)
 {
     FV_TRY(fv_json_set(object, "row", fv_json_make_integer((int64_t)record->row)));
     FV_TRY(set_text(object, "source", record->source));
@@ -106,7 +106,7 @@ static fv_err fill(const fv_record *record, fv_json *object)
 fv_err fv_record_print(const fv_record *record, fv_buffer *out)
 {
     fv_json *object = fv_json_make_object();
-    fv_err err = fill(record, object);
+    fv_err err = write_members(record, object);
     if (err == FV_OK)
         err = fv_json_print(object, 0, out);
     fv_json_destroy(object);

@@ -147,6 +147,7 @@ static fv_err fill_summary(const fv_report *report, fv_json *object)
 {
     char shard[32];
     snprintf(shard, sizeof shard, "%d/%d", report->shard, report->n_shards);
+    FV_TRY(fv_json_set(object, "format", fv_json_make_integer(FV_REPORT_FORMAT)));
     FV_TRY(fv_json_set(object, "model", make_text(report->model)));
     FV_TRY(fv_json_set(object, "data", make_text(report->data)));
     FV_TRY(fv_json_set(object, "settings", fv_json_copy(report->settings)));
@@ -190,10 +191,23 @@ static fv_err copy_member(const fv_json *object, const char *key, char **out)
     return FV_OK;
 }
 
+/* Format 1 did not say so. */
+static fv_err check_format(const fv_json *object)
+{
+    int64_t format = 1;
+    FV_TRY(fv_json_get_integer(object, "format", &format));
+    FV_CHECK(format == FV_REPORT_FORMAT, FV_ERR_FORMAT,
+             "these results have format %lld, this program reads %d: evaluate again, or use the fovea that "
+             "wrote them",
+             (long long)format, FV_REPORT_FORMAT);
+    return FV_OK;
+}
+
 static fv_err read_summary(const fv_json *object, fv_report *out)
 {
     const char *shard = "";
     int end = 0;
+    FV_TRY(check_format(object));
     FV_TRY(copy_member(object, "model", &out->model));
     FV_TRY(copy_member(object, "data", &out->data));
     FV_TRY(fv_json_get_string(object, "shard", &shard));

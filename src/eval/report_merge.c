@@ -82,7 +82,7 @@ static fv_err check(merge *m, int64_t *n_rows)
     return FV_OK;
 }
 
-static void take(void *to, void *from, size_t size)
+static void move_bytes(void *to, void *from, size_t size)
 {
     memcpy(to, from, size);
     memset(from, 0, size);
@@ -92,9 +92,9 @@ static fv_err join(merge *m, int64_t n_rows, fv_report *out)
 {
     fv_report *first = &m->shards[m->order[0]];
     out->shard = out->n_shards = 1;
-    take(&out->model, &first->model, sizeof out->model);
-    take(&out->data, &first->data, sizeof out->data);
-    take(&out->settings, &first->settings, sizeof out->settings);
+    move_bytes(&out->model, &first->model, sizeof out->model);
+    move_bytes(&out->data, &first->data, sizeof out->data);
+    move_bytes(&out->settings, &first->settings, sizeof out->settings);
     for (int i = 0; i < m->n; i++)
         out->seconds += m->shards[m->order[i]].seconds;
     size_t *next = calloc((size_t)m->n, sizeof *next);

@@ -44,7 +44,7 @@ static void note(selecting *s, int view, const fv_batch *batch)
 }
 
 /* The answers to one view of all rows asked. */
-static fv_err look(selecting *s, int view)
+static fv_err answer_view(selecting *s, int view)
 {
     fv_source source = *s->with->source;
     fv_rollout_settings rollout = *s->with->rollout;
@@ -90,10 +90,10 @@ fv_err fv_select(const fv_collector *with, int gain, const uint64_t *rows, int n
         s.asked[i] = i;
         found[i] = (fv_selected){FV_SELECTED_NO_VERDICT, FV_SELECTED_NOT_ASKED, 0};
     }
-    FV_TRY(look(&s, LOW));
+    FV_TRY(answer_view(&s, LOW));
     keep_open(&s, gain);
     if (s.n_asked)
-        FV_TRY(look(&s, FULL));
+        FV_TRY(answer_view(&s, FULL));
     *generated_tokens += s.generated_tokens;
     return FV_OK;
 }

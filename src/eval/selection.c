@@ -88,7 +88,7 @@ static fv_err read_numbers(fv_selection *s)
     FV_TRY(fv_json_require_integer(s->what, "rows", &n_rows));
     FV_CHECK(n_rows == s->n_rows, FV_ERR_FORMAT, "\"rows\" is %lld, but the data set has %lld",
              (long long)n_rows, (long long)s->n_rows);
-    FV_TRY(read_number(s->what, "answers", 1, INT_MAX / 2, &s->n_answers));
+    FV_TRY(read_number(s->what, "samples", 1, INT_MAX / 2, &s->n_answers));
     FV_TRY(read_number(s->what, "gain", 1, s->n_answers, &s->gain));
     FV_TRY(fv_json_get_string(s->what, "shard", &shard));
     FV_CHECK(sscanf(shard, "%9d/%9d%n", &s->shard, &s->n_shards, &end) == 2 && !shard[end] && s->shard >= 1 &&
@@ -126,12 +126,19 @@ static fv_err parse_what(const fv_file_map *map, const char *path, fv_json **out
     const uint8_t *end = map->size ? memchr(map->data, '\n', map->size) : NULL;
     *out = NULL;
     fv_err err = end ? fv_json_parse((const char *)map->data, (size_t)(end - map->data), path, out) : FV_OK;
-    int is_one = *out && fv_json_get(*out, "gain") && fv_json_get(*out, "shard");
-    if (err == FV_OK && is_one)
+    int64_t format = 1; /* which did not say so */
+    int is_one = err == FV_OK && *out && fv_json_get(*out, "gain") && fv_json_get(*out, "shard") &&
+                 fv_json_get_integer(*out, "format", &format) == FV_OK;
+    if (is_one && format == FV_SELECTION_FORMAT)
         return FV_OK;
     fv_json_destroy(*out);
     *out = NULL;
-    return FV_FAIL(FV_ERR_FORMAT, "%s is not the file of a selection (fovea pack --select)", path);
+    FV_CHECK(is_one, FV_ERR_FORMAT, "%s is not the file of a selection (fovea pack --select)", path);
+    return FV_FAIL(
+        FV_ERR_FORMAT,
+        "%s is a selection of format %lld, this program reads %d: end it with the fovea that began "
+        "it, or remove the file and select again",
+        path, (long long)format, FV_SELECTION_FORMAT);
 }
 
 fv_err fv_selection_read_what(const char *path, fv_json **out)

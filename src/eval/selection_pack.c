@@ -11,7 +11,7 @@ static fv_err set_fields(const fv_selection *s, int64_t row, int why, fv_json *e
 {
     const char *name = view_names[why];
     FV_TRY(fv_json_set(extra, "selected", fv_json_make_string(name, strlen(name))));
-    FV_TRY(fv_json_set(extra, "answers", fv_json_make_integer(s->n_answers)));
+    FV_TRY(fv_json_set(extra, "samples", fv_json_make_integer(s->n_answers)));
     FV_TRY(fv_json_set(extra, "low_right", fv_json_make_integer(s->rows[row].low)));
     return fv_json_set(extra, "full_right", fv_json_make_integer(s->rows[row].full));
 }
@@ -62,8 +62,8 @@ static int has_image(const fv_dataset *dataset, int64_t row)
     return fv_dataset_sizes(dataset, (uint64_t)row, &image, &target) > 0;
 }
 
-static fv_err take(const fv_selection *s, const fv_dataset *dataset, int64_t number, fv_dataset_writer *out,
-                   fv_selection_counts *counts)
+static fv_err pack_row(const fv_selection *s, const fv_dataset *dataset, int64_t number,
+                       fv_dataset_writer *out, fv_selection_counts *counts)
 {
     const fv_selected *row = &s->rows[number];
     counts->rows++;
@@ -85,6 +85,6 @@ fv_err fv_selection_pack(const fv_selection *selection, const fv_dataset *datase
 {
     *counts = (fv_selection_counts){0};
     for (int64_t row = selection->shard - 1; row < selection->n_rows; row += selection->n_shards)
-        FV_TRY(take(selection, dataset, row, out, counts));
+        FV_TRY(pack_row(selection, dataset, row, out, counts));
     return FV_OK;
 }

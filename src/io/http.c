@@ -279,7 +279,7 @@ static fv_err open_multi(fv_http *http)
     return FV_OK;
 }
 
-static fv_err fill(fv_http *http, const fv_http_settings *settings)
+static fv_err copy_settings(fv_http *http, const fv_http_settings *settings)
 {
     http->url = strdup(settings->url);
     http->ca_file = strdup(settings->ca_file);
@@ -309,7 +309,7 @@ fv_err fv_http_create(const fv_http_settings *settings, fv_http **out)
     FV_CHECK(http, FV_ERR_MEMORY, "cannot allocate requests");
     http->deadline_s = settings->deadline_s;
     http->max_bytes = settings->max_bytes;
-    fv_err err = fill(http, settings);
+    fv_err err = copy_settings(http, settings);
     if (err == FV_OK)
         *out = http;
     else

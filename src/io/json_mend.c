@@ -17,7 +17,7 @@ typedef struct mending {
     fv_buffer *out;
 } mending;
 
-static fv_err keep(mending *m, size_t n)
+static fv_err copy_bytes(mending *m, size_t n)
 {
     m->at += n;
     return fv_buffer_append(m->out, m->text + m->at - n, n);
@@ -45,10 +45,10 @@ static fv_err mend_escape(mending *m)
 {
     int first = unit_at(m, m->at), second = unit_at(m, m->at + 6);
     if ((first & ~0x3FF) == 0xD800 && (second & ~0x3FF) == 0xDC00)
-        return keep(m, 12);
+        return copy_bytes(m, 12);
     if ((first & ~0x7FF) == 0xD800)
         return put(m, 6, "\\uFFFD");
-    return keep(m, m->at + 2 > m->size ? 1 : 2);
+    return copy_bytes(m, m->at + 2 > m->size ? 1 : 2);
 }
 
 static fv_err mend_control(mending *m)
@@ -60,17 +60,17 @@ static fv_err mend_control(mending *m)
 /* With both quotes, if the second is there. */
 static fv_err mend_string(mending *m)
 {
-    FV_TRY(keep(m, 1));
+    FV_TRY(copy_bytes(m, 1));
     while (m->at < m->size) {
         const char *from = m->text + m->at;
         size_t n = 0, left = m->size - m->at;
         while (n < left && from[n] != '"' && from[n] != '\\' && (unsigned char)from[n] >= 0x20)
             n++;
-        FV_TRY(keep(m, n));
+        FV_TRY(copy_bytes(m, n));
         if (n == left)
             return FV_OK;
         if (from[n] == '"')
-            return keep(m, 1);
+            return copy_bytes(m, 1);
         FV_TRY(from[n] == '\\' ? mend_escape(m) : mend_control(m));
     }
     return FV_OK;
@@ -104,14 +104,14 @@ static fv_err mend_word(mending *m)
     size_t n = 0;
     while (m->at + n < m->size && is_of_word(from[n]))
         n++;
-    return is_sound((fv_slice){from, n}) ? keep(m, n) : put(m, n, "null");
+    return is_sound((fv_slice){from, n}) ? copy_bytes(m, n) : put(m, n, "null");
 }
 
 static fv_err mend_all(mending *m)
 {
     while (m->at < m->size) {
         char c = m->text[m->at];
-        FV_TRY(c == '"' ? mend_string(m) : is_of_word(c) ? mend_word(m) : keep(m, 1));
+        FV_TRY(c == '"' ? mend_string(m) : is_of_word(c) ? mend_word(m) : copy_bytes(m, 1));
     }
     return FV_OK;
 }

@@ -84,7 +84,7 @@ static int64_t aligned(int64_t n)
     return (n + ALIGN_ELEMENTS - 1) / ALIGN_ELEMENTS * ALIGN_ELEMENTS;
 }
 
-static void place(fv_layout *layout, const view *v, const char *prefix)
+static void place_view(fv_layout *layout, const view *v, const char *prefix)
 {
     layout->n_elements = aligned(layout->n_elements);
     for (int m = 0; m < MAX_MEMBERS && v->members[m]; m++) {
@@ -116,7 +116,7 @@ static void visit(const visitor *walk, const view *table, const char *prefix, vo
 {
     for (const view *v = table; v->members[0]; v++) {
         if (walk->layout)
-            place(walk->layout, v, prefix);
+            place_view(walk->layout, v, prefix);
         else
             *(fv_tensor *)((char *)base + v->field) = bind(walk->placed, v, prefix, walk->memory);
     }

@@ -119,7 +119,7 @@ static fv_err set_reward(const fv_answer *answer, fv_json *object)
     return fv_json_set(object, "advantage", fv_json_make_real(answer->advantage));
 }
 
-static fv_err fill(int64_t step, const fv_dialogue *dialogue, const fv_group *group, fv_json *object)
+static fv_err write_sample(int64_t step, const fv_dialogue *dialogue, const fv_group *group, fv_json *object)
 {
     const fv_answer *answer = &group->answers[0];
     FV_TRY(fv_json_set(object, "step", fv_json_make_integer(step)));
@@ -135,7 +135,7 @@ fv_err fv_journal_trajectories(fv_journal *journal, int64_t step, const fv_dialo
 {
     for (int g = 0; g < batch->n && g < n; g++) {
         fv_json *object = fv_json_make_object();
-        fv_err err = object ? fill(step, dialogue, &batch->groups[g], object) : FV_OK;
+        fv_err err = object ? write_sample(step, dialogue, &batch->groups[g], object) : FV_OK;
         if (err != FV_OK) {
             fv_json_destroy(object);
             return err;

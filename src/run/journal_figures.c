@@ -20,7 +20,7 @@ static fv_err merge(const fv_json *object, const figures *f)
     return FV_OK;
 }
 
-static fv_err take(void *context, const fv_line *line)
+static fv_err merge_line(void *context, const fv_line *line)
 {
     fv_json *object;
     FV_TRY(fv_journal_parse(line, &object));
@@ -34,7 +34,7 @@ static fv_err read_all(const char *folder, figures *f)
     char path[PATH_MAX];
     FV_CHECK(f->first && f->last, FV_ERR_MEMORY, "no memory for the figures of a run");
     FV_TRY(fv_file_path(path, sizeof path, folder, "metrics.jsonl"));
-    return fv_file_exists(path) ? fv_lines_read(path, take, f) : FV_OK;
+    return fv_file_exists(path) ? fv_lines_read(path, merge_line, f) : FV_OK;
 }
 
 fv_err fv_journal_figures(const char *folder, fv_json **first, fv_json **last)

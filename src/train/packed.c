@@ -86,8 +86,8 @@ static int32_t add_span(packer *p, int64_t row, int64_t n)
     return (int32_t)p->to->run.n_spans++;
 }
 
-static fv_err place(packer *p, const int32_t *ids, int64_t n, const fv_grid *grids, int n_grids,
-                    int32_t *next)
+static fv_err add_ids(packer *p, const int32_t *ids, int64_t n, const fv_grid *grids, int n_grids,
+                      int32_t *next)
 {
     int64_t at = p->to->run.n;
     memcpy(p->ids + at, ids, (size_t)n * sizeof *ids);
@@ -112,7 +112,7 @@ static fv_err add_answer(packer *p, const fv_group *group, const fv_answer *answ
     int64_t n = computed(answer), first = p->to->run.n, n_prompt = (int64_t)group->prompt.n;
     for (int i = 0; i < answer->n_shown; i++)
         grids[i] = group->high;
-    FV_TRY(place(p, answer->ids.ids, n, grids, answer->n_shown, &next));
+    FV_TRY(add_ids(p, answer->ids.ids, n, grids, answer->n_shown, &next));
     if (answer->n_shown)
         pick_features(p, answer->ids.ids, n, first_feature, group->high);
     add_logprobs(p, answer, prompt_row + n_prompt - 1, first);
@@ -141,7 +141,7 @@ static fv_err add_tree(packer *p, const fv_tree *tree)
         FV_TRY(add_view(p, group, 0, &low));
     if (is_shown_large(tree))
         FV_TRY(add_view(p, group, 1, &high));
-    FV_TRY(place(p, group->prompt.ids, n, &group->low, group->has_image, &next));
+    FV_TRY(add_ids(p, group->prompt.ids, n, &group->low, group->has_image, &next));
     if (group->has_image)
         pick_features(p, group->prompt.ids, n, low, group->low);
     add_segment(p, n, 0, add_span(p, row, n), 1);

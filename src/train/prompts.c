@@ -158,7 +158,7 @@ typedef struct filling {
 } filling;
 
 /* parts (MAX_PIECES); an image of no tokens is left out. */
-static size_t fill(const template *t, const filling *with, fv_chat_part *parts)
+static size_t fill_template(const template *t, const filling *with, fv_chat_part *parts)
 {
     size_t n = 0;
     for (size_t i = 0; i < t->n; i++) {
@@ -179,7 +179,7 @@ fv_err fv_prompts_start(const fv_prompts *prompts, const fv_chat *chat, fv_text_
     fv_chat_part system = {.text = prompts->system}, user[MAX_PIECES];
     const filling with = {.question = question, .n_image_tokens = n_image_tokens};
     const fv_chat_message messages[] = {{FV_CHAT_SYSTEM, &system, 1},
-                                        {FV_CHAT_USER, user, fill(&prompts->user, &with, user)}};
+                                        {FV_CHAT_USER, user, fill_template(&prompts->user, &with, user)}};
     return fv_chat_encode(chat, messages, 2, FV_CHAT_ANSWER, out);
 }
 
@@ -187,7 +187,7 @@ static fv_err append_turn(const fv_chat *chat, const template *t, const filling 
 {
     fv_chat_part parts[MAX_PIECES];
     FV_CHECK(t->n > 0, FV_ERR_ARGUMENT, "these prompts have no tool");
-    const fv_chat_message message = {FV_CHAT_USER, parts, fill(t, with, parts)};
+    const fv_chat_message message = {FV_CHAT_USER, parts, fill_template(t, with, parts)};
     return fv_chat_encode(chat, &message, 1, FV_CHAT_AFTER_TURN | FV_CHAT_ANSWER, out);
 }
 

@@ -22,7 +22,7 @@ fv_err fv_sft_example_check(const fv_sft_example *example)
 }
 
 /* The text with the answer in its places. */
-static fv_err fill(const char *text, const char *answer, fv_buffer *out)
+static fv_err insert_answer(const char *text, const char *answer, fv_buffer *out)
 {
     for (const char *found; (found = strstr(text, placeholder)); text = found + strlen(placeholder)) {
         FV_TRY(fv_buffer_append(out, text, (size_t)(found - text)));
@@ -53,7 +53,7 @@ static fv_err say(const fv_dialogue *dialogue, fv_group *group, const fv_buffer 
 static fv_err say_text(const fv_dialogue *dialogue, fv_group *group, const char *text, const char *answer)
 {
     fv_buffer filled = {0};
-    fv_err err = fill(text, answer, &filled);
+    fv_err err = insert_answer(text, answer, &filled);
     if (err == FV_OK)
         err = say(dialogue, group, &filled);
     fv_buffer_fini(&filled);
@@ -92,7 +92,7 @@ static fv_err count(const fv_dialogue *dialogue, const char *text, const char *a
 {
     fv_buffer filled = {0};
     fv_tokens ids = {0};
-    fv_err err = fill(text, answer, &filled);
+    fv_err err = insert_answer(text, answer, &filled);
     if (err == FV_OK)
         err =
             fv_tokenizer_encode(dialogue->chat->tokenizer, filled.data, filled.size, FV_TOKENIZE_PLAIN, &ids);

@@ -74,7 +74,7 @@ choose seed 2 "${draws[@]}" seed=2
 if command -v h5dump >/dev/null; then
     h5dump -y -d extra "$folder/one.h5" | grep -o '{".*}' | tr -d '"\\{},' | awk '
         { for (i = 1; i < NF; i += 2) v[$i] = $(i + 1) }
-        v["answers:"] != 4 || v["n:"] == "" { bad = 1 }
+        v["samples:"] != 4 || v["n:"] == "" { bad = 1 }
         v["selected:"] == "low" { low++; if (v["low_right:"] != 4 || v["full_right:"] != 4) bad = 1 }
         v["selected:"] == "full" { full++; if (v["full_right:"] - v["low_right:"] < 2) bad = 1 }
         END { exit bad || full < 10 || NR != low + full }' || fail "fields: $(h5dump -y -d extra "$folder/one.h5")"

@@ -5,8 +5,8 @@
  *   samples.jsonl   a record a line (record.h)
  *   samples.h5      a column a dataset: row and the counts U64; score F64, NaN without a verdict;
  *                   has_verdict U8; source text
- *   summary.json    model, data: where they lay; settings; shard, "I/N"; seconds; all and sources: samples,
- *                   unjudged, score, call_rate, visual_share, response_tokens
+ *   summary.json    format, FV_REPORT_FORMAT; model, data: where they lay; settings; shard, "I/N"; seconds;
+ * all and sources: samples, unjudged, score, call_rate, visual_share, response_tokens
  *
  * An evaluation may be cut into N shards: shard I, from 1, has the rows r with r mod N = I - 1. */
 #ifndef FOVEA_EVAL_REPORT_H
@@ -15,6 +15,8 @@
 #include "fovea/io/json.h"
 #include "fovea/train/measure.h"
 #include "fovea/eval/record.h"
+
+enum { FV_REPORT_FORMAT = 2 /* that is read and written */ };
 
 /* Starts as {0}. */
 typedef struct fv_report {

@@ -34,7 +34,7 @@ typedef struct fv_selection_counts {
 } fv_selection_counts;
 
 /* Count, and append the rows that are kept to out (NULL: count only), with the extra fields "selected" ("low"
- * or "full"), "answers" (to each view), "low_right" and "full_right". Local. */
+ * or "full"), "samples" (of each view), "low_right" and "full_right". Local. */
 fv_err fv_selection_pack(const fv_selection *selection, const fv_dataset *dataset, fv_dataset_writer *out,
                          fv_selection_counts *counts);
 

@@ -1,6 +1,7 @@
 /* What is known of the rows of a data set that is being selected from, and the file that keeps it. Local.
  *
- * The file is JSON lines. The first says what is selected: "rows", "answers" (to each view), "gain", "shard"
+ * The file is JSON lines. The first says what is selected: "format" (FV_SELECTION_FORMAT), "rows", "samples"
+ * (of each view), "gain", "shard"
  * ("I/N", the rows of report.h) and all else that the results follow from. Each further line is a row: "row",
  * "low" and "full", the right answers from either view, null if one of them has no verdict, "full" absent if
  * it was not asked for; and "unjudged", the answers without a verdict; or "left_out", true, if it is too
@@ -13,6 +14,8 @@
 #include "fovea/io/json.h"
 
 #include <stdint.h>
+
+enum { FV_SELECTION_FORMAT = 2 /* that is read and written */ };
 
 /* In place of a number of right answers; the last two of low only. */
 enum {

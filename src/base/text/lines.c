@@ -17,7 +17,7 @@ typedef struct reading {
     char first[SENTENCE_BYTES]; /* what is wrong with the first bad line */
 } reading;
 
-static fv_err take(reading *r, const fv_line *line)
+static fv_err give_line(reading *r, const fv_line *line)
 {
     fv_err err = r->each(r->context, line);
     if (err != FV_ERR_FORMAT)
@@ -41,7 +41,7 @@ static fv_err read_all(reading *r, const char *path, FILE *file)
         line.text = text;
         line.size = (size_t)n - 1;
         line.end += (uint64_t)n;
-        err = take(r, &line);
+        err = give_line(r, &line);
     }
     free(text);
     FV_CHECK(!ferror(file), FV_ERR_IO, "cannot read %s: %s", path, strerror(errno));

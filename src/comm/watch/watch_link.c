@@ -56,7 +56,7 @@ static void end_connection(fv_peer *peer)
     peer->has_ended = !peer->has_stopped;
 }
 
-static void take(fv_watch *watch, fv_peer *peer)
+static void receive_beat(fv_watch *watch, fv_peer *peer)
 {
     memcpy(&peer->last, peer->partial, sizeof peer->last);
     peer->n_partial = 0;
@@ -81,7 +81,7 @@ static void hear_peer(fv_watch *watch, fv_peer *peer)
         }
         peer->n_partial += (size_t)n;
         if (peer->n_partial == sizeof peer->partial)
-            take(watch, peer);
+            receive_beat(watch, peer);
     }
 }
 

@@ -30,7 +30,7 @@ typedef struct look {
     float slope_x, slope_y;
 } look;
 
-static void place(look *l)
+static void draw_position(look *l)
 {
     int cell = l->is_small ? SMALL_CELL : LARGE_CELL, scale = l->is_small ? 1 : LARGE_SCALE;
     int last = SIDE / cell - 1;
@@ -43,7 +43,7 @@ static look draw_look(uint64_t seed, uint64_t number)
     look l = {.draws = fv_draws_of(seed, FV_DRAW_LOOK, number),
               .is_small = fv_synthetic_is_small(seed, number)};
     l.digit = fv_draw(&l.draws, 0, 9);
-    place(&l);
+    draw_position(&l);
     for (int c = 0; c < 3; c++) {
         l.ink[c] = fv_draw(&l.draws, 0, 80);
         l.ground[c] = fv_draw(&l.draws, 170, 230);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static fv_err fill(const fv_synthetic_texts *texts, const fv_image *image, fv_row *row)
+static fv_err copy_row(const fv_synthetic_texts *texts, const fv_image *image, fv_row *row)
 {
     row->question = strdup(texts->question);
     row->answer = strdup(texts->answer);
@@ -22,7 +22,7 @@ static fv_err fill(const fv_synthetic_texts *texts, const fv_image *image, fv_ro
 fv_err fv_synthetic_row(const fv_synthetic_texts *texts, const fv_image *image, fv_row *out)
 {
     *out = (fv_row){0};
-    fv_err err = fill(texts, image, out);
+    fv_err err = copy_row(texts, image, out);
     if (err != FV_OK)
         fv_row_fini(out);
     return err;

@@ -237,7 +237,7 @@ static void become_helper(void)
         dup2(nowhere, STDERR_FILENO);
 }
 
-static void look(walk *w, int out)
+static void run_helper(walk *w, int out)
 {
     become_helper();
     int is_told = 1;
@@ -284,7 +284,7 @@ fv_err fv_hdf5_check(const char *path, int may_be_virtual)
     FV_CHECK(pipe2(ends, O_CLOEXEC) == 0, FV_ERR_IO, "cannot make a pipe: %s", strerror(errno));
     pid_t helper = fork();
     if (helper == 0)
-        look(&w, ends[1]);
+        run_helper(&w, ends[1]);
     close(ends[1]);
     if (helper > 0)
         hear(ends[0], text, sizeof text);

@@ -102,7 +102,7 @@ static size_t rows_of(const decoder *d, int pass)
 
 /* Steps, which leave by longjmp if the library fails. What it may leave half-done lives with the caller, not
  * in the frame that calls setjmp. */
-static fv_err take(decoder *d, void (*step)(decoder *))
+static fv_err run_step(decoder *d, void (*step)(decoder *))
 {
     if (setjmp(png_jmpbuf(d->png)) != 0)
         return d->err;
@@ -219,7 +219,7 @@ static fv_err open_pass(whole *w, int pass)
     d->png = png_create_read_struct(PNG_LIBPNG_VER_STRING, d, on_error, on_warning);
     d->info = d->png ? png_create_info_struct(d->png) : NULL;
     FV_CHECK(d->info, FV_ERR_MEMORY, "%s: no memory to decode the PNG", w->to->file->name);
-    return take(d, read_header);
+    return run_step(d, read_header);
 }
 
 static void find_orientation(whole *w, const decoder *d)
@@ -240,18 +240,18 @@ static fv_err begin(whole *w)
                           has_late_exif(w->to->file) ? FV_ROWS_IN_ANY_ORDER : FV_ROWS_IN_ORDER));
     w->line = malloc(3 * (size_t)width);
     FV_CHECK(w->line, FV_ERR_MEMORY, "%s: no memory for a row of pixels", w->to->file->name);
-    return take(&w->passes[0], open_rows);
+    return run_step(&w->passes[0], open_rows);
 }
 
 static fv_err read_plain(whole *w)
 {
     decoder *d = &w->passes[0];
     for (int y = 0; y < w->to->height; y++) {
-        FV_TRY(take(d, read_row));
+        FV_TRY(run_step(d, read_row));
         convert(d, (size_t)w->to->width, fv_image_row(w->to, y));
         fv_image_row_done(w->to);
     }
-    FV_TRY(take(d, read_end));
+    FV_TRY(run_step(d, read_end));
     find_orientation(w, d);
     return FV_OK;
 }
@@ -265,7 +265,7 @@ static fv_err open_passes(whole *w, decoder **last)
             continue;
         *last = &w->passes[pass];
         FV_TRY(open_pass(w, pass));
-        FV_TRY(take(*last, open_rows));
+        FV_TRY(run_step(*last, open_rows));
     }
     return FV_OK;
 }
@@ -279,12 +279,12 @@ static fv_err read_interlaced(whole *w)
         for (decoder *d = w->passes; d <= last; d++) {
             if (!d->png || !PNG_ROW_IN_INTERLACE_PASS(y, d->pass))
                 continue;
-            FV_TRY(take(d, read_row));
+            FV_TRY(run_step(d, read_row));
             scatter(d, w->line, rgb);
         }
         fv_image_row_done(w->to);
     }
-    FV_TRY(take(last, read_end));
+    FV_TRY(run_step(last, read_end));
     find_orientation(w, last);
     return FV_OK;
 }

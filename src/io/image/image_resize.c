@@ -172,7 +172,7 @@ static fv_err resize_rows(const resizer *r, window *w, int first, int n, uint8_t
     return FV_OK;
 }
 
-static fv_err fill(const resizer *r, fv_image *out)
+static fv_err resize_into(const resizer *r, fv_image *out)
 {
     enum { BAND = 32 }; /* rows of a call */
     int failed = 0;
@@ -197,7 +197,7 @@ fv_err fv_image_resize_by(const fv_resize_passes *passes, const fv_image *in, fv
     FV_TRY(fv_image_init(out, "resized image", out->width, out->height, FV_IMAGE_MAX_PIXELS));
     fv_err err = resizer_init(&r, passes, in, out->width, out->height, filter);
     if (err == FV_OK) {
-        err = fill(&r, out);
+        err = resize_into(&r, out);
         resizer_fini(&r);
     }
     if (err != FV_OK)

@@ -30,9 +30,12 @@ static fv_err open_index(fv_checkpoint *c)
     FV_TRY(fv_hdf5_open_index(path, &c->index));
     FV_TRY(fv_hdf5_read_attribute(c->index, "format_version", &version));
     FV_CHECK(version == FV_CHECKPOINT_FORMAT, FV_ERR_UNSUPPORTED,
-             "%s has format_version %llu, this program reads %d: use the program that wrote it, or a newer "
-             "one",
-             path, (unsigned long long)version, FV_CHECKPOINT_FORMAT);
+             "%s has format_version %llu, this program reads %d: %s", path, (unsigned long long)version,
+             FV_CHECKPOINT_FORMAT,
+             version > FV_CHECKPOINT_FORMAT
+                 ? "use a newer fovea"
+                 : "end the run with the fovea that wrote it, or take its model over (that program's fovea "
+                   "ckpt export, then fovea import)");
     FV_TRY(fv_hdf5_read_attribute(c->index, "epoch", &c->epoch));
     return fv_hdf5_read_attribute(c->index, "step", &c->step);
 }

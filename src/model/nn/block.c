@@ -12,7 +12,7 @@ static int64_t key_width(const fv_block_shape *shape)
     return (int64_t)shape->n_kv_heads * shape->head_dim;
 }
 
-static fv_err take(fv_arena *arena, int64_t rows, int64_t cols, fv_tensor *out)
+static fv_err take_matrix(fv_arena *arena, int64_t rows, int64_t cols, fv_tensor *out)
 {
     return fv_tensor_take(arena, FV_F32, 2, (int64_t[]){rows, cols}, out);
 }
@@ -27,19 +27,19 @@ fv_err fv_block_acts_take(fv_arena *arena, const fv_block_shape *shape, int64_t 
     int64_t q = query_width(shape), k = key_width(shape);
     *out = (fv_block_acts){0};
     FV_TRY(take_vector(arena, n_tokens, &out->rstd1));
-    FV_TRY(take(arena, n_tokens, shape->hidden, &out->h1));
-    FV_TRY(take(arena, n_tokens, q + 2 * k, &out->qkv));
+    FV_TRY(take_matrix(arena, n_tokens, shape->hidden, &out->h1));
+    FV_TRY(take_matrix(arena, n_tokens, q + 2 * k, &out->qkv));
     if (shape->has_qk_norm) {
-        FV_TRY(take(arena, n_tokens, q + k, &out->qk));
+        FV_TRY(take_matrix(arena, n_tokens, q + k, &out->qk));
         FV_TRY(take_vector(arena, n_tokens * (shape->n_heads + shape->n_kv_heads), &out->qk_rstd));
     }
-    FV_TRY(take(arena, n_tokens, q, &out->attn));
-    FV_TRY(take(arena, n_tokens, shape->n_heads, &out->lse));
-    FV_TRY(take(arena, n_tokens, shape->hidden, &out->mid));
+    FV_TRY(take_matrix(arena, n_tokens, q, &out->attn));
+    FV_TRY(take_matrix(arena, n_tokens, shape->n_heads, &out->lse));
+    FV_TRY(take_matrix(arena, n_tokens, shape->hidden, &out->mid));
     FV_TRY(take_vector(arena, n_tokens, &out->rstd2));
-    FV_TRY(take(arena, n_tokens, shape->hidden, &out->h2));
-    FV_TRY(take(arena, n_tokens, 2 * (int64_t)shape->intermediate, &out->gate_up));
-    return take(arena, n_tokens, shape->intermediate, &out->y);
+    FV_TRY(take_matrix(arena, n_tokens, shape->hidden, &out->h2));
+    FV_TRY(take_matrix(arena, n_tokens, 2 * (int64_t)shape->intermediate, &out->gate_up));
+    return take_matrix(arena, n_tokens, shape->intermediate, &out->y);
 }
 
 fv_err fv_block_grads_take(fv_arena *arena, const fv_block_shape *shape, int64_t n_tokens,
@@ -47,13 +47,13 @@ fv_err fv_block_grads_take(fv_arena *arena, const fv_block_shape *shape, int64_t
 {
     int64_t q = query_width(shape), k = key_width(shape);
     *out = (fv_block_grads){0};
-    FV_TRY(take(arena, n_tokens, shape->hidden, &out->h));
-    FV_TRY(take(arena, n_tokens, q + 2 * k, &out->qkv));
+    FV_TRY(take_matrix(arena, n_tokens, shape->hidden, &out->h));
+    FV_TRY(take_matrix(arena, n_tokens, q + 2 * k, &out->qkv));
     if (shape->has_qk_norm)
-        FV_TRY(take(arena, n_tokens, q + k, &out->qk));
-    FV_TRY(take(arena, n_tokens, q, &out->attn));
-    FV_TRY(take(arena, n_tokens, 2 * (int64_t)shape->intermediate, &out->gate_up));
-    return take(arena, n_tokens, shape->intermediate, &out->y);
+        FV_TRY(take_matrix(arena, n_tokens, q + k, &out->qk));
+    FV_TRY(take_matrix(arena, n_tokens, q, &out->attn));
+    FV_TRY(take_matrix(arena, n_tokens, 2 * (int64_t)shape->intermediate, &out->gate_up));
+    return take_matrix(arena, n_tokens, shape->intermediate, &out->y);
 }
 
 /* Heads [first, first + n) of a packed matrix (T, heads * D) as (T, n, D). */

@@ -42,7 +42,7 @@ void fv_vision_pass_destroy(fv_vision_pass *pass)
     free(pass);
 }
 
-static fv_err take(fv_arena *arena, fv_dtype dtype, int64_t rows, int64_t cols, fv_tensor *out)
+static fv_err take_matrix(fv_arena *arena, fv_dtype dtype, int64_t rows, int64_t cols, fv_tensor *out)
 {
     return fv_tensor_take(arena, dtype, cols == 1 ? 1 : 2, (int64_t[]){rows, cols}, out);
 }
@@ -51,16 +51,16 @@ static fv_err take_plan(fv_vision_pass *pass, fv_arena *arena)
 {
     const fv_vision_plan *plan = &pass->plan;
     int half = pass->model->vision.head_dim / 2;
-    FV_TRY(take(arena, FV_I32, plan->n_patches, 1, &pass->patch_order));
-    FV_TRY(take(arena, FV_I32, plan->n_patches, 1, &pass->patch_places));
-    FV_TRY(take(arena, FV_I32, plan->n_units, 1, &pass->unit_order));
-    FV_TRY(take(arena, FV_I32, plan->n_units, 1, &pass->unit_places));
-    FV_TRY(take(arena, FV_F32, plan->n_patches, half, &pass->cos));
-    FV_TRY(take(arena, FV_F32, plan->n_patches, half, &pass->sin));
-    FV_TRY(take(arena, FV_I32, plan->n_windows, FV_SEGMENT_FIELDS, &pass->windows));
-    FV_TRY(take(arena, FV_I32, plan->n_windows, FV_SPAN_FIELDS, &pass->window_spans));
-    FV_TRY(take(arena, FV_I32, plan->n_images, FV_SEGMENT_FIELDS, &pass->images));
-    return take(arena, FV_I32, plan->n_images, FV_SPAN_FIELDS, &pass->image_spans);
+    FV_TRY(take_matrix(arena, FV_I32, plan->n_patches, 1, &pass->patch_order));
+    FV_TRY(take_matrix(arena, FV_I32, plan->n_patches, 1, &pass->patch_places));
+    FV_TRY(take_matrix(arena, FV_I32, plan->n_units, 1, &pass->unit_order));
+    FV_TRY(take_matrix(arena, FV_I32, plan->n_units, 1, &pass->unit_places));
+    FV_TRY(take_matrix(arena, FV_F32, plan->n_patches, half, &pass->cos));
+    FV_TRY(take_matrix(arena, FV_F32, plan->n_patches, half, &pass->sin));
+    FV_TRY(take_matrix(arena, FV_I32, plan->n_windows, FV_SEGMENT_FIELDS, &pass->windows));
+    FV_TRY(take_matrix(arena, FV_I32, plan->n_windows, FV_SPAN_FIELDS, &pass->window_spans));
+    FV_TRY(take_matrix(arena, FV_I32, plan->n_images, FV_SEGMENT_FIELDS, &pass->images));
+    return take_matrix(arena, FV_I32, plan->n_images, FV_SPAN_FIELDS, &pass->image_spans);
 }
 
 static fv_err take_merger(fv_vision_pass *pass, fv_arena *arena)
@@ -68,18 +68,18 @@ static fv_err take_merger(fv_vision_pass *pass, fv_arena *arena)
     const fv_model *model = pass->model;
     int64_t patches = pass->plan.n_patches, units = pass->plan.n_units;
     int64_t inner = model->weights.merger_in.dim[0], out = model->shape.vision.out_hidden;
-    FV_TRY(take(arena, FV_F32, patches, 1, &pass->rstd));
-    FV_TRY(take(arena, FV_F32, patches, model->vision.hidden, &pass->normal));
-    FV_TRY(take(arena, FV_F32, units, inner, &pass->inner));
-    FV_TRY(take(arena, FV_F32, units, inner, &pass->activated));
-    FV_TRY(take(arena, FV_F32, units, out, &pass->merged));
-    FV_TRY(take(arena, FV_F32, units, out, &pass->features));
+    FV_TRY(take_matrix(arena, FV_F32, patches, 1, &pass->rstd));
+    FV_TRY(take_matrix(arena, FV_F32, patches, model->vision.hidden, &pass->normal));
+    FV_TRY(take_matrix(arena, FV_F32, units, inner, &pass->inner));
+    FV_TRY(take_matrix(arena, FV_F32, units, inner, &pass->activated));
+    FV_TRY(take_matrix(arena, FV_F32, units, out, &pass->merged));
+    FV_TRY(take_matrix(arena, FV_F32, units, out, &pass->features));
     if (pass->save == FV_SAVE_NONE)
         return FV_OK;
-    FV_TRY(take(arena, FV_F32, units, out, &pass->dmerged));
-    FV_TRY(take(arena, FV_F32, units, inner, &pass->dinner));
-    FV_TRY(take(arena, FV_F32, patches, model->vision.hidden, &pass->dnormal));
-    return take(arena, FV_F32, patches, model->vision.hidden, &pass->dx);
+    FV_TRY(take_matrix(arena, FV_F32, units, out, &pass->dmerged));
+    FV_TRY(take_matrix(arena, FV_F32, units, inner, &pass->dinner));
+    FV_TRY(take_matrix(arena, FV_F32, patches, model->vision.hidden, &pass->dnormal));
+    return take_matrix(arena, FV_F32, patches, model->vision.hidden, &pass->dx);
 }
 
 static int64_t bytes_of(const fv_vision_pass *pass)
@@ -99,9 +99,9 @@ fv_err fv_vision_take(fv_vision_pass *pass, const fv_grid *grids, int n_images, 
     pass->n_grids = n_images;
     pass->save = save;
     fv_vision_plan_sizes(shape, grids, n_images, &pass->plan);
-    FV_TRY(take(arena, FV_U8, bytes_of(pass), 1, &pass->bytes));
-    FV_TRY(take(arena, FV_F32, pass->plan.n_patches, model->weights.patch.dim[1], &pass->patches));
-    FV_TRY(take(arena, FV_F32, pass->plan.n_patches, shape->hidden, &pass->embedded));
+    FV_TRY(take_matrix(arena, FV_U8, bytes_of(pass), 1, &pass->bytes));
+    FV_TRY(take_matrix(arena, FV_F32, pass->plan.n_patches, model->weights.patch.dim[1], &pass->patches));
+    FV_TRY(take_matrix(arena, FV_F32, pass->plan.n_patches, shape->hidden, &pass->embedded));
     FV_TRY(take_plan(pass, arena));
     FV_TRY(fv_stack_take(&pass->stack, &model->vision, shape->depth, pass->plan.n_patches, save, arena));
     return take_merger(pass, arena);

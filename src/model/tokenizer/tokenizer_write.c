@@ -115,7 +115,7 @@ fv_err fv_tokenizer_make_frame(fv_json **out)
     return err;
 }
 
-static fv_err fill(fv_json *root, const fv_added_token *special, size_t n_special)
+static fv_err add_tokens(fv_json *root, const fv_added_token *special, size_t n_special)
 {
     FV_TRY(make_vocab(special, n_special, fv_json_get(fv_json_get(root, "model"), "vocab")));
     return make_added(special, n_special, fv_json_get(root, "added_tokens"));
@@ -129,7 +129,7 @@ fv_err fv_tokenizer_write_bytes(const char *folder, const fv_added_token *specia
     fv_buffer text = {0};
     fv_err err = FV_OK;
     FV_TRY(fv_tokenizer_make_frame(&root));
-    FV_TRY_DONE(fill(root, special, n_special));
+    FV_TRY_DONE(add_tokens(root, special, n_special));
     FV_TRY_DONE(fv_json_print(root, 2, &text));
     FV_TRY_DONE(fv_tokenizer_parse(text.data, text.size, "tokenizer.json", &check));
     FV_TRY_DONE(fv_file_path(path, sizeof path, folder, "tokenizer.json"));

@@ -64,7 +64,7 @@ static fv_err lead_to_words(fv_judge_tokens *t, fv_tokens *out)
     return set_word(t, is_score ? "0" : "NO", &t->words[1]);
 }
 
-static fv_err fill(fv_judge_tokens *t, fv_judge_method method)
+static fv_err prepare(fv_judge_tokens *t, fv_judge_method method)
 {
     fv_chat chat;
     fv_tokens *last = &t->fixed[FV_JUDGE_PLACES];
@@ -82,7 +82,7 @@ fv_err fv_judge_tokens_init(fv_judge_tokens *t, const fv_tokenizer *tokenizer, c
                             fv_judge_method method)
 {
     *t = (fv_judge_tokens){.tokenizer = tokenizer, .prompt = prompt};
-    fv_err err = fill(t, method);
+    fv_err err = prepare(t, method);
     if (err != FV_OK)
         fv_judge_tokens_fini(t);
     return err;

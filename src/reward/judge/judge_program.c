@@ -32,7 +32,7 @@ static fv_err set_text(fv_json *object, const char *key, fv_slice text)
     return fv_json_set(object, key, fv_json_make_string(text.data ? text.data : "", text.size));
 }
 
-static fv_err fill(const errand *e, fv_json *object)
+static fv_err write_case(const errand *e, fv_json *object)
 {
     FV_TRY(fv_json_set(object, "id", fv_json_make_integer(e->id)));
     FV_TRY(set_text(object, "question", e->asked.question));
@@ -48,7 +48,7 @@ static fv_err say(fv_child *child, const errand *e)
     fv_json *object = fv_json_make_object();
     fv_err err = FV_OK;
     FV_CHECK_DONE(object, FV_ERR_MEMORY, "cannot allocate a case for a judge");
-    FV_TRY_DONE(fill(e, object));
+    FV_TRY_DONE(write_case(e, object));
     FV_TRY_DONE(fv_json_print(object, 0, &line));
     FV_TRY_DONE(fv_child_say(child, (fv_slice){line.data, line.size}));
 done:

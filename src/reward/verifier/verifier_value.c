@@ -42,7 +42,7 @@ static void skip_spaces(formula *f)
 }
 
 /* Take a sign, with the spaces around it. */
-static int take(formula *f, char sign)
+static int accept_sign(formula *f, char sign)
 {
     skip_spaces(f);
     if (peek(f, 0) != sign)
@@ -132,14 +132,14 @@ static double read_factor(formula *f);
 static double read_group(formula *f)
 {
     double value = read_sum(f);
-    return take(f, ')') ? value : fail(f);
+    return accept_sign(f, ')') ? value : fail(f);
 }
 
 /* *is_name: nothing may follow it without a sign. */
 static double read_atom(formula *f, int *is_name)
 {
     *is_name = 0;
-    if (take(f, '('))
+    if (accept_sign(f, '('))
         return read_group(f);
     if (is_digit(peek(f, 0)) || (peek(f, 0) == '.' && is_digit(peek(f, 1)))) {
         double whole = read_number(f);
@@ -161,14 +161,14 @@ static double read_atom(formula *f, int *is_name)
 static double read_power(formula *f, int *is_name)
 {
     double base = read_atom(f, is_name);
-    return take(f, '^') ? pow(base, read_factor(f)) : base;
+    return accept_sign(f, '^') ? pow(base, read_factor(f)) : base;
 }
 
 static double read_signed(formula *f, int *is_name)
 {
     int is_negative = 0;
     while (peek(f, 0) == '-' || peek(f, 0) == '+')
-        is_negative ^= take(f, '-') || !take(f, '+');
+        is_negative ^= accept_sign(f, '-') || !accept_sign(f, '+');
     double value = read_power(f, is_name);
     return is_negative ? -value : value;
 }
@@ -188,9 +188,9 @@ static double read_product(formula *f)
     int is_name, n_divisions = 0;
     double value = read_signed(f, &is_name);
     while (!f->is_bad) {
-        if (take(f, '*'))
+        if (accept_sign(f, '*'))
             value *= read_signed(f, &is_name);
-        else if (take(f, '/') && n_divisions++ == 0)
+        else if (accept_sign(f, '/') && n_divisions++ == 0)
             value /= read_signed(f, &is_name);
         else if (!is_name && (peek(f, 0) == '(' || letter_size(f) > 0))
             value *= read_power(f, &is_name);
@@ -206,7 +206,7 @@ static double read_sum(formula *f)
         return fail(f);
     double value = read_product(f);
     while (!f->is_bad && (peek(f, 0) == '+' || peek(f, 0) == '-'))
-        value += take(f, '-') ? -read_product(f) : take(f, '+') ? read_product(f) : 0;
+        value += accept_sign(f, '-') ? -read_product(f) : accept_sign(f, '+') ? read_product(f) : 0;
     f->depth--;
     return value;
 }

@@ -359,17 +359,22 @@ static void test_bad_summaries(void **state)
 {
     (void)state;
     static const char *const bad[][2] = {
-        {"{\"model\": \"m\", \"data\": \"d\", \"settings\": {}, \"shard\": \"3/2\", \"seconds\": 1}",
+        {"{\"format\": 2, \"model\": \"m\", \"data\": \"d\", \"settings\": {}, \"shard\": \"3/2\", "
+         "\"seconds\": 1}",
          "\"shard\" is \"3/2\""},
-        {"{\"model\": \"m\", \"data\": \"d\", \"settings\": {}, \"shard\": \"1/2x\", \"seconds\": 1}",
+        {"{\"format\": 2, \"model\": \"m\", \"data\": \"d\", \"settings\": {}, \"shard\": \"1/2x\", "
+         "\"seconds\": 1}",
          "\"shard\" is \"1/2x\""},
-        {"{\"model\": \"m\", \"data\": \"d\", \"shard\": \"1/2\", \"seconds\": 1}",
+        {"{\"format\": 2, \"model\": \"m\", \"data\": \"d\", \"shard\": \"1/2\", \"seconds\": 1}",
          "\"settings\" is missing"},
-        {"{\"model\": \"m\", \"data\": \"d\", \"settings\": {}, \"shard\": \"1/2\"}", "seconds"},
+        {"{\"format\": 2, \"model\": \"m\", \"data\": \"d\", \"settings\": {}, \"shard\": \"1/2\"}",
+         "seconds"},
+        {"{\"model\": \"m\"}", "format 1, this program reads 2: evaluate again"},
+        {"{\"format\": 3}", "format 3, this program reads 2"},
         {"{\"model\": \"m\"", "summary.json"}};
     fv_report report;
     temp_folder("bad");
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 7; i++) {
         temp_write("bad/summary.json", bad[i][0]);
         assert_fails(fv_report_load(temp_path("bad"), &report), FV_ERR_FORMAT, bad[i][1]);
         assert_null(report.model);
