@@ -38,15 +38,38 @@ fv_err fv_check_gelu_grad_args(const fv_gelu_grad_args *args, int *empty)
     return FV_OK;
 }
 
+fv_err fv_check_pair_split_args(const fv_pair_split_args *args, int *empty)
+{
+    EXPECT(pair_split, master, F32, FV_DIM_ANY);
+    EXPECT(pair_split, weight, BF16, args->master.dim[0]);
+    EXPECT_IF(pair_split, low, U16, args->master.dim[0]);
+    *empty = args->master.dim[0] == 0;
+    return FV_OK;
+}
+
+fv_err fv_check_pair_join_args(const fv_pair_join_args *args, int *empty)
+{
+    EXPECT(pair_join, weight, BF16, FV_DIM_ANY);
+    EXPECT(pair_join, low, U16, args->weight.dim[0]);
+    EXPECT(pair_join, master, F32, args->weight.dim[0]);
+    *empty = args->weight.dim[0] == 0;
+    return FV_OK;
+}
+
 fv_err fv_check_adamw_args(const fv_adamw_args *args, int *empty)
 {
     EXPECT(adamw, grad, F32, FV_DIM_ANY);
+    int64_t n = args->grad.dim[0];
     EXPECT(adamw, scale, F32, 1);
-    EXPECT_LIKE(adamw, param, args->grad);
-    EXPECT_LIKE(adamw, m, args->grad);
-    EXPECT_LIKE(adamw, v, args->grad);
+    EXPECT_IF(adamw, param, F32, n);
+    EXPECT_IF(adamw, weight, BF16, n);
+    EXPECT_IF(adamw, low, U16, n);
+    FV_CHECK(args->param.data ? !args->low.data : args->weight.data && args->low.data, FV_ERR_SHAPE,
+             "adamw: expected param, or weight with low and no param");
+    EXPECT(adamw, m, STORED, n);
+    EXPECT_LIKE(adamw, v, args->m);
     FV_CHECK(args->step >= 1, FV_ERR_ARGUMENT, "adamw: the step is %d, expected 1 or more", args->step);
-    *empty = args->param.dim[0] == 0;
+    *empty = n == 0;
     return FV_OK;
 }
 

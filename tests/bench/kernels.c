@@ -66,8 +66,9 @@ BENCH(sample_p, sample, .logits = matrix(x, 16, V), .uniform = vector(small + 16
       .temperature = 1.0f, .top_p = 0.9f)
 BENCH(sample_k, sample, .logits = matrix(x, 16, V), .uniform = vector(small + 16000, 16), .ids = index_of(16),
       .temperature = 1.0f, .top_p = 1.0f, .top_k = 50)
-BENCH(adamw, adamw, vector(x, W), vector(one, 1), vector(y, W), vector(z, W), vector(u, W), .step = 5,
-      .lr = 1e-6f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .weight_decay = 0.01f)
+BENCH(adamw, adamw, .grad = vector(x, W), .scale = vector(one, 1), .param = vector(y, W), .m = vector(z, W),
+      .v = vector(u, W), .step = 5, .lr = 1e-6f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f,
+      .weight_decay = 0.01f)
 BENCH(sumsq, sumsq, vector(x, W), fv_tensor_2d(all, FV_I64, 1, 2), fv_tensor_1d(small, FV_F64, 1))
 BENCH(colsum, colsum, matrix(x, T, C), vector(small, C), .accumulate = 0)
 

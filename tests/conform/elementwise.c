@@ -133,10 +133,11 @@ void cases_gelu_grad(void)
 
 /* -- AdamW -- */
 
+/* Of the pair that moves in place of param: tests/unit/ops/adamw.c. */
 void reference_adamw(const fv_adamw_args *a)
 {
     const double *grad = a->grad.data;
-    double *param = a->param.data, *m = a->m.data, *v = a->v.data;
+    double *param = a->param.data, *weight = a->weight.data, *m = a->m.data, *v = a->v.data;
     double scale = *f64_at(a->scale, 0, 0), b1 = (double)a->beta1, b2 = (double)a->beta2, lr = (double)a->lr;
     for (int64_t i = 0; i < a->param.dim[0] && scale != 0; i++) {
         double g = grad[i] * scale;
@@ -145,7 +146,37 @@ void reference_adamw(const fv_adamw_args *a)
         double m_hat = m[i] / (1.0 - pow(b1, a->step)), v_hat = v[i] / (1.0 - pow(b2, a->step));
         param[i] -= lr * (double)a->weight_decay * param[i];
         param[i] -= lr * m_hat / (sqrt(v_hat) + (double)a->eps);
+        if (weight)
+            weight[i] = param[i];
     }
+}
+
+static fv_adamw_args adamw_of(int64_t n, int step, float scale)
+{
+    fv_adamw_args args = {.grad = draw_1d(n),
+                          .scale = zeros_1d(FV_F32, 1),
+                          .param = draw_1d(n),
+                          .m = draw_1d(n),
+                          .v = draw_1d(n),
+                          .step = step,
+                          .lr = 0.01f,
+                          .beta1 = 0.9f,
+                          .beta2 = 0.95f,
+                          .eps = 1e-8f,
+                          .weight_decay = step == 1 ? 0.0f : 0.1f};
+    *f32_at(args.scale, 0, 0) = scale;
+    for (int64_t j = 0; j < n; j++)
+        *f32_at(args.v, j, 0) *= *f32_at(args.v, j, 0);
+    for (int64_t j = 3; j < n; j += 17) /* never had a gradient */
+        *f32_at(args.grad, j, 0) = *f32_at(args.m, j, 0) = *f32_at(args.v, j, 0) = 0.0f;
+    return args;
+}
+
+static fv_tensor as_bf16(fv_tensor t)
+{
+    fv_tensor out = zeros_1d(FV_BF16, t.dim[0]);
+    fv_dtype_encode(FV_BF16, t.data, t.dim[0], out.data);
+    return out;
 }
 
 void cases_adamw(void)
@@ -154,23 +185,79 @@ void cases_adamw(void)
     static const float scales[] = {1.0f, 0.5f, 1.0f, 0.0f};
     for (int i = 0; i < 18; i++) {
         int64_t n = sizes[i / 3];
-        fv_adamw_args args = {.grad = draw_1d(n),
-                              .scale = zeros_1d(FV_F32, 1),
-                              .param = draw_1d(n),
-                              .m = draw_1d(n),
-                              .v = draw_1d(n)};
-        args.step = steps[i % 3];
-        args.lr = 0.01f;
-        args.beta1 = 0.9f;
-        args.beta2 = 0.95f;
-        args.eps = 1e-8f;
-        args.weight_decay = i % 3 ? 0.1f : 0.0f;
-        *f32_at(args.scale, 0, 0) = scales[i % 4];
-        for (int64_t j = 0; j < n; j++)
-            *f32_at(args.v, j, 0) *= *f32_at(args.v, j, 0);
-        for (int64_t j = 3; j < n; j += 17) /* never had a gradient */
-            *f32_at(args.grad, j, 0) = *f32_at(args.m, j, 0) = *f32_at(args.v, j, 0) = 0.0f;
+        fv_adamw_args args = adamw_of(n, steps[i % 3], scales[i % 4]);
         CONFORM(adamw, args, .near = 2e-6, .n_rows = n, .rows = "grad param m v");
+        args.weight = as_bf16(args.param);
+        CONFORM(adamw, args, .near = 2e-6, .n_rows = n, .rows = "grad param weight m v");
+        args.m = as_bf16(args.m);
+        args.v = as_bf16(args.v);
+        args.place = (fv_part_place){.cols = 7, .first_row = 3, .block_rows = n + 1, .whole_cols = 9};
+        CONFORM(adamw, args, .near = 8e-3, .note = "moments rounded at random");
+    }
+}
+
+/* -- pairs -- */
+
+static uint32_t bits_of(double x)
+{
+    uint32_t bits;
+    float value = (float)x;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+void reference_pair_split(const fv_pair_split_args *args)
+{
+    for (int64_t i = 0; i < args->master.dim[0]; i++) {
+        uint32_t bits = bits_of(*f64_at(args->master, i, 0));
+        float moved;
+        bits += (bits & 0x1ffffu) == 0x18000u;
+        memcpy(&moved, &bits, sizeof moved);
+        *f64_at(args->master, i, 0) = *f64_at(args->weight, i, 0) = (double)moved;
+        if (args->low.data)
+            ((uint16_t *)args->low.data)[i] = (uint16_t)bits;
+    }
+}
+
+void reference_pair_join(const fv_pair_join_args *args)
+{
+    for (int64_t i = 0; i < args->master.dim[0]; i++) {
+        uint16_t low = ((const uint16_t *)args->low.data)[i];
+        uint32_t upper = (bits_of(*f64_at(args->weight, i, 0)) >> 16) - (low > 0x8000u),
+                 bits = upper << 16 | low;
+        float value;
+        memcpy(&value, &bits, sizeof value);
+        *f64_at(args->master, i, 0) = (double)value;
+    }
+}
+
+void cases_pair_split(void)
+{
+    static const int sizes[] = {0, 1, 17, 1003, 40001};
+    for (int i = 0; i < 10; i++) {
+        int64_t n = sizes[i / 2];
+        fv_tensor master = draw_1d(n);
+        for (int64_t j = 0; j < n; j += 2) { /* ties, and what is next to them */
+            uint32_t bits =
+                (bits_of((double)*f32_at(master, j, 0)) & 0xffff0000u) | (0x7fffu + (uint32_t)(j % 3));
+            memcpy(f32_at(master, j, 0), &bits, sizeof bits);
+        }
+        fv_pair_split_args args = {.master = master, .weight = zeros_1d(FV_BF16, n)};
+        if (i % 2)
+            args.low = zeros_1d(FV_U16, n);
+        CONFORM(pair_split, args, .n_rows = n, .rows = "master weight low");
+    }
+}
+
+void cases_pair_join(void)
+{
+    static const int sizes[] = {0, 1, 17, 1003, 40001};
+    for (int i = 0; i < 5; i++) {
+        int64_t n = sizes[i];
+        fv_pair_join_args args = {as_bf16(draw_1d(n)), zeros_1d(FV_U16, n), zeros_1d(FV_F32, n)};
+        for (int64_t j = 0; j < n; j++)
+            ((uint16_t *)args.low.data)[j] = (uint16_t)(j < 3 ? 0x7fff + j : j * 40503);
+        CONFORM(pair_join, args, .n_rows = n, .rows = "weight low master");
     }
 }
 

@@ -54,6 +54,8 @@ static double value_at(fv_tensor t, int64_t i)
     float value = 0;
     if (t.dtype == FV_F64)
         return ((const double *)t.data)[i];
+    if (t.dtype == FV_U16)
+        return ((const uint16_t *)t.data)[i];
     if (!fv_dtype_is_float(t.dtype))
         return (double)((const int32_t *)t.data)[i];
     fv_dtype_decode(t.dtype, (const char *)t.data + (size_t)i * fv_dtype_bytes(t.dtype), 1, &value);

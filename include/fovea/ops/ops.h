@@ -180,14 +180,49 @@ typedef struct fv_sample_args {
     int top_k;
 } fv_sample_args;
 
+/* An fp32 number as a pair: BF16 weight, the number rounded to nearest, ties to even, and U16 low, the 16
+ * bits that the weight lacks. There are 2^16 + 1 numbers for every even weight (both ties at its sides are
+ * its own) and 2^16 - 1 for an odd one, so the lower tie of an even weight has no pair: such a number is
+ * moved by its last bit, away from zero. Then low below 8000h: the weight's bits are the number's upper half;
+ * above: they are that plus one; 8000h: the upper half. */
+
+/* master F32 (n) is moved where it has no pair; weight BF16 (n) and low U16 (n), unless it is absent, become
+ * its pair. */
+typedef struct fv_pair_split_args {
+    fv_tensor master, weight, low;
+} fv_pair_split_args;
+
+/* master F32 (n) = the number of the pair, exactly. */
+typedef struct fv_pair_join_args {
+    fv_tensor weight, low, master;
+} fv_pair_join_args;
+
+/* Where the elements of a part lie in a whole matrix (fv_param_part): the part has rows of cols; its row r is
+ * row first_row + r / block_rows * block_stride + r % block_rows of the whole, its column c is first_col + c
+ * of whole_cols. */
+typedef struct fv_part_place {
+    int64_t cols, first_row, block_rows, block_stride, first_col, whole_cols;
+} fv_part_place;
+
 /* AdamW (Loshchilov and Hutter, 2019), all (n), but scale (1): g = grad * scale; m = b1 m + (1 - b1) g; v =
  * b2 v + (1 - b2) g^2; param -= lr weight_decay param; param -= lr (m / (1 - b1^step)) / (sqrt(v / (1 -
  * b2^step)) + eps). step counts from 1. A scale of 0 is no step: param, m and v keep their bits, whatever
- * grad holds. */
+ * grad holds.
+ *
+ * param is F32, and weight, unless it is absent, BF16: both become a pair, whose low nobody keeps. Or param
+ * is absent and weight BF16 with low U16 is the pair that is moved: the same bits.
+ *
+ * m and v are F32, or both BF16: then they are rounded up or down at random, so that they are right on
+ * average. The draw depends on seed, tensor, step and on where the element stands in the whole tensor alone:
+ * the operands are elements [first, first + n) of the part that place describes. */
 typedef struct fv_adamw_args {
-    fv_tensor grad, scale, param, m, v;
+    fv_tensor grad, scale, param, weight, low, m, v;
     int step;
     float lr, beta1, beta2, eps, weight_decay;
+    /* Of BF16 moments. */
+    uint64_t seed, tensor;
+    int64_t first;
+    fv_part_place place;
 } fv_adamw_args;
 
 /* out F64 (1) = sum of x^2 over segments I64 (S, 2): {first, n} of x (N). In a fixed order that depends on
