@@ -1,3 +1,14 @@
+/* Taking a run's folder, and why no two programs can both commit to it.
+ *
+ * 1. Lock RUN/lock, or be a later start of the job that has it: that copy may live on where nobody reaches
+ * it.
+ * 2. Make .epoch_N with an N above all that there were. Only one program can make a folder: N is ours alone.
+ * 3. Rename away the folders of earlier epochs, then remove them. What an older copy commits, it renames out
+ * of its own epoch's folder. Either it did so before step 3, and we find it whole; or it fails, and the copy
+ * learns that it was taken over.
+ * 4. Put a new lock file under the old name, by a rename as well. Who still has the old file locked has
+ * nothing: after locking, everybody looks whether the file that has the name is the one that he has locked.
+ */
 #include "fovea/run/lease.h"
 
 #include "fovea/base/process/allocation.h"

@@ -1,3 +1,15 @@
+/* A save, in order:
+ *
+ * 1. Rank 0 makes a folder within that of its lease's epoch. Every rank copies its share of weights and
+ * moments into pinned memory. Training goes on from here.
+ * 2. A thread of each rank writes the copy as a shard, syncs it to the disk, and leaves a .done file.
+ * 3. Rank 0's thread waits for the .done files of all and writes index.h5 and, last, the checksums.
+ * 4. One rename gives the folder its name: the commit. Then "latest" is written and old checkpoints are
+ * pruned.
+ *
+ * A kill before 4 leaves a folder without a name, which goes with its epoch at the next start; a kill after 4
+ * leaves a whole checkpoint. Threads need no message between ranks, so they disturb none of training's; ranks
+ * tell each other how it went when the next save begins. */
 #include "fovea/run/saver.h"
 
 #include "fovea/model/checkpoint/checkpoint.h"

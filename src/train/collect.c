@@ -1,3 +1,10 @@
+/* Collecting the groups of a step: rollout and judging side by side.
+ *
+ * Prompts are not shared out beforehand. Each tensor group takes the next number from a counter when it has
+ * room, so that none waits for another with longer answers; what is generated depends on the number, not on
+ * who took it. A group that is done goes to the judge at once, and verdicts come while others are generated;
+ * those still missing are waited for at the end. A stop closes the counter for all; groups under way are kept
+ * as they are, and taken up again later. */
 #include "fovea/train/collect.h"
 
 #include "fovea/base/clock.h"

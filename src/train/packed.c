@@ -1,3 +1,14 @@
+/* How trees are packed. The run of tokens is, tree after tree, a prompt and then its answers:
+ *
+ *     prompt A | answer A1 | answer A2 | prompt B | answer B1 | ...
+ *
+ * Each is a segment. A prompt reads its own earlier tokens: one span of keys. An answer reads the prompt's
+ * and its own earlier ones: two spans, at positions that go on from the prompt's. So a prompt is computed
+ * once, whatever its answers, the gradients of all of them flow back into it, and there is no padding.
+ *
+ * The first token of an answer is predicted by the last row of the prompt; the last one predicts nothing and
+ * is not computed. A view is encoded once a tree: the image tokens of every answer that shows it pick the
+ * same rows of features. */
 #include "fovea/train/packed.h"
 
 #include <stdlib.h>

@@ -1,3 +1,14 @@
+/* The update of a mini-batch.
+ *
+ * Every rank has all groups. They are cut into trees, and the trees are dealt out: the largest that is left
+ * goes to the rank with the least. All ranks work this out for themselves. A rank then goes through its own
+ * trees in micro-batches: pack, forward, loss, backward; gradients add up in one buffer. What a token weighs
+ * in the loss is counted over the whole mini-batch before, so the sum over micro-batches and ranks is the
+ * gradient, and nothing is divided afterwards. The optimizer adds up the ranks' sums, clips and moves the
+ * weights once; if a number is not finite, nothing moves.
+ *
+ * The reference policy goes through the same micro-batches, forward alone, after its weights have traded
+ * places with the policy's. */
 #include "fovea/train/update.h"
 
 #include "fovea/base/meter.h"

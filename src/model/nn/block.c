@@ -1,3 +1,18 @@
+/* One block of the decoder or of the vision tower, forward and backward.
+ *
+ *     h1 = norm1(x)    qkv = h1 Wqkv + b    q, k: normalised by head (Qwen3), then turned by position
+ *     attn = attention(q, k, v)             mid = x + attn Wout + b
+ *     h2 = norm2(mid)  y = silu(h2 Wgate) * (h2 Wup)           out = mid + y Wdown + b
+ *
+ * A rank of a tensor group has some of the heads and some of the columns of the MLP. So qkv and gate_up need
+ * nothing of other ranks; out and down give each rank a part of a sum, and the parts are added over the
+ * ranks. Backward it is the other way round: it is the gradients of h1 and h2 whose parts are added.
+ *
+ * Keys and values stay in the pass, as in training, or are put into rows of a cache first and read there, as
+ * in generation. Attention finds either through spans, so both give the same bits.
+ *
+ * The backward pass takes the same steps from the last to the first, with what the forward pass has saved.
+ * The gradient of the residual stream is carried along in dx: that of out, then of mid, then of x. */
 #include "block.h"
 
 #include <math.h>
