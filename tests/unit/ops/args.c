@@ -39,7 +39,7 @@ static void test_names_what_is_wrong(void **state)
                                                   .c = matrix(2, 5),
                                                   .bias = vector(4),
                                                   .trans_b = 1}),
-                 FV_ERR_SHAPE, "gemm: tensor bias is F32 (4), expected F32 (5)");
+                 FV_ERR_SHAPE, "gemm: tensor bias is F32 (4), expected F32 or BF16 (5)");
     assert_fails(fv_gelu(backend, &(fv_gelu_args){.x = matrix(2, 3)}), FV_ERR_SHAPE,
                  "gelu: tensor y is absent, expected F32 (2, 3)");
     assert_fails(
