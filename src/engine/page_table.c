@@ -5,9 +5,6 @@
 
 fv_err fv_page_table_init(fv_page_table *table, int n_pages, int n_sequences, int64_t max_tokens)
 {
-    *table = (fv_page_table){0};
-    FV_CHECK(n_pages > 0 && n_pages <= INT32_MAX / FV_PAGE, FV_ERR_ARGUMENT, "a pool of %d pages of %d rows",
-             n_pages, FV_PAGE);
     *table = (fv_page_table){
         .n_pages = n_pages, .n_sequences = n_sequences, .width = fv_pages_for(max_tokens), .n_free = n_pages};
     table->free = malloc((size_t)n_pages * sizeof *table->free);

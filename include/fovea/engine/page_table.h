@@ -6,6 +6,7 @@
 #ifndef FOVEA_ENGINE_PAGE_TABLE_H
 #define FOVEA_ENGINE_PAGE_TABLE_H
 
+#include "fovea/base/error.h"
 #include "fovea/model/nn/pages.h"
 
 typedef struct fv_page_table {
@@ -24,8 +25,7 @@ typedef struct fv_page_copy {
     int32_t from, to, n_rows;
 } fv_page_copy;
 
-/* For sequences of up to max_tokens. FV_ERR_ARGUMENT unless there are pages, and all rows can be counted in
- * 32 bits. */
+/* For sequences of up to max_tokens; n_pages as a cache has them. */
 fv_err fv_page_table_init(fv_page_table *table, int n_pages, int n_sequences, int64_t max_tokens);
 void fv_page_table_fini(fv_page_table *table); /* back to {0} */
 

@@ -12,7 +12,7 @@ size_t fv_cache_page_bytes(const fv_model *model)
 
 static void cut_layers(fv_cache *cache, const fv_block_shape *shape, int n_layers)
 {
-    int64_t n_rows = (int64_t)cache->pool.n_pages * FV_PAGE;
+    int64_t n_rows = (int64_t)cache->n_pages * FV_PAGE;
     int64_t elements = n_rows * shape->n_kv_heads * shape->head_dim;
     float *at = cache->memory;
     for (int i = 0; i < n_layers; i++, at += 2 * elements) {
@@ -26,8 +26,9 @@ fv_err fv_cache_init(fv_cache *cache, fv_model *model, int n_pages)
 {
     fv_err err = FV_OK;
     int n_layers = model->shape.text.n_layers;
-    *cache = (fv_cache){.backend = model->backend, .n_layers = n_layers};
-    FV_TRY_DONE(fv_page_pool_init(&cache->pool, n_pages));
+    *cache = (fv_cache){.backend = model->backend, .n_layers = n_layers, .n_pages = n_pages};
+    FV_CHECK_DONE(n_pages > 0 && n_pages <= INT32_MAX / FV_PAGE, FV_ERR_ARGUMENT,
+                  "a cache of %d pages of %d rows", n_pages, FV_PAGE);
     cache->store.keys = calloc((size_t)n_layers, sizeof *cache->store.keys);
     cache->store.values = calloc((size_t)n_layers, sizeof *cache->store.values);
     FV_CHECK_DONE(cache->store.keys && cache->store.values, FV_ERR_MEMORY,
@@ -63,6 +64,5 @@ void fv_cache_fini(fv_cache *cache)
         fv_backend_free(cache->backend, cache->memory);
     free(cache->store.keys);
     free(cache->store.values);
-    fv_page_pool_fini(&cache->pool);
     *cache = (fv_cache){0};
 }

@@ -3,6 +3,7 @@
  * not depend on threads, instruction set or recomputation. */
 #include "model_case.h"
 
+#include "fovea/engine/page_table.h"
 #include "fovea/model/nn/cache.h"
 
 static void open_case(model_case *c, const char *model, const char *isa, int threads)
@@ -16,7 +17,7 @@ static void open_case(model_case *c, const char *model, const char *isa, int thr
 typedef struct cached {
     model_case *c;
     fv_cache cache;
-    fv_page_list sequence;
+    fv_page_table table; /* the sequence, and another that takes pages between */
     fv_text_pass *text;
     fv_workspace work;
     fv_token_run tokens; /* of the pass under way */
@@ -47,8 +48,11 @@ static void forward_chunk(cached *run, int64_t first, int64_t n, const int32_t *
     fv_tensor hidden, features = {0};
     for (int row = 0; row < 3; row++)
         memcpy(positions + row * n, c->positions + row * c->n + first, (size_t)n * sizeof(int32_t));
-    assert_ok(fv_pages_extend(&run->cache.pool, &run->sequence, n, slots));
-    int32_t n_spans = (int32_t)fv_pages_spans(&run->sequence, spans);
+    fv_page_copy copy;
+    assert_true(fv_page_table_extend(&run->table, 0, n, &copy));
+    for (int64_t i = 0; i < n; i++)
+        slots[i] = fv_page_table_row(&run->table, 0, first + i);
+    int32_t n_spans = (int32_t)fv_page_table_spans(&run->table, 0, spans);
     const int32_t segment[] = {0, (int32_t)n, (int32_t)first, 0, n_spans, (int32_t)(first + n)};
     run->tokens = (fv_token_run){.n = n,
                                  .ids = c->ids + first,
@@ -72,19 +76,18 @@ static void check_chunks(model_case *c, int64_t chunk, const float *whole)
 {
     cached run = {.c = c, .work = {.name = "chunk"}};
     float logprobs[CASE_TOKENS];
-    int32_t hole[2 * FV_PAGE];
-    fv_page_list other = {0};
+    fv_page_copy copy;
     assert_ok(fv_cache_init(&run.cache, c->model, 10));
+    assert_ok(fv_page_table_init(&run.table, 10, 2, CASE_TOKENS));
     assert_ok(fv_text_pass_create(c->model, &run.text));
     for (int64_t first = 0; first < CASE_ROWS; first += chunk) {
         int64_t n = CASE_ROWS - first < chunk ? CASE_ROWS - first : chunk;
         forward_chunk(&run, first, n, c->ids + first + 1, logprobs + first);
         if (first == 0) /* the sequence's pages are no neighbours */
-            assert_ok(fv_pages_extend(&run.cache.pool, &other, 2 * FV_PAGE, hole));
+            assert_true(fv_page_table_extend(&run.table, 1, 2 * FV_PAGE, &copy));
     }
     assert_memory_equal(logprobs, whole, CASE_ROWS * sizeof *whole);
-    fv_pages_release(&run.cache.pool, &run.sequence);
-    fv_pages_release(&run.cache.pool, &other);
+    fv_page_table_fini(&run.table);
     fv_text_pass_destroy(run.text);
     fv_workspace_fini(&run.work);
     fv_cache_fini(&run.cache);

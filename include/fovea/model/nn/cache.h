@@ -1,8 +1,7 @@
 /* The key-value cache: rows in pages, shared by all layers. Local.
  *
- * A row of the pool is one token in every layer; a sequence is an fv_page_list of the pool, and attention
- * reads its pages as spans. A sequence that goes on from another one (the answers to one prompt) is a list of
- * its own, read behind the other's. */
+ * A row is one token in every layer. Whose it is, is written in a page table (engine/page_table.h), and
+ * attention reads the pages of a sequence as spans. */
 #ifndef FOVEA_MODEL_NN_CACHE_H
 #define FOVEA_MODEL_NN_CACHE_H
 
@@ -10,14 +9,14 @@
 #include "fovea/model/nn/pages.h"
 
 typedef struct fv_cache {
-    fv_page_pool pool;
     fv_key_store store; /* (n_pages * FV_PAGE, K, D) of each layer; owned */
-    int n_layers;
+    int n_layers, n_pages;
     fv_backend *backend; /* borrowed */
     void *memory;        /* owned: what the store names */
 } fv_cache;
 
-/* Room for n_pages * FV_PAGE tokens. */
+/* Room for n_pages * FV_PAGE tokens. FV_ERR_ARGUMENT unless there are pages, and all rows can be counted in
+ * 32 bits. */
 fv_err fv_cache_init(fv_cache *cache, fv_model *model, int n_pages);
 void fv_cache_fini(fv_cache *cache); /* back to {0} */
 
