@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MAX_ROUNDS = 2, MAX_IMAGES = 2 };
+enum { MAX_ROUNDS = 2, MAX_IMAGES = 2, CACHE_BYTES = 1 << 30 /* of views of the rows under way */ };
 
 typedef struct eval {
     const fv_eval_options *options;
@@ -23,6 +23,7 @@ typedef struct eval {
     fv_chat chat;
     fv_prompts *prompts;
     fv_processor processor;
+    fv_view_cache *view_cache; /* NULL: the data has no images */
     fv_dataset *dataset;
     fv_judge *judge;
     fv_engine *engine;
@@ -57,6 +58,16 @@ static void set_sizes(eval *e, const fv_generation_defaults *defaults)
     e->max_tokens = o->max_tokens ? o->max_tokens : positions < 32768 ? positions : 32768;
 }
 
+static fv_err open_data(eval *e)
+{
+    const fv_view_cache_settings settings = {.processor = &e->processor,
+                                             .transparency = e->options->views.transparency,
+                                             .n_workers = fv_view_workers(e->runtime.backend->n_threads),
+                                             .max_bytes = CACHE_BYTES};
+    FV_TRY(fv_dataset_open(e->options->data, &e->dataset));
+    return fv_dataset_images(e->dataset) > 0 ? fv_view_cache_create(&settings, &e->view_cache) : FV_OK;
+}
+
 static fv_err prepare(eval *e)
 {
     const fv_eval_options *o = e->options;
@@ -69,7 +80,7 @@ static fv_err prepare(eval *e)
     FV_TRY(fv_chat_init(&e->chat, e->tokenizer));
     FV_TRY(fv_runtime_load_processor(&e->runtime, model, &e->chat, &e->processor));
     FV_TRY(fv_prompts_load(o->prompts, &e->prompts));
-    FV_TRY(fv_dataset_open(o->data, &e->dataset));
+    FV_TRY(open_data(e));
     FV_TRY(fv_judge_verifier_create(o->verifier, &e->judge));
     set_sizes(e, &defaults);
     int positions = fv_model_shape_of(e->runtime.model)->text.max_positions;
@@ -187,6 +198,7 @@ static fv_source source_of(const eval *e)
                        .processor = &e->processor,
                        .prompts = e->prompts,
                        .chat = &e->chat,
+                       .cache = e->view_cache,
                        .views = e->options->views,
                        .first = fv_eval_first(e->options->mode)};
 }
@@ -338,6 +350,7 @@ static int finish(eval *e, fv_err err)
     fv_rows_fini(&e->rows);
     fv_engine_destroy(e->engine);
     fv_judge_destroy(e->judge);
+    fv_view_cache_destroy(e->view_cache);
     fv_dataset_close(e->dataset);
     fv_prompts_destroy(e->prompts);
     fv_tokenizer_destroy(e->tokenizer);

@@ -98,6 +98,7 @@ static fv_err step(sft *s)
     fv_phase_set("update");
     FV_TRY(fv_update(&s->training.updater, s->groups, s->n_groups, rate, &stats));
     forget(s);
+    fv_source_forget_all(&s->training.source);
     fv_meter_advance(++s->step);
     double seconds = fv_clock_now() - from, peak = fv_peak_megabytes();
     FV_TRY(fv_comm_all_reduce_max(world, &peak));

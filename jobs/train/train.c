@@ -33,6 +33,7 @@ static fv_err set_trainer(train *t)
                                   .score = &t->training.score,
                                   .n_answers = c->rollout.samples,
                                   .has_greedy = fv_estimator_needs_greedy(estimator),
+                                  .keeps_views = 1,
                                   .row_of = fv_training_row,
                                   .row_context = &t->training};
     t->trainer = (fv_trainer){.settings = {.plan = {.prompts = c->rollout.prompts,

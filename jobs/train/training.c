@@ -111,6 +111,18 @@ static fv_err read_config(fv_training *t, const fv_training_options *options)
     return options->check(&t->config, t->runtime.world->size);
 }
 
+static fv_err open_views(fv_training *t)
+{
+    const fv_views_config *c = &t->config.views;
+    FV_TRY(fv_runtime_load_processor(&t->runtime, t->config.run.model, &t->chat, &t->processor));
+    const fv_view_cache_settings settings = {
+        .processor = &t->processor,
+        .transparency = c->bounds.transparency,
+        .n_workers = c->workers >= 0 ? c->workers : fv_view_workers(t->runtime.backend->n_threads),
+        .max_bytes = (size_t)c->cache_megabytes * 1000000};
+    return fv_view_cache_create(&settings, &t->view_cache);
+}
+
 static fv_err open_texts(fv_training *t)
 {
     const fv_run_config *run = &t->config.run;
@@ -120,9 +132,7 @@ static fv_err open_texts(fv_training *t)
     FV_TRY(fv_dataset_open(t->config.data.train, &t->data));
     FV_CHECK(fv_dataset_rows(t->data) > 0, FV_ERR_ARGUMENT, "%s has no rows", t->config.data.train);
     t->n_vision_ids = fv_chat_vision_ids(&t->chat, t->vision_ids);
-    if (fv_dataset_images(t->data) == 0)
-        return FV_OK;
-    return fv_runtime_load_processor(&t->runtime, run->model, &t->chat, &t->processor);
+    return fv_dataset_images(t->data) > 0 ? open_views(t) : FV_OK;
 }
 
 static fv_err set_stages(fv_training *t)
@@ -133,6 +143,7 @@ static fv_err set_stages(fv_training *t)
                             .processor = &t->processor,
                             .prompts = t->prompts,
                             .chat = &t->chat,
+                            .cache = t->view_cache,
                             .views = c->views.bounds,
                             .first = c->views.prompt == FV_VIEW_HIGH ? FV_FIRST_HIGH : FV_FIRST_LOW};
     t->dialogue = (fv_dialogue){.prompts = t->prompts,
@@ -285,6 +296,7 @@ fv_err fv_training_prepare_updates(fv_training *t, const fv_loss_settings *loss,
                               .optimizer = &t->optimizer,
                               .reference = reference,
                               .view = fv_source_view,
+                              .want = fv_source_want,
                               .view_context = &t->source};
     return fv_comm_agree(t->runtime.world, open_updater(t, is_supervised));
 }
@@ -341,6 +353,7 @@ int fv_training_finish(fv_training *t, fv_err err)
     fv_judge_room_close(t->judge_room);
     fv_rows_fini(&t->rows);
     fv_mailbox_destroy(t->mailbox);
+    fv_view_cache_destroy(t->view_cache);
     fv_dataset_close(t->data);
     fv_prompts_destroy(t->prompts);
     fv_tokenizer_destroy(t->tokenizer);

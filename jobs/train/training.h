@@ -35,6 +35,7 @@ typedef struct fv_training {
     fv_chat chat;
     fv_prompts *prompts;
     fv_processor processor;
+    fv_view_cache *view_cache; /* NULL: the data has no images */
     fv_dataset *data;
     fv_rows rows; /* of data: those that are asked */
     fv_source source;

@@ -222,6 +222,7 @@ void fv_validation_close(fv_validation *v, int is_patient)
         drop_oldest(v);
     fv_error_restore(&kept);
     fv_rows_fini(&v->rows);
+    fv_source_forget_all(&v->source);
     fv_dataset_close(v->data);
     *v = (fv_validation){0};
 }

@@ -279,7 +279,7 @@ void fv_view_cache_want(fv_view_cache *cache, const fv_view_key *key, int is_sur
 /* Make the view here unless it is there, or a worker is at it. The mutex is held. */
 static void await(fv_view_cache *c, entry *e)
 {
-    e->is_sure = e->is_asked = 1;
+    e->is_sure = 1;
     e->is_forgotten = 0;
     if (e->state == WANTED) {
         make_room(c, e, 1);
@@ -293,6 +293,7 @@ static void await(fv_view_cache *c, entry *e)
 static fv_err take(fv_view_cache *c, entry *e, fv_picture **out)
 {
     fv_err err = e->err;
+    e->is_asked = 1;
     e->used = ++c->n_uses;
     if (err == FV_OK)
         *out = fv_picture_hold(e->picture);
@@ -340,7 +341,8 @@ void fv_view_cache_clear(fv_view_cache *cache)
         next = e->next;
         forget(cache, e);
     }
-    pthread_cond_broadcast(&cache->changed);
+    while (cache->first) /* what is being made: it goes when it is */
+        pthread_cond_wait(&cache->changed, &cache->mutex);
     pthread_mutex_unlock(&cache->mutex);
 }
 

@@ -77,6 +77,10 @@ static const fv_setting views_fields[] = {
      FROM(1)},
     {"transparency", FV_SETTING_CHOICE, VIEWS(bounds.transparency), "white behind it, or drop the alpha",
      .names = alpha_names},
+    {"workers", FV_SETTING_INTEGER, VIEWS(workers), "threads that make views ahead; -1 = the cores left",
+     FROM(-1)},
+    {"cache_megabytes", FV_SETTING_INTEGER, VIEWS(cache_megabytes), "of views that a rank keeps for a step",
+     FROM(0)},
     {0},
 };
 
@@ -283,9 +287,10 @@ static const fv_setting log_fields[] = {
         .rate = 1e-6, .schedule = FV_SCHEDULE_CONSTANT,                                            \
         .adamw = {.beta1 = 0.9F, .beta2 = 0.999F, .eps = 1e-8F, .weight_decay = 0.01F, .clip = 1}, \
     }
-#define VIEWS_DEFAULT                                                                   \
-    {                                                                                   \
-        .prompt = FV_VIEW_LOW, .bounds = {.min_pixels = 262144, .max_pixels = 4194304 } \
+#define VIEWS_DEFAULT                                                                                  \
+    {                                                                                                  \
+        .prompt = FV_VIEW_LOW, .bounds = {.min_pixels = 262144, .max_pixels = 4194304}, .workers = -1, \
+        .cache_megabytes = 2048                                                                        \
     }
 
 #define UPDATE_DEFAULT                                                                                     \

@@ -28,7 +28,9 @@ typedef struct collection {
     fv_batch *begun; /* groups of the first prompts, from an earlier call */
     item **items;    /* owned, (n_items); each stays where it is */
     int n_items, capacity;
-    int is_over; /* a stop was requested of this rank or another */
+    int n_given;       /* to the rollout; the others wait for it to have room, while their views are made */
+    int64_t n_waiting; /* prompts that no rank has taken yet, as far as this one knows */
+    int is_over;       /* a stop was requested of this rank or another */
 } collection;
 
 static fv_err add_item(collection *c, item **out)
@@ -73,7 +75,7 @@ static fv_err take_up(fv_group *left, fv_group *anew)
     return FV_OK;
 }
 
-static fv_err start(collection *c, int64_t prompt_index, fv_group **out)
+static fv_err start(collection *c, int64_t prompt_index)
 {
     const fv_collector *with = c->with;
     uint64_t row = with->row_of(with->row_context, prompt_index);
@@ -83,29 +85,57 @@ static fv_err start(collection *c, int64_t prompt_index, fv_group **out)
                            with->n_answers, &made->group, &made->row));
     if (with->has_greedy)
         FV_TRY(fv_group_add_greedy(&made->group));
-    *out = &made->group;
+    fv_source_want(with->source, &made->group, 0);
     return prompt_index - c->first < c->begun->n
                ? take_up(&c->begun->groups[prompt_index - c->first], &made->group)
                : FV_OK;
 }
 
+/* How many groups are taken ahead of the rollout: never more than this rank's share of what is left, so that
+ * none idles while another has groups that wait. */
+static int64_t room_ahead(const collection *c)
+{
+    enum { AHEAD = 8 };
+    int64_t share = c->n_waiting / c->with->mesh->data->size;
+    return share < AHEAD ? share : AHEAD;
+}
+
+static fv_err take_one(collection *c)
+{
+    int64_t prompt_index = 0;
+    FV_TRY(take_prompt_index(c, &prompt_index));
+    c->n_waiting = c->first + c->n - 1 - prompt_index;
+    return c->n_waiting >= 0 ? fv_comm_agree(c->with->mesh->tensor, start(c, prompt_index)) : FV_OK;
+}
+
+/* Whether an answer may show the high-resolution view. */
+static int has_tool(const fv_dialogue *dialogue)
+{
+    return dialogue->max_rounds > 1 && dialogue->max_images > 1 && fv_prompts_has_tool(dialogue->prompts);
+}
+
 static fv_err next(void *context, fv_group **group)
 {
     collection *c = context;
-    int64_t prompt_index = 0;
     *group = NULL;
-    FV_TRY(take_prompt_index(c, &prompt_index));
-    if (prompt_index >= c->first + c->n)
+    while (c->n_waiting >= 0 && c->n_items - c->n_given <= room_ahead(c))
+        FV_TRY(take_one(c));
+    if (c->n_given == c->n_items)
         return FV_OK;
-    return fv_comm_agree(c->with->mesh->tensor, start(c, prompt_index, group));
+    *group = &c->items[c->n_given++]->group;
+    if (has_tool(&c->with->rollout->dialogue))
+        fv_source_expect(c->with->source, *group);
+    return FV_OK;
 }
 
 static fv_err view(void *context, const fv_group *group, int is_high, fv_picture **out)
 {
     collection *c = context;
     fv_err err = fv_comm_agree(c->with->mesh->tensor, fv_source_view(c->with->source, group, is_high, out));
-    if (err != FV_OK)
+    if (err != FV_OK) {
         fv_picture_release(*out);
+        *out = NULL;
+    }
     return err;
 }
 
@@ -128,6 +158,8 @@ static fv_err begin_scoring(collection *c, fv_group *group)
 static fv_err done(void *context, fv_group *group)
 {
     collection *c = context;
+    if (!c->with->keeps_views)
+        fv_source_forget(c->with->source, group);
     return fv_comm_agree(c->with->mesh->tensor, begin_scoring(c, group));
 }
 
@@ -253,7 +285,7 @@ static fv_err stop(collection *c)
 fv_err fv_collect(const fv_collector *with, int64_t first, int64_t n, fv_batch *begun, fv_batch *batch,
                   fv_collect_stats *stats)
 {
-    collection c = {.with = with, .first = first, .n = n, .begun = begun};
+    collection c = {.with = with, .first = first, .n = n, .begun = begun, .n_waiting = n};
     fv_err err = FV_OK;
     *batch = (fv_batch){0};
     *stats = (fv_collect_stats){0};

@@ -36,6 +36,22 @@ int64_t fv_tree_generated(const fv_tree *tree)
     return n;
 }
 
+static int is_shown_high(const fv_tree *tree)
+{
+    for (int i = tree->first; i < tree->first + tree->n; i++)
+        if (tree->group->answers[i].n_shown)
+            return 1;
+    return 0;
+}
+
+void fv_tree_want_views(const fv_tree *tree, fv_want_view want, void *context)
+{
+    if (tree->group->has_image)
+        want(context, tree->group, 0);
+    if (is_shown_high(tree))
+        want(context, tree->group, 1);
+}
+
 /* The packing under way: where the next of everything goes. */
 typedef struct packer {
     fv_packed *to;
@@ -135,14 +151,6 @@ static fv_err add_answer(packer *p, const fv_group *group, const fv_answer *answ
     return FV_OK;
 }
 
-static int is_shown_large(const fv_tree *tree)
-{
-    for (int i = tree->first; i < tree->first + tree->n; i++)
-        if (tree->group->answers[i].n_shown)
-            return 1;
-    return 0;
-}
-
 static fv_err add_tree(packer *p, const fv_tree *tree)
 {
     const fv_group *group = tree->group;
@@ -150,7 +158,7 @@ static fv_err add_tree(packer *p, const fv_tree *tree)
     int32_t next = 0;
     if (group->has_image)
         FV_TRY(add_view(p, group, 0, &low));
-    if (is_shown_large(tree))
+    if (is_shown_high(tree))
         FV_TRY(add_view(p, group, 1, &high));
     FV_TRY(add_ids(p, group->prompt.ids, n, &group->low, group->has_image, &next));
     if (group->has_image)

@@ -2,20 +2,26 @@
 
 #include <string.h>
 
-static fv_err sizes_of(const fv_source *source, const fv_row *row, int is_high_first, fv_view_sizes *out)
+static fv_err sizes_of(const fv_source *source, fv_view_size image, fv_view_size target, int is_high_first,
+                       fv_view_sizes *out)
 {
-    const fv_view_size image = {row->images[0].width, row->images[0].height};
-    FV_TRY(fv_view_sizes_of(&source->views, image, row->target, out));
+    FV_TRY(fv_view_sizes_of(&source->views, image, target, out));
     if (is_high_first)
         out->low = out->high;
     return FV_OK;
+}
+
+static fv_err sizes_of_row(const fv_source *source, const fv_row *row, int is_high_first, fv_view_sizes *out)
+{
+    const fv_view_size image = {row->images[0].width, row->images[0].height};
+    return sizes_of(source, image, row->target, is_high_first, out);
 }
 
 static fv_err grids_of(const fv_source *source, const fv_row *row, fv_group *group)
 {
     fv_view_sizes sizes;
     FV_CHECK(row->n_images == 1, FV_ERR_UNSUPPORTED, "%zu images; a prompt shows one", row->n_images);
-    FV_TRY(sizes_of(source, row, group->is_high_first, &sizes));
+    FV_TRY(sizes_of_row(source, row, group->is_high_first, &sizes));
     FV_TRY(fv_processor_grid(source->processor, sizes.low.width, sizes.low.height, &group->low));
     group->has_image = 1;
     return fv_processor_grid(source->processor, sizes.high.width, sizes.high.height, &group->high);
@@ -58,17 +64,57 @@ fv_err fv_source_look(const fv_source *source, const fv_row *row, const fv_group
                                 .name = "its image",
                                 .max_pixels = FV_IMAGE_MAX_PIXELS,
                                 .alpha = source->views.transparency};
-    FV_TRY(sizes_of(source, row, group->is_high_first, &sizes));
+    FV_TRY(sizes_of_row(source, row, group->is_high_first, &sizes));
     return fv_view_read(source->processor, &file, is_high ? sizes.high : sizes.low, view);
+}
+
+static fv_err key_of(const fv_source *source, const fv_group *group, int is_high, fv_view_key *key)
+{
+    fv_view_size image, target;
+    fv_view_sizes sizes;
+    uint64_t row = (uint64_t)group->row;
+    fv_dataset_sizes(source->dataset, row, &image, &target);
+    fv_err err = sizes_of(source, image, target, group->is_high_first, &sizes);
+    *key = (fv_view_key){source->dataset, row, is_high ? sizes.high : sizes.low};
+    return err == FV_OK ? FV_OK : fv_error_prefix(err, "row %lld", (long long)group->row);
 }
 
 fv_err fv_source_view(void *context, const fv_group *group, int is_high, fv_picture **view)
 {
     const fv_source *source = context;
-    fv_row row;
+    fv_view_key key;
     *view = NULL;
-    FV_TRY(fv_dataset_read_images(source->dataset, (uint64_t)group->row, &row));
-    fv_err err = fv_source_look(source, &row, group, is_high, view);
-    fv_row_fini(&row);
-    return err == FV_OK ? FV_OK : fv_error_prefix(err, "row %lld", (long long)group->row);
+    FV_TRY(key_of(source, group, is_high, &key));
+    return fv_view_cache_get(source->cache, &key, view);
+}
+
+static void announce(const fv_source *source, const fv_group *group, int is_high, int is_sure)
+{
+    fv_view_key key;
+    if (group->has_image && key_of(source, group, is_high, &key) == FV_OK)
+        fv_view_cache_want(source->cache, &key, is_sure);
+}
+
+void fv_source_want(void *context, const fv_group *group, int is_high)
+{
+    announce(context, group, is_high, 1);
+}
+
+void fv_source_expect(const fv_source *source, const fv_group *group)
+{
+    announce(source, group, 1, 0);
+}
+
+void fv_source_forget(const fv_source *source, const fv_group *group)
+{
+    fv_view_key key;
+    for (int is_high = 0; is_high < 2 && group->has_image; is_high++)
+        if (key_of(source, group, is_high, &key) == FV_OK)
+            fv_view_cache_forget(source->cache, &key);
+}
+
+void fv_source_forget_all(const fv_source *source)
+{
+    if (source->cache)
+        fv_view_cache_clear(source->cache);
 }

@@ -199,6 +199,8 @@ static fv_err run_share(fv_updater *u, const fv_group *groups, int n, const char
     int n_trees =
         fv_update_share(groups, n, u->settings.micro_tokens, data->rank, data->size, trees, scratch);
     fv_meter_phase(name, n_trees);
+    for (int i = 0; i < n_trees && u->want; i++)
+        fv_tree_want_views(&trees[i], u->want, u->view_context);
     FV_TRY_DONE(run_own(u, trees, n_trees, work, context));
 done:
     free(trees);

@@ -39,8 +39,9 @@ void fv_view_cache_want(fv_view_cache *cache, const fv_view_key *key, int is_sur
  * sentence begins with the row. */
 fv_err fv_view_cache_get(fv_view_cache *cache, const fv_view_key *key, fv_picture **out);
 
-/* The view, or every view, is not asked for any more. */
+/* The view is not asked for any more. */
 void fv_view_cache_forget(fv_view_cache *cache, const fv_view_key *key);
+/* No view is; waits for what is being made: the cache knows no data set any more. */
 void fv_view_cache_clear(fv_view_cache *cache);
 
 typedef struct fv_view_cache_stats {

@@ -20,7 +20,9 @@ typedef struct fv_collector {
     const fv_rollout_settings *rollout;
     const fv_score_settings *score;
     int n_answers;
-    int has_greedy; /* a group has a greedy answer besides */
+    int has_greedy;  /* a group has a greedy answer besides */
+    int keeps_views; /* until the caller forgets them (fv_source_forget_all); else as long as a group is under
+                        way */
     /* Draws are named by rows, which rise with their prompt indices, and not by those: those of a row are the
      * same whatever else is asked. */
     int draws_by_row;

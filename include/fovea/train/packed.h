@@ -17,6 +17,9 @@ int64_t fv_tree_tokens(const fv_tree *tree);
 /* Drawn tokens: what a pass gives log-probs of. */
 int64_t fv_tree_generated(const fv_tree *tree);
 
+/* Announce the views that packing the tree asks for. */
+void fv_tree_want_views(const fv_tree *tree, fv_want_view want, void *context);
+
 typedef struct fv_packed {
     fv_token_run run; /* its arrays are owned; no slots */
     /* Views, each once, in the order in which the run first shows them; features of them all (N, C) become

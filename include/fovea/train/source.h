@@ -2,7 +2,7 @@
 #ifndef FOVEA_TRAIN_SOURCE_H
 #define FOVEA_TRAIN_SOURCE_H
 
-#include "fovea/data/dataset.h"
+#include "fovea/data/view_cache.h"
 #include "fovea/train/trajectory.h"
 
 /* What a prompt shows first. */
@@ -13,6 +13,7 @@ typedef struct fv_source {
     const fv_processor *processor; /* not looked at for rows without images */
     const fv_prompts *prompts;
     const fv_chat *chat;
+    fv_view_cache *cache; /* borrowed; NULL: the data set has no images */
     fv_view_settings views;
     fv_first_view first;
 } fv_source;
@@ -41,7 +42,16 @@ void fv_source_largest(const fv_source *source, const uint64_t *rows, uint64_t n
 fv_err fv_source_look(const fv_source *source, const fv_row *row, const fv_group *group, int is_high,
                       fv_picture **view);
 
-/* An fv_view_of whose context is an fv_source: of this data set, whatever its prompts and first view. */
+/* An fv_view_of and an fv_want_view whose context is an fv_source: of this data set, whatever its prompts and
+ * first view. */
 fv_err fv_source_view(void *source, const fv_group *group, int is_high, fv_picture **view);
+void fv_source_want(void *source, const fv_group *group, int is_high);
+
+/* The high-resolution view may be asked for. */
+void fv_source_expect(const fv_source *source, const fv_group *group);
+
+/* The group's views, or those of all groups, are not asked for any more. */
+void fv_source_forget(const fv_source *source, const fv_group *group);
+void fv_source_forget_all(const fv_source *source);
 
 #endif

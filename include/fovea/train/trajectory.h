@@ -58,6 +58,8 @@ int fv_group_open(const fv_group *group);
 
 /* A view of a group's image; the caller releases it. */
 typedef fv_err (*fv_view_of)(void *context, const fv_group *group, int is_high, fv_picture **view);
+/* It will be asked for: whoever can make it ahead does. */
+typedef void (*fv_want_view)(void *context, const fv_group *group, int is_high);
 
 /* n_answers empty ones. */
 fv_err fv_group_init(fv_group *group, int64_t prompt_index, int64_t row, int n_answers);

@@ -26,6 +26,7 @@ typedef struct fv_updater {
     fv_optimizer *optimizer; /* its model is the policy's */
     fv_reference *reference; /* NULL if neither loss nor reward needs one */
     fv_view_of view;
+    fv_want_view want; /* of the same context; NULL: nothing is announced */
     void *view_context;
     fv_weights grads; /* owned */
 } fv_updater;
