@@ -16,11 +16,25 @@ static fv_err take(void *context, fv_arena *arena)
     return fv_vision_take(engine->vision, &engine->grid, 1, FV_SAVE_NONE, arena);
 }
 
+/* The largest image may have any shape, and a strip has the most windows: room for both, one after the other.
+ */
+static fv_err take_largest(void *context, fv_arena *arena)
+{
+    fv_engine *engine = context;
+    fv_grid largest = engine->settings.image;
+    int merge = merge_of(engine);
+    size_t mark = fv_arena_mark(arena);
+    engine->grid = (fv_grid){largest.t, merge, (int32_t)((int64_t)largest.h * largest.w / merge)};
+    FV_TRY(take(engine, arena));
+    fv_arena_release(arena, mark);
+    engine->grid = largest;
+    return take(engine, arena);
+}
+
 fv_err fv_images_init(fv_engine *engine)
 {
     const fv_model_shape *shape = fv_model_shape_of(engine->model);
     const fv_engine_settings *s = &engine->settings;
-    engine->grid = s->image;
     if (shape->vision.depth == 0 || s->image.t == 0)
         return FV_OK;
     FV_TRY(fv_vision_pass_create(engine->model, &engine->vision));
@@ -30,7 +44,7 @@ fv_err fv_images_init(fv_engine *engine)
              (long long)fv_grid_tokens(s->image, shape->vision.merge), (long long)s->image_rows);
     FV_TRY(fv_backend_alloc(engine->backend, fv_images_bytes(engine), &engine->feature_memory));
     engine->features = fv_tensor_2d(engine->feature_memory, FV_F32, s->image_rows, shape->text.hidden);
-    return fv_workspace_fit(&engine->vision_work, engine->backend, take, engine);
+    return fv_workspace_fit(&engine->vision_work, engine->backend, take_largest, engine);
 }
 
 size_t fv_images_bytes(const fv_engine *engine)
@@ -43,11 +57,10 @@ fv_err fv_images_measure(fv_engine *engine, size_t *bytes)
 {
     fv_arena dry = fv_arena_dry(engine->vision_work.name);
     *bytes = 0;
-    engine->grid = engine->settings.image;
-    if (engine->grid.t == 0)
+    if (engine->settings.image.t == 0)
         return FV_OK;
     FV_TRY(fv_vision_pass_create(engine->model, &engine->vision));
-    FV_TRY(take(engine, &dry));
+    FV_TRY(take_largest(engine, &dry));
     *bytes = dry.peak;
     return FV_OK;
 }
