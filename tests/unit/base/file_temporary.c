@@ -44,8 +44,7 @@ static int after_signal(int number, int is_ignored)
     pid_t child = fork();
     if (child == 0) {
         fv_file_writer one, two, done;
-        if (is_ignored)
-            signal(number, SIG_IGN);
+        signal(number, is_ignored ? SIG_IGN : SIG_DFL); /* whatever this was started with */
         if (fv_file_clean_on_signals() != FV_OK || fv_file_create(temp_path("signal/one"), &one) != FV_OK ||
             fv_file_create(temp_path("signal/done"), &done) != FV_OK || fv_file_commit(&done) != FV_OK ||
             fv_file_create(temp_path("signal/two"), &two) != FV_OK)
