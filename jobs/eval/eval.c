@@ -92,26 +92,14 @@ static fv_err prepare(eval *e)
 
 /* All that the samples follow from, as it is written into the report. */
 
-static fv_err set_text(fv_json *settings, const char *key, const char *text)
-{
-    return fv_json_set(settings, key, fv_json_make_string(text, strlen(text)));
-}
-
-static fv_err set_hash(fv_json *settings, const char *key, uint64_t hash)
-{
-    char text[17];
-    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
-    return set_text(settings, key, text);
-}
-
 static fv_err set_hashes(const eval *e, fv_json *settings)
 {
     uint64_t model, prompts;
     FV_TRY(fv_identity_of_folder(e->options->runtime.model, &model));
     FV_TRY(fv_identity_of_file(e->options->prompts, &prompts));
-    FV_TRY(set_hash(settings, "model_hash", model));
-    FV_TRY(set_hash(settings, "data_hash", fv_dataset_hash(e->dataset)));
-    return set_hash(settings, "prompts_hash", prompts);
+    FV_TRY(fv_json_set_hash(settings, "model_hash", model));
+    FV_TRY(fv_json_set_hash(settings, "data_hash", fv_dataset_hash(e->dataset)));
+    return fv_json_set_hash(settings, "prompts_hash", prompts);
 }
 
 static fv_err set_numbers(const eval *e, fv_json *settings)
@@ -139,16 +127,17 @@ static fv_err describe(eval *e)
     report->data = strdup(o->data);
     report->settings = fv_json_make_object();
     FV_CHECK(report->model && report->data && report->settings, FV_ERR_MEMORY, "no memory for a report");
-    FV_TRY(set_text(report->settings, "mode", fv_eval_mode_name(o->mode)));
-    FV_TRY(set_text(report->settings, "verifier", o->verifier->name));
-    FV_TRY(set_text(report->settings, "extraction", o->extraction == FV_EXTRACT_SPLIT ? "split" : "strict"));
-    FV_TRY(set_text(report->settings, "transparency",
-                    o->views.transparency == FV_ALPHA_WHITE ? "white" : "drop"));
+    FV_TRY(fv_json_set_text(report->settings, "mode", fv_eval_mode_name(o->mode)));
+    FV_TRY(fv_json_set_text(report->settings, "verifier", o->verifier->name));
+    FV_TRY(fv_json_set_text(report->settings, "extraction",
+                            o->extraction == FV_EXTRACT_SPLIT ? "split" : "strict"));
+    FV_TRY(fv_json_set_text(report->settings, "transparency",
+                            o->views.transparency == FV_ALPHA_WHITE ? "white" : "drop"));
     if (e->what.repetition_penalty != 1)
         FV_TRY(fv_json_set(report->settings, "repetition_penalty",
                            fv_json_make_real((double)e->what.repetition_penalty)));
     if (o->by)
-        FV_TRY(set_text(report->settings, "by", o->by));
+        FV_TRY(fv_json_set_text(report->settings, "by", o->by));
     FV_TRY(set_hashes(e, report->settings));
     FV_TRY(fv_report_leave_out(report, &e->rows, e->what.n_rows));
     return set_numbers(e, report->settings);

@@ -62,7 +62,7 @@ static fv_err fill_json(const fv_generate_answer *a, fv_json *root)
         FV_TRY(fv_json_append(logprobs, fv_json_make_real(a->logprobs[i])));
     }
     FV_TRY(fv_json_set(root, "text", fv_json_make_string(a->text.data ? a->text.data : "", a->text.size)));
-    FV_TRY(fv_json_set(root, "finish", fv_json_make_string(reason, strlen(reason))));
+    FV_TRY(fv_json_set_text(root, "finish", reason));
     FV_TRY(fv_json_set(root, "prompt_tokens", fv_json_make_integer(a->prompt_tokens)));
     FV_TRY(fv_json_set(root, "visual_tokens", fv_json_make_integer(a->visual_tokens)));
     return a->calls < 0 ? FV_OK : fv_json_set(root, "calls", fv_json_make_integer(a->calls));

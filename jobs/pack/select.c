@@ -27,27 +27,15 @@ typedef struct job {
 
 /* What the results follow from. */
 
-static fv_err set_text(fv_json *object, const char *key, const char *text)
-{
-    return fv_json_set(object, key, fv_json_make_string(text, strlen(text)));
-}
-
-static fv_err set_hash(fv_json *object, const char *key, uint64_t hash)
-{
-    char text[17];
-    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
-    return set_text(object, key, text);
-}
-
 static fv_err set_hashes(const job *j, fv_json *what)
 {
     const fv_training *t = &j->training;
     uint64_t model, prompts;
     FV_TRY(fv_identity_of_folder(t->config.run.model, &model));
     FV_TRY(fv_identity_of_file(t->config.run.prompts, &prompts));
-    FV_TRY(set_hash(what, "data_hash", fv_dataset_hash(t->data)));
-    FV_TRY(set_hash(what, "model_hash", model));
-    return set_hash(what, "prompts_hash", prompts);
+    FV_TRY(fv_json_set_hash(what, "data_hash", fv_dataset_hash(t->data)));
+    FV_TRY(fv_json_set_hash(what, "model_hash", model));
+    return fv_json_set_hash(what, "prompts_hash", prompts);
 }
 
 static fv_err set_config(const job *j, fv_json *what)
@@ -55,7 +43,7 @@ static fv_err set_config(const job *j, fv_json *what)
     fv_buffer text = {0};
     fv_err err = fv_settings_print(&fv_train_settings, &j->training.config, 0, &text);
     if (err == FV_OK)
-        err = set_text(what, "config", text.data);
+        err = fv_json_set_text(what, "config", text.data);
     fv_buffer_fini(&text);
     return err;
 }
@@ -67,8 +55,8 @@ static fv_err describe(const job *j, fv_json *what)
     char shard[32];
     snprintf(shard, sizeof shard, "%d/%d", o->shard, o->n_shards);
     FV_TRY(fv_json_set(what, "format", fv_json_make_integer(FV_SELECTION_FORMAT)));
-    FV_TRY(set_text(what, "shard", shard));
-    FV_TRY(set_text(what, "data", c->data.train));
+    FV_TRY(fv_json_set_text(what, "shard", shard));
+    FV_TRY(fv_json_set_text(what, "data", c->data.train));
     FV_TRY(fv_json_set(what, "rows", fv_json_make_integer((int64_t)fv_dataset_rows(j->training.data))));
     FV_TRY(fv_json_set(what, "samples", fv_json_make_integer(c->rollout.samples)));
     FV_TRY(fv_json_set(what, "gain", fv_json_make_integer(o->gain)));

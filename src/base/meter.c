@@ -2,6 +2,7 @@
 
 #include "fovea/base/clock.h"
 #include "fovea/base/log.h"
+#include "fovea/base/phase.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -155,6 +156,7 @@ void fv_meter_advance(int64_t done)
 
 void fv_meter_phase(const char *name, int64_t n)
 {
+    fv_phase_set(name);
     state.meter.phase = name;
     state.meter.phase_total = n;
     state.phase_at = fv_clock_now();

@@ -35,33 +35,31 @@ static void see_by_driver(const fv_driver *driver, seat *out)
     size_t used = 0;
     out->n = driver->n_devices;
     for (int i = 0; i < driver->n_devices && used + sizeof uuid < sizeof out->seen; i++)
-        if (fv_driver_uuid(i, uuid))
+        if (fv_driver_uuid(driver, i, uuid))
             used += (size_t)snprintf(out->seen + used, sizeof out->seen - used, "%s ", uuid);
 }
 
-static void see(seat *out)
+static void see(const fv_driver *driver, seat *out)
 {
-    fv_driver driver;
     *out = (seat){0};
     gethostname(out->host, sizeof out->host - 1);
-    fv_driver_ask(&driver);
-    if (driver.is_here) {
-        see_by_driver(&driver, out);
+    if (driver->is_here) {
+        see_by_driver(driver, out);
         return;
     }
     snprintf(out->seen, sizeof out->seen, "%s", list_of_environment());
     out->n = count_entries(out->seen);
 }
 
-static void add_uuid(fv_device *device)
+static void add_uuid(const fv_driver *driver, fv_device *device)
 {
     char uuid[33];
     size_t used = strlen(device->name);
-    if (fv_driver_uuid(device->index, uuid))
+    if (fv_driver_uuid(driver, device->index, uuid))
         snprintf(device->name + used, sizeof device->name - used, " (GPU-%.8s)", uuid);
 }
 
-static void name_it(fv_device *device)
+static void name_it(const fv_driver *driver, fv_device *device)
 {
     const char *list = list_of_environment();
     for (int i = 0; i < device->index && *list; i++) {
@@ -75,10 +73,10 @@ static void name_it(fv_device *device)
     else
         snprintf(device->name, sizeof device->name, "%d", device->index);
     if (device->index >= 0)
-        add_uuid(device);
+        add_uuid(driver, device);
 }
 
-static fv_err choose_device(const fv_comm *world, const seat *seats, fv_device *out)
+static fv_err choose_device(const fv_comm *world, const seat *seats, const fv_driver *driver, fv_device *out)
 {
     const seat *own = &seats[world->rank];
     int turn = 0, n_sharers = 0;
@@ -89,7 +87,7 @@ static fv_err choose_device(const fv_comm *world, const seat *seats, fv_device *
     }
     *out = (fv_device){.index = turn < own->n ? turn : -1, .n_visible = own->n};
     snprintf(out->host, sizeof out->host, "%s", own->host);
-    name_it(out);
+    name_it(driver, out);
     FV_CHECK(
         own->n == 0 || out->index >= 0, FV_ERR_ARGUMENT,
         "node %s has %d devices for %d ranks that share them: give it more (--gres), or start fewer ranks "
@@ -100,16 +98,18 @@ static fv_err choose_device(const fv_comm *world, const seat *seats, fv_device *
 
 fv_err fv_device_choose(fv_comm *world, fv_device *out)
 {
+    fv_driver driver;
     seat own, *seats = malloc((size_t)world->size * sizeof *seats);
     *out = (fv_device){.index = -1};
     fv_err err = seats ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "no memory for what %d ranks see", world->size);
     err = fv_comm_agree(world, err);
     if (err == FV_OK) {
-        see(&own);
+        fv_driver_ask(&driver);
+        see(&driver, &own);
         err = fv_comm_all_gather(world, &own, sizeof own, seats);
     }
     if (err == FV_OK)
-        err = fv_comm_agree(world, choose_device(world, seats, out));
+        err = fv_comm_agree(world, choose_device(world, seats, &driver, out));
     free(seats);
     return err;
 }

@@ -10,11 +10,6 @@ typedef int (*init_function)(unsigned flags);
 typedef int (*get_function)(int *out);
 typedef int (*uuid_function)(unsigned char uuid[UUID_BYTES], int device);
 
-static void *load(void)
-{
-    return dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL);
-}
-
 static int get(void *library, const char *name, int *out)
 {
     enum { NOT_FOUND = 500 /* CUDA_ERROR_NOT_FOUND */ };
@@ -24,27 +19,25 @@ static int get(void *library, const char *name, int *out)
 
 void fv_driver_ask(fv_driver *out)
 {
-    *out = (fv_driver){0};
-    void *library = load();
-    init_function init = library ? (init_function)dlsym(library, "cuInit") : NULL;
+    *out = (fv_driver){.library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL)};
+    init_function init = out->library ? (init_function)dlsym(out->library, "cuInit") : NULL;
     if (!init)
         return;
     out->is_here = 1;
     out->code = init(0);
     if (out->code == 0)
-        out->code = get(library, "cuDriverGetVersion", &out->version);
+        out->code = get(out->library, "cuDriverGetVersion", &out->version);
     if (out->code == 0)
-        out->code = get(library, "cuDeviceGetCount", &out->n_devices);
+        out->code = get(out->library, "cuDeviceGetCount", &out->n_devices);
 }
 
 /* The second form tells parts of a device (MIG) apart; devices are numbered from 0 as handles are. */
-int fv_driver_uuid(int device, char out[33])
+int fv_driver_uuid(const fv_driver *driver, int device, char out[33])
 {
     unsigned char uuid[UUID_BYTES];
-    void *library = load();
-    uuid_function of = library ? (uuid_function)dlsym(library, "cuDeviceGetUuid_v2") : NULL;
-    if (library && !of)
-        of = (uuid_function)dlsym(library, "cuDeviceGetUuid");
+    uuid_function of = driver->is_here ? (uuid_function)dlsym(driver->library, "cuDeviceGetUuid_v2") : NULL;
+    if (driver->is_here && !of)
+        of = (uuid_function)dlsym(driver->library, "cuDeviceGetUuid");
     if (!of || of(uuid, device) != 0)
         return 0;
     for (int i = 0; i < UUID_BYTES; i++)

@@ -66,11 +66,6 @@ fv_err fv_record_init(fv_record *out, const fv_dialogue *dialogue, const fv_grou
 
 /* To JSON. */
 
-static fv_err set_text(fv_json *object, const char *key, const char *text)
-{
-    return fv_json_set(object, key, fv_json_make_string(text, strlen(text)));
-}
-
 static fv_err set_turns(const fv_record *record, fv_json *object)
 {
     fv_json *turns = fv_json_make_array();
@@ -92,8 +87,8 @@ static fv_err set_truth(const fv_record *record, fv_json *object)
 static fv_err write_members(const fv_record *record, fv_json *object)
 {
     FV_TRY(fv_json_set(object, "row", fv_json_make_integer((int64_t)record->row)));
-    FV_TRY(set_text(object, "source", record->source));
-    FV_TRY(set_text(object, "question", record->question));
+    FV_TRY(fv_json_set_text(object, "source", record->source));
+    FV_TRY(fv_json_set_text(object, "question", record->question));
     FV_TRY(set_truth(record, object));
     FV_TRY(set_turns(record, object));
     FV_TRY(fv_json_set(object, "score",

@@ -97,11 +97,6 @@ static fv_err write_columns(const fv_report *report, const char *folder)
 
 /* The summary. */
 
-static fv_json *make_text(const char *text)
-{
-    return fv_json_make_string(text, strlen(text));
-}
-
 static fv_json *make_figure(double value)
 {
     return isnan(value) ? fv_json_make_null() : fv_json_make_real(value);
@@ -148,10 +143,10 @@ static fv_err fill_summary(const fv_report *report, fv_json *object)
     char shard[32];
     snprintf(shard, sizeof shard, "%d/%d", report->shard, report->n_shards);
     FV_TRY(fv_json_set(object, "format", fv_json_make_integer(FV_REPORT_FORMAT)));
-    FV_TRY(fv_json_set(object, "model", make_text(report->model)));
-    FV_TRY(fv_json_set(object, "data", make_text(report->data)));
+    FV_TRY(fv_json_set_text(object, "model", report->model));
+    FV_TRY(fv_json_set_text(object, "data", report->data));
     FV_TRY(fv_json_set(object, "settings", fv_json_copy(report->settings)));
-    FV_TRY(fv_json_set(object, "shard", make_text(shard)));
+    FV_TRY(fv_json_set_text(object, "shard", shard));
     FV_TRY(fv_json_set(object, "seconds", fv_json_make_real(report->seconds)));
     return fill_sums(report, object);
 }

@@ -2,6 +2,7 @@
 
 #include "fovea/base/file.h"
 #include "fovea/io/settings/settings.h"
+#include "fovea/reward/judge/judge.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -39,17 +40,7 @@ static const char *const free_settings[] = {"model",
                                             "reward.overlong_tokens",
                                             "reward.overlong_buffer",
                                             "reward.overlong_size",
-                                            "judge.url",
-                                            "judge.key_file",
-                                            "judge.ca_file",
-                                            "judge.headers",
-                                            "judge.key_over_http",
-                                            "judge.in_flight",
-                                            "judge.deadline_s",
-                                            "judge.tries",
-                                            "judge.budget_s",
-                                            "judge.log",
-                                            "judge.log_verdicts",
+                                            FV_JUDGE_FREE_KEYS,
                                             "advantage.",
                                             "loss.",
                                             "update.",

@@ -10,7 +10,7 @@ static const char *const view_names[] = {"low", "full"};
 static fv_err set_fields(const fv_selection *s, int64_t row, int why, fv_json *extra)
 {
     const char *name = view_names[why];
-    FV_TRY(fv_json_set(extra, "selected", fv_json_make_string(name, strlen(name))));
+    FV_TRY(fv_json_set_text(extra, "selected", name));
     FV_TRY(fv_json_set(extra, "samples", fv_json_make_integer(s->n_answers)));
     FV_TRY(fv_json_set(extra, "low_right", fv_json_make_integer(s->rows[row].low)));
     return fv_json_set(extra, "full_right", fv_json_make_integer(s->rows[row].full));

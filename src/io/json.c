@@ -308,6 +308,18 @@ fv_err fv_json_set(fv_json *object, const char *key, fv_json *take)
     return FV_OK;
 }
 
+fv_err fv_json_set_text(fv_json *object, const char *key, const char *text)
+{
+    return fv_json_set(object, key, fv_json_make_string(text, strlen(text)));
+}
+
+fv_err fv_json_set_hash(fv_json *object, const char *key, uint64_t hash)
+{
+    char text[17];
+    snprintf(text, sizeof text, "%016llx", (unsigned long long)hash);
+    return fv_json_set_text(object, key, text);
+}
+
 fv_err fv_json_append(fv_json *array, fv_json *take)
 {
     FV_CHECK(json_array_append_new(own(array), own(take)) == 0, FV_ERR_MEMORY,

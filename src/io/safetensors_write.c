@@ -31,7 +31,7 @@ static fv_err describe(fv_json *header, const fv_safetensor *item, size_t begin)
     const char *dtype = fv_dtype_name(item->dtype);
     FV_TRY(fv_json_set(header, item->name, fv_json_make_object()));
     fv_json *entry = fv_json_get(header, item->name);
-    FV_TRY(fv_json_set(entry, "dtype", fv_json_make_string(dtype, strlen(dtype))));
+    FV_TRY(fv_json_set_text(entry, "dtype", dtype));
     FV_TRY(set_array(entry, "shape", item->dim, item->n_dims));
     return set_array(entry, "data_offsets", offsets, 2);
 }

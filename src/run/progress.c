@@ -1,6 +1,7 @@
 #include "fovea/run/progress.h"
 
 #include "fovea/io/settings/settings.h"
+#include "fovea/reward/judge/judge.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -37,17 +38,7 @@ static const char *const free_settings[] = {"model",
                                             "rollout.pass_tokens",
                                             "rollout.cache_pages",
                                             "reward.max_unjudged_share",
-                                            "judge.url",
-                                            "judge.key_file",
-                                            "judge.ca_file",
-                                            "judge.headers",
-                                            "judge.key_over_http",
-                                            "judge.in_flight",
-                                            "judge.deadline_s",
-                                            "judge.tries",
-                                            "judge.budget_s",
-                                            "judge.log",
-                                            "judge.log_verdicts",
+                                            FV_JUDGE_FREE_KEYS,
                                             "update.micro_tokens",
                                             "update.recompute",
                                             "update.reference_on_host",

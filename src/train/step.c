@@ -127,7 +127,6 @@ static fv_err sample_groups(fv_trainer *t, fv_group_status **statuses, fv_step_s
             break;
         fv_batch more;
         fv_collect_stats collected;
-        fv_phase_set("rollout");
         FV_TRY(fv_collect(t->collector, t->next_prompt, n, &t->begun, &more, &collected));
         t->next_prompt += n;
         add_collected(&stats->collect, &collected);

@@ -4,6 +4,7 @@ set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 . "$TEST_DATA/../common"
+. "$TEST_DATA/../e2e/common"
 make_run "$folder"
 
 # run JOB NAME [KEY=VALUE...]: its status; the log is NAME.log.
@@ -13,21 +14,6 @@ run() {
     "$FOVEA" "$job" "$folder/config.yaml" out="$folder/$name" "$@" >"$folder/$name.out" 2>"$folder/$name.log" || status=$?
     return $status
 }
-well() { run "$@" || fail "$2: $(cat "$folder/$2.log")"; }
-refused() { # TEXT, and what run takes
-    local text=$1
-    shift
-    run "$@" && fail "$2 was not refused"
-    grep -qF -- "$text" "$folder/$2.log" || fail "no \"$text\" in: $(cat "$folder/$2.log")"
-    [ "$(grep -c '^fovea: ' "$folder/$2.log")" = 1 ] || fail "not one sentence: $(cat "$folder/$2.log")"
-}
-stopped() { # POINT, and what run takes
-    local point=$1 status=0
-    shift
-    FOVEA_AT="$point=stop" run "$@" || status=$?
-    [ $status = 75 ] || fail "$2 ended with $status, not stopped at $point: $(cat "$folder/$2.log")"
-}
-latest() { echo "$folder/$1/checkpoints/$(cat "$folder/$1/checkpoints/latest")"; }
 copy() { cp -r "$folder/$1" "$folder/$2"; }
 logged() { grep -qF -- "$2" "$folder/$1.log" || fail "no \"$2\" in: $(cat "$folder/$1.log")"; }
 

@@ -5,6 +5,7 @@ set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 . "$TEST_DATA/../common"
+. "$TEST_DATA/../e2e/common"
 unset SLURM_JOB_ID SLURM_RESTART_COUNT
 
 make_run "$folder"
@@ -18,21 +19,6 @@ run() {
     mpiexec -n "$ranks" "$FOVEA" "$job" "$folder/config.yaml" "${settings[@]}" out="$folder/$name" "$@" 2>"$folder/$name.log" || status=$?
     return $status
 }
-well() { run "$@" || fail "$2: $(cat "$folder/$2.log")"; }
-refused() { # TEXT, and what run takes
-    local text=$1
-    shift
-    run "$@" && fail "$2 was not refused"
-    grep -qF -- "$text" "$folder/$2.log" || fail "no \"$text\" in: $(cat "$folder/$2.log")"
-    [ "$(grep -c '^fovea: ' "$folder/$2.log")" = 1 ] || fail "not one sentence: $(cat "$folder/$2.log")"
-}
-# stopped POINT, and what run takes: a stop is requested at that point (FOVEA_AT).
-stopped() {
-    local point=$1 status=0
-    shift
-    FOVEA_AT="$point=stop" run "$@" || status=$?
-    [ $status = 75 ] || fail "$2 ended with $status, not stopped at $point: $(cat "$folder/$2.log")"
-}
 # held POINT NAME [KEY=VALUE...]: a run of two ranks that stands still there, on rank 0, until $folder/held is gone;
 # $launcher is what started it.
 held() {
@@ -41,7 +27,6 @@ held() {
     launcher=$!
     await $launcher [ -e "$folder/held" ] || fail "$2 has ended: $(cat "$folder/$2.log")"
 }
-latest() { echo "$folder/$1/checkpoints/$(cat "$folder/$1/checkpoints/latest")"; }
 same() { # NAME NAME: as the first run
     cmp "$folder/$1/trajectories.jsonl" "$folder/$2/trajectories.jsonl" || fail "$2: other answers than $1"
     "$FOVEA" ckpt diff "$(latest "$1")" "$(latest "$2")" >"$folder/diff" || fail "$2 is not $1: $(head -3 "$folder/diff")"

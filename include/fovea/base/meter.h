@@ -1,6 +1,7 @@
 /* How far a program has come and how fast it is, for people. On a terminal it is one line at the end of
  * standard error, rewritten in place; elsewhere an ordinary line of the log, once a minute. Local; one
- * thread. Until fv_meter_start, and on ranks that never call it, all calls do nothing. */
+ * thread. Until fv_meter_start, and on ranks that never call it, all calls but fv_meter_phase do nothing.
+ */
 #ifndef FOVEA_BASE_METER_H
 #define FOVEA_BASE_METER_H
 
@@ -12,7 +13,8 @@
 void fv_meter_start(const char *unit, int64_t done, int64_t total);
 void fv_meter_advance(int64_t done);
 
-/* A phase of it begins. n: parts of the phase; 0: unknown. */
+/* A phase of it begins, also for the watch (phase.h) and where nothing is shown. n: parts of the phase; 0:
+ * unknown. */
 void fv_meter_phase(const char *name, int64_t n);
 /* So many parts and tokens of the phase are done. */
 void fv_meter_at(int64_t done, int64_t tokens);

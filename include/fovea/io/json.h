@@ -73,6 +73,9 @@ fv_json *fv_json_make_bool(int value);
 fv_json *fv_json_make_string(const char *text, size_t size); /* invalid UTF-8 becomes U+FFFD */
 fv_json *fv_json_copy(const fv_json *value);                 /* with all in it; NULL for NULL */
 fv_err fv_json_set(fv_json *object, const char *key, fv_json *take);
+fv_err fv_json_set_text(fv_json *object, const char *key, const char *text);
+/* As 16 hexadecimal digits: numbers of JSON are not that long everywhere. */
+fv_err fv_json_set_hash(fv_json *object, const char *key, uint64_t hash);
 fv_err fv_json_append(fv_json *array, fv_json *take);
 void fv_json_remove(fv_json *object, const char *key); /* absent is fine */
 

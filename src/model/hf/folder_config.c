@@ -17,11 +17,6 @@ static fv_err set_bool(fv_json *object, const char *key, int value)
     return fv_json_set(object, key, fv_json_make_bool(value));
 }
 
-static fv_err set_string(fv_json *object, const char *key, const char *value)
-{
-    return fv_json_set(object, key, fv_json_make_string(value, strlen(value)));
-}
-
 static fv_err set_real(fv_json *object, const char *key, double value)
 {
     return fv_json_set(object, key, fv_json_make_real(value));
@@ -91,11 +86,11 @@ static fv_err set_rope(fv_json *text, const fv_model_shape *shape, fv_folder_sty
     if (style == FV_FOLDER_V5)
         FV_TRY(set_float(rope, "rope_theta", shape->text.rope_theta));
     if (style == FV_FOLDER_V5 || !is_default)
-        FV_TRY(set_string(rope, "rope_type", fv_rope_kind_name(scaling->kind)));
+        FV_TRY(fv_json_set_text(rope, "rope_type", fv_rope_kind_name(scaling->kind)));
     FV_TRY(set_scaling(rope, scaling));
     if (!is_vl)
         return FV_OK;
-    FV_TRY(set_string(rope, "type", is_default ? "mrope" : fv_rope_kind_name(scaling->kind)));
+    FV_TRY(fv_json_set_text(rope, "type", is_default ? "mrope" : fv_rope_kind_name(scaling->kind)));
     return set_integers(rope, "mrope_section", shape->text.mrope_section, 3);
 }
 
@@ -103,7 +98,7 @@ static fv_err set_text(fv_json *text, const fv_model_shape *shape, fv_folder_sty
 {
     int slides = shape->text.sliding_window > 0;
     FV_TRY(set_fields(text, fv_text_fields, &shape->text));
-    FV_TRY(set_string(text, "hidden_act", "silu"));
+    FV_TRY(fv_json_set_text(text, "hidden_act", "silu"));
     FV_TRY(set_float(text, "rms_norm_eps", shape->text.norm_eps));
     FV_TRY(set_rope(text, shape, style));
     FV_TRY(set_bool(text, "use_sliding_window", slides));
@@ -120,11 +115,11 @@ static fv_err set_text(fv_json *text, const fv_model_shape *shape, fv_folder_sty
 
 static fv_err set_vision(fv_json *vision, const fv_vision_shape *shape)
 {
-    FV_TRY(set_string(vision, "model_type", "qwen2_5_vl_vision"));
+    FV_TRY(fv_json_set_text(vision, "model_type", "qwen2_5_vl_vision"));
     FV_TRY(set_fields(vision, fv_vision_fields, shape));
     FV_TRY(set_integer(vision, "in_chans", shape->in_channels));
     FV_TRY(set_integer(vision, "spatial_patch_size", shape->patch));
-    FV_TRY(set_string(vision, "hidden_act", "silu"));
+    FV_TRY(fv_json_set_text(vision, "hidden_act", "silu"));
     FV_TRY(fv_json_set(vision, "fullatt_block_indexes", fv_json_make_array()));
     for (int i = 0; i < shape->depth; i++)
         if (shape->full_attention[i])
@@ -138,7 +133,7 @@ static fv_err set_sections(fv_json *root, const fv_model_shape *shape, fv_folder
         return set_text(root, shape, style);
     if (style == FV_FOLDER_V5) {
         FV_TRY(fv_json_set(root, "text_config", fv_json_make_object()));
-        FV_TRY(set_string(fv_json_get(root, "text_config"), "model_type", "qwen2_5_vl_text"));
+        FV_TRY(fv_json_set_text(fv_json_get(root, "text_config"), "model_type", "qwen2_5_vl_text"));
         FV_TRY(set_text(fv_json_get(root, "text_config"), shape, style));
         FV_TRY(set_bool(root, "tie_word_embeddings", shape->text.tied));
     } else {
@@ -158,9 +153,9 @@ static fv_err make_config(fv_json *root, const fv_folder_write_args *args)
     const char *name = architectures[args->shape->family];
     FV_TRY(fv_json_set(root, "architectures", fv_json_make_array()));
     FV_TRY(fv_json_append(fv_json_get(root, "architectures"), fv_json_make_string(name, strlen(name))));
-    FV_TRY(set_string(root, "model_type", fv_family_name(args->shape->family)));
-    FV_TRY(set_string(root, args->style == FV_FOLDER_V5 ? "dtype" : "torch_dtype",
-                      fv_dtype_float_name(args->dtype)));
+    FV_TRY(fv_json_set_text(root, "model_type", fv_family_name(args->shape->family)));
+    FV_TRY(fv_json_set_text(root, args->style == FV_FOLDER_V5 ? "dtype" : "torch_dtype",
+                            fv_dtype_float_name(args->dtype)));
     return set_sections(root, args->shape, args->style);
 }
 
@@ -173,8 +168,8 @@ static fv_err change_dtype(fv_json *root, fv_dtype dtype)
     for (int s = 0; s < 2; s++)
         for (int k = 0; k < 2; k++)
             if (fv_json_get(fv_json_get(root, sections[s]), keys[k]))
-                FV_TRY(set_string(fv_json_get(root, sections[s]), keys[k], name));
-    return set_string(root, fv_json_get(root, "dtype") ? "dtype" : "torch_dtype", name);
+                FV_TRY(fv_json_set_text(fv_json_get(root, sections[s]), keys[k], name));
+    return fv_json_set_text(root, fv_json_get(root, "dtype") ? "dtype" : "torch_dtype", name);
 }
 
 fv_err fv_folder_write_json(const char *folder, const char *name, const fv_json *root)
@@ -234,8 +229,8 @@ static fv_err make_preprocessor(fv_json *root, const fv_folder_write_args *args)
     const fv_vision_shape *vision = &args->shape->vision;
     int64_t token = (int64_t)vision->patch * vision->merge * vision->patch * vision->merge;
     int64_t largest = args->shape->text.max_positions / 4 * token, usual = 16384 * token;
-    FV_TRY(set_string(root, "image_processor_type", "Qwen2VLImageProcessor"));
-    FV_TRY(set_string(root, "processor_class", "Qwen2_5_VLProcessor"));
+    FV_TRY(fv_json_set_text(root, "image_processor_type", "Qwen2VLImageProcessor"));
+    FV_TRY(fv_json_set_text(root, "processor_class", "Qwen2_5_VLProcessor"));
     FV_TRY(set_integer(root, "min_pixels", token));
     FV_TRY(set_integer(root, "max_pixels", largest < usual ? largest : usual));
     FV_TRY(set_integer(root, "patch_size", vision->patch));

@@ -27,11 +27,6 @@ static fv_err load_if_there(const char *folder, const char *name, fv_json **out)
     return is_there ? fv_json_load_foreign(path, out) : FV_OK;
 }
 
-static fv_err set_string(fv_json *object, const char *key, const char *value)
-{
-    return fv_json_set(object, key, fv_json_make_string(value, strlen(value)));
-}
-
 static fv_err copy_member(fv_json *to, const char *key, const fv_json *from, const char *from_key)
 {
     const fv_json *value = fv_json_get(from, from_key);
@@ -61,7 +56,7 @@ static fv_err change_tokenizer(fv_json *config)
     FV_TRY(rename_lists(config));
     FV_TRY(fv_json_get_string(config, "tokenizer_class", &class));
     return strcmp(class, "TokenizersBackend") == 0
-               ? set_string(config, "tokenizer_class", "PreTrainedTokenizerFast")
+               ? fv_json_set_text(config, "tokenizer_class", "PreTrainedTokenizerFast")
                : FV_OK;
 }
 
@@ -130,8 +125,8 @@ static fv_err change_images(fv_json *images)
     const fv_json *size = fv_json_get(images, "size");
     FV_TRY(copy_member(images, "min_pixels", size, "shortest_edge"));
     FV_TRY(copy_member(images, "max_pixels", size, "longest_edge"));
-    FV_TRY(set_string(images, "image_processor_type", "Qwen2VLImageProcessor"));
-    return set_string(images, "processor_class", "Qwen2_5_VLProcessor");
+    FV_TRY(fv_json_set_text(images, "image_processor_type", "Qwen2VLImageProcessor"));
+    return fv_json_set_text(images, "processor_class", "Qwen2_5_VLProcessor");
 }
 
 static fv_err write_section(const char *folder, const char *name, const fv_json *section)

@@ -74,7 +74,7 @@ static fv_err append_token(description *d, const configured *token)
     FV_TRY(next_id(d, token->content, &id));
     FV_TRY(check_id(token, id));
     FV_TRY(fv_json_set(item, "id", fv_json_make_integer(id)));
-    FV_TRY(fv_json_set(item, "content", fv_json_make_string(token->content, strlen(token->content))));
+    FV_TRY(fv_json_set_text(item, "content", token->content));
     FV_TRY(set_flags(item, token));
     return note_place(d, item, fv_json_size(d->added) - 1);
 }

@@ -25,7 +25,7 @@ static fv_err add_message(fv_json *messages, const char *role, fv_slice text)
 {
     fv_json *message = fv_json_make_object();
     FV_TRY(fv_json_append(messages, message));
-    FV_TRY(fv_json_set(message, "role", fv_json_make_string(role, strlen(role))));
+    FV_TRY(fv_json_set_text(message, "role", role));
     return fv_json_set(message, "content", fv_json_make_string(text.data ? text.data : "", text.size));
 }
 
@@ -51,7 +51,7 @@ done:
 static fv_err add_settings(fv_api_form form, const fv_judge_api_settings *settings, double temperature,
                            fv_json *out)
 {
-    FV_TRY(fv_json_set(out, "model", fv_json_make_string(settings->model, strlen(settings->model))));
+    FV_TRY(fv_json_set_text(out, "model", settings->model));
     if (!form.has_no_temperature)
         FV_TRY(fv_json_set(out, "temperature", fv_json_make_real(temperature)));
     if (form.bound == FV_API_NO_BOUND)
