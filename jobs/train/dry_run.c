@@ -66,6 +66,7 @@ enum {
     FEATURES,
     ROLLOUT,
     VISION,
+    VIEWS,
     UPDATE,
     N_MEMORIES
 };
@@ -83,6 +84,21 @@ static fv_err rollout_bytes(const fv_training *t, double bytes[N_MEMORIES])
     return FV_OK;
 }
 
+/* Both views of all groups of a step, the largest ones, as far as the cache takes them. */
+static double view_bytes(const fv_training *t, const fv_group *first)
+{
+    const fv_train_config *c = &t->config;
+    int copies = t->runtime.mesh.data->size, patch = t->processor.patch;
+    int64_t groups = t->updater.settings.is_supervised
+                         ? c->update.groups
+                         : (int64_t)c->rollout.prompts * (1 + c->rollout.sampling_rounds);
+    if (!first->has_image)
+        return 0;
+    double each = (double)(fv_picture_bytes(first->low, patch) + fv_picture_bytes(t->largest_view, patch));
+    double all = each * (double)((groups + copies - 1) / copies), room = 1e6 * c->views.cache_megabytes;
+    return all < room ? all : room;
+}
+
 static fv_err measure(const fv_training *t, const fv_group *first, double bytes[N_MEMORIES])
 {
     double weights = 4 * (double)fv_model_layout(t->runtime.model)->n_flat;
@@ -90,6 +106,7 @@ static fv_err measure(const fv_training *t, const fv_group *first, double bytes[
     bytes[MOMENTS] = 2 * 4 * (double)t->optimizer.n;
     bytes[REFERENCE] = t->updater.reference && !t->updater.reference->host ? weights : 0;
     bytes[HOST_REFERENCE] = t->updater.reference && t->updater.reference->host ? weights : 0;
+    bytes[VIEWS] = view_bytes(t, first);
     FV_TRY(rollout_bytes(t, bytes));
     return micro_bytes(t, first, &bytes[UPDATE]);
 }
@@ -105,6 +122,7 @@ static void print_memory(const double bytes[N_MEMORIES])
                                         "features of images",
                                         "largest pass of the rollout",
                                         "its largest image",
+                                        "views of a step, on the host",
                                         "largest micro-batch of the update"};
     double sum = 0;
     printf("memory of a rank, in bytes, at most:\n");
