@@ -164,7 +164,7 @@ static int cache_pages(const eval *e)
     return e->options->cache_pages ? e->options->cache_pages : 2 * fv_pages_for(e->max_tokens);
 }
 
-static fv_err open_engine(eval *e, const fv_source *source)
+static fv_err open_engine(eval *e, const fv_prompt_builder *builder)
 {
     const fv_eval_options *o = e->options;
     fv_grid largest = {0};
@@ -176,33 +176,33 @@ static fv_err open_engine(eval *e, const fv_source *source)
                                    .has_penalties = e->what.repetition_penalty != 1,
                                    .excluded = e->excluded,
                                    .n_excluded = fv_chat_vision_ids(&e->chat, e->excluded)};
-    fv_source_largest(source, e->rows.kept, e->rows.n, &largest);
+    fv_prompt_builder_largest(builder, e->rows.kept, e->rows.n, &largest);
     fv_rollout_show(&settings, largest, e->processor.merge);
     return fv_engine_create(e->runtime.model, &settings, &e->engine);
 }
 
-static fv_source source_of(const eval *e)
+static fv_prompt_builder builder_of(const eval *e)
 {
-    return (fv_source){.dataset = e->dataset,
-                       .processor = &e->processor,
-                       .prompts = e->prompts,
-                       .chat = &e->chat,
-                       .cache = e->view_cache,
-                       .views = e->options->views,
-                       .first = fv_eval_first(e->options->mode)};
+    return (fv_prompt_builder){.dataset = e->dataset,
+                               .processor = &e->processor,
+                               .prompts = e->prompts,
+                               .chat = &e->chat,
+                               .cache = e->view_cache,
+                               .views = e->options->views,
+                               .first = fv_eval_first(e->options->mode)};
 }
 
 static fv_err evaluate(eval *e)
 {
     const fv_rollout_settings rollout = rollout_of(e);
     const fv_score_settings score = {.extraction = e->options->extraction};
-    fv_source source = source_of(e);
+    fv_prompt_builder builder = builder_of(e);
     fv_comm *world = e->runtime.world;
-    FV_TRY(fv_comm_agree(world, fv_source_check_views(&source, e->options->data, 0)));
-    FV_TRY(fv_comm_agree(world, open_engine(e, &source)));
+    FV_TRY(fv_comm_agree(world, fv_prompt_builder_check_views(&builder, e->options->data, 0)));
+    FV_TRY(fv_comm_agree(world, open_engine(e, &builder)));
     const fv_collector with = {.mesh = &e->runtime.mesh,
                                .engine = e->engine,
-                               .source = &source,
+                               .builder = &builder,
                                .judge = e->judge,
                                .rollout = &rollout,
                                .score = &score};
@@ -214,9 +214,9 @@ static fv_err measure(eval *e)
 {
     const fv_eval_options *o = e->options;
     fv_rollout_settings rollout = rollout_of(e);
-    const fv_source source = source_of(e);
+    const fv_prompt_builder builder = builder_of(e);
     rollout.dialogue.max_rounds = fv_eval_rounds(o->mode, MAX_ROUNDS);
-    const fv_dialogue_room room = {.source = &source,
+    const fv_dialogue_room room = {.builder = &builder,
                                    .dialogue = &rollout.dialogue,
                                    .cache_pages = cache_pages(e),
                                    .tokens = "--max-tokens",

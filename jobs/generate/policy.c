@@ -52,13 +52,13 @@ fv_err fv_generate_policy_prepare(fv_generate_policy *p, const fv_runtime *runti
         FV_TRY(fv_runtime_load_processor(runtime, options->runtime.model, chat, &p->processor));
     FV_TRY(fv_prompts_load(options->prompts, &p->prompts));
     FV_TRY(make_row(options, question, &p->row));
-    p->source = (fv_source){.processor = &p->processor,
-                            .prompts = p->prompts,
-                            .chat = chat,
-                            .views = options->views,
-                            .first = fv_prompts_has_tool(p->prompts) ? FV_FIRST_LOW : FV_FIRST_HIGH};
+    p->builder = (fv_prompt_builder){.processor = &p->processor,
+                                     .prompts = p->prompts,
+                                     .chat = chat,
+                                     .views = options->views,
+                                     .first = fv_prompts_has_tool(p->prompts) ? FV_FIRST_LOW : FV_FIRST_HIGH};
     FV_TRY(fv_group_init(&p->group, 0, 0, 1));
-    return fv_source_prompt(&p->source, &p->row, &p->group);
+    return fv_prompt_builder_prompt(&p->builder, &p->row, &p->group);
 }
 
 void fv_generate_policy_fini(fv_generate_policy *p)
@@ -96,7 +96,7 @@ static fv_err next(void *context, fv_group **group)
 static fv_err view_of(void *context, const fv_group *group, int is_high, fv_picture **view)
 {
     const fv_generate_policy *p = context;
-    return fv_source_look(&p->source, &p->row, group, is_high, view);
+    return fv_prompt_builder_look(&p->builder, &p->row, group, is_high, view);
 }
 
 static fv_err done(void *context, fv_group *group)
@@ -129,7 +129,7 @@ static void set_rollout(fv_generate_policy *p, const fv_sampling *sampling, int 
                       tokens_of(p, p->group.high);
     longest = longest < positions ? longest : positions;
     p->rollout = (fv_rollout_settings){.dialogue = {.prompts = p->prompts,
-                                                    .chat = p->source.chat,
+                                                    .chat = p->builder.chat,
                                                     .merge = p->processor.merge,
                                                     .max_rounds = rounds,
                                                     .max_images = MAX_IMAGES,
@@ -152,7 +152,7 @@ static fv_err open_engine(fv_generate_policy *p, fv_engine **out)
                                    .cache_pages = fv_pages_for(longest) + 1,
                                    .has_penalties = p->rollout.repetition_penalty != 1,
                                    .excluded = p->excluded,
-                                   .n_excluded = fv_chat_vision_ids(p->source.chat, p->excluded)};
+                                   .n_excluded = fv_chat_vision_ids(p->builder.chat, p->excluded)};
     fv_rollout_show(&settings, p->group.high, p->processor.merge);
     return fv_engine_create(p->runtime->model, &settings, out);
 }

@@ -7,14 +7,14 @@
 
 #include "fovea/engine/generate.h"
 #include "fovea/train/rollout.h"
-#include "fovea/train/source.h"
+#include "fovea/train/prompt_builder.h"
 
 typedef struct fv_generate_policy {
     const fv_runtime *runtime; /* borrowed, as all of what prepare is given */
     fv_processor processor;
     fv_prompts *prompts;
     fv_row row;
-    fv_source source;
+    fv_prompt_builder builder;
     fv_group group; /* of one answer */
     int is_given;   /* to the rollout */
     int32_t excluded[FV_CHAT_VISION_IDS];

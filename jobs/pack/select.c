@@ -120,13 +120,13 @@ static fv_err open_output(job *j)
 static fv_err measure(job *j)
 {
     fv_training *t = &j->training;
-    fv_source sources[] = {t->source, t->source};
+    fv_prompt_builder builders[] = {t->builder, t->builder};
     fv_dialogue dialogue = t->dialogue;
-    sources[0].first = FV_FIRST_LOW;
-    sources[1].first = FV_FIRST_HIGH;
+    builders[0].first = FV_FIRST_LOW;
+    builders[1].first = FV_FIRST_HIGH;
     dialogue.max_rounds = 1;
-    const fv_dialogue_room rooms[] = {fv_training_room(t, &sources[0], &dialogue),
-                                      fv_training_room(t, &sources[1], &dialogue)};
+    const fv_dialogue_room rooms[] = {fv_training_room(t, &builders[0], &dialogue),
+                                      fv_training_room(t, &builders[1], &dialogue)};
     const fv_training_rows what = {
         .data = t->data, .name = t->config.data.train, .rooms = rooms, .n_rooms = 2, .is_judged = 1};
     return fv_training_measure(t, &what, &t->rows);
@@ -244,7 +244,7 @@ static fv_err select_rows(job *j)
     fv_training *t = &j->training;
     const fv_collector with = {.mesh = &t->runtime.mesh,
                                .engine = t->engine,
-                               .source = &t->source,
+                               .builder = &t->builder,
                                .judge = t->judge,
                                .rollout = &t->rollout,
                                .score = &t->score,

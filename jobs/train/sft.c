@@ -39,14 +39,14 @@ static fv_err write_example(const sft *s, int64_t prompt_index, fv_group *out)
     const fv_rng_key key = {
         .seed = (uint64_t)t->config.run.seed, .step = 1, .prompt = (uint64_t)prompt_index};
     uint64_t row = fv_training_row(t, prompt_index);
-    fv_source source = t->source;
+    fv_prompt_builder builder = t->builder;
     fv_dialogue dialogue = t->dialogue;
     if (!s->plain_prompts || fv_rng_uniform(key, 0) >= t->config.sft.plain_share)
-        return fv_sft_example_group(&s->example, &source, &dialogue, prompt_index, row, out);
-    source.prompts = dialogue.prompts = s->plain_prompts;
-    source.first = fv_rng_uniform(key, 1) < 0.5f ? FV_FIRST_LOW : FV_FIRST_HIGH;
+        return fv_sft_example_group(&s->example, &builder, &dialogue, prompt_index, row, out);
+    builder.prompts = dialogue.prompts = s->plain_prompts;
+    builder.first = fv_rng_uniform(key, 1) < 0.5f ? FV_FIRST_LOW : FV_FIRST_HIGH;
     dialogue.max_rounds = 1;
-    return fv_sft_example_group(&s->plain_example, &source, &dialogue, prompt_index, row, out);
+    return fv_sft_example_group(&s->plain_example, &builder, &dialogue, prompt_index, row, out);
 }
 
 /* Every rank writes the same SFT examples. */
@@ -98,7 +98,7 @@ static fv_err step(sft *s)
     fv_phase_set("update");
     FV_TRY(fv_update(&s->training.updater, s->groups, s->n_groups, rate, &stats));
     forget(s);
-    fv_source_forget_all(&s->training.source);
+    fv_prompt_builder_forget_all(&s->training.builder);
     fv_meter_advance(++s->step);
     double seconds = fv_clock_now() - from, peak = fv_peak_megabytes();
     FV_TRY(fv_comm_all_reduce_max(world, &peak));
@@ -128,17 +128,18 @@ static fv_err prepare(sft *s)
 static fv_err measure(sft *s)
 {
     fv_training *t = &s->training;
-    fv_source sources[] = {t->source, t->source, t->source};
+    fv_prompt_builder builders[] = {t->builder, t->builder, t->builder};
     fv_dialogue dialogues[] = {t->dialogue, t->dialogue};
     int n = s->plain_prompts ? 3 : 1;
-    sources[1].prompts = sources[2].prompts = dialogues[1].prompts = s->plain_prompts;
-    sources[1].first = FV_FIRST_LOW;
-    sources[2].first = FV_FIRST_HIGH;
+    builders[1].prompts = builders[2].prompts = dialogues[1].prompts = s->plain_prompts;
+    builders[1].first = FV_FIRST_LOW;
+    builders[2].first = FV_FIRST_HIGH;
     dialogues[1].max_rounds = 1;
     fv_sft_example_room rooms[3];
     fv_measurer measurers[3];
     for (int i = 0; i < n; i++) {
-        rooms[i] = (fv_sft_example_room){i ? &s->plain_example : &s->example, &sources[i], &dialogues[i > 0]};
+        rooms[i] =
+            (fv_sft_example_room){i ? &s->plain_example : &s->example, &builders[i], &dialogues[i > 0]};
         measurers[i] = (fv_measurer){fv_sft_example_measure, &rooms[i]};
     }
     const fv_training_rows what = {

@@ -27,7 +27,7 @@ static fv_err set_trainer(train *t)
     const fv_estimator *estimator;
     FV_TRY(fv_estimator_find(c->advantage.estimator, &estimator));
     t->collector = (fv_collector){.mesh = &t->training.runtime.mesh,
-                                  .source = &t->training.source,
+                                  .builder = &t->training.builder,
                                   .judge = t->training.judge,
                                   .rollout = &t->training.rollout,
                                   .score = &t->training.score,
@@ -69,7 +69,7 @@ static fv_err prepare(train *t)
 static fv_err measure(train *t)
 {
     fv_training *training = &t->training;
-    const fv_dialogue_room room = fv_training_room(training, &training->source, &training->dialogue);
+    const fv_dialogue_room room = fv_training_room(training, &training->builder, &training->dialogue);
     const fv_training_rows what = {.data = training->data,
                                    .name = training->config.data.train,
                                    .rooms = &room,
@@ -157,8 +157,8 @@ static fv_err first_batch(const fv_training *t, fv_batch *batch)
     for (int64_t prompt_index = 0; prompt_index < t->config.rollout.prompts; prompt_index++) {
         fv_group group;
         fv_row row;
-        FV_TRY(fv_source_group(&t->source, prompt_index, fv_training_row(t, prompt_index),
-                               t->config.rollout.samples, &group, &row));
+        FV_TRY(fv_prompt_builder_group(&t->builder, prompt_index, fv_training_row(t, prompt_index),
+                                       t->config.rollout.samples, &group, &row));
         fv_row_fini(&row);
         FV_TRY(fv_batch_add(batch, &group));
     }

@@ -139,13 +139,13 @@ static fv_err set_stages(fv_training *t)
 {
     const fv_train_config *c = &t->config;
     const fv_model_shape *shape = fv_model_shape_of(t->runtime.model);
-    t->source = (fv_source){.dataset = t->data,
-                            .processor = &t->processor,
-                            .prompts = t->prompts,
-                            .chat = &t->chat,
-                            .cache = t->view_cache,
-                            .views = c->views.bounds,
-                            .first = c->views.prompt == FV_VIEW_HIGH ? FV_FIRST_HIGH : FV_FIRST_LOW};
+    t->builder = (fv_prompt_builder){.dataset = t->data,
+                                     .processor = &t->processor,
+                                     .prompts = t->prompts,
+                                     .chat = &t->chat,
+                                     .cache = t->view_cache,
+                                     .views = c->views.bounds,
+                                     .first = c->views.prompt == FV_VIEW_HIGH ? FV_FIRST_HIGH : FV_FIRST_LOW};
     t->dialogue = (fv_dialogue){.prompts = t->prompts,
                                 .chat = &t->chat,
                                 .merge = shape->vision.merge,
@@ -157,7 +157,7 @@ static fv_err set_stages(fv_training *t)
              "rollout.max_tokens is %lld, but %s has positions for %d tokens",
              (long long)c->rollout.max_tokens, c->run.model, shape->text.max_positions);
     FV_TRY(fv_dialogue_check(&t->dialogue));
-    return fv_source_check_views(&t->source, c->data.train, t->is_selection);
+    return fv_prompt_builder_check_views(&t->builder, c->data.train, t->is_selection);
 }
 
 static void set_rollout(fv_training *t)
@@ -295,9 +295,9 @@ fv_err fv_training_prepare_updates(fv_training *t, const fv_loss_settings *loss,
                                            .is_supervised = is_supervised},
                               .optimizer = &t->optimizer,
                               .reference = reference,
-                              .view = fv_source_view,
-                              .want = fv_source_want,
-                              .view_context = &t->source};
+                              .view = fv_prompt_builder_view,
+                              .want = fv_prompt_builder_want,
+                              .view_context = &t->builder};
     return fv_comm_agree(t->runtime.world, open_updater(t, is_supervised));
 }
 

@@ -38,7 +38,7 @@ typedef struct fv_training {
     fv_view_cache *view_cache; /* NULL: the data has no images */
     fv_dataset *data;
     fv_rows rows; /* of data: those that are asked */
-    fv_source source;
+    fv_prompt_builder builder;
     int32_t vision_ids[FV_CHAT_VISION_IDS];
     int n_vision_ids;
     fv_dialogue dialogue;
@@ -82,7 +82,7 @@ typedef struct fv_training_rows {
 fv_err fv_training_measure(fv_training *training, const fv_training_rows *what, fv_rows *rows);
 
 /* What a prompt and its answer may take in this run. */
-fv_dialogue_room fv_training_room(const fv_training *training, const fv_source *source,
+fv_dialogue_room fv_training_room(const fv_training *training, const fv_prompt_builder *builder,
                                   const fv_dialogue *dialogue);
 
 /* From now on all processes are watched (watch.h): for a program that saves what it does. Collective over

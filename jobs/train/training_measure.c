@@ -3,9 +3,10 @@
 
 enum { MAX_MEASURERS = 8 };
 
-fv_dialogue_room fv_training_room(const fv_training *t, const fv_source *source, const fv_dialogue *dialogue)
+fv_dialogue_room fv_training_room(const fv_training *t, const fv_prompt_builder *builder,
+                                  const fv_dialogue *dialogue)
 {
-    return (fv_dialogue_room){.source = source,
+    return (fv_dialogue_room){.builder = builder,
                               .dialogue = dialogue,
                               .cache_pages = t->config.rollout.cache_pages,
                               .tokens = "rollout.max_tokens",
@@ -46,6 +47,6 @@ fv_err fv_training_measure(fv_training *t, const fv_training_rows *what, fv_rows
                                 .skip = "data.too_long: skip"};
     FV_TRY(fv_rows_measure(&measure, t->runtime.world, rows));
     for (int i = 0; i < what->n_rooms; i++)
-        fv_source_largest(what->rooms[i].source, rows->kept, rows->n, &t->largest_view);
+        fv_prompt_builder_largest(what->rooms[i].builder, rows->kept, rows->n, &t->largest_view);
     return FV_OK;
 }

@@ -39,11 +39,11 @@ fv_err fv_validation_open(fv_validation *v, fv_training *t)
     FV_CHECK(fv_dataset_rows(v->data) > 0, FV_ERR_ARGUMENT, "%s has no rows", path);
     FV_CHECK(fv_dataset_images(v->data) == 0 || fv_dataset_images(t->data) > 0, FV_ERR_ARGUMENT,
              "%s has images, but data.train, %s, has none", path, t->config.data.train);
-    v->source = t->source;
-    v->source.dataset = v->data;
-    FV_TRY(fv_source_check_views(&v->source, path, 0));
+    v->builder = t->builder;
+    v->builder.dataset = v->data;
+    FV_TRY(fv_prompt_builder_check_views(&v->builder, path, 0));
     v->collector = (fv_collector){.mesh = &t->runtime.mesh,
-                                  .source = &v->source,
+                                  .builder = &v->builder,
                                   .judge = t->judge,
                                   .rollout = &t->rollout,
                                   .score = &t->score};
@@ -63,11 +63,11 @@ fv_err fv_validation_measure(fv_validation *v)
     fv_training *t = v->training;
     if (!v->data)
         return FV_OK;
-    fv_source source = v->source;
+    fv_prompt_builder builder = v->builder;
     fv_dialogue dialogue = t->dialogue;
-    source.first = fv_eval_first(v->what.mode);
+    builder.first = fv_eval_first(v->what.mode);
     dialogue.max_rounds = fv_eval_rounds(v->what.mode, dialogue.max_rounds);
-    const fv_dialogue_room room = fv_training_room(t, &source, &dialogue);
+    const fv_dialogue_room room = fv_training_room(t, &builder, &dialogue);
     const fv_training_rows what = {
         .data = v->data, .name = t->config.data.validate, .rooms = &room, .n_rooms = 1, .is_judged = 1};
     return fv_training_measure(t, &what, &v->rows);
@@ -217,7 +217,7 @@ void fv_validation_close(fv_validation *v, int is_patient)
         drop_oldest(v);
     fv_error_restore(&kept);
     fv_rows_fini(&v->rows);
-    fv_source_forget_all(&v->source);
+    fv_prompt_builder_forget_all(&v->builder);
     fv_dataset_close(v->data);
     *v = (fv_validation){0};
 }

@@ -19,7 +19,7 @@ typedef struct fv_validation {
     fv_training *training; /* borrowed */
     fv_dataset *data;      /* owned; NULL: data.validate is not set, and validations do nothing */
     fv_rows rows;          /* of data: those that are asked */
-    fv_source source;
+    fv_prompt_builder builder;
     fv_collector collector;
     fv_evaluation what;
     fv_late_report late[FV_LATE_REPORTS]; /* of rank 0, (n_late); there is a bound to what waits */

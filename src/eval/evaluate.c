@@ -80,7 +80,7 @@ static fv_err add_record(const fv_collector *with, const fv_group *group, fv_rep
     const fv_evaluation *what = ((const asked *)with->row_context)->what;
     fv_row row;
     fv_record record;
-    FV_TRY(fv_dataset_read_texts(with->source->dataset, (uint64_t)group->row, &row));
+    FV_TRY(fv_dataset_read_texts(with->builder->dataset, (uint64_t)group->row, &row));
     fv_err err = what->by ? set_source(what->by, &row) : FV_OK;
     if (err == FV_OK)
         err = fv_record_init(&record, &with->rollout->dialogue, group, &row);
@@ -112,16 +112,16 @@ static fv_err collect(const fv_collector *with, int64_t n, fv_report *report)
 static fv_err evaluate(const fv_collector *with, const asked *a, fv_report *report)
 {
     const fv_evaluation *what = a->what;
-    fv_source source = *with->source;
+    fv_prompt_builder builder = *with->builder;
     fv_rollout_settings rollout = *with->rollout;
     fv_collector answering = *with;
-    source.first = fv_eval_first(what->mode);
+    builder.first = fv_eval_first(what->mode);
     rollout.temperature = what->temperature;
     rollout.top_k = 0;
     rollout.top_p = 1;
     rollout.repetition_penalty = what->repetition_penalty;
     rollout.dialogue.max_rounds = fv_eval_rounds(what->mode, rollout.dialogue.max_rounds);
-    answering.source = &source;
+    answering.builder = &builder;
     answering.rollout = &rollout;
     answering.n_answers = 1;
     answering.has_greedy = 0;

@@ -46,15 +46,15 @@ static void note(selecting *s, int view, const fv_batch *batch)
 /* The answers to one view of all rows asked. */
 static fv_err answer_view(selecting *s, int view)
 {
-    fv_source source = *s->with->source;
+    fv_prompt_builder builder = *s->with->builder;
     fv_rollout_settings rollout = *s->with->rollout;
     fv_collector with = *s->with;
     fv_batch begun = {0}, batch;
     fv_collect_stats stats;
-    source.first = view == FULL ? FV_FIRST_HIGH : FV_FIRST_LOW;
+    builder.first = view == FULL ? FV_FIRST_HIGH : FV_FIRST_LOW;
     rollout.dialogue.max_rounds = 1;
     rollout.step = (uint32_t)view; /* draws of its own */
-    with.source = &source;
+    with.builder = &builder;
     with.rollout = &rollout;
     with.has_greedy = 0;
     with.row_of = row_of;

@@ -81,11 +81,11 @@ static fv_err start(collection *c, int64_t prompt_index)
     uint64_t row = with->row_of(with->row_context, prompt_index);
     item *made;
     FV_TRY(add_item(c, &made));
-    FV_TRY(fv_source_group(with->source, with->draws_by_row ? (int64_t)row : prompt_index, row,
-                           with->n_answers, &made->group, &made->row));
+    FV_TRY(fv_prompt_builder_group(with->builder, with->draws_by_row ? (int64_t)row : prompt_index, row,
+                                   with->n_answers, &made->group, &made->row));
     if (with->has_greedy)
         FV_TRY(fv_group_add_greedy(&made->group));
-    fv_source_want(with->source, &made->group, 0);
+    fv_prompt_builder_want(with->builder, &made->group, 0);
     return prompt_index - c->first < c->begun->n
                ? take_up(&c->begun->groups[prompt_index - c->first], &made->group)
                : FV_OK;
@@ -124,14 +124,15 @@ static fv_err next(void *context, fv_group **group)
         return FV_OK;
     *group = &c->items[c->n_given++]->group;
     if (has_tool(&c->with->rollout->dialogue))
-        fv_source_expect(c->with->source, *group);
+        fv_prompt_builder_expect(c->with->builder, *group);
     return FV_OK;
 }
 
 static fv_err view(void *context, const fv_group *group, int is_high, fv_picture **out)
 {
     collection *c = context;
-    fv_err err = fv_comm_agree(c->with->mesh->tensor, fv_source_view(c->with->source, group, is_high, out));
+    fv_err err =
+        fv_comm_agree(c->with->mesh->tensor, fv_prompt_builder_view(c->with->builder, group, is_high, out));
     if (err != FV_OK) {
         fv_picture_release(*out);
         *out = NULL;
@@ -159,7 +160,7 @@ static fv_err done(void *context, fv_group *group)
 {
     collection *c = context;
     if (!c->with->keeps_views)
-        fv_source_forget(c->with->source, group);
+        fv_prompt_builder_forget(c->with->builder, group);
     return fv_comm_agree(c->with->mesh->tensor, begin_scoring(c, group));
 }
 

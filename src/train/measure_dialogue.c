@@ -28,7 +28,7 @@ static fv_err measure_group(const fv_dialogue_room *room, const fv_group *group,
     int64_t called = prompt + (tool ? 1 + tool : 0);
     int64_t pages = prompt < limit ? fv_pages_for(limit) : 0;
     if (group->has_image)
-        FV_TRY(say_image(d, room->source->processor, group, tool > 0, out));
+        FV_TRY(say_image(d, room->builder->processor, group, tool > 0, out));
     FV_TRY(fv_demands_add(out, (fv_demand){room->tokens, "tokens", called + 1, limit, NULL, 0}));
     FV_TRY(fv_demands_add(out, (fv_demand){room->pages, "pages", pages, room->cache_pages, NULL, 0}));
     return fv_demands_add(out, (fv_demand){room->tokens, "tokens", called + d->max_turn_tokens, limit,
@@ -39,7 +39,7 @@ fv_err fv_dialogue_measure(const void *context, const fv_row *row, fv_demands *o
 {
     const fv_dialogue_room *room = context;
     fv_group group = {0};
-    fv_err err = fv_source_prompt(room->source, row, &group);
+    fv_err err = fv_prompt_builder_prompt(room->builder, row, &group);
     if (err == FV_OK)
         err = measure_group(room, &group, out);
     fv_group_fini(&group);

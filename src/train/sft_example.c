@@ -72,11 +72,11 @@ static fv_err tell(const fv_sft_example *example, const fv_dialogue *dialogue, f
     return say_text(dialogue, group, example->answer, answer);
 }
 
-fv_err fv_sft_example_group(const fv_sft_example *example, const fv_source *source,
+fv_err fv_sft_example_group(const fv_sft_example *example, const fv_prompt_builder *builder,
                             const fv_dialogue *dialogue, int64_t prompt_index, uint64_t number, fv_group *out)
 {
     fv_row row;
-    FV_TRY(fv_source_group(source, prompt_index, number, 1, out, &row));
+    FV_TRY(fv_prompt_builder_group(builder, prompt_index, number, 1, out, &row));
     fv_err err = tell(example, dialogue, out, row.answer);
     fv_row_fini(&row);
     if (err == FV_OK)
@@ -124,7 +124,7 @@ fv_err fv_sft_example_measure(const void *context, const fv_row *row, fv_demands
 {
     const fv_sft_example_room *room = context;
     fv_group group = {0};
-    fv_err err = fv_source_prompt(room->source, row, &group);
+    fv_err err = fv_prompt_builder_prompt(room->builder, row, &group);
     if (err == FV_OK)
         err = measure_group(room, &group, row->answer, out);
     fv_group_fini(&group);

@@ -266,7 +266,7 @@ fv_err fv_step(fv_trainer *t, double rate, fv_batch *batch, fv_step_stats *stats
     fv_phase_set("update");
     FV_TRY_DONE(fv_point("step"));
     FV_TRY_DONE(update(t, &t->batch, statuses, rate, stats));
-    fv_source_forget_all(t->collector->source);
+    fv_prompt_builder_forget_all(t->collector->builder);
     stats->update_s = fv_clock_now() - from;
     stats->step_s = fv_clock_now() - start;
     t->step++;

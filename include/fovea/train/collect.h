@@ -10,19 +10,19 @@
 #include "fovea/comm/mesh.h"
 #include "fovea/train/rollout.h"
 #include "fovea/train/score.h"
-#include "fovea/train/source.h"
+#include "fovea/train/prompt_builder.h"
 
 typedef struct fv_collector {
     const fv_mesh *mesh; /* borrowed, as is all behind pointers */
     fv_engine *engine;
-    fv_source *source;
+    fv_prompt_builder *builder;
     fv_judge *judge; /* NULL: the first rank of the tensor group asks for all of it */
     const fv_rollout_settings *rollout;
     const fv_score_settings *score;
     int n_answers;
     int has_greedy;  /* a group has a greedy answer besides */
-    int keeps_views; /* until the caller forgets them (fv_source_forget_all); else as long as a group is under
-                        way */
+    int keeps_views; /* until the caller forgets them (fv_prompt_builder_forget_all); else as long as a group
+                        is under way */
     /* Draws are named by rows, which rise with their prompt indices, and not by those: those of a row are the
      * same whatever else is asked. */
     int draws_by_row;

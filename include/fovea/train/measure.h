@@ -8,7 +8,7 @@
 
 #include "fovea/comm/comm.h"
 #include "fovea/data/dataset.h"
-#include "fovea/train/source.h"
+#include "fovea/train/prompt_builder.h"
 
 /* What becomes of rows that are too long. */
 typedef enum fv_too_long { FV_TOO_LONG_REFUSE, FV_TOO_LONG_SKIP } fv_too_long;
@@ -64,11 +64,11 @@ int fv_rows_has(const fv_rows *rows, uint64_t row); /* 1: it is asked. Local */
 /* A data set's hash, or another one if rows of it are left out. Local. */
 uint64_t fv_rows_identity(const fv_rows *rows, uint64_t dataset);
 
-/* A prompt and its answer, as fv_source_group makes it and the dialogue goes on: every turn needs a token at
- * least, and where the tool can be called there has to be room for the high-resolution view. context: an
- * fv_dialogue_room. */
+/* A prompt and its answer, as fv_prompt_builder_group makes it and the dialogue goes on: every turn needs a
+ * token at least, and where the tool can be called there has to be room for the high-resolution view.
+ * context: an fv_dialogue_room. */
 typedef struct fv_dialogue_room {
-    const fv_source *source;
+    const fv_prompt_builder *builder;
     const fv_dialogue *dialogue;
     int cache_pages;
     const char *tokens, *pages; /* keys of dialogue->max_tokens and of cache_pages */

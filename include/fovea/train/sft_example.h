@@ -4,7 +4,7 @@
 #define FOVEA_TRAIN_SFT_EXAMPLE_H
 
 #include "fovea/train/measure.h"
-#include "fovea/train/source.h"
+#include "fovea/train/prompt_builder.h"
 
 /* Texts in which {answer} stands for the row's answer. Borrowed. */
 typedef struct fv_sft_example {
@@ -19,13 +19,13 @@ fv_err fv_sft_example_check(const fv_sft_example *example);
 
 /* The group of a row with one answer: the example. FV_ERR_ARGUMENT names a row whose example does not fit
  * into the dialogue's limits. */
-fv_err fv_sft_example_group(const fv_sft_example *example, const fv_source *source,
+fv_err fv_sft_example_group(const fv_sft_example *example, const fv_prompt_builder *builder,
                             const fv_dialogue *dialogue, int64_t prompt_index, uint64_t row, fv_group *out);
 
 /* What the longest example of a row needs. An fv_measurer's; context: an fv_sft_example_room. */
 typedef struct fv_sft_example_room {
     const fv_sft_example *example; /* borrowed, as are the others */
-    const fv_source *source;
+    const fv_prompt_builder *builder;
     const fv_dialogue *dialogue;
 } fv_sft_example_room;
 fv_err fv_sft_example_measure(const void *context, const fv_row *row, fv_demands *out);

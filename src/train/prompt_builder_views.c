@@ -1,5 +1,5 @@
 /* The views of all rows: whether the processor leaves the two what they are meant to be, and the largest. */
-#include "fovea/train/source.h"
+#include "fovea/train/prompt_builder.h"
 
 #include "fovea/base/log.h"
 
@@ -17,14 +17,14 @@ static int64_t pixels(fv_view_size size)
 }
 
 /* Rows that cannot be shown at all are not its concern. */
-static void compare_row(const fv_source *source, uint64_t row, comparison *c)
+static void compare_row(const fv_prompt_builder *builder, uint64_t row, comparison *c)
 {
-    const fv_processor *p = source->processor;
+    const fv_processor *p = builder->processor;
     fv_view_size image, target;
     fv_view_sizes sizes;
     fv_grid low, high;
-    if (fv_dataset_sizes(source->dataset, row, &image, &target) == 0 ||
-        fv_view_sizes_of(&source->views, image, target, &sizes) != FV_OK ||
+    if (fv_dataset_sizes(builder->dataset, row, &image, &target) == 0 ||
+        fv_view_sizes_of(&builder->views, image, target, &sizes) != FV_OK ||
         fv_processor_grid(p, sizes.low.width, sizes.low.height, &low) != FV_OK ||
         fv_processor_grid(p, sizes.high.width, sizes.high.height, &high) != FV_OK)
         return;
@@ -39,7 +39,7 @@ static void compare_row(const fv_source *source, uint64_t row, comparison *c)
 }
 
 /* One sentence on what was found. */
-static fv_err tell(const fv_source *source, const char *data, const comparison *c, int is_refused)
+static fv_err tell(const fv_prompt_builder *builder, const char *data, const comparison *c, int is_refused)
 {
     char text[512];
     snprintf(
@@ -48,7 +48,7 @@ static fv_err tell(const fv_source *source, const char *data, const comparison *
         "preprocessor_config.json), but the high-resolution view of row %llu has %d x %d = %lld: of %lld "
         "rows with an image it shrinks the high-resolution view of %lld, and shows the same as both "
         "views of %lld; raise max_pixels there, or lower that of the views",
-        data, (long long)source->processor->max_pixels, (unsigned long long)c->row, c->high.width,
+        data, (long long)builder->processor->max_pixels, (unsigned long long)c->row, c->high.width,
         c->high.height, (long long)pixels(c->high), (long long)c->n_images, (long long)c->n_shrunk,
         (long long)c->n_equal);
     if (is_refused)
@@ -57,25 +57,26 @@ static fv_err tell(const fv_source *source, const char *data, const comparison *
     return FV_OK;
 }
 
-fv_err fv_source_check_views(const fv_source *source, const char *data, int needs_two)
+fv_err fv_prompt_builder_check_views(const fv_prompt_builder *builder, const char *data, int needs_two)
 {
     comparison c = {0};
-    if (fv_dataset_images(source->dataset) == 0)
+    if (fv_dataset_images(builder->dataset) == 0)
         return FV_OK;
-    for (uint64_t row = 0; row < fv_dataset_rows(source->dataset); row++)
-        compare_row(source, row, &c);
-    return c.n_shrunk ? tell(source, data, &c, needs_two && c.n_equal == c.n_images) : FV_OK;
+    for (uint64_t row = 0; row < fv_dataset_rows(builder->dataset); row++)
+        compare_row(builder, row, &c);
+    return c.n_shrunk ? tell(builder, data, &c, needs_two && c.n_equal == c.n_images) : FV_OK;
 }
 
-void fv_source_largest(const fv_source *source, const uint64_t *rows, uint64_t n, fv_grid *largest)
+void fv_prompt_builder_largest(const fv_prompt_builder *builder, const uint64_t *rows, uint64_t n,
+                               fv_grid *largest)
 {
     for (uint64_t i = 0; i < n; i++) {
         fv_view_size image, target;
         fv_view_sizes sizes;
         fv_grid grid;
-        if (fv_dataset_sizes(source->dataset, rows[i], &image, &target) > 0 &&
-            fv_view_sizes_of(&source->views, image, target, &sizes) == FV_OK &&
-            fv_processor_grid(source->processor, sizes.high.width, sizes.high.height, &grid) == FV_OK &&
+        if (fv_dataset_sizes(builder->dataset, rows[i], &image, &target) > 0 &&
+            fv_view_sizes_of(&builder->views, image, target, &sizes) == FV_OK &&
+            fv_processor_grid(builder->processor, sizes.high.width, sizes.high.height, &grid) == FV_OK &&
             (largest->t == 0 || fv_grid_patches(grid) > fv_grid_patches(*largest)))
             *largest = grid;
     }
