@@ -13,13 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_MODEL = 'm', KEY_KERNELS = 0x1001, KEY_THREADS };
+enum { KEY_MODEL = 'm', KEY_KERNELS = 0x1001, KEY_THREADS, KEY_CHUNKS };
 
 static const struct argp_option options[] = {
     {"model", KEY_MODEL, "DIR", 0, "the model: a Hugging Face folder (required)", 1},
     {"threads", KEY_THREADS, "N", 0,
      "threads of a process (default: as OMP_NUM_THREADS says, else all cores)", 2},
     {"kernels", KEY_KERNELS, "NAME", 0, "avx512, avx2 or portable (default: the best of this processor)", 2},
+    {"chunks", KEY_CHUNKS, "N", 0, "of the sums that ranks share, a multiple of these: 1, 2, 4 or 8 (4)", 2},
     {0}};
 
 static error_t parse(int key, char *argument, struct argp_state *state)
@@ -34,6 +35,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_THREADS:
         out->threads = (int)fv_parse_integer(state, "--threads", argument, 1, 1024);
+        return 0;
+    case KEY_CHUNKS:
+        out->chunks = (int)fv_parse_integer(state, "--chunks", argument, 1, FV_MAX_CHUNKS);
         return 0;
     case ARGP_KEY_END:
         if (!out->model && !out->needs_no_model)
@@ -75,7 +79,8 @@ fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *chosen)
     const fv_model_args args = {.backend = runtime->backend,
                                 .tensor = runtime->mesh.tensor,
                                 .folder = chosen->model,
-                                .data_ranks = runtime->mesh.data->size};
+                                .data_ranks = runtime->mesh.data->size,
+                                .chunks = chosen->chunks};
     return fv_comm_agree(runtime->world, fv_model_open(&args, &runtime->model));
 }
 

@@ -228,7 +228,8 @@ static fv_err open_trainer(fv_training *t)
     FV_TRY(fv_runtime_open(&t->runtime, &(fv_runtime_options){.model = run->model,
                                                               .kernels = kernels_of(run),
                                                               .threads = run->threads,
-                                                              .tensor = t->config.layout.tensor}));
+                                                              .tensor = t->config.layout.tensor,
+                                                              .chunks = t->config.layout.chunks}));
     return fv_comm_agree(t->runtime.world, build(t));
 }
 

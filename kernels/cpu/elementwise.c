@@ -47,6 +47,20 @@ fv_err FV_CPU(add)(fv_backend *backend, const fv_add_args *args)
     return FV_OK;
 }
 
+fv_err FV_CPU(add_bias)(fv_backend *backend, const fv_add_bias_args *args)
+{
+    int64_t n = args->out.dim[1];
+    const float *bias = fv_f32(args->bias);
+#pragma omp parallel for num_threads(backend->n_threads) if (fv_tensor_count(args->out) > PARALLEL_ELEMENTS)
+    for (int64_t t = 0; t < args->out.dim[0]; t++) {
+        const float *in = fv_f32(args->in) + t * args->in.stride;
+        float *out = fv_f32(args->out) + t * args->out.stride;
+        for (int64_t i = 0; i < n; i++)
+            out[i] = in[i] + bias[i];
+    }
+    return FV_OK;
+}
+
 fv_err FV_CPU(copy)(fv_backend *backend, const fv_copy_args *args)
 {
     size_t element = fv_dtype_bytes(args->in.dtype);

@@ -15,6 +15,11 @@ static int uneven_share(int n, int rank, int ranks)
     return (int)((int64_t)n * (rank + 1) / ranks - (int64_t)n * rank / ranks);
 }
 
+fv_chunks fv_model_sum(const fv_model *model, int64_t whole)
+{
+    return fv_chunks_of_rank(model->chunks, whole, model->tensor->rank, model->tensor->size);
+}
+
 static void set_block_shapes(fv_model *model)
 {
     const fv_text_shape *text = &model->shape.text;
@@ -28,7 +33,9 @@ static void set_block_shapes(fv_model *model)
                                    .causal = 1,
                                    .window = text->sliding_window,
                                    .has_qk_norm = text->has_qk_norm,
-                                   .norm_eps = text->norm_eps};
+                                   .norm_eps = text->norm_eps,
+                                   .out_sum = fv_model_sum(model, (int64_t)text->n_heads * text->head_dim),
+                                   .down_sum = fv_model_sum(model, text->intermediate)};
     if (vision->depth == 0)
         return;
     model->vision = (fv_block_shape){.hidden = vision->hidden,
@@ -36,7 +43,9 @@ static void set_block_shapes(fv_model *model)
                                      .n_kv_heads = vision->n_heads / ranks,
                                      .head_dim = vision->hidden / vision->n_heads,
                                      .intermediate = uneven_share(vision->intermediate, rank, ranks),
-                                     .norm_eps = 1e-6f};
+                                     .norm_eps = 1e-6f,
+                                     .out_sum = fv_model_sum(model, vision->hidden),
+                                     .down_sum = fv_model_sum(model, vision->intermediate)};
 }
 
 fv_err fv_model_stage(fv_model *model, size_t bytes, void **out)
@@ -126,12 +135,26 @@ static fv_err read_weights(fv_model *model, const fv_folder *folder)
     return err;
 }
 
+/* Every rank has whole chunks of each sum. */
+static fv_err check_chunks(int chunks, int n_ranks)
+{
+    FV_CHECK(chunks >= 1 && chunks <= FV_MAX_CHUNKS && (chunks & (chunks - 1)) == 0, FV_ERR_ARGUMENT,
+             "sums in %d chunks: take 1, 2, 4 or 8", chunks);
+    FV_CHECK(
+        chunks % n_ranks == 0, FV_ERR_ARGUMENT,
+        "%d ranks cannot share sums of %d chunks: %d = %d x %d + %d; take ranks that divide the chunks, or "
+        "more chunks, at most %d (layout.chunks, --chunks)",
+        n_ranks, chunks, chunks, chunks / n_ranks, n_ranks, chunks % n_ranks, FV_MAX_CHUNKS);
+    return FV_OK;
+}
+
 static fv_err open_parts(fv_model *model, const fv_model_args *args, const fv_folder *folder)
 {
     model->shape = folder->shape;
     FV_CHECK(model->shape.text.n_layers <= FV_MAX_LAYERS && model->shape.vision.depth <= FV_MAX_LAYERS,
              FV_ERR_UNSUPPORTED, "%d layers, at most %d are supported", model->shape.text.n_layers,
              FV_MAX_LAYERS);
+    FV_TRY(check_chunks(model->chunks, model->tensor->size));
     FV_TRY(fv_layout_init(&model->layout, &model->shape, model->tensor->rank, model->tensor->size));
     if (args->data_ranks > 1)
         fv_layout_pad(&model->layout, args->data_ranks);
@@ -149,6 +172,7 @@ fv_err fv_model_open(const fv_model_args *args, fv_model **out)
     FV_CHECK(model, FV_ERR_MEMORY, "cannot allocate a model");
     model->backend = args->backend;
     model->tensor = args->tensor;
+    model->chunks = args->chunks ? args->chunks : FV_DEFAULT_CHUNKS;
     fv_err err = fv_folder_open(args->folder, &folder);
     if (err == FV_OK)
         err = open_parts(model, args, &folder);

@@ -11,6 +11,7 @@ struct fv_model {
     fv_model_shape shape;
     fv_backend *backend; /* borrowed */
     fv_comm *tensor;     /* borrowed */
+    int chunks;          /* of sums that the ranks share */
     fv_comm *replicas;   /* the ranks that hold the same key heads; NULL if this rank alone does */
     fv_layout layout;
     fv_weights weights;
@@ -18,6 +19,9 @@ struct fv_model {
     void *staging;               /* host memory of the pass being set up; grows */
     size_t staging_bytes;
 };
+
+/* This rank's part of a shared sum over so many steps. */
+fv_chunks fv_model_sum(const fv_model *model, int64_t whole);
 
 /* At least bytes of host memory, valid until the next call. */
 fv_err fv_model_stage(fv_model *model, size_t bytes, void **out);

@@ -18,6 +18,12 @@ static fv_err check_layout(const fv_layout_config *layout, int n_ranks)
              "layout.tensor is %d, but %d ranks - layout.judge_ranks %d = %d = %d x %d + %d: it must divide "
              "what is left",
              tensor, n_ranks, layout->judge_ranks, left, left / tensor, tensor, left % tensor);
+    int chunks = layout->chunks;
+    FV_CHECK(chunks <= FV_MAX_CHUNKS && (chunks & (chunks - 1)) == 0, FV_ERR_ARGUMENT,
+             "layout.chunks is %d; 1, 2, 4 or 8", chunks);
+    FV_CHECK(chunks % tensor == 0, FV_ERR_ARGUMENT,
+             "layout.tensor is %d, but layout.chunks %d = %d x %d + %d: it must divide them, at most 8",
+             tensor, chunks, chunks / tensor, tensor, chunks % tensor);
     return FV_OK;
 }
 

@@ -64,6 +64,7 @@ static const fv_setting data_fields[] = {
 static const fv_setting layout_fields[] = {
     {"tensor", FV_SETTING_INTEGER, LAYOUT(tensor), "ranks that share one copy of the model", FROM(1)},
     {"judge_ranks", FV_SETTING_INTEGER, LAYOUT(judge_ranks), "ranks that judge and do not train", FROM(0)},
+    {"chunks", FV_SETTING_INTEGER, LAYOUT(chunks), "of the sums that these share; 1, 2, 4 or 8", FROM(1)},
     {0},
 };
 
@@ -301,7 +302,7 @@ static const fv_setting log_fields[] = {
 static const fv_train_config train_defaults = {
     .run = {.seed = 1},
     .resume = {.from = "auto"},
-    .layout = {.tensor = 1},
+    .layout = {.tensor = 1, .chunks = FV_DEFAULT_CHUNKS},
     .views = VIEWS_DEFAULT,
     .rollout = {.prompts = 512,
                 .samples = 16,

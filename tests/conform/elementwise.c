@@ -263,6 +263,23 @@ void cases_pair_join(void)
 
 /* -- moves -- */
 
+void reference_add_bias(const fv_add_bias_args *args)
+{
+    for (int64_t t = 0; t < args->in.dim[0]; t++)
+        for (int64_t i = 0; i < args->in.dim[1]; i++)
+            *f64_at(args->out, t, i) = *f64_at(args->in, t, i) + *f64_at(args->bias, i, 0);
+}
+
+void cases_add_bias(void)
+{
+    for (int i = 0; i < N_SHAPES; i++) {
+        fv_add_bias_args args = {draw_shape(i), draw_1d(shapes[i][1]), draw_shape(i)};
+        CONFORM(add_bias, args, .near = 1e-7, .n_rows = shapes[i][0], .rows = "in out");
+        CONFORM(add_bias, args, .near = 1e-7, .note = "columns", .n_rows = shapes[i][1], .rows = "bias",
+                .columns = "in out");
+    }
+}
+
 void reference_add(const fv_add_args *args)
 {
     for (int64_t i = 0; i < fv_tensor_count(args->out); i++)

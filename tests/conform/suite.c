@@ -127,6 +127,7 @@ static const sharing sharings[] = {
     {FV_OP_swiglu_grad, {{"dgate", "gate"}, {"dup", "up"}}},
     {FV_OP_add, {{"out", "a"}}},
     {FV_OP_add, {{"out", "b"}}},
+    {FV_OP_add_bias, {{"out", "in"}}},
 };
 
 static void check_sharings(const conform_case *c, const any_args *first, fv_backend *backend,

@@ -21,7 +21,12 @@ typedef struct fv_model_args {
     fv_comm *tensor;
     const char *folder; /* of Hugging Face, or a checkpoint */
     int data_ranks;     /* which share out the training state: flat buffers are padded for them; 0: one */
+    int chunks; /* of the sums that the ranks of tensor share, a multiple of these: 1, 2, 4, 8; 0: 4 */
 } fv_model_args;
+
+/* Logits and log-probs are the same bits for every number of ranks that divides the chunks; the number of
+ * chunks is the order of sums, and changes them. */
+enum { FV_DEFAULT_CHUNKS = 4 };
 
 /* Open a folder and read this rank's part of the weights. */
 fv_err fv_model_open(const fv_model_args *args, fv_model **out);

@@ -10,12 +10,16 @@
  * rounded once, to nearest even, when it is stored.
  *
  * Three promises bind every back end:
- *   same bits          a call repeated, with any number of threads, gives the same bits;
- *   row invariance     a row of a forward result depends on that row's inputs alone: not on T, not on where
- * the row stands, and for attention not on how keys are laid out in memory or shared; column invariance  what
- * a column of a result needs alone is all that it depends on: a column of a product on its column of op(b), a
- * key head and its query heads on no other heads, statistics of a chunk of the vocabulary on no other chunk.
- * So ranks may share out columns. The CPU back end gives equal bits on every instruction set too.
+ *
+ * Same bits. A call repeated, with any number of threads, gives the same bits. The CPU back end gives equal
+ * bits on every instruction set too.
+ *
+ * Row invariance. A row of a forward result depends on that row's inputs alone: not on T, not on where the
+ * row stands, and for attention not on how keys are laid out in memory or shared.
+ *
+ * Column invariance. Nor on what is computed beside it: a column of a product depends on no other column of
+ * op(b), a key head and its query heads on no other heads, statistics and draws of a part of the vocabulary
+ * on no other part. So ranks may share out columns.
  *
  * Every fv_<op>(backend, &args) checks that shapes and dtypes agree (FV_ERR_SHAPE names operation, tensor,
  * found, expected), times the call and dispatches. Outputs may not overlap inputs unless a contract
@@ -39,8 +43,8 @@ typedef struct fv_chunks {
 
 /* The chunks of rank of n_ranks, which divides `of`. */
 fv_chunks fv_chunks_of_rank(int of, int64_t whole, int rank, int n_ranks);
-int64_t fv_chunks_end(fv_chunks chunks,
-                      int c); /* where chunk first + c ends, counted from where first begins */
+/* Where chunk first + c ends, counted from where chunk first begins. */
+int64_t fv_chunks_end(fv_chunks chunks, int c);
 
 /* c (M, N) = [c +] op(a) op(b) [+ bias]; a and b have one dtype.
  * op(a) is (M, K): a is (M, K), or (K, M) if trans_a. op(b) is (K, N): b is (K, N), or (N, K) if trans_b (the
@@ -250,6 +254,12 @@ typedef struct fv_colsum_args {
 typedef struct fv_add_args {
     fv_tensor a, b, out;
 } fv_add_args;
+
+/* out = in + bias: in (T, C) F32, bias (C), out (T, C); out may be the memory of in. What ends a product
+ * whose sum was shared out: the bits of its bias in one. */
+typedef struct fv_add_bias_args {
+    fv_tensor in, bias, out;
+} fv_add_bias_args;
 
 /* out = in, both (T, C), any dtype. */
 typedef struct fv_copy_args {

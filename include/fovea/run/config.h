@@ -45,9 +45,10 @@ typedef struct fv_data_config {
     fv_too_long too_long; /* measure.h: of training, validation and selection */
 } fv_data_config;
 
-/* Of the ranks, judge_ranks judge; the others, in groups of tensor, hold one copy of the model a group. */
+/* Of the ranks, judge_ranks judge; the others, in groups of tensor, hold one copy of the model a group. Which
+ * ranks there are changes no bit of what is generated; chunks, the order of its sums, does. */
 typedef struct fv_layout_config {
-    int tensor, judge_ranks;
+    int tensor, judge_ranks, chunks;
 } fv_layout_config;
 
 /* What the prompt shows; the tool shows the high-resolution view. */

@@ -153,13 +153,6 @@ static fv_err attend(const fv_block_pass *pass, const fv_block_io *io, qkv_views
                                              .window = shape->window});
 }
 
-/* A row-parallel product: every rank has a part of the sum, and the bias enters it once. */
-static fv_err linear_reduced(const fv_block_pass *pass, fv_tensor x, fv_tensor w, fv_tensor bias, fv_tensor y)
-{
-    FV_TRY(fv_linear(pass->backend, x, w, pass->tensor->rank == 0 ? bias : (fv_tensor){0}, y));
-    return fv_all_reduce(pass->backend, &(fv_all_reduce_args){pass->tensor, y});
-}
-
 fv_err fv_block_forward(const fv_block_pass *pass, const fv_block_weights *weights, const fv_block_io *io,
                         fv_block_acts *acts)
 {
@@ -177,7 +170,12 @@ fv_err fv_block_forward(const fv_block_pass *pass, const fv_block_weights *weigh
     FV_TRY(turn(pass, views.q, 0));
     FV_TRY(turn(pass, views.k, 0));
     FV_TRY(attend(pass, io, views, acts));
-    FV_TRY(linear_reduced(pass, acts->attn, weights->out, weights->out_bias, acts->mid));
+    FV_TRY(fv_shared_linear(backend, pass->tensor,
+                            &(fv_shared_linear_args){.x = acts->attn,
+                                                     .w = weights->out,
+                                                     .bias = weights->out_bias,
+                                                     .y = acts->mid,
+                                                     .sum = shape->out_sum}));
     FV_TRY(fv_norm(backend, &(fv_norm_args){.x = io->x,
                                             .residual = acts->mid,
                                             .weight = weights->norm2,
@@ -190,7 +188,12 @@ fv_err fv_block_forward(const fv_block_pass *pass, const fv_block_weights *weigh
     FV_TRY(fv_swiglu(backend, &(fv_swiglu_args){.gate = fv_tensor_cols(acts->gate_up, 0, width),
                                                 .up = fv_tensor_cols(acts->gate_up, width, width),
                                                 .y = acts->y}));
-    FV_TRY(linear_reduced(pass, acts->y, weights->down, weights->down_bias, io->out));
+    FV_TRY(fv_shared_linear(backend, pass->tensor,
+                            &(fv_shared_linear_args){.x = acts->y,
+                                                     .w = weights->down,
+                                                     .bias = weights->down_bias,
+                                                     .y = io->out,
+                                                     .sum = shape->down_sum}));
     return fv_add(backend, &(fv_add_args){.a = acts->mid, .b = io->out, .out = io->out});
 }
 

@@ -3,7 +3,8 @@
  * over the tensor group.
  *
  * T rows; C hidden; H, K, D, F are this rank's share. Row-parallel products (out, down) end in an all-reduce
- * forward, column-parallel ones (qkv, gate_up) backward. */
+ * forward, column-parallel ones (qkv, gate_up) backward. Sums of the former are cut into chunks and added in
+ * one tree, however many ranks share them, so that a forward pass gives the same bits on any number. */
 #ifndef FOVEA_SRC_MODEL_NN_BLOCK_H
 #define FOVEA_SRC_MODEL_NN_BLOCK_H
 
@@ -14,6 +15,7 @@ typedef struct fv_block_shape {
     int hidden, n_heads, n_kv_heads, head_dim, intermediate;
     int causal, window, has_qk_norm;
     float norm_eps;
+    fv_chunks out_sum, down_sum; /* of the products that ranks share */
 } fv_block_shape;
 
 /* What a forward pass leaves for the backward pass. */
@@ -74,6 +76,13 @@ fv_err fv_block_backward(const fv_block_pass *pass, const fv_block_weights *weig
 /* y (T, out) = x (T, in) w^T + bias; and its gradients: dx (absent: skipped) is written, or added to if
  * accumulate; dw and dbias are added to. */
 fv_err fv_linear(fv_backend *backend, fv_tensor x, fv_tensor w, fv_tensor bias, fv_tensor y);
+/* The same, where x and w are this rank's columns, the chunks of the sum. Collective over tensor. */
+typedef struct fv_shared_linear_args {
+    fv_tensor x, w, bias, y;
+    fv_chunks sum;
+} fv_shared_linear_args;
+fv_err fv_shared_linear(fv_backend *backend, fv_comm *tensor, const fv_shared_linear_args *args);
+
 typedef struct fv_linear_grad_args {
     fv_tensor dy, x, w, dx, dw, dbias;
     int accumulate;

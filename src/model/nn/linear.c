@@ -5,6 +5,24 @@ fv_err fv_linear(fv_backend *backend, fv_tensor x, fv_tensor w, fv_tensor bias, 
     return fv_gemm(backend, &(fv_gemm_args){.a = x, .b = w, .bias = bias, .c = y, .trans_b = 1});
 }
 
+/* Every rank has a subtree of the sum; the bias comes after the whole. */
+fv_err fv_shared_linear(fv_backend *backend, fv_comm *tensor, const fv_shared_linear_args *args)
+{
+    int is_whole = tensor->size == 1;
+    FV_TRY(fv_gemm(backend, &(fv_gemm_args){.a = args->x,
+                                            .b = args->w,
+                                            .bias = is_whole ? args->bias : (fv_tensor){0},
+                                            .c = args->y,
+                                            .trans_b = 1,
+                                            .chunks = args->sum}));
+    if (is_whole)
+        return FV_OK;
+    FV_TRY(fv_all_reduce(backend, &(fv_all_reduce_args){tensor, args->y}));
+    return args->bias.data
+               ? fv_add_bias(backend, &(fv_add_bias_args){.in = args->y, .bias = args->bias, .out = args->y})
+               : FV_OK;
+}
+
 fv_err fv_linear_grad(fv_backend *backend, const fv_linear_grad_args *args)
 {
     if (args->dx.data)

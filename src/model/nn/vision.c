@@ -186,9 +186,12 @@ static fv_err merge(fv_vision_pass *pass)
     FV_TRY(fv_linear(model->backend, units_of(pass, pass->normal), w->merger_in, w->merger_in_bias,
                      pass->inner));
     FV_TRY(fv_gelu(model->backend, &(fv_gelu_args){.x = pass->inner, .y = pass->activated}));
-    FV_TRY(fv_linear(model->backend, pass->activated, w->merger_out,
-                     model->tensor->rank == 0 ? w->merger_out_bias : (fv_tensor){0}, pass->merged));
-    FV_TRY(fv_all_reduce(model->backend, &(fv_all_reduce_args){model->tensor, pass->merged}));
+    const fv_shared_linear_args out = {.x = pass->activated,
+                                       .w = w->merger_out,
+                                       .bias = w->merger_out_bias,
+                                       .y = pass->merged,
+                                       .sum = fv_model_sum(model, w->merger_in.dim[1])};
+    FV_TRY(fv_shared_linear(model->backend, model->tensor, &out));
     return fv_gather(
         model->backend,
         &(fv_gather_args){.table = pass->merged, .index = pass->unit_places, .out = pass->features});

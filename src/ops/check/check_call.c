@@ -51,6 +51,7 @@ static const struct {
     {FV_OP_swiglu_grad, "dup", "up"},
     {FV_OP_add, "out", "a"},
     {FV_OP_add, "out", "b"},
+    {FV_OP_add_bias, "out", "in"},
     {FV_OP_all_gather, "out", "in", 1},
     {FV_OP_reduce_scatter, "out", "in", 1},
 };
