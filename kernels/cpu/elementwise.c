@@ -49,14 +49,16 @@ fv_err FV_CPU(add)(fv_backend *backend, const fv_add_args *args)
 
 fv_err FV_CPU(add_bias)(fv_backend *backend, const fv_add_bias_args *args)
 {
-    int64_t n = args->out.dim[1];
-    const float *bias = fv_f32(args->bias);
 #pragma omp parallel for num_threads(backend->n_threads) if (fv_tensor_count(args->out) > PARALLEL_ELEMENTS)
-    for (int64_t t = 0; t < args->out.dim[0]; t++) {
-        const float *in = fv_f32(args->in) + t * args->in.stride;
-        float *out = fv_f32(args->out) + t * args->out.stride;
-        for (int64_t i = 0; i < n; i++)
-            out[i] = in[i] + bias[i];
+    for (int64_t i = 0; i < n_pieces(args->out); i++) {
+        piece p = piece_at(args->out, i);
+        piece_room *room = rooms(backend);
+        const float *in = read_piece(args->in, p, room[0]);
+        const float *bias = read_row(args->bias, p.first, p.n, room[1]);
+        float *out = piece_for(args->out, p, room[0]);
+        for (int64_t j = 0; j < p.n; j++)
+            out[j] = in[j] + bias[j];
+        write_piece(args->out, p, out);
     }
     return FV_OK;
 }

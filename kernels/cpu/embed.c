@@ -14,6 +14,19 @@ static void *table_row(fv_tensor table, int32_t index, int32_t first)
     return row >= 0 && row < table.dim[0] ? row_of(table, row) : NULL;
 }
 
+/* -0 is what sums over ranks leave alone, +0 is not: it makes -0 of another rank +0. */
+static void put_neutral(fv_tensor out, void *row, int64_t n)
+{
+    if (out.dtype == FV_F32)
+        for (int64_t i = 0; i < n; i++)
+            ((float *)row)[i] = -0.0f;
+    else if (out.dtype == FV_BF16)
+        for (int64_t i = 0; i < n; i++)
+            ((uint16_t *)row)[i] = 0x8000u;
+    else
+        memset(row, 0, (size_t)n * fv_dtype_bytes(out.dtype));
+}
+
 fv_err FV_CPU(gather)(fv_backend *backend, const fv_gather_args *args)
 {
     int64_t rows = args->out.dim[0], n = fv_tensor_row_count(args->out);
@@ -25,7 +38,7 @@ fv_err FV_CPU(gather)(fv_backend *backend, const fv_gather_args *args)
         if (from)
             memcpy(out, from, bytes);
         else
-            memset(out, 0, bytes);
+            put_neutral(args->out, out, n);
     }
     return FV_OK;
 }

@@ -91,11 +91,14 @@ static int64_t n_tasks(fv_tensor logits)
     return (logits.dim[1] + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK * logits.dim[0];
 }
 
+/* Chunks past the end have no columns. */
+
 static chunk plan_chunk(plan *p, int64_t task)
 {
     int64_t index = task / p->logits.dim[0], row = task % p->logits.dim[0];
     int64_t from = index * FV_VOCAB_CHUNK, n = p->logits.dim[1] - from;
     n = n < FV_VOCAB_CHUNK ? n : FV_VOCAB_CHUNK;
+    n = n > 0 ? n : 0;
     if (index != p->chunk)
         p->marked = mark_excluded(p->excluded, p->first + from, n, p->mask);
     p->chunk = index;
@@ -110,7 +113,7 @@ fv_err FV_CPU(vocab_stats)(fv_backend *backend, const fv_vocab_stats_args *args)
     {
         plan p = {args->logits, args->excluded, args->first, args->inv_temperature, .chunk = -1};
         p.mask = fv_cpu_scratch(backend, fv_cpu_thread());
-        fv_cpu_range tasks = fv_cpu_share(n_tasks(args->logits), 1);
+        fv_cpu_range tasks = fv_cpu_share(args->parts.dim[0] * rows, 1);
         for (int64_t task = tasks.first; task < tasks.end; task++) {
             chunk c = plan_chunk(&p, task);
             float *part =

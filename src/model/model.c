@@ -20,6 +20,24 @@ fv_chunks fv_model_sum(const fv_model *model, int64_t whole)
     return fv_chunks_of_rank(model->chunks, whole, model->tensor->rank, model->tensor->size);
 }
 
+fv_id_range fv_model_range(const fv_model *model, int64_t range)
+{
+    int64_t vocab = model->shape.text.vocab, first = range * vocab / model->chunks;
+    return (fv_id_range){first, (range + 1) * vocab / model->chunks - first};
+}
+
+fv_id_range fv_model_ids_of(const fv_model *model, int rank)
+{
+    int64_t vocab = model->shape.text.vocab, ranks = model->tensor->size, first = rank * vocab / ranks;
+    return (fv_id_range){first, (rank + 1) * vocab / ranks - first};
+}
+
+int64_t fv_model_range_parts(const fv_model *model)
+{
+    int64_t most = (model->shape.text.vocab + model->chunks - 1) / model->chunks;
+    return (most + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK;
+}
+
 static void set_block_shapes(fv_model *model)
 {
     const fv_text_shape *text = &model->shape.text;
@@ -250,26 +268,31 @@ int fv_model_counts(const fv_model *model, const fv_param *param)
 
 fv_err fv_logits_take(const fv_model *model, int64_t n, fv_arena *arena, fv_logits *out)
 {
-    int64_t vocab = model->shape.text.vocab, ranks = model->tensor->size;
+    int64_t vocab = model->shape.text.vocab, ranks = model->tensor->size, width = (vocab + ranks - 1) / ranks;
     *out = (fv_logits){0};
     FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, vocab}, &out->all));
     out->own = out->all;
     if (ranks == 1)
         return FV_OK;
-    FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, vocab / ranks}, &out->own));
-    return fv_tensor_take(arena, FV_F32, 2, (int64_t[]){ranks * n, vocab / ranks}, &out->parts);
+    FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, width}, &out->own));
+    return fv_tensor_take(arena, FV_F32, 2, (int64_t[]){ranks * n, width}, &out->parts);
 }
 
 fv_err fv_model_logits(fv_model *model, fv_tensor hidden, const fv_logits *logits)
 {
-    int64_t n = logits->own.dim[0], width = logits->own.dim[1], ranks = model->tensor->size;
-    FV_TRY(fv_linear(model->backend, hidden, model->weights.head, (fv_tensor){0}, logits->own));
+    int64_t n = logits->own.dim[0], ranks = model->tensor->size;
+    fv_id_range own = fv_model_ids_of(model, model->tensor->rank);
+    FV_TRY(fv_linear(model->backend, hidden, model->weights.head, (fv_tensor){0},
+                     fv_tensor_cols(logits->own, 0, own.n)));
     if (ranks == 1)
         return FV_OK;
     FV_TRY(fv_all_gather(model->backend, &(fv_all_gather_args){model->tensor, logits->own, logits->parts}));
-    for (int64_t rank = 0; rank < ranks; rank++) /* the columns of every rank side by side */
-        FV_TRY(fv_copy(model->backend,
-                       &(fv_copy_args){.in = fv_tensor_rows(logits->parts, rank * n, n),
-                                       .out = fv_tensor_cols(logits->all, rank * width, width)}));
+    for (int rank = 0; rank < ranks; rank++) { /* the columns of every rank side by side */
+        fv_id_range ids = fv_model_ids_of(model, rank);
+        fv_tensor rows = fv_tensor_rows(logits->parts, rank * n, n);
+        FV_TRY(
+            fv_copy(model->backend, &(fv_copy_args){.in = fv_tensor_cols(rows, 0, ids.n),
+                                                    .out = fv_tensor_cols(logits->all, ids.first, ids.n)}));
+    }
     return FV_OK;
 }

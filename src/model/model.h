@@ -23,6 +23,20 @@ struct fv_model {
 /* This rank's part of a shared sum over so many steps. */
 fv_chunks fv_model_sum(const fv_model *model, int64_t whole);
 
+/* Ids [first, first + n). */
+typedef struct fv_id_range {
+    int64_t first, n;
+} fv_id_range;
+
+/* The ids of a rank: as many whole ranges as it has chunks of a sum. */
+fv_id_range fv_model_ids_of(const fv_model *model, int rank);
+
+/* The vocabulary in as many ranges as a sum has chunks, each cut into statistics chunks from its own
+ * beginning, so that no number depends on how many ranks share them. Every range counts as many statistics
+ * chunks as the longest has: the last of others are empty. */
+int64_t fv_model_range_parts(const fv_model *model);
+fv_id_range fv_model_range(const fv_model *model, int64_t range);
+
 /* At least bytes of host memory, valid until the next call. */
 fv_err fv_model_stage(fv_model *model, size_t bytes, void **out);
 

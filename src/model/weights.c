@@ -147,8 +147,8 @@ static fv_err check_split(const fv_model_shape *shape, int n)
              "%d ranks cannot share %d query heads: take a number that divides them", n, text->n_heads);
     FV_CHECK(text->n_kv_heads % n == 0 || n % text->n_kv_heads == 0, FV_ERR_ARGUMENT,
              "%d ranks cannot share %d key heads: neither number divides the other", n, text->n_kv_heads);
-    FV_CHECK(text->vocab % n == 0, FV_ERR_ARGUMENT,
-             "%d ranks cannot share a vocabulary of %d: take a number that divides it", n, text->vocab);
+    FV_CHECK(text->vocab >= n, FV_ERR_ARGUMENT, "%d ranks cannot share a vocabulary of %d: take fewer", n,
+             text->vocab);
     FV_CHECK(text->intermediate >= n, FV_ERR_ARGUMENT, "%d ranks cannot share an MLP of width %d: take fewer",
              n, text->intermediate);
     const fv_vision_shape *vision = &shape->vision;

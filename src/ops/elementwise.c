@@ -77,7 +77,7 @@ fv_err fv_check_add_bias_args(const fv_add_bias_args *args, int *empty)
 {
     EXPECT(add_bias, in, F32, FV_DIM_ANY, FV_DIM_ANY);
     EXPECT(add_bias, bias, STORED, args->in.dim[1]);
-    EXPECT(add_bias, out, STORED, args->in.dim[0], args->in.dim[1]);
+    EXPECT_AS(add_bias, out, bias, args->in.dim[0], args->in.dim[1]);
     *empty = fv_tensor_count(args->out) == 0;
     return FV_OK;
 }

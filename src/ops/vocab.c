@@ -8,8 +8,11 @@ fv_err fv_check_vocab_stats_args(const fv_vocab_stats_args *args, int *empty)
     int64_t chunks = (args->logits.dim[1] + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK;
     EXPECT_IF(vocab_stats, targets, I32, rows);
     EXPECT_IF(vocab_stats, excluded, I32, FV_DIM_ANY);
-    EXPECT(vocab_stats, parts, F32, chunks, rows, FV_VOCAB_FIELDS);
-    *empty = fv_tensor_count(args->logits) == 0;
+    EXPECT(vocab_stats, parts, F32, FV_DIM_ANY, rows, FV_VOCAB_FIELDS);
+    FV_CHECK(args->parts.dim[0] >= chunks, FV_ERR_SHAPE,
+             "vocab_stats: tensor parts has %lld parts, expected a part for each of %lld chunks",
+             (long long)args->parts.dim[0], (long long)chunks);
+    *empty = fv_tensor_count(args->parts) == 0;
     return FV_OK;
 }
 

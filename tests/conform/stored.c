@@ -23,6 +23,7 @@ static const struct {
     {FV_OP_scatter_add, "in"},
     {FV_OP_colsum, "x"},
     {FV_OP_add, "a b out"},
+    {FV_OP_add_bias, "bias out"},
     {FV_OP_copy, "in out"},
     {FV_OP_fill, "x"},
 };

@@ -130,11 +130,17 @@ static const sharing sharings[] = {
     {FV_OP_add_bias, {{"out", "in"}}},
 };
 
+static int can_share(const conform_case *c, const sharing *s)
+{
+    const fv_tensor *out = args_field(c->args, field_named(c->op, s->pairs[0][0]));
+    return out->data && out->dtype == args_field(c->args, field_named(c->op, s->pairs[0][1]))->dtype;
+}
+
 static void check_sharings(const conform_case *c, const any_args *first, fv_backend *backend,
                            const char *where)
 {
     for (size_t i = 0; i < sizeof sharings / sizeof *sharings; i++)
-        if (sharings[i].op == c->op && args_field(c->args, field_named(c->op, sharings[i].pairs[0][0]))->data)
+        if (sharings[i].op == c->op && can_share(c, &sharings[i]))
             for (int rows_apart = 0; rows_apart < 2; rows_apart++)
                 check_layout(c, first, backend, where, (layout){"in place", rows_apart, &sharings[i]});
 }

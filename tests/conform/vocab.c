@@ -86,14 +86,16 @@ void reference_vocab_grad(const fv_vocab_grad_args *args)
 
 /* ---- cases ---- */
 
-/* Rows, columns, how many ids are excluded (-1: the tensor is absent), first id in chunks. */
+/* Rows, columns, how many ids are excluded (-1: the tensor is absent), first id in chunks, parts of no
+ * columns. */
 typedef struct shape {
-    int rows, n, n_excluded, first_chunk;
+    int rows, n, n_excluded, first_chunk, more_parts;
 } shape;
 
-static const shape shapes[] = {{0, 7, -1, 0},    {1, 1, -1, 0},   {3, 5, 0, 0},     {2, 5, 5, 0},
-                               {5, 257, 30, 2},  {4, 4095, 9, 0}, {2, 4096, 0, 1},  {2, 4097, 1, 0},
-                               {3, 8192, 40, 0}, {9, 70, 7, 4},   {4, 9195, 600, 4}};
+static const shape shapes[] = {{0, 7, -1, 0},    {1, 1, -1, 0},   {3, 5, 0, 0},    {2, 5, 5, 0},
+                               {5, 257, 30, 2},  {4, 4095, 9, 0}, {2, 4096, 0, 1}, {2, 4097, 1, 0},
+                               {3, 8192, 40, 0}, {9, 70, 7, 4},   {3, 0, 2, 1, 1}, {5, 4100, 4, 0, 2},
+                               {4, 9195, 600, 4}};
 enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 
 /* Excluded ids are in no order, some twice, some not here; those of five are all. */
@@ -119,7 +121,8 @@ static fv_vocab_stats_args draw_stats(shape s)
                                 .excluded = draw_excluded(s),
                                 .first = s.first_chunk * FV_VOCAB_CHUNK,
                                 .inv_temperature = s.n % 2 ? 1.25f : 1.0f};
-    args.parts = zeros_3d(FV_F32, (s.n + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK, s.rows, FV_VOCAB_FIELDS);
+    int n_parts = (s.n + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK + s.more_parts;
+    args.parts = zeros_3d(FV_F32, n_parts, s.rows, FV_VOCAB_FIELDS);
     for (int t = 0; t < s.rows; t++) {
         *i32_at(args.targets, t, 0) = args.first + (t * 977 + 3) % (s.n + 2) - 1;
         for (int j = 0; j < s.n; j++)

@@ -26,16 +26,26 @@ static fv_err case_rows(void *context, int param, int64_t first, int64_t n, floa
     return FV_OK;
 }
 
-void case_write(const char *name, const char *shape_name, case_adjust adjust, void *context)
+void case_load_shape(const char *name, fv_model_shape *out)
 {
     char path[4200];
+    snprintf(path, sizeof path, "%s/../../configs/model/%s.yaml", getenv("TEST_DATA"), name);
+    assert_ok(fv_model_shape_load_yaml(path, out));
+}
+
+void case_write(const char *name, const char *shape_name, case_adjust adjust, void *context)
+{
     fv_model_shape shape;
+    case_load_shape(shape_name, &shape);
+    case_write_shape(name, &shape, adjust, context);
+}
+
+void case_write_shape(const char *name, const fv_model_shape *shape, case_adjust adjust, void *context)
+{
     model_rows rows = {.adjust = adjust, .context = context};
     const fv_generation_defaults generation = {.temperature = 1, .top_p = 1, .repetition_penalty = 1};
-    snprintf(path, sizeof path, "%s/../../configs/model/%s.yaml", getenv("TEST_DATA"), shape_name);
-    assert_ok(fv_model_shape_load_yaml(path, &shape));
-    assert_ok(fv_param_list_init(&rows.params, &shape));
-    fv_folder_write_args args = {.shape = &shape,
+    assert_ok(fv_param_list_init(&rows.params, shape));
+    fv_folder_write_args args = {.shape = shape,
                                  .generation = &generation,
                                  .style = FV_FOLDER_V4,
                                  .dtype = FV_F32,
@@ -117,12 +127,17 @@ void case_open(model_case *c, fv_backend *backend, fv_comm *comm, const char *fo
 
 void case_open_shared(model_case *c, fv_backend *backend, fv_comm *comm, int data_ranks, const char *folder)
 {
-    *c = (model_case){.backend = backend,
-                      .comm = comm,
+    case_open_args(c, &(fv_model_args){backend, comm, folder, data_ranks});
+}
+
+void case_open_args(model_case *c, const fv_model_args *args)
+{
+    *c = (model_case){.backend = args->backend,
+                      .comm = args->tensor,
                       .inv_temperature = 1.0f,
                       .save = FV_SAVE_ALL,
                       .work = {.name = "case"}};
-    assert_ok(fv_model_open(&(fv_model_args){backend, comm, folder, data_ranks}, &c->model));
+    assert_ok(fv_model_open(args, &c->model));
     case_add_text(c, 20);
     if (fv_model_shape_of(c->model)->vision.depth > 0) {
         case_add_image(c, (fv_grid){1, 4, 6});

@@ -50,6 +50,9 @@ typedef void (*case_adjust)(void *context, const fv_param *param, int64_t first,
 /* root/name becomes a model of configs/model/shape.yaml with random numbers. adjust may be NULL. */
 void case_write(const char *name, const char *shape, case_adjust adjust, void *context);
 
+void case_load_shape(const char *name, fv_model_shape *out); /* of configs/model */
+void case_write_shape(const char *name, const fv_model_shape *shape, case_adjust adjust, void *context);
+
 /* All models, and a group of one; for a test program's beginning and end. */
 int case_setup(void **state);
 int case_teardown(void **state);
@@ -64,6 +67,8 @@ fv_picture *case_blank_picture(fv_grid grid);
 /* backend is taken; folder: as case_write made it. Shared: with the training state of several data ranks. */
 void case_open(model_case *c, fv_backend *backend, fv_comm *comm, const char *folder);
 void case_open_shared(model_case *c, fv_backend *backend, fv_comm *comm, int data_ranks, const char *folder);
+
+void case_open_args(model_case *c, const fv_model_args *args); /* the back end is taken */
 
 void case_close(model_case *c);
 

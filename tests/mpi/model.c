@@ -114,6 +114,84 @@ static void test_split_models_agree(void **state)
     }
 }
 
+static void open_in_chunks(const char *model, int chunks)
+{
+    for (int i = 0; i < 2; i++) {
+        fv_model_args args = {.tensor = i ? world : case_self, .folder = temp_path(model), .chunks = chunks};
+        assert_ok(fv_backend_cpu_create(NULL, 1, &args.backend));
+        case_open_args(i ? &split : &whole, &args);
+    }
+}
+
+enum { ROWS = 50 };
+
+/* Logits of the first ROWS rows of the last pass, which the caller frees. */
+static float *logits_of(model_case *c)
+{
+    fv_logits logits;
+    fv_arena dry = fv_arena_dry("logits"), arena;
+    void *memory;
+    assert_ok(fv_logits_take(c->model, ROWS, &dry, &logits));
+    assert_ok(fv_backend_alloc(c->backend, dry.peak, &memory));
+    arena = fv_arena_over("logits", memory, dry.peak);
+    assert_ok(fv_logits_take(c->model, ROWS, &arena, &logits));
+    assert_ok(fv_model_logits(c->model, fv_tensor_rows(c->hidden, 0, ROWS), &logits));
+    float *host = malloc((size_t)fv_tensor_count(logits.all) * sizeof *host);
+    assert_ok(fv_download_now(c->backend, logits.all, host));
+    fv_backend_free(c->backend, memory);
+    return host;
+}
+
+static void check_same_bits(const char *model, int chunks)
+{
+    float logprobs[2][CASE_ROWS], entropies[2][CASE_ROWS], *logits[2];
+    open_in_chunks(model, chunks);
+    for (int i = 0; i < 2; i++) {
+        case_forward(i ? &split : &whole, logprobs[i], entropies[i]);
+        logits[i] = logits_of(i ? &split : &whole);
+    }
+    assert_memory_equal(logprobs[0], logprobs[1], sizeof logprobs[0]);
+    assert_memory_equal(entropies[0], entropies[1], sizeof entropies[0]);
+    size_t n = (size_t)fv_model_shape_of(whole.model)->text.vocab * ROWS;
+    assert_memory_equal(logits[0], logits[1], n * sizeof *logits[0]);
+    free(logits[0]);
+    free(logits[1]);
+    case_close(&whole);
+    case_close(&split);
+}
+
+/* A forward pass on any number of ranks gives the bits of one: with every model, and with sizes that chunks
+ * and ranks do not divide. */
+static void test_same_bits_on_any_ranks(void **state)
+{
+    (void)state;
+    fv_model_shape odd;
+    case_load_shape("tiny-vl", &odd);
+    odd.text.vocab = 333;
+    odd.text.intermediate = 167;
+    odd.vision.intermediate = 155;
+    case_write_shape("odd", &odd, NULL, NULL);
+    for (int chunks = world->size; chunks <= FV_MAX_CHUNKS; chunks *= 2) {
+        for (int m = 0; m < CASE_MODELS; m++)
+            check_same_bits(case_models[m], chunks);
+        check_same_bits("odd", chunks);
+    }
+}
+
+/* More ranks than chunks. */
+static void test_too_few_chunks(void **state)
+{
+    (void)state;
+    fv_model *model;
+    fv_model_args args = {.tensor = world, .folder = temp_path("tiny-vl"), .chunks = 1};
+    assert_ok(fv_backend_cpu_create(NULL, 1, &args.backend));
+    if (world->size > 1)
+        assert_fails(fv_model_open(&args, &model), FV_ERR_ARGUMENT, "cannot share sums of 1 chunks: 1 = 0 x");
+    args.chunks = 3;
+    assert_fails(fv_model_open(&args, &model), FV_ERR_ARGUMENT, "take 1, 2, 4 or 8");
+    fv_backend_destroy(args.backend);
+}
+
 static void test_split_steps_agree(void **state)
 {
     (void)state;
@@ -151,9 +229,10 @@ int main(void)
 {
     if (fv_comm_world(&world) != FV_OK)
         return 1;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_split_models_agree),
-                                       cmocka_unit_test(test_split_steps_agree),
-                                       cmocka_unit_test(test_generation_has_the_same_bits)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_split_models_agree), cmocka_unit_test(test_same_bits_on_any_ranks),
+        cmocka_unit_test(test_too_few_chunks), cmocka_unit_test(test_split_steps_agree),
+        cmocka_unit_test(test_generation_has_the_same_bits)};
     int failed = cmocka_run_group_tests(tests, case_setup, case_teardown);
     fv_comm_destroy(world);
     return failed;

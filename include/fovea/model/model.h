@@ -110,7 +110,7 @@ fv_err fv_text_backward(fv_text_pass *pass, fv_tensor dhidden, fv_tensor dfeatur
 /* Logits of n rows over the whole vocabulary, on every rank. */
 typedef struct fv_logits {
     fv_tensor all;        /* (n, V) */
-    fv_tensor own, parts; /* (n, V / ranks), (ranks * n, V / ranks): on the way there */
+    fv_tensor own, parts; /* (n, W), (ranks * n, W), W = V / ranks rounded up: on the way there */
 } fv_logits;
 
 fv_err fv_logits_take(const fv_model *model, int64_t n, fv_arena *arena, fv_logits *out); /* Local */

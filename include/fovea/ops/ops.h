@@ -127,8 +127,9 @@ typedef struct fv_gelu_grad_args {
     fv_tensor dy, x, dx;
 } fv_gelu_grad_args;
 
-/* out (T, C): row i = table (R, C) row index[i] - first, or zeros if that is outside [0, R): the
- * vocabulary-parallel embedding, and rows picked from a batch. index I32 (T). */
+/* out (T, C): row i = table (R, C) row index[i] - first, or -0 (0 of integers) if that is outside [0, R):
+ * the vocabulary-parallel embedding, whose sum over ranks it leaves alone, and rows picked from a batch.
+ * index I32 (T). */
 typedef struct fv_gather_args {
     fv_tensor table, index, out;
     int32_t first;
@@ -148,10 +149,10 @@ typedef struct fv_scatter_add_args {
 } fv_scatter_add_args;
 
 /* Statistics of the scaled logits z = logits * inv_temperature over columns in chunks of FV_VOCAB_CHUNK:
- * parts (ceil(n / FV_VOCAB_CHUNK), T, 4) = {max, sum exp(z - max), sum exp(z - max) z, z of the target};
- * logits (T, n) hold vocabulary ids [first, first + n). targets I32 (T): ids; a target in no column of the
- * chunk leaves -inf. Absent: -inf. excluded I32 (E): ids that count as logit -inf. A chunk with no column
- * left is {-inf, 0, 0, -inf}. */
+ * parts (P, T, 4), P at least ceil(n / FV_VOCAB_CHUNK), = {max, sum exp(z - max), sum exp(z - max) z, z of
+ * the target}; logits (T, n) hold vocabulary ids [first, first + n). targets I32 (T): ids; a target in no
+ * column of the chunk leaves -inf. Absent: -inf. excluded I32 (E): ids that count as logit -inf. A chunk with
+ * no column left is {-inf, 0, 0, -inf}. */
 enum { FV_VOCAB_CHUNK = 4096, FV_VOCAB_FIELDS = 4 };
 typedef struct fv_vocab_stats_args {
     fv_tensor logits, targets, excluded, parts;

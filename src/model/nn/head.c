@@ -3,19 +3,21 @@
 #include "fovea/ops/staging.h"
 #include "model/model.h"
 
-static int64_t own_vocab(const fv_model *model)
-{
-    return model->shape.text.vocab / model->tensor->size;
-}
-
+/* Statistics chunks of this rank. */
 static int64_t n_chunks(const fv_model *model)
 {
-    return (own_vocab(model) + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK;
+    return model->chunks / model->tensor->size * fv_model_range_parts(model);
+}
+
+static int64_t chunk_width(const fv_model *model)
+{
+    int64_t most = (model->shape.text.vocab + model->chunks - 1) / model->chunks;
+    return most < FV_VOCAB_CHUNK ? most : FV_VOCAB_CHUNK;
 }
 
 fv_err fv_head_take(const fv_model *model, int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out)
 {
-    int64_t width = own_vocab(model) < FV_VOCAB_CHUNK ? own_vocab(model) : FV_VOCAB_CHUNK;
+    int64_t width = chunk_width(model);
     int64_t parts[] = {n_chunks(model), n, FV_VOCAB_FIELDS};
     *out = (fv_head_pass){0};
     FV_TRY(fv_tensor_take(arena, FV_I32, 1, &n, &out->targets));
@@ -38,12 +40,15 @@ typedef struct chunk {
 
 static chunk chunk_of(const fv_model *model, const fv_head_pass *pass, fv_tensor head_grad, int64_t i)
 {
-    int64_t first = i * FV_VOCAB_CHUNK, left = own_vocab(model) - first;
-    int64_t n = left < FV_VOCAB_CHUNK ? left : FV_VOCAB_CHUNK;
-    return (chunk){.head = fv_tensor_rows(model->weights.head, first, n),
-                   .head_grad = head_grad.data ? fv_tensor_rows(head_grad, first, n) : head_grad,
+    int64_t parts = fv_model_range_parts(model), range = i / parts, at = i % parts * FV_VOCAB_CHUNK;
+    fv_id_range own = fv_model_ids_of(model, model->tensor->rank);
+    fv_id_range ids = fv_model_range(model, model->tensor->rank * n_chunks(model) / parts + range);
+    int64_t left = ids.n > at ? ids.n - at : 0, n = left < FV_VOCAB_CHUNK ? left : FV_VOCAB_CHUNK;
+    int64_t first = left ? ids.first + at : own.first;
+    return (chunk){.head = fv_tensor_rows(model->weights.head, first - own.first, n),
+                   .head_grad = head_grad.data ? fv_tensor_rows(head_grad, first - own.first, n) : head_grad,
                    .logits = fv_tensor_cols(pass->logits, 0, n),
-                   .first = (int32_t)(own_vocab(model) * model->tensor->rank + first)};
+                   .first = (int32_t)first};
 }
 
 static fv_err merge(fv_model *model, fv_head_pass *pass)
@@ -76,15 +81,17 @@ fv_err fv_head_forward(fv_model *model, fv_head_pass *pass, fv_tensor hidden, co
 
 fv_err fv_head_from_logits(fv_model *model, fv_head_pass *pass, fv_tensor logits, float inv_temperature)
 {
-    int64_t width = own_vocab(model), chunks = n_chunks(model);
-    for (int64_t rank = 0; rank < model->tensor->size; rank++)
-        FV_TRY(fv_vocab_stats(model->backend, &(fv_vocab_stats_args){
-                                                  .logits = fv_tensor_cols(logits, rank * width, width),
-                                                  .targets = pass->targets,
-                                                  .excluded = pass->excluded,
-                                                  .first = (int32_t)(rank * width),
-                                                  .parts = fv_tensor_rows(pass->parts, rank * chunks, chunks),
-                                                  .inv_temperature = inv_temperature}));
+    int64_t parts = fv_model_range_parts(model);
+    for (int64_t range = 0; range < model->chunks; range++) {
+        fv_id_range ids = fv_model_range(model, range);
+        FV_TRY(fv_vocab_stats(
+            model->backend, &(fv_vocab_stats_args){.logits = fv_tensor_cols(logits, ids.first, ids.n),
+                                                   .targets = pass->targets,
+                                                   .excluded = pass->excluded,
+                                                   .first = (int32_t)ids.first,
+                                                   .parts = fv_tensor_rows(pass->parts, range * parts, parts),
+                                                   .inv_temperature = inv_temperature}));
+    }
     return merge(model, pass);
 }
 

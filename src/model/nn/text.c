@@ -107,7 +107,7 @@ static fv_err upload_inputs(fv_text_pass *pass, const fv_token_run *tokens)
 
 static int32_t first_id(const fv_model *model)
 {
-    return (int32_t)((int64_t)model->shape.text.vocab / model->tensor->size * model->tensor->rank);
+    return (int32_t)fv_model_ids_of(model, model->tensor->rank).first;
 }
 
 static fv_err embed(fv_text_pass *pass, fv_tensor features)

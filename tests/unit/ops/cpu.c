@@ -78,6 +78,23 @@ static void test_heads_too_wide(void **state)
     assert_fails(fv_attention(backend, &args), FV_ERR_UNSUPPORTED, "513 channels");
 }
 
+/* What a rank does not have leaves the sum over ranks as it is, -0 too. */
+static void test_rows_of_other_ranks(void **state)
+{
+    (void)state;
+    float table[6] = {1, 2, -0.0f, 4, 5, 6}, out[6];
+    int32_t index[3] = {5, 4, -1};
+    fv_gather_args args = {.table = matrix(table, 2, 3), .out = matrix(out, 2, 3), .first = 5};
+    for (int i = 0; i < 2; i++) {
+        args.index = fv_tensor_1d(index + i, FV_I32, 2);
+        assert_ok(fv_gather(backend, &args));
+        for (int j = 0; j < 6; j++) {
+            float one = i == 0 && j < 3 ? table[j] : -0.0f;
+            assert_memory_equal(&out[j], &one, sizeof one);
+        }
+    }
+}
+
 enum { ROWS = 3, V = 5003 };
 static float logits[ROWS * V];
 
@@ -121,6 +138,7 @@ int main(void)
         cmocka_unit_test(test_choice),
         cmocka_unit_test(test_sums_in_row_order),
         cmocka_unit_test(test_heads_too_wide),
+        cmocka_unit_test(test_rows_of_other_ranks),
         cmocka_unit_test(test_nan_in_statistics),
         cmocka_unit_test(test_logits_without_a_distribution),
     };
