@@ -36,8 +36,10 @@ END
 # Layouts. The model has 8 heads, 2 of them of keys, and 4 in its vision tower.
 refused 1 "layout.tensor is 2, but 1 ranks - layout.judge_ranks 0 = 1 = 0 x 2 + 1" layout.tensor=2
 refused 3 "3 ranks - layout.judge_ranks 0 = 3 = 1 x 2 + 1: it must divide" layout.tensor=2
-refused 3 "3 ranks cannot share 8 query heads" layout.tensor=3
-refused 8 "8 ranks cannot share the 4 heads of the vision tower" layout.tensor=8
+refused 3 "layout.tensor is 3, but layout.chunks 4 = 1 x 3 + 1: it must divide them" layout.tensor=3
+refused 8 "layout.tensor is 8, but layout.chunks 4 = 0 x 8 + 4" layout.tensor=8
+refused 1 "layout.chunks is 3; 1, 2, 4 or 8" layout.chunks=3
+refused 8 "8 ranks cannot share the 4 heads of the vision tower" layout.tensor=8 layout.chunks=8
 refused 2 "layout.judge_ranks is 2, but there are 2 ranks: none is left to train" layout.judge_ranks=2
 refused 1 '"layout.tensor" is 0, expected a whole number, 1 or more' layout.tensor=0
 
