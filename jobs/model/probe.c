@@ -354,7 +354,7 @@ static fv_err run(probe *p)
     if (options->greedy)
         FV_TRY(write_greedy(p));
     if (options->grad || options->steps)
-        FV_TRY(fv_model_alloc_weights(p->runtime.model, &p->grads));
+        FV_TRY(fv_model_alloc_weights(p->runtime.model, FV_F32, &p->grads));
     if (options->grad)
         FV_TRY(write_gradients(p));
     return options->steps ? write_steps(p) : FV_OK;

@@ -13,7 +13,8 @@ static fv_err take_features(fv_engine *engine, fv_arena *arena)
     if (n == 0)
         return FV_OK;
     FV_TRY(fv_tensor_take(arena, FV_I32, 1, &n, &engine->feature_rows));
-    return fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, engine->features.dim[1]}, &engine->picked);
+    return fv_tensor_take(arena, engine->features.dtype, 2, (int64_t[]){n, engine->features.dim[1]},
+                          &engine->picked);
 }
 
 static fv_err take_draws(fv_engine *engine, fv_arena *arena)
@@ -38,7 +39,8 @@ static fv_err take(void *context, fv_arena *arena)
     if (n == 0)
         return FV_OK;
     FV_TRY(fv_tensor_take(arena, FV_I32, 1, &n, &engine->rows));
-    FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, hidden}, &engine->hidden));
+    FV_TRY(fv_tensor_take(arena, fv_model_precision(engine->model)->activation, 2, (int64_t[]){n, hidden},
+                          &engine->hidden));
     FV_TRY(take_draws(engine, arena));
     return p->n_choices ? fv_head_take(engine->model, p->n_choices, engine->settings.n_excluded, arena,
                                        &engine->choice_head)
@@ -86,7 +88,8 @@ fv_err fv_forward_measure(fv_engine *engine, size_t *bytes)
     static int32_t some_slot;
     fv_arena dry = fv_arena_dry(engine->work.name);
     FV_TRY(fv_text_pass_create(engine->model, &engine->text));
-    engine->features = fv_tensor_2d(NULL, FV_F32, 0, fv_model_shape_of(engine->model)->text.hidden);
+    engine->features = fv_tensor_2d(NULL, fv_model_precision(engine->model)->activation, 0,
+                                    fv_model_shape_of(engine->model)->text.hidden);
     set_largest(engine);
     engine->run.slots = &some_slot;
     FV_TRY(take(engine, &dry));

@@ -43,14 +43,16 @@ fv_err fv_images_init(fv_engine *engine)
              "an image of %lld tokens, and room for %lld",
              (long long)fv_grid_tokens(s->image, shape->vision.merge), (long long)s->image_rows);
     FV_TRY(fv_backend_alloc(engine->backend, fv_images_bytes(engine), &engine->feature_memory));
-    engine->features = fv_tensor_2d(engine->feature_memory, FV_F32, s->image_rows, shape->text.hidden);
+    engine->features = fv_tensor_2d(engine->feature_memory, fv_model_precision(engine->model)->activation,
+                                    s->image_rows, shape->text.hidden);
     return fv_workspace_fit(&engine->vision_work, engine->backend, take_largest, engine);
 }
 
 size_t fv_images_bytes(const fv_engine *engine)
 {
     size_t hidden = (size_t)fv_model_shape_of(engine->model)->text.hidden;
-    return (size_t)engine->settings.image_rows * hidden * sizeof(float);
+    return (size_t)engine->settings.image_rows * hidden *
+           fv_dtype_bytes(fv_model_precision(engine->model)->activation);
 }
 
 fv_err fv_images_measure(fv_engine *engine, size_t *bytes)

@@ -51,6 +51,7 @@ static void set_block_shapes(fv_model *model)
                                    .causal = 1,
                                    .window = text->sliding_window,
                                    .has_qk_norm = text->has_qk_norm,
+                                   .dtype = model->precision.activation,
                                    .norm_eps = text->norm_eps,
                                    .out_sum = fv_model_sum(model, (int64_t)text->n_heads * text->head_dim),
                                    .down_sum = fv_model_sum(model, text->intermediate)};
@@ -61,6 +62,7 @@ static void set_block_shapes(fv_model *model)
                                      .n_kv_heads = vision->n_heads / ranks,
                                      .head_dim = vision->hidden / vision->n_heads,
                                      .intermediate = uneven_share(vision->intermediate, rank, ranks),
+                                     .dtype = model->precision.activation,
                                      .norm_eps = 1e-6f,
                                      .out_sum = fv_model_sum(model, vision->hidden),
                                      .down_sum = fv_model_sum(model, vision->intermediate)};
@@ -78,12 +80,12 @@ fv_err fv_model_stage(fv_model *model, size_t bytes, void **out)
     return FV_OK;
 }
 
-fv_err fv_model_alloc_weights(fv_model *model, fv_weights *weights)
+fv_err fv_model_alloc_weights(fv_model *model, fv_dtype dtype, fv_weights *weights)
 {
     *weights = (fv_weights){0};
     void *memory;
-    FV_TRY(fv_backend_alloc(model->backend, (size_t)model->layout.n_flat * sizeof(float), &memory));
-    fv_err err = fv_weights_init(weights, &model->layout, &model->shape, memory);
+    FV_TRY(fv_backend_alloc(model->backend, (size_t)model->layout.n_flat * fv_dtype_bytes(dtype), &memory));
+    fv_err err = fv_weights_init(weights, &model->layout, &model->shape, dtype, memory);
     if (err == FV_OK)
         err = fv_fill(model->backend, &(fv_fill_args){.x = weights->flat});
     if (err != FV_OK) {
@@ -102,8 +104,9 @@ void fv_model_free_weights(fv_model *model, fv_weights *weights)
 fv_err fv_model_copy_weights(fv_model *model, fv_weights *to)
 {
     int64_t n = model->layout.n_flat;
-    return fv_copy(model->backend, &(fv_copy_args){.in = fv_tensor_2d(model->weights.flat.data, FV_F32, 1, n),
-                                                   .out = fv_tensor_2d(to->flat.data, FV_F32, 1, n)});
+    fv_tensor from = model->weights.flat;
+    return fv_copy(model->backend, &(fv_copy_args){.in = fv_tensor_2d(from.data, from.dtype, 1, n),
+                                                   .out = fv_tensor_2d(to->flat.data, to->flat.dtype, 1, n)});
 }
 
 void fv_model_swap_weights(fv_model *model, fv_weights *with)
@@ -130,14 +133,14 @@ static fv_err read_param(fv_model *model, const fv_folder *folder, int i, fv_sta
     const fv_param *param = &model->layout.params.items[i];
     fv_param_part part = fv_param_part_of(param, model->layout.rank, model->layout.n_ranks);
     fv_tensor values = fv_weights_param(&model->weights, &model->layout, i);
-    int64_t most = LOAD_BYTES / (int64_t)sizeof(float) / part.cols;
-    FV_CHECK(most > 0, FV_ERR_UNSUPPORTED, "%s has rows of %lld numbers, at most %d are supported",
-             param->name, (long long)part.cols, LOAD_BYTES / (int)sizeof(float));
+    int64_t numbers = LOAD_BYTES / (int64_t)fv_dtype_bytes(values.dtype), most = numbers / part.cols;
+    FV_CHECK(most > 0, FV_ERR_UNSUPPORTED, "%s has rows of %lld numbers, at most %lld are supported",
+             param->name, (long long)part.cols, (long long)numbers);
     for (int64_t first = 0, n; first < part.rows; first += n) {
         void *buffer;
         n = part.rows - first < most ? part.rows - first : most;
         FV_TRY(fv_staging_next(staging, &buffer));
-        FV_TRY(fv_folder_read(folder, i, &part, first, n, buffer));
+        FV_TRY(fv_folder_read(folder, i, &part, first, n, (fv_folder_out){values.dtype, buffer}));
         FV_TRY(fv_staging_upload(staging, fv_tensor_rows(values, first, n)));
     }
     return FV_OK;
@@ -177,7 +180,7 @@ static fv_err open_parts(fv_model *model, const fv_model_args *args, const fv_fo
     if (args->data_ranks > 1)
         fv_layout_pad(&model->layout, args->data_ranks);
     set_block_shapes(model);
-    FV_TRY(fv_model_alloc_weights(model, &model->weights));
+    FV_TRY(fv_model_alloc_weights(model, model->precision.param, &model->weights));
     FV_TRY(read_weights(model, folder));
     return join_replicas(model);
 }
@@ -191,6 +194,7 @@ fv_err fv_model_open(const fv_model_args *args, fv_model **out)
     model->backend = args->backend;
     model->tensor = args->tensor;
     model->chunks = args->chunks ? args->chunks : FV_DEFAULT_CHUNKS;
+    model->precision = args->precision;
     fv_err err = fv_folder_open(args->folder, &folder);
     if (err == FV_OK)
         err = open_parts(model, args, &folder);
@@ -227,6 +231,11 @@ const fv_layout *fv_model_layout(const fv_model *model)
 const fv_weights *fv_model_weights(const fv_model *model)
 {
     return &model->weights;
+}
+
+const fv_precision *fv_model_precision(const fv_model *model)
+{
+    return &model->precision;
 }
 
 fv_backend *fv_model_backend(const fv_model *model)

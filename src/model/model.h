@@ -11,8 +11,9 @@ struct fv_model {
     fv_model_shape shape;
     fv_backend *backend; /* borrowed */
     fv_comm *tensor;     /* borrowed */
-    int chunks;          /* of sums that the ranks share */
-    fv_comm *replicas;   /* the ranks that hold the same key heads; NULL if this rank alone does */
+    fv_precision precision;
+    int chunks;        /* of sums that the ranks share */
+    fv_comm *replicas; /* the ranks that hold the same key heads; NULL if this rank alone does */
     fv_layout layout;
     fv_weights weights;
     fv_block_shape text, vision; /* this rank's share */
@@ -51,10 +52,16 @@ typedef struct fv_stack {
         x[FV_MAX_LAYERS + 1]; /* (T, C): input of each block and the output; one tensor if nothing is saved */
     fv_block_acts acts[FV_MAX_LAYERS]; /* one set if not FV_SAVE_ALL */
     fv_block_grads grads;              /* if saved */
+    fv_tensor part; /* F32 (T, C): a rank's part of a sum; absent where that is no other than the sum */
 } fv_stack;
 
-fv_err fv_stack_take(fv_stack *stack, const fv_block_shape *shape, int n_blocks, int64_t n_tokens,
-                     fv_save save, fv_arena *arena);
+typedef struct fv_stack_size {
+    int n_blocks, n_ranks; /* that share the sums */
+    int64_t n_tokens;
+    fv_save save;
+} fv_stack_size;
+fv_err fv_stack_take(fv_stack *stack, const fv_block_shape *shape, const fv_stack_size *size,
+                     fv_arena *arena);
 
 /* How block i differs from its neighbours: its attention (vision: windows or whole images) and its key store.
  */

@@ -18,7 +18,7 @@ static fv_err keep_on_host(fv_reference *r)
 
 static fv_err keep(fv_reference *r)
 {
-    FV_TRY(fv_model_alloc_weights(r->model, &r->weights));
+    FV_TRY(fv_model_alloc_weights(r->model, fv_model_precision(r->model)->param, &r->weights));
     return fv_model_copy_weights(r->model, &r->weights);
 }
 

@@ -63,7 +63,7 @@ static const view whole_model[] = {
 typedef struct visitor {
     fv_layout *layout;       /* placing; else NULL */
     const fv_layout *placed; /* binding */
-    float *memory;
+    fv_tensor flat;
 } visitor;
 
 static int find(const fv_layout *layout, const char *prefix, const char *member)
@@ -97,7 +97,7 @@ static void place_view(fv_layout *layout, const view *v, const char *prefix)
     }
 }
 
-static fv_tensor bind(const fv_layout *layout, const view *v, const char *prefix, float *memory)
+static fv_tensor bind(const fv_layout *layout, const view *v, const char *prefix, fv_tensor flat)
 {
     int first = find(layout, prefix, v->members[0]);
     if (first < 0)
@@ -105,10 +105,10 @@ static fv_tensor bind(const fv_layout *layout, const view *v, const char *prefix
     int64_t rows = 0;
     for (int m = 0; m < MAX_MEMBERS && v->members[m]; m++)
         rows += part_of(layout, find(layout, prefix, v->members[m])).rows;
-    float *data = memory + layout->offset[first];
+    void *data = fv_tensor_rows(flat, layout->offset[first], 0).data;
     if (layout->params.items[first].n_dims == 1)
-        return fv_tensor_1d(data, FV_F32, rows);
-    return fv_tensor_2d(data, FV_F32, rows, part_of(layout, first).cols);
+        return fv_tensor_1d(data, flat.dtype, rows);
+    return fv_tensor_2d(data, flat.dtype, rows, part_of(layout, first).cols);
 }
 
 /* Visit the views of a table; base is the struct that receives them when binding. */
@@ -118,7 +118,7 @@ static void visit(const visitor *walk, const view *table, const char *prefix, vo
         if (walk->layout)
             place_view(walk->layout, v, prefix);
         else
-            *(fv_tensor *)((char *)base + v->field) = bind(walk->placed, v, prefix, walk->memory);
+            *(fv_tensor *)((char *)base + v->field) = bind(walk->placed, v, prefix, walk->flat);
     }
 }
 
@@ -202,16 +202,16 @@ void fv_layout_fini(fv_layout *layout)
 }
 
 fv_err fv_weights_init(fv_weights *weights, const fv_layout *layout, const fv_model_shape *shape,
-                       void *memory)
+                       fv_dtype dtype, void *memory)
 {
-    *weights = (fv_weights){.flat = fv_tensor_1d(memory, FV_F32, layout->n_flat)};
+    *weights = (fv_weights){.flat = fv_tensor_1d(memory, dtype, layout->n_flat)};
     weights->text = calloc((size_t)shape->text.n_layers, sizeof *weights->text);
     weights->vision = calloc((size_t)shape->vision.depth + 1, sizeof *weights->vision);
     if (!weights->text || !weights->vision) {
         fv_weights_fini(weights);
         return FV_FAIL(FV_ERR_MEMORY, "cannot allocate the views of %d layers", shape->text.n_layers);
     }
-    visit_model(&(visitor){.placed = layout, .memory = memory}, shape, weights);
+    visit_model(&(visitor){.placed = layout, .flat = weights->flat}, shape, weights);
     if (!weights->head.data)
         weights->head = weights->embed;
     return FV_OK;
@@ -227,5 +227,6 @@ void fv_weights_fini(fv_weights *weights)
 fv_tensor fv_weights_param(const fv_weights *weights, const fv_layout *layout, int i)
 {
     fv_param_part part = part_of(layout, i);
-    return fv_tensor_2d((float *)weights->flat.data + layout->offset[i], FV_F32, part.rows, part.cols);
+    void *data = fv_tensor_rows(weights->flat, layout->offset[i], 0).data;
+    return fv_tensor_2d(data, weights->flat.dtype, part.rows, part.cols);
 }

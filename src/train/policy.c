@@ -17,10 +17,10 @@ struct fv_policy {
     const fv_packed *packed;
     fv_save save;
     fv_tensor feature_rows, features, dfeatures; /* I32 (F), (F, C), (F, C) */
-    fv_tensor views, dviews;                     /* (N, C) */
+    fv_tensor views, dviews;                     /* (N, C), F32 (N, C) */
     fv_tensor logprob_rows;                      /* I32 (L) */
-    fv_tensor hidden, dhidden;                   /* (T, C) */
-    fv_tensor picked, dpicked;                   /* (L, C) */
+    fv_tensor hidden, dhidden;                   /* (T, C), F32 (T, C) */
+    fv_tensor picked, dpicked;                   /* (L, C), F32 (L, C) */
     fv_tensor dlogprobs, dentropies;             /* (L) */
     fv_head_pass head;
 };
@@ -54,10 +54,15 @@ void fv_policy_destroy(fv_policy *policy)
     free(policy);
 }
 
-static fv_err take_rows(fv_policy *p, fv_arena *arena, int64_t n, fv_tensor *out)
+static fv_err take_rows(fv_policy *p, fv_arena *arena, int64_t n, fv_dtype dtype, fv_tensor *out)
 {
     int64_t hidden = fv_model_shape_of(p->model)->text.hidden;
-    return fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, hidden}, out);
+    return fv_tensor_take(arena, dtype, 2, (int64_t[]){n, hidden}, out);
+}
+
+static fv_dtype stored(const fv_policy *p)
+{
+    return fv_model_precision(p->model)->activation;
 }
 
 static fv_err take_images(fv_policy *p, fv_arena *arena)
@@ -68,11 +73,11 @@ static fv_err take_images(fv_policy *p, fv_arena *arena)
         return FV_OK;
     FV_TRY(fv_vision_take(p->vision, packed->grids, packed->n_views, p->save, arena));
     FV_TRY(fv_tensor_take(arena, FV_I32, 1, &packed->run.n_features, &p->feature_rows));
-    FV_TRY(take_rows(p, arena, packed->run.n_features, &p->features));
+    FV_TRY(take_rows(p, arena, packed->run.n_features, stored(p), &p->features));
     if (p->save == FV_SAVE_NONE)
         return FV_OK;
-    FV_TRY(take_rows(p, arena, packed->run.n_features, &p->dfeatures));
-    return take_rows(p, arena, packed->n_features, &p->dviews);
+    FV_TRY(take_rows(p, arena, packed->run.n_features, FV_F32, &p->dfeatures));
+    return take_rows(p, arena, packed->n_features, FV_F32, &p->dviews);
 }
 
 static fv_err take_grads(fv_policy *p, fv_arena *arena)
@@ -80,8 +85,8 @@ static fv_err take_grads(fv_policy *p, fv_arena *arena)
     int64_t n = p->packed->n_logprobs;
     FV_TRY(fv_tensor_take(arena, FV_F32, 1, &n, &p->dlogprobs));
     FV_TRY(fv_tensor_take(arena, FV_F32, 1, &n, &p->dentropies));
-    FV_TRY(take_rows(p, arena, n, &p->dpicked));
-    return take_rows(p, arena, p->packed->run.n, &p->dhidden);
+    FV_TRY(take_rows(p, arena, n, FV_F32, &p->dpicked));
+    return take_rows(p, arena, p->packed->run.n, FV_F32, &p->dhidden);
 }
 
 static fv_err take(void *context, fv_arena *arena)
@@ -91,7 +96,7 @@ static fv_err take(void *context, fv_arena *arena)
     FV_TRY(take_images(p, arena));
     FV_TRY(fv_text_take(p->text, &p->packed->run, p->save, arena));
     FV_TRY(fv_tensor_take(arena, FV_I32, 1, &n, &p->logprob_rows));
-    FV_TRY(take_rows(p, arena, n, &p->picked));
+    FV_TRY(take_rows(p, arena, n, stored(p), &p->picked));
     FV_TRY(fv_head_take(p->model, n, p->settings.n_excluded, arena, &p->head));
     return p->save == FV_SAVE_NONE ? FV_OK : take_grads(p, arena);
 }

@@ -26,7 +26,8 @@ fv_err fv_updater_init(fv_updater *u)
     int has_kl = fv_loss_needs_reference(&u->settings.loss) || fv_loss_charges_kl(&u->settings.loss);
     FV_CHECK(u->reference || !has_kl, FV_ERR_ARGUMENT,
              "the loss or the reward has a KL term but there is no reference policy");
-    return fv_model_alloc_weights(u->optimizer->model, &u->grads);
+    fv_model *model = u->optimizer->model;
+    return fv_model_alloc_weights(model, fv_model_precision(model)->gradient, &u->grads);
 }
 
 void fv_updater_fini(fv_updater *u)

@@ -64,7 +64,7 @@ static fv_err load(const char *path, float *out)
     for (int i = 0; i < folder.params.n && err == FV_OK; i++) {
         const fv_param *param = &folder.params.items[i];
         fv_param_part part = fv_param_part_of(param, 0, 1);
-        err = fv_folder_read(&folder, i, &part, 0, part.rows, out);
+        err = fv_folder_read(&folder, i, &part, 0, part.rows, (fv_folder_out){FV_F32, out});
         out += param->rows * param->cols;
     }
     fv_folder_close(&folder);

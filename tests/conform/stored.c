@@ -10,6 +10,7 @@ static const struct {
     {FV_OP_gemm, "bias c"},
     {FV_OP_norm, "x residual weight sum y"},
     {FV_OP_norm_grad, "dy x weight dx"},
+    {FV_OP_norm_grad, "x weight dx"},
     {FV_OP_rope, "x"},
     {FV_OP_attention, "q k v out"},
     {FV_OP_attention, "k v"},

@@ -4,6 +4,19 @@
 
 const char *const case_models[CASE_MODELS] = {"tiny-vl", "tiny-qwen2", "tiny-qwen3"};
 fv_comm *case_self;
+fv_precision case_precision;
+
+int case_use_fp32(void **state)
+{
+    (void)state;
+    return fv_precision_parse("fp32", &case_precision) != FV_OK;
+}
+
+int case_use_bf16(void **state)
+{
+    (void)state;
+    return fv_precision_parse("bf16", &case_precision) != FV_OK;
+}
 
 typedef struct model_rows {
     fv_param_list params;
@@ -127,7 +140,11 @@ void case_open(model_case *c, fv_backend *backend, fv_comm *comm, const char *fo
 
 void case_open_shared(model_case *c, fv_backend *backend, fv_comm *comm, int data_ranks, const char *folder)
 {
-    case_open_args(c, &(fv_model_args){backend, comm, folder, data_ranks});
+    case_open_args(c, &(fv_model_args){.backend = backend,
+                                       .tensor = comm,
+                                       .folder = folder,
+                                       .data_ranks = data_ranks,
+                                       .precision = case_precision});
 }
 
 void case_open_args(model_case *c, const fv_model_args *args)
@@ -151,7 +168,7 @@ void case_open_args(model_case *c, const fv_model_args *args)
     assert_ok(fv_text_pass_create(c->model, &c->text));
     if (c->n_images)
         assert_ok(fv_vision_pass_create(c->model, &c->vision));
-    assert_ok(fv_model_alloc_weights(c->model, &c->grads));
+    assert_ok(fv_model_alloc_weights(c->model, FV_F32, &c->grads));
 }
 
 void case_close(model_case *c)

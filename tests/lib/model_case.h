@@ -20,7 +20,8 @@ enum {
 };
 
 extern const char *const case_models[CASE_MODELS]; /* in configs/model */
-extern fv_comm *case_self;                         /* between case_setup and case_teardown */
+extern fv_precision case_precision; /* of what case_open and case_open_shared open; fp32 at first */
+extern fv_comm *case_self;          /* between case_setup and case_teardown */
 
 typedef struct model_case {
     fv_backend *backend; /* owned */
@@ -56,6 +57,10 @@ void case_write_shape(const char *name, const fv_model_shape *shape, case_adjust
 /* All models, and a group of one; for a test program's beginning and end. */
 int case_setup(void **state);
 int case_teardown(void **state);
+
+/* Set case_precision: for a test's beginning. */
+int case_use_fp32(void **state);
+int case_use_bf16(void **state);
 
 /* The sequence is whole: one segment over its own rows. */
 void case_place(model_case *c);

@@ -11,7 +11,7 @@
 #include "fovea/ops/backend.h"
 #include "fovea/model/image/picture.h"
 #include "fovea/model/nn/positions.h"
-#include "fovea/base/dtype.h"
+#include "fovea/model/precision.h"
 #include "fovea/model/weights.h"
 
 typedef struct fv_model fv_model;
@@ -22,6 +22,7 @@ typedef struct fv_model_args {
     const char *folder; /* of Hugging Face, or a checkpoint */
     int data_ranks;     /* which share out the training state: flat buffers are padded for them; 0: one */
     int chunks; /* of the sums that the ranks of tensor share, a multiple of these: 1, 2, 4, 8; 0: 4 */
+    fv_precision precision;
 } fv_model_args;
 
 /* Logits and log-probs are the same bits for every number of ranks that divides the chunks; the number of
@@ -36,15 +37,16 @@ void fv_model_destroy(fv_model *model); /* Local. NULL is fine */
 const fv_model_shape *fv_model_shape_of(const fv_model *model);
 const fv_layout *fv_model_layout(const fv_model *model);
 const fv_weights *fv_model_weights(const fv_model *model);
+const fv_precision *fv_model_precision(const fv_model *model);
 fv_backend *fv_model_backend(const fv_model *model);
 fv_comm *fv_model_tensor(const fv_model *model);
 
-/* A second buffer of the model's layout, zeroed: gradients, moments. The memory belongs to weights until
+/* A second buffer of the model's layout, zeroed: gradients, a reference. The memory belongs to weights until
  * fv_model_free_weights. Local. */
-fv_err fv_model_alloc_weights(fv_model *model, fv_weights *weights);
+fv_err fv_model_alloc_weights(fv_model *model, fv_dtype dtype, fv_weights *weights);
 void fv_model_free_weights(fv_model *model, fv_weights *weights);
 
-/* A copy of the model's weights into such a buffer. Local. */
+/* A copy of the model's weights into such a buffer, of their dtype. Local. */
 fv_err fv_model_copy_weights(fv_model *model, fv_weights *to);
 
 /* The passes that follow use *with; what they used before is in *with now. Local. */
@@ -70,7 +72,7 @@ fv_err fv_vision_take(fv_vision_pass *pass, const fv_grid *grids, int n_images, 
 /* pictures: one an image, of the grids that were taken; borrowed. features (N, C): a row a token, in the
  * processor's order; lives in the arena. */
 fv_err fv_vision_forward(fv_vision_pass *pass, fv_picture *const *pictures, fv_tensor *features);
-/* dfeatures (N, C); gradients of weights are added to grads. */
+/* dfeatures F32 (N, C); gradients of weights are added to grads. */
 fv_err fv_vision_backward(fv_vision_pass *pass, fv_tensor dfeatures, fv_weights *grads);
 
 /* The text decoder. */
@@ -103,8 +105,8 @@ fv_err fv_text_take(fv_text_pass *pass, const fv_token_run *tokens, fv_save save
  * without slots. */
 fv_err fv_text_forward(fv_text_pass *pass, const fv_token_run *tokens, fv_tensor features,
                        const fv_key_store *store, fv_tensor *hidden);
-/* dhidden (n, C) is overwritten. dfeatures (n_features, C) is written unless absent. Gradients are added to
- * grads. */
+/* dhidden F32 (n, C) is overwritten. dfeatures F32 (n_features, C) is written unless absent. Gradients are
+ * added to grads. */
 fv_err fv_text_backward(fv_text_pass *pass, fv_tensor dhidden, fv_tensor dfeatures, fv_weights *grads);
 
 /* Logits of n rows over the whole vocabulary, on every rank. */

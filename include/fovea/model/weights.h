@@ -59,9 +59,9 @@ fv_err fv_layout_init(fv_layout *layout, const fv_model_shape *shape, int rank, 
 void fv_layout_pad(fv_layout *layout, int n_shares);
 void fv_layout_fini(fv_layout *layout);
 
-/* Views into memory of layout->n_flat floats. */
+/* Views into memory of layout->n_flat elements. */
 fv_err fv_weights_init(fv_weights *weights, const fv_layout *layout, const fv_model_shape *shape,
-                       void *memory);
+                       fv_dtype dtype, void *memory);
 void fv_weights_fini(fv_weights *weights);
 
 /* This rank's part of parameter i as a matrix (rows, cols of its fv_param_part). */

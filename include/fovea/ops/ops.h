@@ -67,7 +67,7 @@ typedef struct fv_norm_args {
 } fv_norm_args;
 
 /* Given dy: dx = [dx +] rstd * (w dy - s rstd^2 mean(w dy s)); dweight += sum over rows of dy s rstd, in row
- * order. x is the s of the forward pass. */
+ * order. x is the s of the forward pass; dy may be F32 where x is BF16. */
 typedef struct fv_norm_grad_args {
     fv_tensor dy, x, weight, rstd, dx, dweight;
     int accumulate;

@@ -27,9 +27,19 @@ static int64_t key_width(const fv_block_shape *shape)
     return (int64_t)shape->n_kv_heads * shape->head_dim;
 }
 
-static fv_err take_matrix(fv_arena *arena, int64_t rows, int64_t cols, fv_tensor *out)
+typedef struct taker {
+    fv_arena *arena;
+    fv_dtype dtype;
+} taker;
+
+static fv_err take_matrix(taker t, int64_t rows, int64_t cols, fv_tensor *out)
 {
-    return fv_tensor_take(arena, FV_F32, 2, (int64_t[]){rows, cols}, out);
+    return fv_tensor_take(t.arena, t.dtype, 2, (int64_t[]){rows, cols}, out);
+}
+
+static fv_err take_f32(fv_arena *arena, int64_t rows, int64_t cols, fv_tensor *out)
+{
+    return take_matrix((taker){arena, FV_F32}, rows, cols, out);
 }
 
 static fv_err take_vector(fv_arena *arena, int64_t n, fv_tensor *out)
@@ -40,35 +50,39 @@ static fv_err take_vector(fv_arena *arena, int64_t n, fv_tensor *out)
 fv_err fv_block_acts_take(fv_arena *arena, const fv_block_shape *shape, int64_t n_tokens, fv_block_acts *out)
 {
     int64_t q = query_width(shape), k = key_width(shape);
+    taker as = {arena, shape->dtype};
     *out = (fv_block_acts){0};
     FV_TRY(take_vector(arena, n_tokens, &out->rstd1));
-    FV_TRY(take_matrix(arena, n_tokens, shape->hidden, &out->h1));
-    FV_TRY(take_matrix(arena, n_tokens, q + 2 * k, &out->qkv));
+    FV_TRY(take_matrix(as, n_tokens, shape->hidden, &out->h1));
+    FV_TRY(take_matrix(as, n_tokens, q + 2 * k, &out->qkv));
     if (shape->has_qk_norm) {
-        FV_TRY(take_matrix(arena, n_tokens, q + k, &out->qk));
+        FV_TRY(take_matrix(as, n_tokens, q + k, &out->qk));
         FV_TRY(take_vector(arena, n_tokens * (shape->n_heads + shape->n_kv_heads), &out->qk_rstd));
     }
-    FV_TRY(take_matrix(arena, n_tokens, q, &out->attn));
-    FV_TRY(take_matrix(arena, n_tokens, shape->n_heads, &out->lse));
-    FV_TRY(take_matrix(arena, n_tokens, shape->hidden, &out->mid));
+    FV_TRY(take_matrix(as, n_tokens, q, &out->attn));
+    FV_TRY(take_f32(arena, n_tokens, shape->n_heads, &out->lse));
+    FV_TRY(take_matrix(as, n_tokens, shape->hidden, &out->mid));
     FV_TRY(take_vector(arena, n_tokens, &out->rstd2));
-    FV_TRY(take_matrix(arena, n_tokens, shape->hidden, &out->h2));
-    FV_TRY(take_matrix(arena, n_tokens, 2 * (int64_t)shape->intermediate, &out->gate_up));
-    return take_matrix(arena, n_tokens, shape->intermediate, &out->y);
+    FV_TRY(take_matrix(as, n_tokens, shape->hidden, &out->h2));
+    FV_TRY(take_matrix(as, n_tokens, 2 * (int64_t)shape->intermediate, &out->gate_up));
+    return take_matrix(as, n_tokens, shape->intermediate, &out->y);
 }
 
 fv_err fv_block_grads_take(fv_arena *arena, const fv_block_shape *shape, int64_t n_tokens,
                            fv_block_grads *out)
 {
     int64_t q = query_width(shape), k = key_width(shape);
+    taker as = {arena, shape->dtype};
     *out = (fv_block_grads){0};
-    FV_TRY(take_matrix(arena, n_tokens, shape->hidden, &out->h));
-    FV_TRY(take_matrix(arena, n_tokens, q + 2 * k, &out->qkv));
+    FV_TRY(take_f32(arena, n_tokens, shape->hidden, &out->h));
+    FV_TRY(take_matrix(as, n_tokens, q + 2 * k, &out->qkv));
     if (shape->has_qk_norm)
-        FV_TRY(take_matrix(arena, n_tokens, q + k, &out->qk));
-    FV_TRY(take_matrix(arena, n_tokens, q, &out->attn));
-    FV_TRY(take_matrix(arena, n_tokens, 2 * (int64_t)shape->intermediate, &out->gate_up));
-    return take_matrix(arena, n_tokens, shape->intermediate, &out->y);
+        FV_TRY(take_matrix(as, n_tokens, q + k, &out->qk));
+    if (shape->dtype != FV_F32)
+        FV_TRY(take_f32(arena, n_tokens, 2 * k, &out->kv));
+    FV_TRY(take_matrix(as, n_tokens, q, &out->attn));
+    FV_TRY(take_matrix(as, n_tokens, 2 * (int64_t)shape->intermediate, &out->gate_up));
+    return take_matrix(as, n_tokens, shape->intermediate, &out->y);
 }
 
 /* Heads [first, first + n) of a packed matrix (T, heads * D) as (T, n, D). */
@@ -175,6 +189,7 @@ fv_err fv_block_forward(const fv_block_pass *pass, const fv_block_weights *weigh
                                                      .w = weights->out,
                                                      .bias = weights->out_bias,
                                                      .y = acts->mid,
+                                                     .part = pass->part,
                                                      .sum = shape->out_sum}));
     FV_TRY(fv_norm(backend, &(fv_norm_args){.x = io->x,
                                             .residual = acts->mid,
@@ -193,6 +208,7 @@ fv_err fv_block_forward(const fv_block_pass *pass, const fv_block_weights *weigh
                                                      .w = weights->down,
                                                      .bias = weights->down_bias,
                                                      .y = io->out,
+                                                     .part = pass->part,
                                                      .sum = shape->down_sum}));
     return fv_add(backend, &(fv_add_args){.a = acts->mid, .b = io->out, .out = io->out});
 }
@@ -262,8 +278,11 @@ static fv_err attend_backward(const fv_block_pass *pass, const fv_block_weights 
 {
     const fv_block_shape *shape = &pass->shape;
     qkv_views in = views_of(shape, acts->qkv, acts->qk), d = views_of(shape, scratch->qkv, scratch->qk);
-    FV_TRY(fv_fill(pass->backend, &(fv_fill_args){.x = d.k}));
-    FV_TRY(fv_fill(pass->backend, &(fv_fill_args){.x = d.v}));
+    int k = shape->n_kv_heads;
+    fv_tensor dk = scratch->kv.data ? heads(scratch->kv, shape, 0, k) : d.k;
+    fv_tensor dv = scratch->kv.data ? heads(scratch->kv, shape, k, k) : d.v;
+    FV_TRY(fv_fill(pass->backend, &(fv_fill_args){.x = dk}));
+    FV_TRY(fv_fill(pass->backend, &(fv_fill_args){.x = dv}));
     FV_TRY(fv_attention_grad(pass->backend,
                              &(fv_attention_grad_args){.dout = fv_tensor_heads(scratch->attn, shape->n_heads),
                                                        .out = fv_tensor_heads(acts->attn, shape->n_heads),
@@ -274,11 +293,13 @@ static fv_err attend_backward(const fv_block_pass *pass, const fv_block_weights 
                                                        .segments = pass->segments,
                                                        .spans = pass->spans,
                                                        .dq = d.q,
-                                                       .dk = d.k,
-                                                       .dv = d.v,
+                                                       .dk = dk,
+                                                       .dv = dv,
                                                        .scale = scale_of(shape),
                                                        .causal = shape->causal,
                                                        .window = shape->window}));
+    FV_TRY(fv_round(pass->backend, dk, d.k));
+    FV_TRY(fv_round(pass->backend, dv, d.v));
     FV_TRY(turn(pass, d.q, 1));
     FV_TRY(turn(pass, d.k, 1));
     return shape->has_qk_norm ? normalise_qk_grad(pass, weights, acts, scratch, grads) : FV_OK;

@@ -16,6 +16,7 @@ typedef struct fv_block_shape {
     int causal, window, has_qk_norm;
     float norm_eps;
     fv_chunks out_sum, down_sum; /* of the products that ranks share */
+    fv_dtype dtype;              /* of activations: everything below but rstd, lse, what is said to be F32 */
 } fv_block_shape;
 
 /* What a forward pass leaves for the backward pass. */
@@ -36,9 +37,10 @@ typedef struct fv_block_acts {
 
 /* Scratch of a backward pass. */
 typedef struct fv_block_grads {
-    fv_tensor h;       /* (T, C) */
+    fv_tensor h;       /* F32 (T, C): a sum over ranks */
     fv_tensor qkv;     /* (T, (H + 2K) D) */
     fv_tensor qk;      /* (T, (H + K) D); absent without has_qk_norm */
+    fv_tensor kv;      /* F32 (T, 2K D): sums of keys and values; absent where qkv and qk are F32 */
     fv_tensor attn;    /* (T, H D) */
     fv_tensor gate_up; /* (T, 2F) */
     fv_tensor y;       /* (T, F) */
@@ -51,6 +53,7 @@ typedef struct fv_block_pass {
     fv_block_shape shape;
     fv_tensor cos, sin;        /* (T, D / 2) */
     fv_tensor segments, spans; /* of attention */
+    fv_tensor part;            /* of the stack */
     fv_tensor
         slots; /* I32 (T): rows of the key store that receive this pass's keys; absent: keys stay here */
 } fv_block_pass;
@@ -76,9 +79,10 @@ fv_err fv_block_backward(const fv_block_pass *pass, const fv_block_weights *weig
 /* y (T, out) = x (T, in) w^T + bias; and its gradients: dx (absent: skipped) is written, or added to if
  * accumulate; dw and dbias are added to. */
 fv_err fv_linear(fv_backend *backend, fv_tensor x, fv_tensor w, fv_tensor bias, fv_tensor y);
-/* The same, where x and w are this rank's columns, the chunks of the sum. Collective over tensor. */
+/* The same, where x and w are this rank's columns, the chunks of the sum. part F32, of y's shape: what this
+ * rank adds; absent where y may hold it. Collective over tensor. */
 typedef struct fv_shared_linear_args {
-    fv_tensor x, w, bias, y;
+    fv_tensor x, w, bias, y, part;
     fv_chunks sum;
 } fv_shared_linear_args;
 fv_err fv_shared_linear(fv_backend *backend, fv_comm *tensor, const fv_shared_linear_args *args);
@@ -88,5 +92,10 @@ typedef struct fv_linear_grad_args {
     int accumulate;
 } fv_linear_grad_args;
 fv_err fv_linear_grad(fv_backend *backend, const fv_linear_grad_args *args);
+
+/* Room for t rounded to dtype: t itself if it has that one. */
+fv_err fv_take_rounded(fv_arena *arena, fv_tensor t, fv_dtype dtype, fv_tensor *out);
+/* t into the room that was taken. */
+fv_err fv_round(fv_backend *backend, fv_tensor t, fv_tensor out);
 
 #endif

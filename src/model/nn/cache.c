@@ -6,19 +6,19 @@
 
 size_t fv_cache_page_bytes(const fv_model *model)
 {
-    size_t row = (size_t)model->text.n_kv_heads * (size_t)model->text.head_dim * sizeof(float);
+    size_t row = (size_t)model->text.n_kv_heads * (size_t)model->text.head_dim *
+                 fv_dtype_bytes(model->precision.cache);
     return 2 * (size_t)model->shape.text.n_layers * FV_PAGE * row;
 }
 
-static void cut_layers(fv_cache *cache, const fv_block_shape *shape, int n_layers)
+static void cut_layers(fv_cache *cache, const fv_block_shape *shape, fv_dtype dtype, int n_layers)
 {
     int64_t n_rows = (int64_t)cache->n_pages * FV_PAGE;
-    int64_t elements = n_rows * shape->n_kv_heads * shape->head_dim;
-    float *at = cache->memory;
-    for (int i = 0; i < n_layers; i++, at += 2 * elements) {
-        cache->store.keys[i] = fv_tensor_3d(at, FV_F32, n_rows, shape->n_kv_heads, shape->head_dim);
-        cache->store.values[i] =
-            fv_tensor_3d(at + elements, FV_F32, n_rows, shape->n_kv_heads, shape->head_dim);
+    fv_tensor all =
+        fv_tensor_3d(cache->memory, dtype, 2 * n_layers * n_rows, shape->n_kv_heads, shape->head_dim);
+    for (int i = 0; i < n_layers; i++) {
+        cache->store.keys[i] = fv_tensor_rows(all, 2 * i * n_rows, n_rows);
+        cache->store.values[i] = fv_tensor_rows(all, (2 * i + 1) * n_rows, n_rows);
     }
 }
 
@@ -35,7 +35,7 @@ fv_err fv_cache_init(fv_cache *cache, fv_model *model, int n_pages)
                   "cannot allocate a cache of %d pages", n_pages);
     FV_TRY_DONE(
         fv_backend_alloc(model->backend, (size_t)n_pages * fv_cache_page_bytes(model), &cache->memory));
-    cut_layers(cache, &model->text, n_layers);
+    cut_layers(cache, &model->text, model->precision.cache, n_layers);
 done:
     if (err != FV_OK)
         fv_cache_fini(cache);

@@ -24,6 +24,7 @@ fv_err fv_head_take(const fv_model *model, int64_t n, int64_t n_excluded, fv_are
     if (n_excluded > 0)
         FV_TRY(fv_tensor_take(arena, FV_I32, 1, &n_excluded, &out->excluded));
     FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, width}, &out->logits));
+    FV_TRY(fv_take_rounded(arena, out->logits, model->text.dtype, &out->dlogits));
     FV_TRY(fv_tensor_take(arena, FV_F32, 3, parts, &out->own_parts));
     parts[0] *= model->tensor->size;
     FV_TRY(fv_tensor_take(arena, FV_F32, 3, parts, &out->parts));
@@ -34,7 +35,7 @@ fv_err fv_head_take(const fv_model *model, int64_t n, int64_t n_excluded, fv_are
 
 /* One chunk of this rank's ids: its rows of the head, its logits, its first id. */
 typedef struct chunk {
-    fv_tensor head, head_grad, logits;
+    fv_tensor head, head_grad, logits, dlogits;
     int32_t first;
 } chunk;
 
@@ -48,6 +49,7 @@ static chunk chunk_of(const fv_model *model, const fv_head_pass *pass, fv_tensor
     return (chunk){.head = fv_tensor_rows(model->weights.head, first - own.first, n),
                    .head_grad = head_grad.data ? fv_tensor_rows(head_grad, first - own.first, n) : head_grad,
                    .logits = fv_tensor_cols(pass->logits, 0, n),
+                   .dlogits = fv_tensor_cols(pass->dlogits, 0, n),
                    .first = (int32_t)first};
 }
 
@@ -112,7 +114,8 @@ fv_err fv_head_backward(fv_model *model, const fv_head_pass *pass, const fv_head
                                            .logits = c.logits,
                                            .first = c.first,
                                            .inv_temperature = args->inv_temperature}));
-        FV_TRY(fv_linear_grad(backend, &(fv_linear_grad_args){.dy = c.logits,
+        FV_TRY(fv_round(backend, c.logits, c.dlogits));
+        FV_TRY(fv_linear_grad(backend, &(fv_linear_grad_args){.dy = c.dlogits,
                                                               .x = args->hidden,
                                                               .w = c.head,
                                                               .dx = args->dhidden,

@@ -5,16 +5,19 @@ static fv_block_acts *acts_of(fv_stack *stack, int i)
     return &stack->acts[stack->save == FV_SAVE_ALL ? i : 0];
 }
 
-fv_err fv_stack_take(fv_stack *stack, const fv_block_shape *shape, int n_blocks, int64_t n_tokens,
-                     fv_save save, fv_arena *arena)
+fv_err fv_stack_take(fv_stack *stack, const fv_block_shape *shape, const fv_stack_size *size, fv_arena *arena)
 {
-    stack->n_blocks = n_blocks;
-    stack->save = save;
+    int n_blocks = stack->n_blocks = size->n_blocks;
+    int64_t n_tokens = size->n_tokens, dims[] = {n_tokens, shape->hidden};
+    fv_save save = stack->save = size->save;
+    stack->part = (fv_tensor){0};
+    if (size->n_ranks > 1 && shape->dtype != FV_F32)
+        FV_TRY(fv_tensor_take(arena, FV_F32, 2, dims, &stack->part));
     for (int i = 0; i <= n_blocks; i++) {
         if (i > 0 && save == FV_SAVE_NONE)
             stack->x[i] = stack->x[0];
         else
-            FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n_tokens, shape->hidden}, &stack->x[i]));
+            FV_TRY(fv_tensor_take(arena, shape->dtype, 2, dims, &stack->x[i]));
     }
     for (int i = 0; i < (save == FV_SAVE_ALL ? n_blocks : 1); i++)
         FV_TRY(fv_block_acts_take(arena, shape, n_tokens, &stack->acts[i]));
@@ -26,6 +29,7 @@ static fv_err forward_block(fv_stack *stack, fv_stack_run *run, int i)
     fv_block_setup setup = run->setup(run->context, i);
     run->pass.segments = setup.segments;
     run->pass.spans = setup.spans;
+    run->pass.part = stack->part;
     fv_block_io io = {.x = stack->x[i], .out = stack->x[i + 1], .keys = setup.keys, .values = setup.values};
     return fv_block_forward(&run->pass, &run->weights[i], &io, acts_of(stack, i));
 }

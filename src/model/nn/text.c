@@ -15,6 +15,7 @@ struct fv_text_pass {
     fv_tensor slots;           /* I32 (T), absent without a cache */
     fv_tensor feature_rows;    /* I32 (n_features): rows of the image tokens */
     fv_tensor rstd, hidden;    /* (T), (T, C) of the final norm */
+    fv_tensor dpicked;         /* (n_features, C): gradients of their rows; absent if activations are F32 */
     fv_stack stack;
 };
 
@@ -51,9 +52,14 @@ fv_err fv_text_take(fv_text_pass *pass, const fv_token_run *tokens, fv_save save
         FV_TRY(take_i32(arena, n, 1, &pass->slots));
     if (tokens->n_features > 0)
         FV_TRY(take_i32(arena, tokens->n_features, 1, &pass->feature_rows));
+    pass->dpicked = (fv_tensor){0};
+    if (save != FV_SAVE_NONE && tokens->n_features > 0 && pass->model->text.dtype != FV_F32)
+        FV_TRY(fv_tensor_take(arena, pass->model->text.dtype, 2,
+                              (int64_t[]){tokens->n_features, shape->hidden}, &pass->dpicked));
     FV_TRY(fv_tensor_take(arena, FV_F32, 1, &n, &pass->rstd));
-    FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, shape->hidden}, &pass->hidden));
-    return fv_stack_take(&pass->stack, &pass->model->text, shape->n_layers, n, save, arena);
+    FV_TRY(fv_tensor_take(arena, pass->model->text.dtype, 2, (int64_t[]){n, shape->hidden}, &pass->hidden));
+    const fv_stack_size size = {shape->n_layers, pass->model->tensor->size, n, save};
+    return fv_stack_take(&pass->stack, &pass->model->text, &size, arena);
 }
 
 static fv_err check_ids(const fv_model_shape *shape, const fv_token_run *tokens)
@@ -110,6 +116,18 @@ static int32_t first_id(const fv_model *model)
     return (int32_t)fv_model_ids_of(model, model->tensor->rank).first;
 }
 
+/* Exact: one rank has a number to add. */
+static fv_err sum_embeddings(const fv_text_pass *pass, fv_tensor x)
+{
+    fv_backend *backend = pass->model->backend;
+    fv_tensor part = pass->stack.part.data ? pass->stack.part : x;
+    if (pass->model->tensor->size == 1)
+        return FV_OK;
+    FV_TRY(fv_round(backend, x, part));
+    FV_TRY(fv_all_reduce(backend, &(fv_all_reduce_args){pass->model->tensor, part}));
+    return fv_round(backend, part, x);
+}
+
 static fv_err embed(fv_text_pass *pass, fv_tensor features)
 {
     fv_model *model = pass->model;
@@ -118,7 +136,7 @@ static fv_err embed(fv_text_pass *pass, fv_tensor features)
                                                        .index = pass->ids,
                                                        .out = x,
                                                        .first = first_id(model)}));
-    FV_TRY(fv_all_reduce(model->backend, &(fv_all_reduce_args){model->tensor, x}));
+    FV_TRY(sum_embeddings(pass, x));
     if (!pass->feature_rows.data)
         return FV_OK;
     return fv_scatter(model->backend,
@@ -168,6 +186,15 @@ fv_err fv_text_forward(fv_text_pass *pass, const fv_token_run *tokens, fv_tensor
     return FV_OK;
 }
 
+/* The rows of image tokens, in fp32. */
+static fv_err give_dfeatures(const fv_text_pass *pass, fv_tensor dx, fv_tensor dfeatures)
+{
+    fv_backend *backend = pass->model->backend;
+    fv_tensor picked = pass->dpicked.data ? pass->dpicked : dfeatures;
+    FV_TRY(fv_gather(backend, &(fv_gather_args){.table = dx, .index = pass->feature_rows, .out = picked}));
+    return fv_round(backend, picked, dfeatures);
+}
+
 fv_err fv_text_backward(fv_text_pass *pass, fv_tensor dhidden, fv_tensor dfeatures, fv_weights *grads)
 {
     fv_model *model = pass->model;
@@ -184,8 +211,7 @@ fv_err fv_text_backward(fv_text_pass *pass, fv_tensor dhidden, fv_tensor dfeatur
     fv_stack_run run = run_of(pass);
     FV_TRY(fv_stack_backward(&pass->stack, &run, dx, grads->text));
     if (pass->feature_rows.data && dfeatures.data)
-        FV_TRY(fv_gather(model->backend,
-                         &(fv_gather_args){.table = dx, .index = pass->feature_rows, .out = dfeatures}));
+        FV_TRY(give_dfeatures(pass, dx, dfeatures));
     return fv_scatter_add(model->backend,
                           &(fv_scatter_add_args){
                               .in = dx, .index = pass->ids, .table = grads->embed, .first = first_id(model)});

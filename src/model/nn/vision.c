@@ -13,17 +13,20 @@ struct fv_vision_pass {
     int n_grids;
     fv_vision_plan plan; /* sizes; its arrays live in the model's staging while the pass is set up */
     fv_tensor bytes;     /* U8: the pixels of all images */
-    fv_tensor patches;   /* (P, patch elements) */
+    fv_tensor patches;   /* F32 (P, patch elements) */
+    fv_tensor rounded;   /* as the activations are */
     fv_tensor embedded;  /* (P, Cv) in image order; backward: its gradient */
     fv_tensor patch_order, patch_places, unit_order, unit_places;
     fv_tensor cos, sin;
     fv_tensor windows, window_spans, images, image_spans;
     fv_stack stack;
-    fv_tensor rstd, normal;                 /* (P), (P, Cv): the merger's norm */
-    fv_tensor inner, activated;             /* (N, M) */
-    fv_tensor merged;                       /* (N, C) in window order */
-    fv_tensor features;                     /* (N, C) in image order */
-    fv_tensor dmerged, dinner, dnormal, dx; /* backward: (N, C), (N, M), (P, Cv), (P, Cv) */
+    fv_tensor rstd, normal;        /* (P), (P, Cv): the merger's norm */
+    fv_tensor inner, activated;    /* (N, M) */
+    fv_tensor merged;              /* (N, C) in window order */
+    fv_tensor features;            /* (N, C) in image order */
+    fv_tensor part;                /* F32 (N, C): as in a stack */
+    fv_tensor dfeatures, dmerged;  /* backward, in window order: F32 (N, C), rounded */
+    fv_tensor dinner, dnormal, dx; /* (N, M), F32 (P, Cv), (P, Cv) */
 };
 
 fv_err fv_vision_pass_create(fv_model *model, fv_vision_pass **out)
@@ -68,18 +71,23 @@ static fv_err take_merger(fv_vision_pass *pass, fv_arena *arena)
     const fv_model *model = pass->model;
     int64_t patches = pass->plan.n_patches, units = pass->plan.n_units;
     int64_t inner = model->weights.merger_in.dim[0], out = model->shape.vision.out_hidden;
+    fv_dtype dtype = model->vision.dtype;
     FV_TRY(take_matrix(arena, FV_F32, patches, 1, &pass->rstd));
-    FV_TRY(take_matrix(arena, FV_F32, patches, model->vision.hidden, &pass->normal));
-    FV_TRY(take_matrix(arena, FV_F32, units, inner, &pass->inner));
-    FV_TRY(take_matrix(arena, FV_F32, units, inner, &pass->activated));
-    FV_TRY(take_matrix(arena, FV_F32, units, out, &pass->merged));
-    FV_TRY(take_matrix(arena, FV_F32, units, out, &pass->features));
+    FV_TRY(take_matrix(arena, dtype, patches, model->vision.hidden, &pass->normal));
+    FV_TRY(take_matrix(arena, dtype, units, inner, &pass->inner));
+    FV_TRY(take_matrix(arena, dtype, units, inner, &pass->activated));
+    FV_TRY(take_matrix(arena, dtype, units, out, &pass->merged));
+    FV_TRY(take_matrix(arena, dtype, units, out, &pass->features));
+    pass->part = (fv_tensor){0};
+    if (model->tensor->size > 1 && dtype != FV_F32)
+        FV_TRY(take_matrix(arena, FV_F32, units, out, &pass->part));
     if (pass->save == FV_SAVE_NONE)
         return FV_OK;
-    FV_TRY(take_matrix(arena, FV_F32, units, out, &pass->dmerged));
-    FV_TRY(take_matrix(arena, FV_F32, units, inner, &pass->dinner));
+    FV_TRY(take_matrix(arena, FV_F32, units, out, &pass->dfeatures));
+    FV_TRY(fv_take_rounded(arena, pass->dfeatures, dtype, &pass->dmerged));
+    FV_TRY(take_matrix(arena, dtype, units, inner, &pass->dinner));
     FV_TRY(take_matrix(arena, FV_F32, patches, model->vision.hidden, &pass->dnormal));
-    return take_matrix(arena, FV_F32, patches, model->vision.hidden, &pass->dx);
+    return take_matrix(arena, dtype, patches, model->vision.hidden, &pass->dx);
 }
 
 static int64_t bytes_of(const fv_vision_pass *pass)
@@ -101,9 +109,11 @@ fv_err fv_vision_take(fv_vision_pass *pass, const fv_grid *grids, int n_images, 
     fv_vision_plan_sizes(shape, grids, n_images, &pass->plan);
     FV_TRY(take_matrix(arena, FV_U8, bytes_of(pass), 1, &pass->bytes));
     FV_TRY(take_matrix(arena, FV_F32, pass->plan.n_patches, model->weights.patch.dim[1], &pass->patches));
-    FV_TRY(take_matrix(arena, FV_F32, pass->plan.n_patches, shape->hidden, &pass->embedded));
+    FV_TRY(fv_take_rounded(arena, pass->patches, model->vision.dtype, &pass->rounded));
+    FV_TRY(take_matrix(arena, model->vision.dtype, pass->plan.n_patches, shape->hidden, &pass->embedded));
     FV_TRY(take_plan(pass, arena));
-    FV_TRY(fv_stack_take(&pass->stack, &model->vision, shape->depth, pass->plan.n_patches, save, arena));
+    const fv_stack_size size = {shape->depth, model->tensor->size, pass->plan.n_patches, save};
+    FV_TRY(fv_stack_take(&pass->stack, &model->vision, &size, arena));
     return take_merger(pass, arena);
 }
 
@@ -190,6 +200,7 @@ static fv_err merge(fv_vision_pass *pass)
                                        .w = w->merger_out,
                                        .bias = w->merger_out_bias,
                                        .y = pass->merged,
+                                       .part = pass->part,
                                        .sum = fv_model_sum(model, w->merger_in.dim[1])};
     FV_TRY(fv_shared_linear(model->backend, model->tensor, &out));
     return fv_gather(
@@ -237,7 +248,8 @@ fv_err fv_vision_forward(fv_vision_pass *pass, fv_picture *const *pictures, fv_t
     fv_model *model = pass->model;
     FV_TRY(upload_plan(pass));
     FV_TRY(show_all(pass, pictures));
-    FV_TRY(fv_linear(model->backend, pass->patches, model->weights.patch, (fv_tensor){0}, pass->embedded));
+    FV_TRY(fv_round(model->backend, pass->patches, pass->rounded));
+    FV_TRY(fv_linear(model->backend, pass->rounded, model->weights.patch, (fv_tensor){0}, pass->embedded));
     FV_TRY(fv_gather(
         model->backend,
         &(fv_gather_args){.table = pass->embedded, .index = pass->patch_order, .out = pass->stack.x[0]}));
@@ -252,8 +264,10 @@ static fv_err merge_backward(fv_vision_pass *pass, fv_tensor dfeatures, fv_weigh
 {
     fv_model *model = pass->model;
     const fv_weights *w = &model->weights;
-    FV_TRY(fv_gather(model->backend,
-                     &(fv_gather_args){.table = dfeatures, .index = pass->unit_order, .out = pass->dmerged}));
+    FV_TRY(
+        fv_gather(model->backend,
+                  &(fv_gather_args){.table = dfeatures, .index = pass->unit_order, .out = pass->dfeatures}));
+    FV_TRY(fv_round(model->backend, pass->dfeatures, pass->dmerged));
     FV_TRY(fv_linear_grad(model->backend, &(fv_linear_grad_args){.dy = pass->dmerged,
                                                                  .x = pass->activated,
                                                                  .w = w->merger_out,
@@ -290,7 +304,7 @@ fv_err fv_vision_backward(fv_vision_pass *pass, fv_tensor dfeatures, fv_weights 
         fv_gather(model->backend,
                   &(fv_gather_args){.table = pass->dx, .index = pass->patch_places, .out = pass->embedded}));
     return fv_linear_grad(model->backend, &(fv_linear_grad_args){.dy = pass->embedded,
-                                                                 .x = pass->patches,
+                                                                 .x = pass->rounded,
                                                                  .w = model->weights.patch,
                                                                  .dw = grads->patch});
 }

@@ -118,9 +118,10 @@ static void test_import(void **state)
             int64_t half = part.rows / 2;
             size_t n = (size_t)(part.rows * part.cols);
             float *a = calloc(n, sizeof *a), *b = calloc(n, sizeof *b);
-            assert_ok(fv_folder_read(&from, i, &part, 0, part.rows, a));
-            assert_ok(fv_folder_read(&to, i, &part, half, part.rows - half, b + half * part.cols));
-            assert_ok(fv_folder_read(&to, i, &part, 0, half, b));
+            assert_ok(fv_folder_read(&from, i, &part, 0, part.rows, (fv_folder_out){FV_F32, a}));
+            assert_ok(fv_folder_read(&to, i, &part, half, part.rows - half,
+                                     (fv_folder_out){FV_F32, b + half * part.cols}));
+            assert_ok(fv_folder_read(&to, i, &part, 0, half, (fv_folder_out){FV_F32, b}));
             assert_memory_equal(a, b, n * sizeof *a);
             free(a);
             free(b);

@@ -53,7 +53,8 @@ static void check_part(const fv_folder *folder, int index, int rank, int n_ranks
     for (int64_t first = part.rows, rows; first > 0;) { /* backwards: what is written beside would be seen */
         rows = first < step ? first : step;
         first -= rows;
-        assert_ok(fv_folder_read(folder, index, &part, first, rows, out + first * part.cols));
+        assert_ok(fv_folder_read(folder, index, &part, first, rows,
+                                 (fv_folder_out){FV_F32, out + first * part.cols}));
     }
     assert_true(out[n] == 0);
     for (int64_t i = 0; i < n; i++) {
@@ -62,7 +63,8 @@ static void check_part(const fv_folder *folder, int index, int rank, int n_ranks
         int64_t row = param->split_dim == 1 ? r : from, col = param->split_dim == 1 ? from : c;
         assert_memory_equal(&out[i], &whole[row * param->cols + col], sizeof(float));
     }
-    assert_fails(fv_folder_read(folder, index, &part, 1, part.rows, out), FV_ERR_SHAPE, param->name);
+    assert_fails(fv_folder_read(folder, index, &part, 1, part.rows, (fv_folder_out){FV_F32, out}),
+                 FV_ERR_SHAPE, param->name);
     free(out);
 }
 

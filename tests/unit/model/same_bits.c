@@ -1,6 +1,6 @@
 /* The promise of whole models: a token's log-prob is the same bits from a cache in any chunks, from
  * generation, packed with others on a shared prefix, with any threads and instruction set; and gradients do
- * not depend on threads, instruction set or recomputation. */
+ * not depend on threads, instruction set or recomputation. In fp32 and in bf16. */
 #include "model_case.h"
 
 #include "fovea/engine/page_table.h"
@@ -234,13 +234,19 @@ static void test_threads_instruction_sets_and_recomputation(void **state)
     }
 }
 
+#define IN_BOTH(test)                                     \
+    {#test " in fp32", test, case_use_fp32, NULL, NULL},  \
+    {                                                     \
+#        test " in bf16", test, case_use_bf16, NULL, NULL \
+    }
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_any_chunks_over_a_cache),
-        cmocka_unit_test(test_generation_and_training_agree),
-        cmocka_unit_test(test_shared_prefix),
-        cmocka_unit_test(test_threads_instruction_sets_and_recomputation),
+        IN_BOTH(test_any_chunks_over_a_cache),
+        IN_BOTH(test_generation_and_training_agree),
+        IN_BOTH(test_shared_prefix),
+        IN_BOTH(test_threads_instruction_sets_and_recomputation),
     };
     return cmocka_run_group_tests(tests, case_setup, case_teardown);
 }

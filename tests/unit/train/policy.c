@@ -107,7 +107,7 @@ static float *gradients(int answers_a_tree, int trees_a_batch, fv_save save)
     fv_tree trees[MAX_TREES];
     fv_weights grads;
     int n_trees = cut(answers_a_tree, trees);
-    assert_ok(fv_model_alloc_weights(rollout.model, &grads));
+    assert_ok(fv_model_alloc_weights(rollout.model, FV_F32, &grads));
     for (int i = 0; i < n_trees; i += trees_a_batch)
         add_gradients(trees + i, n_trees - i < trees_a_batch ? n_trees - i : trees_a_batch, save, &grads);
     float *host = malloc((size_t)fv_tensor_count(grads.flat) * sizeof *host);

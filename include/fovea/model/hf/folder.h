@@ -38,12 +38,18 @@ typedef struct fv_folder {
 fv_err fv_folder_open(const char *path, fv_folder *out);
 void fv_folder_close(fv_folder *folder); /* back to {0} */
 
-/* Read rows [first, first + n) of a part (fv_param_part_of) of parameter number param into out (n,
- * part.cols), fp32: straight from the mapping, in parallel. */
-fv_err fv_folder_read(const fv_folder *folder, int param, const fv_param_part *part, int64_t first, int64_t n,
-                      float *out);
+/* Where what is read goes, and its dtype, a float one: F32 is exact, others are rounded to nearest even. */
+typedef struct fv_folder_out {
+    fv_dtype dtype;
+    void *data;
+} fv_folder_out;
 
-/* Read rows [first, first + n) of the whole parameter into out (n, cols), the same way. */
+/* Read rows [first, first + n) of a part (fv_param_part_of) of parameter number param into out (n,
+ * part.cols): straight from the mapping, in parallel. */
+fv_err fv_folder_read(const fv_folder *folder, int param, const fv_param_part *part, int64_t first, int64_t n,
+                      fv_folder_out out);
+
+/* Read rows [first, first + n) of the whole parameter into out (n, cols), fp32, the same way. */
 fv_err fv_folder_read_rows(const fv_folder *folder, int param, int64_t first, int64_t n, float *out);
 
 /* The folder's own name of a parameter into out (FV_TENSOR_NAME_BYTES). */

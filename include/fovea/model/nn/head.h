@@ -11,9 +11,9 @@
 
 /* Memory of one computation for up to n rows; grads: a backward pass will follow. Starts as {0}. */
 typedef struct fv_head_pass {
-    fv_tensor targets, excluded;     /* I32 (n), (E) */
-    fv_tensor logits;                /* (n, FV_VOCAB_CHUNK) */
-    fv_tensor own_parts, parts;      /* (chunks, n, 4) of this rank, of all */
+    fv_tensor targets, excluded; /* I32 (n), (E) */
+    fv_tensor logits, dlogits;   /* F32 (n, FV_VOCAB_CHUNK), and rounded for the products of the gradient */
+    fv_tensor own_parts, parts;  /* (chunks, n, 4) of this rank, of all */
     fv_tensor logprob, lse, entropy; /* (n) */
 } fv_head_pass;
 
@@ -28,8 +28,8 @@ fv_err fv_head_forward(fv_model *model, fv_head_pass *pass, fv_tensor hidden, co
  * bits as fv_head_forward. Local. */
 fv_err fv_head_from_logits(fv_model *model, fv_head_pass *pass, fv_tensor logits, float inv_temperature);
 
-/* Given the gradients of logprob and, unless absent, of entropy (n): dhidden (n, C) is written, that of the
- * head added to grads. inv_temperature as in the forward pass. */
+/* Given the gradients of logprob and, unless absent, of entropy (n): dhidden F32 (n, C) is written, that of
+ * the head added to grads. inv_temperature as in the forward pass. */
 typedef struct fv_head_grad_args {
     fv_tensor hidden, dlogprob, dentropy, dhidden;
     float inv_temperature;

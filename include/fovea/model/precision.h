@@ -1,0 +1,23 @@
+/* As what a model's numbers are stored. Sums and statistics are fp32 everywhere; what is stored as BF16 is
+ * rounded to nearest even, once (ops.h). Local. */
+#ifndef FOVEA_MODEL_PRECISION_H
+#define FOVEA_MODEL_PRECISION_H
+
+#include "fovea/base/dtype.h"
+#include "fovea/base/error.h"
+
+/* {0} is fp32. */
+typedef struct fv_precision {
+    fv_dtype param;      /* the weights that passes read */
+    fv_dtype activation; /* also the gradients of activations */
+    fv_dtype cache;      /* keys and values */
+    fv_dtype gradient;   /* of weights */
+    fv_dtype master;     /* the weights that the optimizer moves, and that are saved */
+} fv_precision;
+
+/* fp32: F32 throughout. bf16: param, activation and cache are BF16, gradient and master F32. Another name is
+ * FV_ERR_ARGUMENT, which lists them. */
+fv_err fv_precision_parse(const char *name, fv_precision *out);
+const char *fv_precision_name(fv_precision precision);
+
+#endif
