@@ -7,7 +7,7 @@
 #include "fovea/run/config.h"
 #include "fovea/run/journal.h"
 #include "fovea/run/judge_room.h"
-#include "fovea/train/measure.h"
+#include "fovea/train/row_demands.h"
 #include "fovea/run/saver.h"
 #include "fovea/train/step.h"
 

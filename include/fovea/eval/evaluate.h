@@ -7,7 +7,7 @@
 #define FOVEA_EVAL_EVALUATE_H
 
 #include "fovea/train/collect.h"
-#include "fovea/train/measure.h"
+#include "fovea/train/row_demands.h"
 #include "fovea/eval/report.h"
 
 typedef enum fv_eval_mode {

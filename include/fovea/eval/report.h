@@ -13,7 +13,7 @@
 #define FOVEA_EVAL_REPORT_H
 
 #include "fovea/io/json.h"
-#include "fovea/train/measure.h"
+#include "fovea/train/row_demands.h"
 #include "fovea/eval/record.h"
 
 enum { FV_REPORT_FORMAT = 2 /* that is read and written */ };

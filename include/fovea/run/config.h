@@ -13,7 +13,7 @@
 #include "fovea/reward/judge/judge_local.h"
 #include "fovea/run/retention.h"
 #include "fovea/train/loss.h"
-#include "fovea/train/measure.h"
+#include "fovea/train/row_demands.h"
 #include "fovea/model/optimizer.h"
 #include "fovea/reward/reward.h"
 #include "fovea/io/settings/settings.h"

@@ -3,7 +3,7 @@
 #define FOVEA_RUN_JUDGE_ROOM_H
 
 #include "fovea/reward/judge/judge_local.h"
-#include "fovea/train/measure.h"
+#include "fovea/train/row_demands.h"
 
 typedef struct fv_judge_room fv_judge_room;
 

@@ -3,7 +3,7 @@
 #ifndef FOVEA_TRAIN_SFT_EXAMPLE_H
 #define FOVEA_TRAIN_SFT_EXAMPLE_H
 
-#include "fovea/train/measure.h"
+#include "fovea/train/row_demands.h"
 #include "fovea/train/prompt_builder.h"
 
 /* Texts in which {answer} stands for the row's answer. Borrowed. */

@@ -1,5 +1,5 @@
 /* What a prompt and its answer need. */
-#include "fovea/train/measure.h"
+#include "fovea/train/row_demands.h"
 
 #include "fovea/model/nn/pages.h"
 

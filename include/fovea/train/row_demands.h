@@ -3,8 +3,8 @@
  *
  * A row that needs more than there is would end a run in the middle, at every start again. So it is refused
  * with its number and the arithmetic, or left out: the data set then is its other rows, in every order. */
-#ifndef FOVEA_TRAIN_MEASURE_H
-#define FOVEA_TRAIN_MEASURE_H
+#ifndef FOVEA_TRAIN_ROW_DEMANDS_H
+#define FOVEA_TRAIN_ROW_DEMANDS_H
 
 #include "fovea/comm/comm.h"
 #include "fovea/data/dataset.h"

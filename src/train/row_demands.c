@@ -1,4 +1,4 @@
-#include "fovea/train/measure.h"
+#include "fovea/train/row_demands.h"
 
 #include "fovea/base/log.h"
 #include "fovea/base/phase.h"
