@@ -67,9 +67,9 @@ typedef struct fv_training {
  * (runtime.is_judge) has its judge, and no model. */
 fv_err fv_training_open(fv_training *training, const fv_training_options *options);
 
-/* Measure rows before anything is drawn (measure.h): the first dialogues and first views that they are asked
- * in (n_rooms), by the judge if they are judged, and by other measurers. rows receives those that are asked,
- * as data.too_long says. Collective over the processes that train. */
+/* Measure rows before anything is drawn (row_demands.h): the first dialogues and first views that they are
+ * asked in (n_rooms), by the judge if they are judged, and by other measurers. rows receives those that are
+ * asked, as data.too_long says. Collective over the processes that train. */
 typedef struct fv_training_rows {
     const fv_dataset *data;
     const char *name; /* of data */

@@ -22,7 +22,7 @@ enum {
     FV_SELECTED_NO_VERDICT = -1,
     FV_SELECTED_NOT_ASKED = -2,
     FV_SELECTED_OPEN = -3,    /* nothing is known */
-    FV_SELECTED_LEFT_OUT = -4 /* too long (measure.h) */
+    FV_SELECTED_LEFT_OUT = -4 /* too long (row_demands.h) */
 };
 
 typedef struct fv_selected {

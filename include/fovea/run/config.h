@@ -42,7 +42,7 @@ typedef struct fv_resume_config {
 typedef struct fv_data_config {
     char *train;          /* a pack */
     char *validate;       /* a pack; "": no validation */
-    fv_too_long too_long; /* measure.h: of training, validation and selection */
+    fv_too_long too_long; /* row_demands.h: of training, validation and selection */
 } fv_data_config;
 
 /* Of the ranks, judge_ranks judge; the others, in groups of tensor, hold one copy of the model a group. Which
