@@ -59,6 +59,7 @@ static int has_rollout(const fv_training *t)
 enum {
     WEIGHTS,
     GRADIENTS,
+    MASTERS,
     MOMENTS,
     REFERENCE,
     HOST_REFERENCE,
@@ -101,9 +102,11 @@ static double view_bytes(const fv_training *t, const fv_group *first)
 
 static fv_err measure(const fv_training *t, const fv_group *first, double bytes[N_MEMORIES])
 {
-    double weights = 4 * (double)fv_model_layout(t->runtime.model)->n_flat;
-    bytes[WEIGHTS] = bytes[GRADIENTS] = weights;
-    bytes[MOMENTS] = 2 * 4 * (double)t->optimizer.n;
+    double weights = (double)fv_tensor_span_bytes(fv_model_weights(t->runtime.model)->flat);
+    bytes[WEIGHTS] = weights;
+    bytes[GRADIENTS] = (double)fv_tensor_span_bytes(t->updater.grads.flat);
+    bytes[MASTERS] = (double)(t->optimizer.memory.bytes - 2 * fv_tensor_span_bytes(t->optimizer.m));
+    bytes[MOMENTS] = 2 * (double)fv_tensor_span_bytes(t->optimizer.m);
     bytes[REFERENCE] = t->updater.reference && !t->updater.reference->host ? weights : 0;
     bytes[HOST_REFERENCE] = t->updater.reference && t->updater.reference->host ? weights : 0;
     bytes[VIEWS] = view_bytes(t, first);
@@ -115,6 +118,7 @@ static void print_memory(const double bytes[N_MEMORIES])
 {
     static const char *const names[] = {"weights",
                                         "gradients",
+                                        "the optimizer but for moments",
                                         "moments of AdamW",
                                         "reference policy",
                                         "reference policy, on the host",

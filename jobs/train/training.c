@@ -280,8 +280,10 @@ static fv_err open_updater(fv_training *t, int is_supervised)
                                          .excluded = t->vision_ids,
                                          .n_excluded = t->n_vision_ids};
     FV_TRY(fv_policy_create(t->runtime.model, &settings, &t->policy));
-    FV_TRY(
-        fv_optimizer_init(&t->optimizer, t->runtime.model, t->runtime.mesh.data, &t->config.optimizer.adamw));
+    fv_optimizer_settings adamw = t->config.optimizer.adamw;
+    adamw.seed = (uint64_t)t->config.run.seed;
+    FV_TRY(fv_optimizer_init(&t->optimizer, t->runtime.model, t->runtime.mesh.data, &adamw));
+    FV_TRY(fv_optimizer_load(&t->optimizer, t->config.run.model));
     t->updater.policy = t->policy;
     return fv_updater_init(&t->updater);
 }

@@ -21,12 +21,27 @@ static int64_t held_of(const fv_optimizer *o, int i, int64_t *first)
     return end < begin ? 0 : end - begin;
 }
 
+enum { PIECE = 1 << 18 /* elements */ };
+
+static fv_err take_master(fv_optimizer *o, fv_arena *arena)
+{
+    const int64_t piece = PIECE;
+    if (fv_model_weights(o->model)->flat.dtype == FV_F32)
+        return FV_OK;
+    if (o->settings.master == FV_MASTER_WHOLE)
+        return fv_tensor_take(arena, FV_F32, 1, &o->n, &o->master);
+    FV_TRY(fv_tensor_take(arena, FV_U16, 1, &o->n, &o->low));
+    return fv_tensor_take(arena, FV_F32, 1, &piece, &o->piece);
+}
+
 static fv_err take(void *context, fv_arena *arena)
 {
     fv_optimizer *o = context;
     const int64_t one = 1, segments[] = {fv_model_layout(o->model)->params.n, 2};
-    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &o->n, &o->m));
-    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &o->n, &o->v));
+    fv_dtype moments = o->settings.moments == FV_MOMENTS_BF16 ? FV_BF16 : FV_F32;
+    FV_TRY(take_master(o, arena));
+    FV_TRY(fv_tensor_take(arena, moments, 1, &o->n, &o->m));
+    FV_TRY(fv_tensor_take(arena, moments, 1, &o->n, &o->v));
     FV_TRY(fv_tensor_take(arena, FV_I64, 2, segments, &o->segments));
     FV_TRY(fv_tensor_take(arena, FV_F64, 1, &one, &o->sum));
     return fv_tensor_take(arena, FV_F32, 1, &one, &o->scale);
@@ -46,8 +61,21 @@ static fv_err set_segments(fv_optimizer *o)
     return err;
 }
 
+/* The masters are the weights as they are: nothing is missing of these. */
+static fv_err set_masters(fv_optimizer *o, fv_tensor weights)
+{
+    fv_backend *backend = fv_model_backend(o->model);
+    if (o->low.data) /* zeros of any dtype */
+        return fv_fill(backend, &(fv_fill_args){.x = fv_tensor_1d(o->low.data, FV_F32, o->n / 2)});
+    if (o->master.data)
+        return fv_cast(backend, &(fv_cast_args){weights, o->master});
+    o->master = weights;
+    return FV_OK;
+}
+
 static fv_err init(fv_optimizer *o)
 {
+    fv_tensor weights = fv_tensor_rows(fv_model_weights(o->model)->flat, o->first, o->n);
     fv_backend *backend = fv_model_backend(o->model);
     const fv_layout *layout = fv_model_layout(o->model);
     FV_CHECK(layout->n_flat == o->n * o->data->size, FV_ERR_INTERNAL,
@@ -56,7 +84,10 @@ static fv_err init(fv_optimizer *o)
     FV_CHECK(layout->n_elements > o->n * (o->data->size - 1), FV_ERR_ARGUMENT,
              "%d data ranks cannot share %lld weights: take fewer", o->data->size,
              (long long)layout->n_elements);
+    FV_CHECK(weights.dtype != FV_F32 || o->settings.master == FV_MASTER_WHOLE, FV_ERR_ARGUMENT,
+             "optimizer.master: split is of bf16 weights; fp32 weights are their own masters: take whole");
     FV_TRY(fv_workspace_fit(&o->memory, backend, take, o));
+    FV_TRY(set_masters(o, weights));
     FV_TRY(fv_fill(backend, &(fv_fill_args){.x = o->m}));
     FV_TRY(fv_fill(backend, &(fv_fill_args){.x = o->v}));
     return set_segments(o);
@@ -73,7 +104,6 @@ fv_err fv_optimizer_init(fv_optimizer *o, fv_model *model, fv_comm *data,
                         .n = layout->share,
                         .memory = {.name = "optimizer"}};
     o->held = data->rank < data->size - 1 ? o->n : layout->n_elements - o->first;
-    o->master = fv_tensor_rows(fv_model_weights(model)->flat, o->first, o->n);
     fv_err err = init(o);
     if (err != FV_OK)
         fv_optimizer_fini(o);
@@ -84,30 +114,6 @@ void fv_optimizer_fini(fv_optimizer *o)
 {
     fv_workspace_fini(&o->memory);
     *o = (fv_optimizer){0};
-}
-
-fv_err fv_optimizer_copy_master(const fv_optimizer *o, float *out)
-{
-    return fv_download(fv_model_backend(o->model), FV_STREAM_COMPUTE, fv_tensor_rows(o->master, 0, o->held),
-                       out);
-}
-
-fv_err fv_optimizer_read_master(const fv_optimizer *o, int64_t first, int64_t n, float *out)
-{
-    return fv_download_now(fv_model_backend(o->model), fv_tensor_rows(o->master, first, n), out);
-}
-
-fv_err fv_optimizer_write_master(fv_optimizer *o, int64_t first, int64_t n, const float *in)
-{
-    return fv_upload_array(fv_model_backend(o->model), fv_tensor_rows(o->master, first, n), in);
-}
-
-fv_err fv_optimizer_publish(fv_optimizer *o)
-{
-    if (o->data->size == 1)
-        return FV_OK;
-    return fv_all_gather(fv_model_backend(o->model),
-                         &(fv_all_gather_args){o->data, o->master, fv_model_weights(o->model)->flat});
 }
 
 /* The sum of all data ranks' gradients: in *share, elements of this rank's. */
@@ -131,28 +137,63 @@ static fv_err measure(fv_optimizer *o, fv_tensor share)
     return fv_clip(backend, &(fv_clip_args){o->sum, o->scale, o->settings.clip});
 }
 
+/* Where elements from the first of the part on lie in the whole parameter. */
+static fv_part_place place_of(const fv_param *param, const fv_param_part *part)
+{
+    fv_part_place place = {.cols = part->cols, .block_rows = part->n, .whole_cols = param->cols};
+    if (param->split_dim == 1) {
+        place.block_rows = part->rows;
+        place.first_col = part->first;
+    } else {
+        place.first_row = part->first;
+        place.block_stride = part->stride;
+    }
+    return place;
+}
+
+static fv_tensor rows_if(fv_tensor t, int64_t first, int64_t n)
+{
+    return t.data ? fv_tensor_rows(t, first, n) : t;
+}
+
+/* Elements [first, first + n) of the share, of parameter i. */
+static fv_err move_param(fv_optimizer *o, fv_tensor share, int i, fv_adamw_args args)
+{
+    const fv_layout *layout = fv_model_layout(o->model);
+    const fv_param *param = &layout->params.items[i];
+    const fv_param_part part = fv_param_part_of(param, layout->rank, layout->n_ranks);
+    fv_tensor weights = fv_model_weights(o->model)->flat;
+    int64_t first, n = held_of(o, i, &first);
+    if (n == 0)
+        return FV_OK;
+    args.grad = fv_tensor_rows(share, first, n);
+    args.param = rows_if(o->master, first, n);
+    if (weights.dtype != FV_F32)
+        args.weight = fv_tensor_rows(weights, o->first + first, n);
+    args.low = rows_if(o->low, first, n);
+    args.m = fv_tensor_rows(o->m, first, n);
+    args.v = fv_tensor_rows(o->v, first, n);
+    args.weight_decay *= o->settings.decay_all || param->init == FV_INIT_LINEAR;
+    args.tensor = (uint64_t)i;
+    args.first = o->first + first - layout->offset[i];
+    args.place = place_of(param, &part);
+    return fv_adamw(fv_model_backend(o->model), &args);
+}
+
 /* A parameter is moved alone, for decay is its own. Between parameters there is nothing to move. */
 static fv_err move(fv_optimizer *o, fv_tensor share, float lr)
 {
     const fv_optimizer_settings *settings = &o->settings;
-    const fv_param_list *params = &fv_model_layout(o->model)->params;
-    for (int i = 0; i < params->n; i++) {
-        int64_t first, n = held_of(o, i, &first);
-        int decays = settings->decay_all || params->items[i].init == FV_INIT_LINEAR;
-        const fv_adamw_args args = {.grad = fv_tensor_rows(share, first, n),
-                                    .scale = o->scale,
-                                    .param = fv_tensor_rows(o->master, first, n),
-                                    .m = fv_tensor_rows(o->m, first, n),
-                                    .v = fv_tensor_rows(o->v, first, n),
-                                    .step = o->step + 1,
-                                    .lr = lr,
-                                    .beta1 = settings->beta1,
-                                    .beta2 = settings->beta2,
-                                    .eps = settings->eps,
-                                    .weight_decay = decays ? settings->weight_decay : 0};
-        if (n > 0)
-            FV_TRY(fv_adamw(fv_model_backend(o->model), &args));
-    }
+    const fv_adamw_args args = {.scale = o->scale,
+                                .step = o->step + 1,
+                                .lr = lr,
+                                .beta1 = settings->beta1,
+                                .beta2 = settings->beta2,
+                                .eps = settings->eps,
+                                .weight_decay = settings->weight_decay,
+                                .seed = settings->seed};
+    for (int i = 0; i < fv_model_layout(o->model)->params.n; i++)
+        FV_TRY(move_param(o, share, i, args));
     return FV_OK;
 }
 

@@ -23,6 +23,8 @@ static const char *const service_names[] = {"openai", "azure", NULL};
 static const char *const extraction_names[] = {"split", "strict", NULL};
 static const char *const product_names[] = {"general", "efficient", NULL};
 static const char *const tool_penalty_names[] = {"none", "paper", "code", NULL};
+static const char *const master_names[] = {"whole", "split", NULL};
+static const char *const moments_names[] = {"fp32", "bf16", NULL};
 static const char *const ratio_names[] = {"token", "sequence", "cispo", NULL};
 static const char *const kl_names[] = {"plain", "abs", "mse", "low_var", NULL};
 static const char *const kl_place_names[] = {"loss", "reward", NULL};
@@ -238,6 +240,10 @@ static const fv_setting optimizer_fields[] = {
     {"weight_decay", FV_SETTING_REAL, OPTIMIZER(adamw.weight_decay), "of AdamW", FROM(0)},
     {"decay_all", FV_SETTING_SWITCH, OPTIMIZER(adamw.decay_all), "norms, biases and the embedding decay too"},
     {"clip", FV_SETTING_REAL, OPTIMIZER(adamw.clip), "the largest norm of a gradient; 0 = no limit", FROM(0)},
+    {"master", FV_SETTING_CHOICE, OPTIMIZER(adamw.master), "of bf16 weights; split: as their missing bits",
+     .names = master_names},
+    {"moments", FV_SETTING_CHOICE, OPTIMIZER(adamw.moments), "bf16: rounded at random",
+     .names = moments_names},
     {0},
 };
 

@@ -94,6 +94,15 @@ typedef struct loader {
     float *block; /* owned, (BLOCK) */
 } loader;
 
+/* What is fp32 in the checkpoint is rounded to nearest if moments are bf16 now: in place, where halves lie
+ * before the numbers that they come from. */
+static fv_err write_moment(const fv_optimizer *o, fv_tensor to, float *block)
+{
+    if (to.dtype != FV_F32)
+        fv_dtype_encode(to.dtype, block, to.dim[0], block);
+    return fv_upload_array(fv_model_backend(o->model), to, block);
+}
+
 /* This rank's share of a set, a block at a time. */
 static fv_err read_set(const loader *l, fv_checkpoint_set set)
 {
@@ -106,7 +115,7 @@ static fv_err read_set(const loader *l, fv_checkpoint_set set)
         if (set == FV_CHECKPOINT_WEIGHTS)
             FV_TRY(fv_optimizer_write_master(o, at, n, l->block));
         else
-            FV_TRY(fv_upload_array(fv_model_backend(o->model), fv_tensor_rows(moment, at, n), l->block));
+            FV_TRY(write_moment(o, fv_tensor_rows(moment, at, n), l->block));
     }
     return FV_OK;
 }

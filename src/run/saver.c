@@ -34,7 +34,7 @@ typedef enum shards { SHARDS_UNKNOWN, SHARDS_WRITTEN, SHARDS_FAILED } shards;
 
 struct fv_saver {
     fv_saver_args args;
-    float *copy[FV_CHECKPOINT_N_SETS]; /* owned, pinned, (n): this rank's share */
+    void *copy[FV_CHECKPOINT_N_SETS]; /* owned, pinned: this rank's share of each set */
     fv_shard shard;
     char folder[PATH_MAX], source[PATH_MAX];
     fv_progress progress; /* of the last save */
@@ -142,7 +142,7 @@ static fv_err commit(fv_saver *s)
 
 static fv_err write_shard(fv_saver *s)
 {
-    return fv_shard_write(s->folder, s->args.mesh->world->rank, &s->shard, (const float *const *)s->copy);
+    return fv_shard_write(s->folder, s->args.mesh->world->rank, &s->shard, (const void *const *)s->copy);
 }
 
 /* Errors are recorded by thread: the sentence is handed over. */
@@ -330,13 +330,13 @@ static fv_err init(fv_saver *s, const fv_saver_args *args)
     s->shard = (fv_shard){.tensor_rank = args->mesh->tensor->rank,
                           .tensor_ranks = args->mesh->tensor->size,
                           .first = o->first,
-                          .n = o->held};
+                          .n = o->held,
+                          .moments = o->m.dtype};
     FV_CHECK(snprintf(s->source, sizeof s->source, "%s", args->model) < (int)sizeof s->source,
              FV_ERR_ARGUMENT, "path too long: %s", args->model);
     for (int i = 0; i < FV_CHECKPOINT_N_SETS; i++) {
-        void *memory;
-        FV_TRY(fv_host_alloc(fv_model_backend(o->model), (size_t)o->n * sizeof **s->copy, &memory));
-        s->copy[i] = memory;
+        size_t bytes = fv_dtype_bytes(fv_shard_dtype(&s->shard, (fv_checkpoint_set)i));
+        FV_TRY(fv_host_alloc(fv_model_backend(o->model), (size_t)o->n * bytes, &s->copy[i]));
     }
     return FV_OK;
 }

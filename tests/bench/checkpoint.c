@@ -82,7 +82,7 @@ static fv_err write_shard(const bench *b, int number)
 {
     int64_t n = b->layout.n_elements, first = n * number / SHARDS;
     const fv_shard shard = {0, 1, first, n * (number + 1) / SHARDS - first};
-    const float *sets[FV_CHECKPOINT_N_SETS];
+    const void *sets[FV_CHECKPOINT_N_SETS];
     for (int i = 0; i < FV_CHECKPOINT_N_SETS; i++)
         sets[i] = b->sets + i * n + first;
     return fv_shard_write(b->saved, number, &shard, sets);

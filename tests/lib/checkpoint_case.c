@@ -28,7 +28,7 @@ static void write_shard(const char *path, const fv_layout *layout, int data_rank
             end = layout->n_elements * (data_rank + 1) / data_ranks;
     const fv_shard shard = {layout->rank, layout->n_ranks, first, end - first};
     float *sets[FV_CHECKPOINT_N_SETS];
-    const float *parts[FV_CHECKPOINT_N_SETS];
+    const void *parts[FV_CHECKPOINT_N_SETS];
     for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
         sets[s] = checkpoint_flat(layout, s);
         parts[s] = sets[s] + first;

@@ -31,15 +31,22 @@ typedef struct training {
     fv_optimizer optimizer;
 } training;
 
-static void train(training *t, const char *model, int tensor)
+/* How the state is kept. */
+typedef struct form {
+    fv_moments_form moments;
+} form;
+static const form forms[] = {{FV_MOMENTS_FP32}, {FV_MOMENTS_BF16}};
+enum { N_FORMS = sizeof forms / sizeof *forms };
+
+static void train(training *t, int tensor, const form *f)
 {
-    const fv_optimizer_settings settings = {0.9f, 0.999f, 1e-3f, 0.01f, 1.0f};
+    const fv_optimizer_settings settings = {0.9f, 0.999f, 1e-3f, 0.01f, 1.0f, .moments = f->moments};
     float weights[CASE_ROWS], logprobs[CASE_ROWS];
     double norm;
     fv_backend *backend;
     assert_ok(fv_backend_cpu_create(NULL, 1, &backend));
     assert_ok(fv_mesh_init(&t->mesh, world, tensor));
-    case_open_shared(&t->c, backend, t->mesh.tensor, t->mesh.data->size, temp_path(model));
+    case_open_shared(&t->c, backend, t->mesh.tensor, t->mesh.data->size, temp_path("tiny-vl"));
     case_row_weights(weights);
     assert_ok(fv_optimizer_init(&t->optimizer, t->c.model, t->mesh.data, &settings));
     for (int step = 0; step < 2; step++) {
@@ -56,12 +63,12 @@ static void end_training(training *t)
     fv_mesh_fini(&t->mesh);
 }
 
-/* This rank's share of a set, (held). */
-static float *download(const training *t, fv_checkpoint_set set)
+/* This rank's share of a set, (held), as it is kept. */
+static void *download(const training *t, fv_checkpoint_set set)
 {
     const fv_optimizer *o = &t->optimizer;
     const fv_tensor moment = set == FV_CHECKPOINT_EXP_AVG ? o->m : o->v;
-    float *numbers = malloc((size_t)o->held * sizeof *numbers);
+    void *numbers = malloc((size_t)o->held * sizeof(float));
     assert_non_null(numbers);
     if (set == FV_CHECKPOINT_WEIGHTS)
         assert_ok(fv_optimizer_read_master(o, 0, o->held, numbers));
@@ -70,11 +77,24 @@ static float *download(const training *t, fv_checkpoint_set set)
     return numbers;
 }
 
+/* ... as fp32. */
+static float *download_wide(const training *t, fv_checkpoint_set set)
+{
+    const fv_optimizer *o = &t->optimizer;
+    void *numbers = download(t, set);
+    if (set == FV_CHECKPOINT_WEIGHTS || o->m.dtype == FV_F32)
+        return numbers;
+    float *wide = malloc((size_t)o->held * sizeof *wide);
+    fv_dtype_decode(o->m.dtype, numbers, o->held, wide);
+    free(numbers);
+    return wide;
+}
+
 static void save(const training *t, const char *path)
 {
-    float *sets[FV_CHECKPOINT_N_SETS];
-    const fv_shard shard = {t->mesh.tensor->rank, t->mesh.tensor->size, t->optimizer.first,
-                            t->optimizer.held};
+    void *sets[FV_CHECKPOINT_N_SETS];
+    const fv_shard shard = {t->mesh.tensor->rank, t->mesh.tensor->size, t->optimizer.first, t->optimizer.held,
+                            t->optimizer.m.dtype};
     const fv_checkpoint_args args = {.shape = fv_model_shape_of(t->c.model),
                                      .n_shards = world->size,
                                      .step = 2,
@@ -82,7 +102,7 @@ static void save(const training *t, const char *path)
     for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++)
         sets[s] = download(t, s);
     assert_ok(fv_comm_agree(world, world->rank == 0 ? fv_file_make_folder(path) : FV_OK));
-    assert_ok(fv_shard_write(path, world->rank, &shard, (const float *const *)sets));
+    assert_ok(fv_shard_write(path, world->rank, &shard, (const void *const *)sets));
     assert_ok(fv_comm_barrier(world));
     assert_ok(fv_comm_agree(world, world->rank == 0 ? fv_checkpoint_finish(path, &args) : FV_OK));
     for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++)
@@ -93,7 +113,7 @@ static void save(const training *t, const char *path)
 static void check_own(const training *t, const fv_checkpoint *checkpoint)
 {
     for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
-        float *expected = download(t, s), *found = malloc((size_t)t->optimizer.n * sizeof *found);
+        float *expected = download_wide(t, s), *found = malloc((size_t)t->optimizer.n * sizeof *found);
         assert_ok(fv_checkpoint_read(checkpoint, s, fv_model_layout(t->c.model), t->optimizer.first,
                                      t->optimizer.held, found));
         assert_memory_equal(found, expected, (size_t)t->optimizer.held * sizeof *found);
@@ -144,12 +164,20 @@ static void check_saved_again(const char *first, const char *again, const fv_lay
     fv_checkpoint_close(b);
 }
 
+static void upload_moment(const training *t, fv_tensor moment, const float *numbers)
+{
+    void *kept = malloc((size_t)t->optimizer.held * sizeof *numbers);
+    fv_dtype_encode(moment.dtype, numbers, t->optimizer.held, kept);
+    assert_ok(fv_upload_array(t->c.backend, fv_tensor_rows(moment, 0, t->optimizer.held), kept));
+    free(kept);
+}
+
 /* Take up a checkpoint at another layout and save it there; the weights are those of the masters. */
-static void take_up(const char *path, const char *again, int tensor)
+static void take_up(const char *path, const char *again, int tensor, const form *f)
 {
     training t;
     fv_checkpoint *checkpoint;
-    train(&t, "tiny-vl", tensor);
+    train(&t, tensor, f);
     const fv_layout *layout = fv_model_layout(t.c.model);
     fv_optimizer *o = &t.optimizer;
     float *numbers = malloc((size_t)layout->n_elements * sizeof *numbers),
@@ -160,8 +188,7 @@ static void take_up(const char *path, const char *again, int tensor)
         if (s == FV_CHECKPOINT_WEIGHTS)
             assert_ok(fv_optimizer_write_master(o, 0, o->held, numbers));
         else
-            assert_ok(fv_upload_array(
-                t.c.backend, fv_tensor_rows(s == FV_CHECKPOINT_EXP_AVG ? o->m : o->v, 0, o->held), numbers));
+            upload_moment(&t, s == FV_CHECKPOINT_EXP_AVG ? o->m : o->v, numbers);
     }
     assert_ok(fv_optimizer_publish(o));
     assert_ok(fv_checkpoint_read(checkpoint, FV_CHECKPOINT_WEIGHTS, layout, 0, layout->n_elements, numbers));
@@ -176,25 +203,33 @@ static void take_up(const char *path, const char *again, int tensor)
     end_training(&t);
 }
 
+/* Saved by tensor groups of so many ranks. */
+static void check_layout(int tensor, int number)
+{
+    training t;
+    fv_checkpoint *checkpoint;
+    char path[80], again[80];
+    const form *f = &forms[number];
+    snprintf(path, sizeof path, "%s/saved_%d_%d", shared, tensor, number);
+    train(&t, tensor, f);
+    save(&t, path);
+    assert_ok(fv_comm_agree(world, fv_checkpoint_verify(path, world->rank, world->size)));
+    assert_ok(fv_checkpoint_open(path, &checkpoint));
+    check_own(&t, checkpoint);
+    fv_checkpoint_close(checkpoint);
+    check_whole(&t, path);
+    end_training(&t);
+    snprintf(again, sizeof again, "%s/again_%d_%d", shared, tensor, number);
+    take_up(path, again, world->size / tensor, f);
+}
+
 static void test_all_layouts(void **state)
 {
     (void)state;
-    for (int tensor = 1; tensor <= world->size; tensor *= 2) {
-        training t;
-        fv_checkpoint *checkpoint;
-        char path[80], again[80];
-        snprintf(path, sizeof path, "%s/saved_%d", shared, tensor);
-        train(&t, "tiny-vl", tensor);
-        save(&t, path);
-        assert_ok(fv_comm_agree(world, fv_checkpoint_verify(path, world->rank, world->size)));
-        assert_ok(fv_checkpoint_open(path, &checkpoint));
-        check_own(&t, checkpoint);
-        fv_checkpoint_close(checkpoint);
-        check_whole(&t, path);
-        end_training(&t);
-        snprintf(again, sizeof again, "%s/again_%d", shared, tensor);
-        take_up(path, again, world->size / tensor);
-    }
+    for (int tensor = 1; tensor <= world->size; tensor *= 2)
+        check_layout(tensor, 0);
+    for (int i = 1; i < N_FORMS; i++)
+        check_layout(world->size > 1 ? 2 : 1, i);
 }
 
 int main(void)

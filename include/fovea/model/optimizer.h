@@ -3,18 +3,27 @@
  *
  * Ranks of a data group use the same weights and share out the training state (ZeRO stage 1, Rajbhandari et
  * al., 2020): each owns the fp32 master of its share of the flat buffer and its moments, moves them, and the
- * weights of all ranks are rounded from the masters. The master is the truth: it is what is saved. Weights
- * that are fp32 themselves need no second copy: the master of a share is that share of the weights. */
+ * weights of all ranks are rounded from the masters. The master is the truth: it is what is saved.
+ *
+ * Weights that are fp32 need no second copy: the master of a share is that share of the weights. Of bf16
+ * weights the master is a tensor of its own, or the 16 bits that the weights lack (fv_pair_split_args), which
+ * takes half the memory and gives the same bits. */
 #ifndef FOVEA_MODEL_OPTIMIZER_H
 #define FOVEA_MODEL_OPTIMIZER_H
 
 #include "fovea/model/model.h"
 #include "fovea/ops/workspace.h"
 
+typedef enum fv_master_form { FV_MASTER_WHOLE, FV_MASTER_SPLIT } fv_master_form;
+typedef enum fv_moments_form { FV_MOMENTS_FP32, FV_MOMENTS_BF16 } fv_moments_form;
+
 typedef struct fv_optimizer_settings {
     float beta1, beta2, eps, weight_decay;
-    float clip;    /* largest norm of the gradient; 0 = no limit */
-    int decay_all; /* norms, biases and the embedding decay too, not only matrices of linear maps */
+    float clip;              /* largest norm of the gradient; 0 = no limit */
+    int decay_all;           /* norms, biases and the embedding decay too, not only matrices of linear maps */
+    fv_master_form master;   /* of bf16 weights; SPLIT: as their missing bits */
+    fv_moments_form moments; /* BF16: rounded at random, by draws of */
+    uint64_t seed;
 } fv_optimizer_settings;
 
 typedef struct fv_optimizer {
@@ -23,29 +32,38 @@ typedef struct fv_optimizer {
     fv_optimizer_settings settings;
     int64_t first, n; /* this rank's share of the flat buffers: fv_layout.share */
     int64_t held;     /* of those n, without the padding at the end */
-    fv_tensor master; /* (n) fp32: the weights of the share; in the model's memory */
-    fv_tensor m, v;   /* (n) moments, fp32 */
-    int step;         /* steps taken */
+    fv_tensor
+        master; /* F32 (n): the weights of the share; in the model's memory if those are fp32; or absent: */
+    fv_tensor low;  /* U16 (n): what the share's weights lack */
+    fv_tensor m, v; /* (n): moments */
+    int step;       /* steps taken */
     /* Of a step. */
     fv_tensor segments; /* I64 (parameters, 2): what of the share counts in the norm */
     fv_tensor sum;      /* F64 (1): the square of the norm */
     fv_tensor scale;    /* F32 (1): what the gradient is multiplied by; 0: it is not finite, nothing moves */
+    fv_tensor piece;    /* F32: of the master on its way from and to the host; if that is split */
     fv_workspace memory;
 } fv_optimizer;
 
-/* Moments start at zero. */
+/* Moments start at zero, masters as the model's weights. FV_ERR_ARGUMENT if these are fp32 and the masters
+ * are to be split. */
 fv_err fv_optimizer_init(fv_optimizer *optimizer, fv_model *model, fv_comm *data,
                          const fv_optimizer_settings *settings);
 void fv_optimizer_fini(fv_optimizer *optimizer); /* Local */
 
+/* The masters as in folder, which the model was opened from: where its numbers are finer than the weights.
+ * Local. */
+fv_err fv_optimizer_load(fv_optimizer *optimizer, const char *folder);
+
 /* Queue a download of the share's master, without padding, to pinned memory (held). Local. */
 fv_err fv_optimizer_copy_master(const fv_optimizer *optimizer, float *out);
 
-/* Elements [first, first + n) of the share's master to or from ordinary host memory. Local. */
+/* Elements [first, first + n) of the share's master to or from ordinary host memory; the share's weights are
+ * rounded from what is written. Local. */
 fv_err fv_optimizer_read_master(const fv_optimizer *optimizer, int64_t first, int64_t n, float *out);
 fv_err fv_optimizer_write_master(fv_optimizer *optimizer, int64_t first, int64_t n, const float *in);
 
-/* Round the weights from the masters of all ranks, which fv_optimizer_write_master has changed. */
+/* Give the weights of every share to all ranks, after fv_optimizer_write_master. */
 fv_err fv_optimizer_publish(fv_optimizer *optimizer);
 
 /* Write the masters of all ranks as a Hugging Face folder like source, which the model was opened from. path:

@@ -138,7 +138,7 @@ typedef struct fv_optimizer_config {
     int64_t warmup_steps;
     fv_schedule schedule;
     double final_share;          /* of rate, where linear and cosine end */
-    fv_optimizer_settings adamw; /* keys beta1, beta2, eps, weight_decay, decay_all, clip */
+    fv_optimizer_settings adamw; /* keys beta1 to moments; its seed is the run's */
 } fv_optimizer_config;
 
 typedef struct fv_validate_config {

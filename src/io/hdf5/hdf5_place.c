@@ -79,15 +79,17 @@ static herr_t map_block(hid_t layout, hid_t whole, int n_dims, const fv_hdf5_blo
     return status;
 }
 
-fv_err fv_hdf5_write_virtual(fv_hdf5 *file, const char *name, int n_dims, const int64_t *dims,
+fv_err fv_hdf5_write_virtual(fv_hdf5 *file, const char *name, const fv_hdf5_shape *shape,
                              const fv_hdf5_block *blocks, size_t n)
 {
     FV_HDF5_HOLD;
     hsize_t sizes[FV_HDF5_MAX_DIMS];
+    int n_dims = shape->n_dims;
+    hid_t type = fv_hdf5_memory_type(file, shape->dtype);
     FV_CHECK(n_dims > 0 && n_dims <= FV_HDF5_MAX_DIMS, FV_ERR_ARGUMENT, "dataset \"%s\" of %d dimensions",
              name, n_dims);
     for (int i = 0; i < n_dims; i++)
-        sizes[i] = (hsize_t)dims[i];
+        sizes[i] = (hsize_t)shape->dims[i];
     float absent = NAN;
     hid_t whole = H5Screate_simple(n_dims, sizes, NULL), layout = H5Pcreate(H5P_DATASET_CREATE);
     hid_t links = H5Pcreate(H5P_LINK_CREATE), set = H5I_INVALID_HID;
@@ -98,7 +100,7 @@ fv_err fv_hdf5_write_virtual(fv_hdf5 *file, const char *name, int n_dims, const 
     for (size_t i = 0; i < n && status >= 0; i++)
         status = map_block(layout, whole, n_dims, &blocks[i]);
     if (status >= 0 && H5Pset_create_intermediate_group(links, 1) >= 0)
-        set = H5Dcreate2(file->id, name, H5T_NATIVE_FLOAT, whole, links, layout, H5P_DEFAULT);
+        set = H5Dcreate2(file->id, name, type, whole, links, layout, H5P_DEFAULT);
     H5Pclose(links);
     H5Pclose(layout);
     H5Sclose(whole);

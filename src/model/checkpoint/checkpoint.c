@@ -95,11 +95,11 @@ static fv_err check_model(const fv_checkpoint *c)
 /* The sets lie within the file, one behind the other. */
 static fv_err check_places(const char *path, const fv_shard_place *place, uint64_t size)
 {
-    uint64_t end = 0, bytes = (uint64_t)place->shard.n * sizeof(float);
+    uint64_t end = 0;
     FV_CHECK(size == place->bytes, FV_ERR_FORMAT, "%s has %llu bytes, and had %llu when it was written", path,
              (unsigned long long)size, (unsigned long long)place->bytes);
-    for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
-        uint64_t begin = place->offset[s];
+    for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
+        uint64_t begin = place->offset[s], bytes = fv_shard_bytes(&place->shard, s);
         FV_CHECK(begin % sizeof(float) == 0 && begin >= end && begin <= size && bytes <= size - begin,
                  FV_ERR_FORMAT, "%s: \"%s\" is said to begin at byte %llu", path, fv_sum_names[s],
                  (unsigned long long)begin);
@@ -112,13 +112,13 @@ static fv_err check_places(const char *path, const fv_shard_place *place, uint64
 static fv_err check_header(const char *path, const fv_shard_place *place, const fv_file_map *map)
 {
     char hex[FV_CHECKSUM_BYTES];
-    size_t from = 0, bytes = (size_t)place->shard.n * sizeof(float);
+    size_t from = 0;
     XXH3_state_t *state = XXH3_createState();
     FV_CHECK(state, FV_ERR_MEMORY, "no memory to check %s", path);
     XXH3_128bits_reset(state);
-    for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
+    for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
         XXH3_128bits_update(state, map->data + from, place->offset[s] - from);
-        from = place->offset[s] + bytes;
+        from = place->offset[s] + fv_shard_bytes(&place->shard, s);
     }
     XXH3_128bits_update(state, map->data + from, map->size - from);
     fv_checksum_print(state, hex);

@@ -20,13 +20,15 @@ typedef struct finisher {
 
 static fv_err read_header(const fv_hdf5 *file, fv_shard_place *out)
 {
-    static const char *const names[] = {"tensor_rank", "tensor_ranks", "first", "n"};
-    uint64_t value[4] = {0}, n;
-    for (int i = 0; i < 4; i++)
+    static const char *const names[] = {"tensor_rank", "tensor_ranks", "first", "n", "moment_bytes"};
+    uint64_t value[5] = {0}, n;
+    for (int i = 0; i < 5; i++)
         FV_TRY(fv_hdf5_read_attribute(file, names[i], &value[i]));
-    out->shard = (fv_shard){(int)value[0], (int)value[1], (int64_t)value[2], (int64_t)value[3]};
+    out->shard = (fv_shard){(int)value[0], (int)value[1], (int64_t)value[2], (int64_t)value[3],
+                            value[4] == fv_dtype_bytes(FV_BF16) ? FV_BF16 : FV_F32};
     for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++)
-        FV_TRY(fv_hdf5_locate(file, fv_checkpoint_set_name(s), FV_F32, &out->offset[s], &n));
+        FV_TRY(fv_hdf5_locate(file, fv_checkpoint_set_name(s), fv_shard_dtype(&out->shard, s),
+                              &out->offset[s], &n));
     return FV_OK;
 }
 
@@ -94,7 +96,9 @@ static fv_err write_tensor(finisher *f, fv_hdf5 *index, fv_checkpoint_set set, i
         f->blocks[b].name = fv_checkpoint_set_name(set);
     }
     snprintf(name, sizeof name, "%s/%s", fv_checkpoint_set_name(set), of->name);
-    fv_err err = fv_hdf5_write_virtual(index, name, of->n_dims, of->dim, f->blocks, n);
+    fv_hdf5_shape shows = {.dtype = fv_shard_dtype(&f->table.places[0].shard, set), .n_dims = of->n_dims};
+    memcpy(shows.dims, of->dim, sizeof of->dim);
+    fv_err err = fv_hdf5_write_virtual(index, name, &shows, f->blocks, n);
     free(files);
     return err;
 }

@@ -48,6 +48,12 @@ int fv_shard_is_name(const char *name); /* 1 for the name of a shard's file */
 enum { FV_SUM_HEADER = FV_CHECKPOINT_N_SETS, FV_SUM_FILE, FV_N_SUMS };
 extern const char *const fv_sum_names[FV_N_SUMS];
 
+/* Bytes of a set. */
+static inline size_t fv_shard_bytes(const fv_shard *shard, fv_checkpoint_set set)
+{
+    return (size_t)shard->n * fv_dtype_bytes(fv_shard_dtype(shard, set));
+}
+
 /* One shard among those of a checkpoint: a row of /shards. */
 typedef struct fv_shard_place {
     fv_shard shard;

@@ -179,6 +179,11 @@ fv_err fv_shard_table_settle(fv_shard_table *table, const fv_model_shape *shape)
     FV_CHECK(table->n > 0 && table->tensor_ranks > 0 && table->tensor_ranks <= table->n, FV_ERR_FORMAT,
              "%d shards for %d tensor ranks", table->n, table->tensor_ranks);
     qsort(table->places, (size_t)table->n, sizeof *table->places, compare_places);
+    for (int i = 1; i < table->n; i++)
+        FV_CHECK(table->places[i].shard.moments == table->places[0].shard.moments, FV_ERR_FORMAT,
+                 "shard %d has moments of %s, the others of %s", table->places[i].number,
+                 fv_dtype_name(table->places[i].shard.moments),
+                 fv_dtype_name(table->places[0].shard.moments));
     table->layouts = calloc((size_t)table->tensor_ranks, sizeof *table->layouts);
     FV_CHECK(table->layouts, FV_ERR_MEMORY, "no memory for %d layouts", table->tensor_ranks);
     for (int t = 0; t < table->tensor_ranks; t++)

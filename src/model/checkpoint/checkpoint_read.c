@@ -41,9 +41,11 @@ static void copy_flat(const fv_checkpoint *c, fv_checkpoint_set set, int tensor_
         const fv_shard_place *place = &c->table.places[i];
         int64_t skip = flat - place->shard.first, rest = place->shard.n - skip;
         int64_t count = rest < n ? rest : n;
-        const uint8_t *from = c->maps[i].data + place->offset[set] + (size_t)skip * sizeof *out;
-        expect(from, (size_t)count * sizeof *out);
-        memcpy(out, from, (size_t)count * sizeof *out);
+        fv_dtype dtype = fv_shard_dtype(&place->shard, set);
+        size_t bytes = fv_dtype_bytes(dtype);
+        const uint8_t *from = c->maps[i].data + place->offset[set] + (size_t)skip * bytes;
+        expect(from, (size_t)count * bytes);
+        fv_dtype_decode(dtype, from, count, out);
         flat += count;
         out += count;
         n -= count;

@@ -16,6 +16,7 @@ enum { BLOCK = 1 << 18 /* bytes hashed, then written, at a time: they stay in th
 struct fv_shard_writer {
     char path[PATH_MAX], done[PATH_MAX];
     uint64_t begin[FV_CHECKPOINT_N_SETS], end[FV_CHECKPOINT_N_SETS], size; /* bytes of the file */
+    size_t bytes[FV_CHECKPOINT_N_SETS];                                    /* of a number */
     uint64_t position; /* every byte before it is in the file and in the checksums */
     int descriptor;
     XXH3_state_t *sums[FV_N_SUMS];
@@ -39,23 +40,31 @@ int fv_shard_is_name(const char *name)
     return strncmp(name, "shard_", 6) == 0;
 }
 
+fv_dtype fv_shard_dtype(const fv_shard *shard, fv_checkpoint_set set)
+{
+    return set == FV_CHECKPOINT_WEIGHTS ? FV_F32 : shard->moments;
+}
+
 static fv_err write_header(fv_hdf5 *file, const fv_shard *shard)
 {
     FV_TRY(fv_hdf5_write_attribute(file, "tensor_rank", (uint64_t)shard->tensor_rank));
     FV_TRY(fv_hdf5_write_attribute(file, "tensor_ranks", (uint64_t)shard->tensor_ranks));
     FV_TRY(fv_hdf5_write_attribute(file, "first", (uint64_t)shard->first));
     FV_TRY(fv_hdf5_write_attribute(file, "n", (uint64_t)shard->n));
-    for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++)
-        FV_TRY(fv_hdf5_reserve(file, fv_sum_names[s], FV_F32, (uint64_t)shard->n));
+    FV_TRY(fv_hdf5_write_attribute(file, "moment_bytes", fv_dtype_bytes(shard->moments)));
+    for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++)
+        FV_TRY(fv_hdf5_reserve(file, fv_sum_names[s], fv_shard_dtype(shard, s), (uint64_t)shard->n));
     return FV_OK;
 }
 
-static fv_err locate_sets(fv_shard_writer *w, const fv_hdf5 *file)
+static fv_err locate_sets(fv_shard_writer *w, const fv_shard *shard, const fv_hdf5 *file)
 {
     uint64_t n;
-    for (int s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
-        FV_TRY(fv_hdf5_locate(file, fv_sum_names[s], FV_F32, &w->begin[s], &n));
-        w->end[s] = w->begin[s] + n * sizeof(float);
+    for (fv_checkpoint_set s = 0; s < FV_CHECKPOINT_N_SETS; s++) {
+        fv_dtype dtype = fv_shard_dtype(shard, s);
+        FV_TRY(fv_hdf5_locate(file, fv_sum_names[s], dtype, &w->begin[s], &n));
+        w->bytes[s] = fv_dtype_bytes(dtype);
+        w->end[s] = w->begin[s] + n * w->bytes[s];
         FV_CHECK(s == 0 || w->begin[s] >= w->end[s - 1], FV_ERR_INTERNAL,
                  "%s: the datasets do not lie in the order in which they were made", w->path);
     }
@@ -69,7 +78,7 @@ static fv_err make_file(fv_shard_writer *w, const fv_shard *shard)
     FV_TRY(fv_hdf5_create(w->path, &file));
     fv_err err = write_header(file, shard);
     if (err == FV_OK)
-        err = locate_sets(w, file);
+        err = locate_sets(w, shard, file);
     fv_err closed = fv_hdf5_close(file);
     return err == FV_OK ? closed : err;
 }
@@ -172,10 +181,10 @@ static fv_err write_block(fv_shard_writer *w, const uint8_t *data, size_t bytes)
     return FV_OK;
 }
 
-fv_err fv_shard_append(fv_shard_writer *w, fv_checkpoint_set set, const float *data, int64_t n)
+fv_err fv_shard_append(fv_shard_writer *w, fv_checkpoint_set set, const void *data, int64_t n)
 {
-    const uint8_t *from = (const uint8_t *)data;
-    size_t rest = (size_t)n * sizeof *data;
+    const uint8_t *from = data;
+    size_t rest = (size_t)n * w->bytes[set];
     FV_TRY(skip_to(w, w->begin[set]));
     FV_CHECK(w->position <= w->end[set] && rest <= w->end[set] - w->position, FV_ERR_INTERNAL,
              "%s: more numbers for \"%s\" than it has, or too late", w->path, fv_sum_names[set]);
@@ -231,7 +240,7 @@ void fv_shard_abandon(fv_shard_writer *w)
 }
 
 fv_err fv_shard_write(const char *folder, int number, const fv_shard *shard,
-                      const float *const sets[FV_CHECKPOINT_N_SETS])
+                      const void *const sets[FV_CHECKPOINT_N_SETS])
 {
     fv_shard_writer *w;
     fv_err err = FV_OK;

@@ -8,10 +8,11 @@
 enum { COLUMN_NAME_BYTES = 48, MAX_SHARDS = 100000 };
 
 /* The columns of whole numbers that describe a shard, but those of its sets. */
-enum { TENSOR_RANK, FIRST, COUNT, NUMBER, BYTES, N_COLUMNS };
+enum { TENSOR_RANK, FIRST, COUNT, NUMBER, BYTES, MOMENT_BYTES, N_COLUMNS };
 
-static const char *const column_names[N_COLUMNS] = {"shards/tensor_rank", "shards/first", "shards/n",
-                                                    "shards/number", "shards/file_bytes"};
+static const char *const column_names[N_COLUMNS] = {"shards/tensor_rank", "shards/first",
+                                                    "shards/n",           "shards/number",
+                                                    "shards/file_bytes",  "shards/moment_bytes"};
 
 static void get_row(const fv_shard_place *place, uint64_t row[N_COLUMNS])
 {
@@ -20,6 +21,7 @@ static void get_row(const fv_shard_place *place, uint64_t row[N_COLUMNS])
     row[COUNT] = (uint64_t)place->shard.n;
     row[NUMBER] = (uint64_t)place->number;
     row[BYTES] = place->bytes;
+    row[MOMENT_BYTES] = fv_dtype_bytes(place->shard.moments);
 }
 
 static fv_err set_row(fv_shard_place *place, const uint64_t row[N_COLUMNS])
@@ -27,11 +29,15 @@ static fv_err set_row(fv_shard_place *place, const uint64_t row[N_COLUMNS])
     FV_CHECK(row[TENSOR_RANK] < MAX_SHARDS && row[NUMBER] < MAX_SHARDS && row[FIRST] <= INT64_MAX / 8 &&
                  row[COUNT] <= INT64_MAX / 8,
              FV_ERR_FORMAT, "a shard's number is out of range");
+    FV_CHECK(row[MOMENT_BYTES] == fv_dtype_bytes(FV_F32) || row[MOMENT_BYTES] == fv_dtype_bytes(FV_BF16),
+             FV_ERR_FORMAT, "moments of %llu bytes, expected %zu or %zu",
+             (unsigned long long)row[MOMENT_BYTES], fv_dtype_bytes(FV_F32), fv_dtype_bytes(FV_BF16));
     place->shard.tensor_rank = (int)row[TENSOR_RANK];
     place->shard.first = (int64_t)row[FIRST];
     place->shard.n = (int64_t)row[COUNT];
     place->number = (int)row[NUMBER];
     place->bytes = row[BYTES];
+    place->shard.moments = row[MOMENT_BYTES] == fv_dtype_bytes(FV_BF16) ? FV_BF16 : FV_F32;
     return FV_OK;
 }
 

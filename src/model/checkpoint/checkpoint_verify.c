@@ -27,7 +27,7 @@ fv_err fv_checkpoint_verify(const char *folder, int part, int n_parts)
 static void hash_set(const fv_checkpoint *c, int i, fv_checkpoint_set set, char hex[FV_CHECKSUM_BYTES])
 {
     const fv_shard_place *place = &c->table.places[i];
-    fv_checksum_bytes(c->maps[i].data + place->offset[set], (size_t)place->shard.n * sizeof(float), hex);
+    fv_checksum_bytes(c->maps[i].data + place->offset[set], fv_shard_bytes(&place->shard, set), hex);
 }
 
 fv_err fv_checkpoint_check(const fv_checkpoint *c, fv_checkpoint_set set)

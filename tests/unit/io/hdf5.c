@@ -149,12 +149,12 @@ static void test_virtual(void **state)
     assert_ok(fv_hdf5_close(file));
     write_at(temp_path("part.h5"), offset, numbers, sizeof numbers);
 
-    const int64_t dims[2] = {3, 3};
+    const fv_hdf5_shape shape = {FV_F32, 2, {3, 3}};
     const fv_hdf5_block blocks[2] = {
         {.start = {0, 1}, .count = {2, 2}, .file = "part.h5", .name = "run", .length = 6, .from = 2},
         {.start = {2, 0}, .count = {1, 2}, .file = "part.h5", .name = "run", .length = 6}};
     assert_ok(fv_hdf5_create(temp_path("whole.h5"), &file));
-    assert_ok(fv_hdf5_write_virtual(file, "in/whole", 2, dims, blocks, 2));
+    assert_ok(fv_hdf5_write_virtual(file, "in/whole", &shape, blocks, 2));
     assert_ok(fv_hdf5_close(file));
     assert_fails(fv_hdf5_open(temp_path("whole.h5"), &file), FV_ERR_FORMAT, "\"in/whole\" is virtual");
     assert_ok(fv_hdf5_open_index(temp_path("whole.h5"), &file));

@@ -241,7 +241,7 @@ static void test_shards(void **state)
 {
     (void)state;
     fv_layout layout;
-    const float *const zeros[FV_CHECKPOINT_N_SETS] = {0};
+    const void *const zeros[FV_CHECKPOINT_N_SETS] = {0};
     fv_checkpoint_args args = {.shape = &shape, .n_shards = 2, .source = temp_path("model")};
     const char *folder = temp_folder("parts");
     assert_ok(fv_layout_init(&layout, &shape, 0, 1));
@@ -259,7 +259,10 @@ static void test_shards(void **state)
     assert_ok(fv_shard_write(folder, 1, &shard, zeros));
     assert_fails(fv_checkpoint_finish(folder, &args), FV_ERR_FORMAT, "shard 1 is of 2 tensor ranks");
     assert_fails(fv_checkpoint_open(folder, &(fv_checkpoint *){0}), FV_ERR_IO, "checksums");
-    shard = (fv_shard){.tensor_ranks = 1, .first = n / 2, .n = n - n / 2};
+    shard = (fv_shard){.tensor_ranks = 1, .first = n / 2, .n = n - n / 2, .moments = FV_BF16};
+    assert_ok(fv_shard_write(folder, 1, &shard, zeros));
+    assert_fails(fv_checkpoint_finish(folder, &args), FV_ERR_FORMAT, "shard 1 has moments of BF16");
+    shard.moments = FV_F32;
     assert_ok(fv_shard_write(folder, 1, &shard, zeros));
     assert_ok(fv_checkpoint_finish(folder, &args));
     assert_ok(open_and_check(folder));
@@ -278,7 +281,7 @@ static void test_links(void **state)
     assert_int_equal(a.st_ino, b.st_ino);
     copy();
     put(temp_path("copy/config.json"), 20, '?');
-    const float *const zeros[FV_CHECKPOINT_N_SETS] = {0};
+    const void *const zeros[FV_CHECKPOINT_N_SETS] = {0};
     fv_layout layout;
     assert_ok(fv_layout_init(&layout, &shape, 0, 1));
     const fv_shard shard = {.tensor_ranks = 1, .n = layout.n_elements};

@@ -69,8 +69,15 @@ typedef struct fv_hdf5_block {
     uint64_t length, from;
 } fv_hdf5_block;
 
-/* A new virtual dataset of fp32: it shows the elements of its n blocks, and NaN where there is none. */
-fv_err fv_hdf5_write_virtual(fv_hdf5 *file, const char *name, int n_dims, const int64_t *dims,
+typedef struct fv_hdf5_shape {
+    fv_dtype dtype;
+    int n_dims;
+    int64_t dims[FV_HDF5_MAX_DIMS];
+} fv_hdf5_shape;
+
+/* A new virtual dataset of a float dtype: it shows the elements of its n blocks, which are of the same dtype,
+ * and NaN where there is none. */
+fv_err fv_hdf5_write_virtual(fv_hdf5 *file, const char *name, const fv_hdf5_shape *shape,
                              const fv_hdf5_block *blocks, size_t n);
 
 /* Call each for the name of everything in a group, in the order of the bytes, until it fails. */

@@ -2,14 +2,15 @@
  * other. Local, and safe in any thread, unless said otherwise.
  *
  *     config.json, tokenizer.json, ...   the small files of a model folder
- *     shard_00000.h5 ...  one a rank: datasets "weights", "exp_avg", "exp_avg_sq", each fp32 (n): elements
- *                         [first, first + n) of the flat buffer (weights.h) of a rank of the tensor group;
- *                         attributes tensor_rank, tensor_ranks, first, n
+ *     shard_00000.h5 ...  one a rank: datasets "weights" (the fp32 masters), "exp_avg" and "exp_avg_sq" (fp32
+ *                         or bf16), each (n): elements [first, first + n) of the flat buffer (weights.h) of a
+ *                         rank of the tensor group; attributes tensor_rank, tensor_ranks, first, n,
+ *                         moment_bytes
  *     index.h5            attributes format_version, step, epoch, tensor_ranks, data_ranks; /shards: a column
- * each for the place and the checksum of every dataset above; /weights/NAME, /exp_avg/NAME, /exp_avg_sq/NAME:
- * virtual datasets that show every tensor whole, with the names of param.h and the dimensions of the folder;
- * /state: what the run added checksums           of every other file, as `xxh128sum -c` reads them. Written
- * last: without it a folder is not a checkpoint
+ *                         each for the place and the checksum of every dataset above; /weights/NAME,
+ *                         /exp_avg/NAME, /exp_avg_sq/NAME: virtual datasets that show every tensor whole,
+ * with the names of param.h and the dimensions of the folder; /state: what the run added checksums of every
+ * other file, as `xxh128sum -c` reads them. Written last: without it a folder is not a checkpoint
  *
  * Files whose names begin with a dot are no part of a checkpoint. */
 #ifndef FOVEA_MODEL_CHECKPOINT_CHECKPOINT_H
@@ -34,21 +35,24 @@ const char *fv_checkpoint_set_name(fv_checkpoint_set set); /* "exp_avg" */
 typedef struct fv_shard {
     int tensor_rank, tensor_ranks;
     int64_t first, n;
+    fv_dtype moments; /* F32 or BF16; the same in all shards of a checkpoint */
 } fv_shard;
 
+fv_dtype fv_shard_dtype(const fv_shard *shard, fv_checkpoint_set set);
+
 /* Write folder/shard_NNNNN.h5 and sync it to the disk, then leave its checksums in folder/shard_NNNNN.done,
- * which appears whole or not at all: so the shard is complete if that file is there. sets[i]: n numbers, or
- * NULL for zeros, which take no room on the disk. Numbers are written outside the HDF5 library: other threads
- * can use it meanwhile. */
+ * which appears whole or not at all: so the shard is complete if that file is there. sets[i]: n numbers of
+ * fv_shard_dtype, or NULL for zeros, which take no room on the disk. Numbers are written outside the HDF5
+ * library: other threads can use it meanwhile. */
 fv_err fv_shard_write(const char *folder, int number, const fv_shard *shard,
-                      const float *const sets[FV_CHECKPOINT_N_SETS]);
+                      const void *const sets[FV_CHECKPOINT_N_SETS]);
 
 /* The same, piece by piece: set by set in their order, each from its beginning; what was not given when a
  * later set begins, or at the end, is zeros. Every created writer is ended by commit (also if that fails) or
  * abandon, which leaves no .done file. */
 typedef struct fv_shard_writer fv_shard_writer;
 fv_err fv_shard_create(const char *folder, int number, const fv_shard *shard, fv_shard_writer **out);
-fv_err fv_shard_append(fv_shard_writer *writer, fv_checkpoint_set set, const float *data, int64_t n);
+fv_err fv_shard_append(fv_shard_writer *writer, fv_checkpoint_set set, const void *data, int64_t n);
 fv_err fv_shard_commit(fv_shard_writer *writer);
 void fv_shard_abandon(fv_shard_writer *writer);
 
@@ -112,8 +116,8 @@ typedef struct fv_checkpoint_facts {
 fv_checkpoint_facts fv_checkpoint_facts_of(const fv_checkpoint *checkpoint);
 
 /* Elements [first, first + n) of the flat buffer of the rank that layout describes, whatever the layout of
- * those that wrote: into out (n), straight from the mapped shards, in parallel. Elements between parameters
- * become zero. FV_ERR_SHAPE if the layout is of another model. */
+ * those that wrote: into out (n), as fp32, which is exact, straight from the mapped shards, in parallel.
+ * Elements between parameters become zero. FV_ERR_SHAPE if the layout is of another model. */
 fv_err fv_checkpoint_read(const fv_checkpoint *checkpoint, fv_checkpoint_set set, const fv_layout *layout,
                           int64_t first, int64_t n, float *out);
 
