@@ -218,7 +218,7 @@ int fv_view_workers(int n_backend_threads)
 {
     enum { MOST = 8 };
     int left = fv_thread_cores() - n_backend_threads;
-    return left < 1 ? 1 : left > MOST ? MOST : left;
+    return left < 0 ? 0 : left > MOST ? MOST : left;
 }
 
 /* Its life. */

@@ -28,7 +28,7 @@ typedef struct fv_view_key {
 fv_err fv_view_cache_create(const fv_view_cache_settings *settings, fv_view_cache **out);
 void fv_view_cache_destroy(fv_view_cache *cache); /* waits for what is being made. NULL is fine */
 
-/* So many threads that those of a back end and these have a core each, at least 1. */
+/* So many threads that those of a back end and these have a core each; a few at most. */
 int fv_view_workers(int n_backend_threads);
 
 /* The view will be asked for; or it may be (is_sure 0), and is then made only when nothing else is wanted and

@@ -57,8 +57,9 @@ typedef enum fv_view_choice { FV_VIEW_LOW, FV_VIEW_HIGH } fv_view_choice;
 typedef struct fv_views_config {
     fv_view_choice prompt;
     fv_view_settings bounds; /* keys min_pixels, max_pixels, transparency */
-    int workers;             /* threads of a rank that make views ahead; -1: the cores left, at least 1 */
-    int cache_megabytes;     /* of views that a rank keeps during a step */
+    int workers; /* threads of a rank that make views ahead; -1: as many as cores are left (fv_view_workers)
+                  */
+    int cache_megabytes; /* of views that a rank keeps during a step */
 } fv_views_config;
 
 typedef struct fv_rollout_config {
