@@ -1,3 +1,7 @@
+/* The loop of a rollout: take groups up while there is room, let the engine make a pass, give back the groups
+ * whose answers have all ended. Nothing here is generated: the engine is told of a group's sequences
+ * (rollout_group.c) and calls back with each token. A rollout that is ended between two passes leaves its
+ * groups as they are, and another one takes them up to the same bits. */
 #include "train/rollout_internal.h"
 
 #include "fovea/base/point.h"

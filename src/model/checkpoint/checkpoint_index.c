@@ -1,3 +1,9 @@
+/* The index of a checkpoint, made of the shards that all ranks have written.
+ *
+ * A shard is a piece of a flat buffer and knows no tensors. The index shows every tensor whole: a virtual
+ * dataset whose blocks are the runs of elements that lie side by side both in the tensor and in a shard. So
+ * readers need not know which ranks wrote it. Places and checksums of the shards come from their .done files;
+ * the checksums of everything are written last, and with them the folder is a checkpoint. */
 #include "checkpoint_internal.h"
 
 #include "fovea/base/buffer.h"
