@@ -1,6 +1,7 @@
 #include "fovea/io/http.h"
 
 #include "fovea/base/buffer.h"
+#include "fovea/base/clock.h"
 #include "fovea/base/file.h"
 
 #include <arpa/inet.h>
@@ -18,6 +19,9 @@ typedef struct slot {
     CURL *easy;
     fv_buffer body;       /* of the response */
     double retry_after_s; /* of a header in milliseconds; 0: there was none */
+    double posted_s;
+    int has_begun; /* something of the response is there */
+    int is_again;  /* this is the second sending */
     char problem[CURL_ERROR_SIZE];
     fv_http_done done;
     void *context;
@@ -53,6 +57,7 @@ static size_t receive_header(char *line, size_t one, size_t n, void *context)
     slot *s = context;
     char number[32];
     size_t size = one * n, length = strlen(name);
+    s->has_begun = 1;
     if (size > length && strncasecmp(line, name, length) == 0) {
         snprintf(number, sizeof number, "%.*s", (int)(size - length), line + length);
         double ms = strtod(number, NULL);
@@ -83,7 +88,6 @@ static int set_options(slot *s)
     int failed = set_trust(http, easy);
     failed |= curl_easy_setopt(easy, CURLOPT_URL, http->url);
     failed |= curl_easy_setopt(easy, CURLOPT_HTTPHEADER, http->headers);
-    failed |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)ceil(1000 * http->deadline_s));
     failed |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
     failed |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     failed |= curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, ""); /* all that can be unpacked */
@@ -106,6 +110,20 @@ static fv_err open_slot(slot *s)
     return FV_OK;
 }
 
+/* Begin to send, for the second time on a connection of its own; both have one deadline. */
+static int start(slot *s, int is_again)
+{
+    double left_s = fmax(s->posted_s + s->http->deadline_s - fv_clock_now(), 0.001);
+    s->is_again = is_again;
+    s->has_begun = 0;
+    s->body.size = 0;
+    s->retry_after_s = 0;
+    s->problem[0] = '\0';
+    return curl_easy_setopt(s->easy, CURLOPT_TIMEOUT_MS, (long)ceil(1000 * left_s)) == CURLE_OK &&
+           curl_easy_setopt(s->easy, CURLOPT_FRESH_CONNECT, (long)is_again) == CURLE_OK &&
+           curl_multi_add_handle(s->http->multi, s->easy) == CURLM_OK;
+}
+
 int fv_http_room(const fv_http *http)
 {
     return http->n_free;
@@ -118,15 +136,12 @@ fv_err fv_http_post(fv_http *http, fv_slice body, fv_http_done done, void *conte
              http->url);
     if (!s->easy)
         FV_TRY(open_slot(s));
-    s->body.size = 0;
-    s->retry_after_s = 0;
-    s->problem[0] = '\0';
     s->done = done;
     s->context = context;
+    s->posted_s = fv_clock_now();
     int failed = curl_easy_setopt(s->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.size);
     failed |= curl_easy_setopt(s->easy, CURLOPT_COPYPOSTFIELDS, body.size ? body.data : "");
-    FV_CHECK(!failed && curl_multi_add_handle(http->multi, s->easy) == CURLM_OK, FV_ERR_MEMORY,
-             "cannot start a request to %s", http->url);
+    FV_CHECK(!failed && start(s, 0), FV_ERR_MEMORY, "cannot start a request to %s", http->url);
     http->free = s->next;
     http->n_free--;
     return FV_OK;
@@ -182,6 +197,15 @@ static void release(fv_http *http, slot *s)
     http->n_free++;
 }
 
+/* A connection that was kept may be gone when a request comes: that is no fault of either side. libcurl sends
+ * again only what had gone out whole. */
+static int was_stale(const slot *s, CURLcode code)
+{
+    long n_connects = 1;
+    curl_easy_getinfo(s->easy, CURLINFO_NUM_CONNECTS, &n_connects);
+    return outcome_of(code) == FV_HTTP_BROKEN && n_connects == 0 && !s->has_begun && !s->is_again;
+}
+
 /* *n_done: requests that are over. Goes on after a failure, so that no request is told of twice or never. */
 static fv_err move(fv_http *http, int *n_done)
 {
@@ -190,13 +214,16 @@ static fv_err move(fv_http *http, int *n_done)
     *n_done = 0;
     CURLMcode moved = curl_multi_perform(http->multi, &running);
     FV_CHECK(moved == CURLM_OK, FV_ERR_IO, "requests to %s: %s", http->url, curl_multi_strerror(moved));
-    for (const CURLMsg *message; (message = curl_multi_info_read(http->multi, &left)); ++*n_done) {
+    for (const CURLMsg *message; (message = curl_multi_info_read(http->multi, &left));) {
         slot *s;
         CURLcode code = message->data.result;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &s);
         curl_multi_remove_handle(http->multi, s->easy); /* message is gone now */
+        if (was_stale(s, code) && start(s, 1))
+            continue;
         fv_err told = tell(s, code);
         release(http, s);
+        ++*n_done;
         err = err != FV_OK ? err : told;
     }
     return err;

@@ -12,7 +12,8 @@
  * --refuse is answered with the reply NAME: a file of --replies with a whole response of HTTP, or with its
  * body alone if it does not start with "HTTP/". After request --away-after nobody listens, and every
  * connection is dropped, until FOLDER/back is there or --away-for is over. After request --hold-after
- * requests are noted, and answered when standard input ends: never.
+ * requests are noted, and answered when standard input ends: never. With --stale 1 a connection has one
+ * request: it is kept, and reset when the next one begins.
  *
  * In the text of a request, "say-VERDICT" (right, wrong, ten, both, refuse, filter, cut, nothing) is what the
  * model says, else a hash of the text decides between right and wrong; "reply-NAME" is answered with that
@@ -38,7 +39,7 @@ enum { MAX_HEAD = 1 << 16, MAX_SEEN = 1 << 16, STACK_BYTES = 1 << 18, MAX_TEXTS 
 static struct {
     const char *folder, *cert, *key, *plan, *replies;
     const char *require[MAX_TEXTS], *refuse[MAX_TEXTS];
-    int n_require, n_refuse, latency_ms, away_after, away_for_ms, hold_after;
+    int n_require, n_refuse, latency_ms, away_after, away_for_ms, hold_after, stale;
 } options;
 
 static SSL_CTX *tls;
@@ -76,6 +77,7 @@ typedef struct connection {
     SSL *ssl; /* NULL: plain */
     char head[MAX_HEAD + 1];
     size_t n; /* bytes in head */
+    int n_served;
 } connection;
 
 static long get(connection *c, char *out, size_t n)
@@ -95,6 +97,12 @@ static int put(connection *c, const char *text, size_t n)
     return 0;
 }
 
+static char *reset(connection *c)
+{
+    setsockopt(c->socket, SOL_SOCKET, SO_LINGER, &(struct linger){1, 0}, sizeof(struct linger));
+    return NULL; /* close does it */
+}
+
 /* The head of a request stays in c->head, cut at its end; its body is allocated. NULL: no request any more.
  */
 static char *read_request(connection *c)
@@ -105,6 +113,8 @@ static char *read_request(connection *c)
         if (got <= 0)
             return NULL;
         c->n += (size_t)got;
+        if (options.stale && c->n_served > 0)
+            return reset(c);
     }
     const char *length = strcasestr(c->head, "content-length:");
     size_t size = length ? strtoul(length + 15, NULL, 10) : 0, have = c->n - (size_t)(end + 4 - c->head);
@@ -377,6 +387,7 @@ static void *serve(void *context)
         goes_on = 0;
     while (goes_on && (body = read_request(c))) {
         goes_on = answer(c, body, &number) == 0;
+        c->n_served++;
         free(body);
         if (options.away_after && number == options.away_after)
             go_away();
@@ -457,6 +468,8 @@ static void take(const char *name, const char *value)
         options.away_for_ms = atoi(value);
     else if (strcmp(name, "--hold-after") == 0)
         options.hold_after = atoi(value);
+    else if (strcmp(name, "--stale") == 0)
+        options.stale = atoi(value);
     else if (strcmp(name, "--require") == 0)
         add(value, options.require, &options.n_require);
     else if (strcmp(name, "--refuse") == 0)

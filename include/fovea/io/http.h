@@ -58,7 +58,8 @@ void fv_http_destroy(fv_http *http);
 
 int fv_http_room(const fv_http *http); /* requests that may be posted now */
 
-/* Start a request. body is copied. FV_ERR_ARGUMENT if there is no room. */
+/* Start a request. body is copied. If a connection that was kept turns out to be gone it is sent once more,
+ * on a fresh one. FV_ERR_ARGUMENT if there is no room. */
 fv_err fv_http_post(fv_http *http, fv_slice body, fv_http_done done, void *context);
 
 /* Send and receive; call done of each request that is over, and return the first failure of one. If none is

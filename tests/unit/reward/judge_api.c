@@ -143,6 +143,34 @@ static void test_tries(void **state)
     server_stop(&server);
 }
 
+/* A connection that was kept and is gone when a request comes is no fault of the request: it is sent again,
+ * on a fresh one, and no try is counted. */
+static void test_a_kept_connection_that_is_gone(void **state)
+{
+    (void)state;
+    enum { LONG = 1 << 22, N = 8 };
+    static char text[LONG + 64];
+    static const char *const arguments[] = {"--stale", "1", NULL};
+    judge_server server;
+    fv_judge *judge;
+    fv_judge_counts counts;
+    judged j;
+    server_start(&server, "stale", NULL, arguments);
+    fv_judge_api_settings settings = settings_of(&server);
+    settings.tries = 1;
+    assert_ok(fv_judge_api_create(&settings, load_prompt(), &judge));
+    for (int i = 0; i < N; i++) {
+        snprintf(text, sizeof text, "say-right %0*d", i % 2 ? LONG : 1, i);
+        judged_ask(judge, &j, text, "7");
+        assert_ok(fv_judge_collect(judge));
+        assert_string_equal(judged_outcome(&j), "right");
+    }
+    fv_judge_take_counts(judge, &counts);
+    assert_int_equal(counts.n_tries, N);
+    fv_judge_destroy(judge);
+    server_stop(&server);
+}
+
 /* What stalls is late, as often as this machine may make other requests late. */
 static void test_a_server_that_stalls(void **state)
 {
@@ -353,6 +381,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_scripted_faults),
                                        cmocka_unit_test(test_tries),
+                                       cmocka_unit_test(test_a_kept_connection_that_is_gone),
                                        cmocka_unit_test(test_a_server_that_stalls),
                                        cmocka_unit_test(test_a_server_that_goes_away),
                                        cmocka_unit_test(test_a_server_that_stays_away),
