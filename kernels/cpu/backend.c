@@ -224,5 +224,5 @@ fv_err fv_backend_cpu_create(const char *isa, int n_threads, fv_backend **out)
     backend->state = state;
     backend->n_threads = n_threads;
     *out = backend;
-    return FV_OK;
+    return fv_backend_wrap(out);
 }

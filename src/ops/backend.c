@@ -1,5 +1,8 @@
 #include "fovea/ops/staging.h"
 
+#include <stdlib.h>
+#include <string.h>
+
 const char *fv_op_name(fv_op op)
 {
     static const char *const names[] = {
@@ -79,4 +82,31 @@ fv_err fv_event_synchronize(fv_backend *backend, fv_event *event)
 fv_err fv_backend_synchronize(fv_backend *backend)
 {
     return backend->table->synchronize(backend);
+}
+
+/* Wrap from the end of the list, so that its first is the outermost. */
+static fv_err wrap(const char *list, size_t n, fv_backend **backend)
+{
+    size_t first = n;
+    while (first > 0 && list[first - 1] != ',')
+        first--;
+    size_t length = n - first;
+    const char *name = list + first;
+    if (length == strlen("check") && strncmp(name, "check", length) == 0)
+        FV_TRY(fv_backend_check_create(*backend, backend));
+    else if (length == strlen("deferred") && strncmp(name, "deferred", length) == 0)
+        FV_TRY(fv_backend_deferred_create(*backend, backend));
+    else {
+        fv_backend_destroy(*backend);
+        *backend = NULL;
+        return FV_FAIL(FV_ERR_ARGUMENT, "FOVEA_BACKEND_WRAP is \"%s\", expected check, deferred or both",
+                       list);
+    }
+    return first > 0 ? wrap(list, first - 1, backend) : FV_OK;
+}
+
+fv_err fv_backend_wrap(fv_backend **backend)
+{
+    const char *list = getenv("FOVEA_BACKEND_WRAP");
+    return list && *list ? wrap(list, strlen(list), backend) : FV_OK;
 }

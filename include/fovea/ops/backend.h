@@ -88,6 +88,19 @@ fv_err fv_backend_cpu_create(const char *isa, int n_threads, fv_backend **out);
  * are the inner back end's. */
 fv_err fv_backend_check_create(fv_backend *inner, fv_backend **out);
 
+/* Wrap inner (taken). Nothing runs before a synchronisation asks for it, and then no more than that one
+ * needs: a result that is looked at too early is NaN. FV_ERR_INTERNAL, at the call or at the synchronisation
+ * that runs it, for memory that two streams use at the same time without an event between, whatever the
+ * timing; for pinned memory that the host wrote to before its copy has run; for memory that is not pinned;
+ * and, from the next call, for memory that was freed while a queued call uses it. For tests. Results are the
+ * inner back end's. */
+fv_err fv_backend_deferred_create(fv_backend *inner, fv_backend **out);
+
+/* A testing aid: wrap *backend as FOVEA_BACKEND_WRAP says, "check" or "deferred,check" (the inner one last);
+ * unset or empty: not at all. Back ends do it to themselves when they are created. On failure it is destroyed
+ * and NULL. */
+fv_err fv_backend_wrap(fv_backend **backend);
+
 void fv_backend_destroy(fv_backend *backend); /* NULL is fine */
 
 const char *fv_op_name(fv_op op);

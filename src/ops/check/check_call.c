@@ -1,43 +1,14 @@
 /* One verified call: outputs are poisoned, run, and compared with what was there before. */
 #include "check.h"
 
+#include "ops/op_fields.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
 /* Repeated, a NaN of every float type, and an unlikely I32. */
 #define POISON 0x7ffdu
-
-typedef enum direction { IN, OPT, OUT, OPTOUT, INOUT, OPTIO, ACC } direction;
-
-typedef struct field {
-    const char *name;
-    size_t offset; /* in the arguments */
-    direction direction;
-    size_t accumulate; /* ACC: where the flag is */
-} field;
-
-#define FLAG_IN(op) 0
-#define FLAG_OPT(op) 0
-#define FLAG_OUT(op) 0
-#define FLAG_OPTOUT(op) 0
-#define FLAG_INOUT(op) 0
-#define FLAG_OPTIO(op) 0
-#define FLAG_ACC(op) offsetof(fv_##op##_args, accumulate)
-#define F(op, name, direction) {#name, offsetof(fv_##op##_args, name), direction, FLAG_##direction(op)},
-#define FV_OP(op, fields) static const field fields_of_##op[] = {fields};
-#include "fovea/ops/ops.def"
-#undef FV_OP
-#undef F
-
-static const struct {
-    const field *fields;
-    int n;
-} operations[] = {
-#define FV_OP(op, fields) {fields_of_##op, sizeof fields_of_##op / sizeof *fields_of_##op},
-#include "fovea/ops/ops.def"
-#undef FV_OP
-};
 
 /* Outputs that may be the memory of an input, or, of collectives, rows of it or it of theirs. */
 static const struct {
@@ -68,14 +39,12 @@ typedef struct operand {
     fv_check_block block;
 } operand;
 
-enum { MAX_OPERANDS = 12 };
-
 typedef struct call {
     fv_op op;
     const char *name;
     fv_check_memory *memory;
     int n;
-    operand operand[MAX_OPERANDS];
+    operand operand[FV_MAX_OPERANDS];
 } call;
 
 /* Elements of a tensor as runs of bytes. */
@@ -131,24 +100,15 @@ static int is_allowed(const call *c, const operand *out, const operand *in)
     return 0;
 }
 
-/* The operands that are there and not empty. */
 static fv_err collect(call *c, const void *args)
 {
-    for (int i = 0; i < operations[c->op].n; i++) {
-        const field *f = &operations[c->op].fields[i];
+    fv_operand found[FV_MAX_OPERANDS];
+    int n = fv_op_operands(c->op, args, found);
+    for (c->n = 0; c->n < n; c->n++) {
+        const fv_operand *f = &found[c->n];
         operand *o = &c->operand[c->n];
-        memset(o, 0, sizeof *o);
-        memcpy(&o->t, (const char *)args + f->offset, sizeof o->t);
-        if (!o->t.data || fv_tensor_count(o->t) == 0)
-            continue;
-        int accumulate = 0;
-        if (f->direction == ACC)
-            memcpy(&accumulate, (const char *)args + f->accumulate, sizeof accumulate);
-        o->name = f->name;
-        o->writes = f->direction >= OUT;
-        o->reads = f->direction != OUT && f->direction != OPTOUT && (f->direction != ACC || accumulate);
+        *o = (operand){.name = f->name, .t = f->t, .writes = f->writes, .reads = f->reads};
         FV_TRY(fv_check_memory_find(c->memory, c->name, o->name, o->t, &o->block));
-        c->n++;
     }
     return FV_OK;
 }
