@@ -70,7 +70,7 @@ fv_err fv_images_measure(fv_engine *engine, size_t *bytes)
 void fv_images_fini(fv_engine *engine)
 {
     if (engine->feature_memory)
-        fv_backend_free(engine->backend, engine->feature_memory);
+        fv_backend_release(engine->backend, engine->feature_memory);
     fv_workspace_fini(&engine->vision_work);
     fv_vision_pass_destroy(engine->vision);
 }

@@ -89,7 +89,7 @@ fv_err fv_model_alloc_weights(fv_model *model, fv_dtype dtype, fv_weights *weigh
     if (err == FV_OK)
         err = fv_fill(model->backend, &(fv_fill_args){.x = weights->flat});
     if (err != FV_OK) {
-        fv_backend_free(model->backend, memory);
+        fv_backend_release(model->backend, memory);
         fv_weights_fini(weights);
     }
     return err;
@@ -97,7 +97,7 @@ fv_err fv_model_alloc_weights(fv_model *model, fv_dtype dtype, fv_weights *weigh
 
 void fv_model_free_weights(fv_model *model, fv_weights *weights)
 {
-    fv_backend_free(model->backend, weights->flat.data);
+    fv_backend_release(model->backend, weights->flat.data);
     fv_weights_fini(weights);
 }
 

@@ -1,5 +1,7 @@
 #include "fovea/ops/staging.h"
 
+#include "fovea/base/log.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +32,13 @@ void fv_backend_free(fv_backend *backend, void *memory)
 {
     if (memory)
         backend->table->free(backend, memory);
+}
+
+void fv_backend_release(fv_backend *backend, void *memory)
+{
+    if (memory && fv_backend_synchronize(backend) != FV_OK)
+        FV_LOG_RANK(WARN, "before memory was freed: %s", fv_error_text());
+    fv_backend_free(backend, memory);
 }
 
 fv_err fv_host_alloc(fv_backend *backend, size_t bytes, void **out)

@@ -107,9 +107,11 @@ const char *fv_op_name(fv_op op);
 
 enum { FV_HOST_ALIGN = 4096 };
 
-/* Memory through the back end. Nothing that is queued may use what is freed. NULL is fine. */
+/* Memory through the back end. Nothing that is queued may use what is freed; fv_backend_release waits for
+ * everything first, for ends: a failure that it meets has nobody to be told to. NULL is fine. */
 fv_err fv_backend_alloc(fv_backend *backend, size_t bytes, void **out);
 void fv_backend_free(fv_backend *backend, void *memory);
+void fv_backend_release(fv_backend *backend, void *memory);
 fv_err fv_host_alloc(fv_backend *backend, size_t bytes, void **out);
 void fv_host_free(fv_backend *backend, void *memory);
 

@@ -61,7 +61,7 @@ fv_err fv_cache_copy(fv_cache *cache, int32_t from, int32_t to, int64_t n)
 void fv_cache_fini(fv_cache *cache)
 {
     if (cache->memory)
-        fv_backend_free(cache->backend, cache->memory);
+        fv_backend_release(cache->backend, cache->memory);
     free(cache->store.keys);
     free(cache->store.values);
     *cache = (fv_cache){0};
