@@ -206,7 +206,7 @@ static fv_err print_end(generate *g, fv_finish finish)
     a->is_stopped = finish == FV_FINISH_STOP;
     a->prompt_tokens = (int64_t)g->prompt.n;
     a->visual_tokens = g->visual_tokens;
-    a->calls = g->options->prompts ? g->policy.group.answers[0].n_shown : -1;
+    a->calls = g->options->prompts ? g->policy.group.responses[0].n_shown : -1;
     return fv_generate_answer_end(a, g->options->json && g->runtime.world->rank == 0);
 }
 

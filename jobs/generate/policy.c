@@ -80,7 +80,7 @@ static int64_t tokens_of(const fv_generate_policy *p, fv_grid grid)
 
 int64_t fv_generate_policy_visual_tokens(const fv_generate_policy *p)
 {
-    return tokens_of(p, p->group.low) + p->group.answers[0].n_shown * tokens_of(p, p->group.high);
+    return tokens_of(p, p->group.low) + p->group.responses[0].n_shown * tokens_of(p, p->group.high);
 }
 
 /* The rollout of one answer. */
@@ -109,13 +109,13 @@ static fv_err done(void *context, fv_group *group)
 static fv_err passed(void *context, const fv_rollout_stats *stats, int *is_over)
 {
     fv_generate_policy *p = context;
-    const fv_answer *answer = &p->group.answers[0];
+    const fv_response *response = &p->group.responses[0];
     (void)stats, (void)is_over;
-    for (; p->n_told < answer->ids.n; p->n_told++) {
+    for (; p->n_told < response->ids.n; p->n_told++) {
         size_t i = p->n_told;
-        if (answer->loss_mask[i])
-            FV_TRY(p->sink(p->context, answer->ids.ids[i], answer->logprobs[i]));
-        else if (i > 0 && answer->loss_mask[i - 1])
+        if (response->loss_mask[i])
+            FV_TRY(p->sink(p->context, response->ids.ids[i], response->logprobs[i]));
+        else if (i > 0 && response->loss_mask[i - 1])
             FV_TRY(p->turn(p->context));
     }
     return FV_OK;
@@ -167,7 +167,7 @@ fv_err fv_generate_policy_run(fv_generate_policy *p, const fv_sampling *sampling
     fv_err err = fv_rollout_run(engine, &p->rollout, &source, NULL);
     fv_engine_destroy(engine);
     FV_TRY(err);
-    const fv_answer *answer = &p->group.answers[0];
-    *finish = answer->rounds[answer->n_rounds - 1].is_cut ? FV_FINISH_LENGTH : FV_FINISH_STOP;
+    const fv_response *response = &p->group.responses[0];
+    *finish = response->rounds[response->n_rounds - 1].is_cut ? FV_FINISH_LENGTH : FV_FINISH_STOP;
     return FV_OK;
 }

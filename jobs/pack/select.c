@@ -178,20 +178,20 @@ static fv_err check_judged(const job *j)
 {
     const fv_selection *s = &j->selection;
     double most = j->training.config.reward.max_unjudged_share;
-    int64_t n_answers = 0, n_unjudged = 0, n_rows = 0;
+    int64_t n_samples = 0, n_unjudged = 0, n_rows = 0;
     for (int64_t i = 0; i < s->n_rows; i++) {
         const fv_selected *row = &s->rows[i];
         if (row->low == FV_SELECTED_OPEN || row->low == FV_SELECTED_LEFT_OUT)
             continue;
         n_rows++;
-        n_answers += s->n_answers * (row->full == FV_SELECTED_NOT_ASKED ? 1 : 2);
+        n_samples += s->n_samples * (row->full == FV_SELECTED_NOT_ASKED ? 1 : 2);
         n_unjudged += row->unjudged;
     }
-    double share = n_answers ? (double)n_unjudged / (double)n_answers : 0;
+    double share = n_samples ? (double)n_unjudged / (double)n_samples : 0;
     FV_CHECK(share <= most || (n_rows < FV_SELECT_MOST && j->n_rows > 0), FV_ERR_ARGUMENT,
              "the judge gave no verdict on %lld of %lld answers to %lld rows, a share of %.3f; "
              "reward.max_unjudged_share is %g",
-             (long long)n_unjudged, (long long)n_answers, (long long)n_rows, share, most);
+             (long long)n_unjudged, (long long)n_samples, (long long)n_rows, share, most);
     return FV_OK;
 }
 
@@ -248,7 +248,7 @@ static fv_err select_rows(job *j)
                                .judge = t->judge,
                                .rollout = &t->rollout,
                                .score = &t->score,
-                               .n_answers = t->config.rollout.samples};
+                               .n_samples = t->config.rollout.samples};
     int64_t n_before = j->n_done;
     for (const uint64_t *rows = j->rows; j->n_rows > 0;) {
         int n = rows_of_chunk(j);

@@ -55,7 +55,7 @@ static fv_err write_examples(sft *s)
     for (int i = 0; i < s->training.config.update.groups; i++, s->next_prompt++) {
         fv_group *group = &s->groups[s->n_groups];
         FV_TRY(write_example(s, s->next_prompt, group));
-        group->answers[0].advantage = 1;
+        group->responses[0].advantage = 1;
         s->n_groups++;
     }
     return FV_OK;

@@ -31,7 +31,7 @@ static fv_err set_trainer(train *t)
                                   .judge = t->training.judge,
                                   .rollout = &t->training.rollout,
                                   .score = &t->training.score,
-                                  .n_answers = c->rollout.samples,
+                                  .n_samples = c->rollout.samples,
                                   .has_greedy = fv_estimator_needs_greedy(estimator),
                                   .keeps_views = 1,
                                   .row_of = fv_training_row,

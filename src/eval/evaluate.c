@@ -123,7 +123,7 @@ static fv_err evaluate(const fv_collector *with, const asked *a, fv_report *repo
     rollout.dialogue.max_rounds = fv_eval_rounds(what->mode, rollout.dialogue.max_rounds);
     answering.builder = &builder;
     answering.rollout = &rollout;
-    answering.n_answers = 1;
+    answering.n_samples = 1;
     answering.has_greedy = 0;
     answering.row_of = row_of;
     answering.row_context = a;

@@ -23,20 +23,20 @@ void fv_record_fini(fv_record *record)
 
 /* From an answer. */
 
-static void count(fv_record *record, const fv_group *group, const fv_answer *answer, int merge)
+static void count(fv_record *record, const fv_group *group, const fv_response *response, int merge)
 {
     int64_t *counts = record->counts;
-    counts[FV_COUNT_ROUNDS] = answer->n_rounds;
-    counts[FV_COUNT_SHOWN] = answer->n_shown;
-    counts[FV_COUNT_CALLED] = answer->is_called;
-    for (int r = 0; r < answer->n_rounds; r++) {
-        counts[FV_COUNT_CUT] |= answer->rounds[r].is_cut;
-        counts[FV_COUNT_RESPONSE] += answer->rounds[r].n;
+    counts[FV_COUNT_ROUNDS] = response->n_rounds;
+    counts[FV_COUNT_SHOWN] = response->n_shown;
+    counts[FV_COUNT_CALLED] = response->is_called;
+    for (int r = 0; r < response->n_rounds; r++) {
+        counts[FV_COUNT_CUT] |= response->rounds[r].is_cut;
+        counts[FV_COUNT_RESPONSE] += response->rounds[r].n;
     }
     if (!group->has_image)
         return;
     counts[FV_COUNT_FULL] = fv_grid_tokens(group->high, merge);
-    counts[FV_COUNT_VISUAL] = fv_grid_tokens(group->low, merge) + answer->n_shown * counts[FV_COUNT_FULL];
+    counts[FV_COUNT_VISUAL] = fv_grid_tokens(group->low, merge) + response->n_shown * counts[FV_COUNT_FULL];
 }
 
 static void take_text(char **to, char **from)
@@ -47,18 +47,18 @@ static void take_text(char **to, char **from)
 
 fv_err fv_record_init(fv_record *out, const fv_dialogue *dialogue, const fv_group *group, fv_row *row)
 {
-    const fv_answer *answer = &group->answers[0];
+    const fv_response *response = &group->responses[0];
     fv_err err = FV_OK;
     *out = (fv_record){.row = (uint64_t)group->row,
-                       .has_verdict = answer->reward.has_verdict,
-                       .score = answer->reward.accuracy};
+                       .has_verdict = response->reward.has_verdict,
+                       .score = response->reward.accuracy};
     take_text(&out->source, &row->source);
     take_text(&out->question, &row->question);
     take_text(&out->truth, &row->answer);
     out->more_bytes = row->more_bytes;
-    count(out, group, answer, dialogue->merge);
-    for (int r = 0; r < answer->n_rounds && err == FV_OK; r++)
-        err = fv_answer_text(dialogue, answer, r, &out->turns[r]);
+    count(out, group, response, dialogue->merge);
+    for (int r = 0; r < response->n_rounds && err == FV_OK; r++)
+        err = fv_response_text(dialogue, response, r, &out->turns[r]);
     if (err != FV_OK)
         fv_record_fini(out);
     return err;

@@ -25,8 +25,8 @@ static uint64_t row_of(const void *context, int64_t prompt_index)
 static int count_right(const fv_group *group, int *n_unjudged)
 {
     int right = 0, unjudged = 0;
-    for (int i = 0; i < group->n_answers; i++) {
-        const fv_reward *reward = &group->answers[i].reward;
+    for (int i = 0; i < group->n_samples; i++) {
+        const fv_reward *reward = &group->responses[i].reward;
         right += reward->has_verdict && reward->accuracy >= 0.5;
         unjudged += !reward->has_verdict;
     }
@@ -72,7 +72,7 @@ static fv_err answer_view(selecting *s, int view)
 /* Rows of which the high-resolution view can still make something. */
 static void keep_open(selecting *s, int gain)
 {
-    int n = s->with->n_answers, n_open = 0;
+    int n = s->with->n_samples, n_open = 0;
     for (int i = 0; i < s->n; i++) {
         int low = s->found[i].low;
         if (low != FV_SELECTED_NO_VERDICT && (low == n || n - low >= gain))

@@ -81,8 +81,8 @@ static fv_err read_numbers(fv_selection *s)
     FV_TRY(fv_json_require_integer(s->what, "rows", &n_rows));
     FV_CHECK(n_rows == s->n_rows, FV_ERR_FORMAT, "\"rows\" is %lld, but the data set has %lld",
              (long long)n_rows, (long long)s->n_rows);
-    FV_TRY(read_number(s->what, "samples", 1, INT_MAX / 2, &s->n_answers));
-    FV_TRY(read_number(s->what, "gain", 1, s->n_answers, &s->gain));
+    FV_TRY(read_number(s->what, "samples", 1, INT_MAX / 2, &s->n_samples));
+    FV_TRY(read_number(s->what, "gain", 1, s->n_samples, &s->gain));
     FV_TRY(fv_json_get_string(s->what, "shard", &shard));
     FV_CHECK(sscanf(shard, "%9d/%9d%n", &s->shard, &s->n_shards, &end) == 2 && !shard[end] && s->shard >= 1 &&
                  s->shard <= s->n_shards,
@@ -206,7 +206,7 @@ fv_err fv_selection_compare(const fv_selection *selection, const char *path,
 
 static int is_right(const fv_selection *s, int64_t right)
 {
-    return right <= s->n_answers && right >= FV_SELECTED_NOT_ASKED;
+    return right <= s->n_samples && right >= FV_SELECTED_NOT_ASKED;
 }
 
 static fv_err read_right(const fv_json *object, const char *key, int64_t *out)
@@ -230,7 +230,7 @@ static fv_err read_row(const fv_json *object, fv_selection *s)
     FV_TRY(read_right(object, "full", &full));
     FV_TRY(fv_json_require_integer(object, "unjudged", &unjudged));
     FV_CHECK(row >= 0 && row < s->n_rows && low != FV_SELECTED_NOT_ASKED && is_right(s, low) &&
-                 is_right(s, full) && unjudged >= 0 && unjudged <= 2LL * s->n_answers,
+                 is_right(s, full) && unjudged >= 0 && unjudged <= 2LL * s->n_samples,
              FV_ERR_FORMAT, "numbers that make no sense");
     s->rows[row] = (fv_selected){(int)low, (int)full, (int)unjudged};
     return FV_OK;

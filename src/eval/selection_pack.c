@@ -11,7 +11,7 @@ static fv_err set_fields(const fv_selection *s, int64_t row, int why, fv_json *e
 {
     const char *name = view_names[why];
     FV_TRY(fv_json_set_text(extra, "selected", name));
-    FV_TRY(fv_json_set(extra, "samples", fv_json_make_integer(s->n_answers)));
+    FV_TRY(fv_json_set(extra, "samples", fv_json_make_integer(s->n_samples)));
     FV_TRY(fv_json_set(extra, "low_right", fv_json_make_integer(s->rows[row].low)));
     return fv_json_set(extra, "full_right", fv_json_make_integer(s->rows[row].full));
 }
@@ -51,7 +51,7 @@ static int reason(const fv_selection *s, const fv_selected *row)
 {
     if (row->low < 0 || row->full == FV_SELECTED_NO_VERDICT)
         return NEITHER;
-    if (row->low == s->n_answers && row->full == s->n_answers)
+    if (row->low == s->n_samples && row->full == s->n_samples)
         return LOW;
     return row->full - row->low >= s->gain ? FULL : NEITHER;
 }

@@ -92,13 +92,13 @@ fv_err fv_journal_metrics(fv_journal *journal, int64_t step, fv_json *figures)
     return fv_journal_file_add(&journal->metrics, figures);
 }
 
-static fv_err set_turns(const fv_dialogue *dialogue, const fv_answer *answer, fv_json *object)
+static fv_err set_turns(const fv_dialogue *dialogue, const fv_response *response, fv_json *object)
 {
     fv_json *turns = fv_json_make_array();
     FV_TRY(fv_json_set(object, "turns", turns));
-    for (int r = 0; r < answer->n_rounds; r++) {
+    for (int r = 0; r < response->n_rounds; r++) {
         fv_buffer text = {0};
-        fv_err err = fv_answer_text(dialogue, answer, r, &text);
+        fv_err err = fv_response_text(dialogue, response, r, &text);
         if (err == FV_OK)
             err = fv_json_append(turns, fv_json_make_string(text.data ? text.data : "", text.size));
         fv_buffer_fini(&text);
@@ -107,27 +107,27 @@ static fv_err set_turns(const fv_dialogue *dialogue, const fv_answer *answer, fv
     return FV_OK;
 }
 
-static fv_err set_reward(const fv_answer *answer, fv_json *object)
+static fv_err set_reward(const fv_response *response, fv_json *object)
 {
-    const fv_reward *r = &answer->reward;
+    const fv_reward *r = &response->reward;
     FV_TRY(fv_json_set(object, "accuracy",
                        r->has_verdict ? fv_json_make_real(r->accuracy) : fv_json_make_null()));
     FV_TRY(fv_json_set(object, "format", fv_json_make_real(r->format)));
     FV_TRY(fv_json_set(object, "tool_penalty", fv_json_make_real(r->tool_penalty)));
     FV_TRY(fv_json_set(object, "overlong", fv_json_make_real(r->overlong)));
     FV_TRY(fv_json_set(object, "kl", fv_json_make_real(r->kl)));
-    return fv_json_set(object, "advantage", fv_json_make_real(answer->advantage));
+    return fv_json_set(object, "advantage", fv_json_make_real(response->advantage));
 }
 
 static fv_err write_sample(int64_t step, const fv_dialogue *dialogue, const fv_group *group, fv_json *object)
 {
-    const fv_answer *answer = &group->answers[0];
+    const fv_response *response = &group->responses[0];
     FV_TRY(fv_json_set(object, "step", fv_json_make_integer(step)));
     FV_TRY(fv_json_set(object, "row", fv_json_make_integer(group->row)));
-    FV_TRY(fv_json_set(object, "called", fv_json_make_bool(answer->is_called)));
-    FV_TRY(fv_json_set(object, "shown", fv_json_make_integer(answer->n_shown)));
-    FV_TRY(set_turns(dialogue, answer, object));
-    return set_reward(answer, object);
+    FV_TRY(fv_json_set(object, "called", fv_json_make_bool(response->is_called)));
+    FV_TRY(fv_json_set(object, "shown", fv_json_make_integer(response->n_shown)));
+    FV_TRY(set_turns(dialogue, response, object));
+    return set_reward(response, object);
 }
 
 fv_err fv_journal_trajectories(fv_journal *journal, int64_t step, const fv_dialogue *dialogue,

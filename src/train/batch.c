@@ -35,7 +35,7 @@ fv_err fv_group_pack(const fv_group *group, fv_buffer *out)
     FV_TRY(fv_buffer_append(out, group, sizeof *group));
     FV_TRY(fv_buffer_append(out, group->prompt.ids, group->prompt.n * sizeof *group->prompt.ids));
     for (int i = 0; i < fv_group_size(group); i++) {
-        const fv_answer *a = &group->answers[i];
+        const fv_response *a = &group->responses[i];
         FV_TRY(fv_buffer_append(out, a, sizeof *a));
         FV_TRY(fv_buffer_append(out, a->ids.ids, a->ids.n * sizeof *a->ids.ids));
         FV_TRY(fv_buffer_append(out, a->logprobs, a->ids.n * sizeof *a->logprobs));
@@ -71,15 +71,15 @@ static fv_err read_array(reader *from, size_t n, size_t element, void **out)
     return read_bytes(from, n * element, *out);
 }
 
-static fv_err read_answer(reader *from, fv_answer *out)
+static fv_err read_answer(reader *from, fv_response *out)
 {
-    fv_answer a;
+    fv_response a;
     FV_TRY(read_bytes(from, sizeof a, &a));
     size_t n = a.ids.n;
     a.ids = (fv_tokens){0};
     a.logprobs = NULL;
     a.loss_mask = NULL;
-    a.reference = NULL; /* asked for after answers are shared */
+    a.reference = NULL; /* asked for after responses are shared */
     FV_CHECK(a.n_rounds >= 1 && a.n_rounds <= FV_MAX_ROUNDS, FV_ERR_FORMAT, "an answer of %d rounds",
              a.n_rounds);
     *out = a;
@@ -93,9 +93,9 @@ static fv_err read_group(reader *from, fv_group *out)
 {
     fv_group g;
     FV_TRY(read_bytes(from, sizeof g, &g));
-    FV_CHECK(g.n_answers > 0 && (size_t)g.n_answers <= from->left / sizeof *g.answers, FV_ERR_FORMAT,
-             "a group of %d answers in %zu bytes", g.n_answers, from->left);
-    fv_err err = fv_group_init(out, g.prompt_index, g.row, g.n_answers);
+    FV_CHECK(g.n_samples > 0 && (size_t)g.n_samples <= from->left / sizeof *g.responses, FV_ERR_FORMAT,
+             "a group of %d answers in %zu bytes", g.n_samples, from->left);
+    fv_err err = fv_group_init(out, g.prompt_index, g.row, g.n_samples);
     if (err == FV_OK && g.has_greedy)
         err = fv_group_add_greedy(out);
     out->has_image = g.has_image;
@@ -107,7 +107,7 @@ static fv_err read_group(reader *from, fv_group *out)
     if (err == FV_OK)
         out->prompt.n = out->prompt.capacity = g.prompt.n;
     for (int i = 0; i < fv_group_size(out) && err == FV_OK; i++)
-        err = read_answer(from, &out->answers[i]);
+        err = read_answer(from, &out->responses[i]);
     return err;
 }
 

@@ -44,7 +44,7 @@ static const char *fault_of_group(const fv_group *g, int vocab, int merge)
     return fault_of_grids(g, merge);
 }
 
-static int are_rounds(const fv_answer *a)
+static int are_rounds(const fv_response *a)
 {
     int64_t end = 0, n = (int64_t)a->ids.n;
     for (int r = 0; r < a->n_rounds; r++) {
@@ -64,7 +64,7 @@ static int is_reward(const fv_reward *r)
            are_flags(&r->has_verdict, 1);
 }
 
-static const char *fault_of_answer(const fv_answer *a, int sample, int vocab)
+static const char *fault_of_answer(const fv_response *a, int sample, int vocab)
 {
     const int flags[] = {a->is_done, a->is_called};
     if (a->sample != sample || a->n_shown > FV_MAX_ROUNDS || !are_flags(flags, sizeof flags / sizeof *flags))
@@ -86,7 +86,7 @@ fv_err fv_batch_check(const fv_batch *batch, int vocab, int merge)
         const char *fault = fault_of_group(group, vocab, merge);
         FV_CHECK(!fault, FV_ERR_FORMAT, "group %d of %d cannot be: %s", g, batch->n, fault);
         for (int i = 0; i < fv_group_size(group); i++) {
-            fault = fault_of_answer(&group->answers[i], i, vocab);
+            fault = fault_of_answer(&group->responses[i], i, vocab);
             FV_CHECK(!fault, FV_ERR_FORMAT, "answer %d of group %d cannot be: %s", i, g, fault);
         }
     }

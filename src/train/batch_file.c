@@ -19,7 +19,7 @@ typedef struct column {
 static const column group_columns[] = {{"prompt_index", AT(fv_group, prompt_index), 0},
                                        {"row", AT(fv_group, row), 0},
                                        {"prompt_tokens", AT(fv_group, prompt.n), 0},
-                                       {"n_answers", AT(fv_group, n_answers), 0},
+                                       {"n_samples", AT(fv_group, n_samples), 0},
                                        {"has_greedy", AT(fv_group, has_greedy), 0},
                                        {"has_image", AT(fv_group, has_image), 0},
                                        {"is_high_first", AT(fv_group, is_high_first), 0},
@@ -31,20 +31,20 @@ static const column group_columns[] = {{"prompt_index", AT(fv_group, prompt_inde
                                        {"high_w", AT(fv_group, high.w), 0},
                                        {0}};
 
-static const column answer_columns[] = {{"sample", AT(fv_answer, sample), 0},
-                                        {"tokens", AT(fv_answer, ids.n), 0},
-                                        {"n_rounds", AT(fv_answer, n_rounds), 0},
-                                        {"n_shown", AT(fv_answer, n_shown), 0},
-                                        {"is_done", AT(fv_answer, is_done), 0},
-                                        {"is_called", AT(fv_answer, is_called), 0},
-                                        {"has_verdict", AT(fv_answer, reward.has_verdict), 0},
-                                        {"unjudged_why", AT(fv_answer, reward.why), 0},
-                                        {"accuracy", AT(fv_answer, reward.accuracy), 1},
-                                        {"format", AT(fv_answer, reward.format), 1},
-                                        {"tool_penalty", AT(fv_answer, reward.tool_penalty), 1},
-                                        {"overlong", AT(fv_answer, reward.overlong), 1},
-                                        {"kl", AT(fv_answer, reward.kl), 1},
-                                        {0}};
+static const column response_columns[] = {{"sample", AT(fv_response, sample), 0},
+                                          {"tokens", AT(fv_response, ids.n), 0},
+                                          {"n_rounds", AT(fv_response, n_rounds), 0},
+                                          {"n_shown", AT(fv_response, n_shown), 0},
+                                          {"is_done", AT(fv_response, is_done), 0},
+                                          {"is_called", AT(fv_response, is_called), 0},
+                                          {"has_verdict", AT(fv_response, reward.has_verdict), 0},
+                                          {"unjudged_why", AT(fv_response, reward.why), 0},
+                                          {"accuracy", AT(fv_response, reward.accuracy), 1},
+                                          {"format", AT(fv_response, reward.format), 1},
+                                          {"tool_penalty", AT(fv_response, reward.tool_penalty), 1},
+                                          {"overlong", AT(fv_response, reward.overlong), 1},
+                                          {"kl", AT(fv_response, reward.kl), 1},
+                                          {0}};
 
 static const column round_columns[] = {
     {"first", AT(fv_round, first), 0}, {"n", AT(fv_round, n), 0}, {"is_cut", AT(fv_round, is_cut), 0}, {0}};
@@ -56,13 +56,13 @@ typedef struct rows {
 } rows;
 
 typedef struct tables {
-    rows groups, answers, rounds;
+    rows groups, responses, rounds;
 } tables;
 
 static void tables_fini(tables *t)
 {
     free(t->groups.at);
-    free(t->answers.at);
+    free(t->responses.at);
     free(t->rounds.at);
 }
 
@@ -81,20 +81,20 @@ static fv_err list_groups(const fv_batch *batch, tables *t)
         t->groups.at[t->groups.n++] = &batch->groups[g];
         answers += (size_t)fv_group_size(&batch->groups[g]);
     }
-    FV_TRY(allocate(&t->answers, answers));
+    FV_TRY(allocate(&t->responses, answers));
     for (int g = 0; g < batch->n; g++)
         for (int i = 0; i < fv_group_size(&batch->groups[g]); i++)
-            t->answers.at[t->answers.n++] = &batch->groups[g].answers[i];
+            t->responses.at[t->responses.n++] = &batch->groups[g].responses[i];
     return FV_OK;
 }
 
 static fv_err list_rounds(tables *t)
 {
-    FV_TRY(allocate(&t->rounds, t->answers.n * FV_MAX_ROUNDS));
-    for (size_t i = 0; i < t->answers.n; i++) {
-        fv_answer *answer = t->answers.at[i];
-        for (int r = 0; r < answer->n_rounds; r++)
-            t->rounds.at[t->rounds.n++] = &answer->rounds[r];
+    FV_TRY(allocate(&t->rounds, t->responses.n * FV_MAX_ROUNDS));
+    for (size_t i = 0; i < t->responses.n; i++) {
+        fv_response *response = t->responses.at[i];
+        for (int r = 0; r < response->n_rounds; r++)
+            t->rounds.at[t->rounds.n++] = &response->rounds[r];
     }
     return FV_OK;
 }
@@ -114,29 +114,29 @@ static void **prompt_ids(void *row, size_t *n)
     return (void **)&((fv_group *)row)->prompt.ids;
 }
 
-static void **answer_ids(void *row, size_t *n)
+static void **response_ids(void *row, size_t *n)
 {
-    *n = ((fv_answer *)row)->ids.n;
-    return (void **)&((fv_answer *)row)->ids.ids;
+    *n = ((fv_response *)row)->ids.n;
+    return (void **)&((fv_response *)row)->ids.ids;
 }
 
-static void **answer_logprobs(void *row, size_t *n)
+static void **response_logprobs(void *row, size_t *n)
 {
-    *n = ((fv_answer *)row)->ids.n;
-    return (void **)&((fv_answer *)row)->logprobs;
+    *n = ((fv_response *)row)->ids.n;
+    return (void **)&((fv_response *)row)->logprobs;
 }
 
-static void **answer_mask(void *row, size_t *n)
+static void **response_mask(void *row, size_t *n)
 {
-    *n = ((fv_answer *)row)->ids.n;
-    return (void **)&((fv_answer *)row)->loss_mask;
+    *n = ((fv_response *)row)->ids.n;
+    return (void **)&((fv_response *)row)->loss_mask;
 }
 
 static const run group_runs[] = {{"prompt_ids", FV_I32, sizeof(int32_t), prompt_ids}, {0}};
-static const run answer_runs[] = {{"ids", FV_I32, sizeof(int32_t), answer_ids},
-                                  {"logprobs", FV_F32, sizeof(float), answer_logprobs},
-                                  {"loss_mask", FV_U8, sizeof(uint8_t), answer_mask},
-                                  {0}};
+static const run response_runs[] = {{"ids", FV_I32, sizeof(int32_t), response_ids},
+                                    {"logprobs", FV_F32, sizeof(float), response_logprobs},
+                                    {"loss_mask", FV_U8, sizeof(uint8_t), response_mask},
+                                    {0}};
 
 static size_t count_run(const rows *r, const run *of)
 {
@@ -207,8 +207,8 @@ static fv_err write_tables(fv_hdf5 *file, const char *name, const tables *t)
     char table[NAME_BYTES / 2];
     snprintf(table, sizeof table, "%s/group", name);
     FV_TRY(write_table(file, table, group_columns, group_runs, &t->groups));
-    snprintf(table, sizeof table, "%s/answer", name);
-    FV_TRY(write_table(file, table, answer_columns, answer_runs, &t->answers));
+    snprintf(table, sizeof table, "%s/response", name);
+    FV_TRY(write_table(file, table, response_columns, response_runs, &t->responses));
     snprintf(table, sizeof table, "%s/round", name);
     return write_table(file, table, round_columns, NULL, &t->rounds);
 }
@@ -308,25 +308,27 @@ static fv_err make_groups(const fv_hdf5 *file, const char *table, fv_batch *out)
     return FV_OK;
 }
 
-/* What the columns of a group say of its arrays; *n_left answers are in their table and not a group's yet. */
-static fv_err make_answers(fv_group *group, int64_t *n_left)
+/* What the columns of a group say of its arrays; *n_left responses are in their table and not a group's yet.
+ */
+static fv_err make_responses(fv_group *group, int64_t *n_left)
 {
-    FV_CHECK(group->has_greedy <= 1 && group->n_answers < *n_left + 1 - group->has_greedy, FV_ERR_FORMAT,
-             "a group of %d answers, of which %lld are there", group->n_answers, (long long)*n_left);
+    FV_CHECK(group->has_greedy <= 1 && group->n_samples < *n_left + 1 - group->has_greedy, FV_ERR_FORMAT,
+             "a group of %d answers, of which %lld are there", group->n_samples, (long long)*n_left);
     int n = fv_group_size(group);
     FV_CHECK(n > 0, FV_ERR_FORMAT, "a group without answers");
     *n_left -= n;
     group->prompt.capacity = group->prompt.n;
-    group->answers = calloc((size_t)n, sizeof *group->answers);
-    FV_CHECK(group->answers, FV_ERR_MEMORY, "cannot allocate %d answers", n);
+    group->responses = calloc((size_t)n, sizeof *group->responses);
+    FV_CHECK(group->responses, FV_ERR_MEMORY, "cannot allocate %d answers", n);
     return FV_OK;
 }
 
-static fv_err check_answer(fv_answer *answer)
+static fv_err check_response(fv_response *response)
 {
-    answer->ids.capacity = answer->ids.n;
-    FV_CHECK(answer->n_rounds >= 1 && answer->n_rounds <= FV_MAX_ROUNDS && answer->reward.why < FV_N_UNJUDGED,
-             FV_ERR_FORMAT, "an answer of %d rounds", answer->n_rounds);
+    response->ids.capacity = response->ids.n;
+    FV_CHECK(response->n_rounds >= 1 && response->n_rounds <= FV_MAX_ROUNDS &&
+                 response->reward.why < FV_N_UNJUDGED,
+             FV_ERR_FORMAT, "an answer of %d rounds", response->n_rounds);
     return FV_OK;
 }
 
@@ -334,7 +336,7 @@ static fv_err check_answer(fv_answer *answer)
 static void forget_arrays(fv_batch *batch)
 {
     for (int g = 0; g < batch->n; g++)
-        if (!batch->groups[g].answers)
+        if (!batch->groups[g].responses)
             batch->groups[g] = (fv_group){.prompt = batch->groups[g].prompt};
 }
 
@@ -349,18 +351,18 @@ static fv_err read_tables(const fv_hdf5 *file, const char *name, tables *t, fv_b
         t->groups.at[t->groups.n++] = &out->groups[g];
     FV_TRY(read_table(file, table, group_columns, &t->groups));
     FV_TRY(read_run(file, table, group_runs, &t->groups));
-    snprintf(table, sizeof table, "%s/answer", name);
-    FV_TRY(count_rows(file, table, answer_columns, &n_left));
+    snprintf(table, sizeof table, "%s/response", name);
+    FV_TRY(count_rows(file, table, response_columns, &n_left));
     for (int g = 0; g < out->n; g++)
-        FV_TRY(make_answers(&out->groups[g], &n_left));
+        FV_TRY(make_responses(&out->groups[g], &n_left));
     tables_fini(t);
     *t = (tables){0};
     FV_TRY(list_groups(out, t));
-    FV_TRY(read_table(file, table, answer_columns, &t->answers));
-    for (size_t i = 0; i < t->answers.n; i++)
-        FV_TRY(check_answer(t->answers.at[i]));
-    for (const run *of = answer_runs; of->name; of++)
-        FV_TRY(read_run(file, table, of, &t->answers));
+    FV_TRY(read_table(file, table, response_columns, &t->responses));
+    for (size_t i = 0; i < t->responses.n; i++)
+        FV_TRY(check_response(t->responses.at[i]));
+    for (const run *of = response_runs; of->name; of++)
+        FV_TRY(read_run(file, table, of, &t->responses));
     FV_TRY(list_rounds(t));
     snprintf(table, sizeof table, "%s/round", name);
     return read_table(file, table, round_columns, &t->rounds);

@@ -1,7 +1,7 @@
 /* Collecting the groups of a step: rollout and judging side by side.
  *
  * Prompts are not shared out beforehand. Each tensor group takes the next number from a counter when it has
- * room, so that none waits for another with longer answers; what is generated depends on the number, not on
+ * room, so that none waits for another with longer responses; what is generated depends on the number, not on
  * who took it. A group that is done goes to the judge at once, and verdicts come while others are generated;
  * those still missing are waited for at the end. A stop closes the counter for all; groups under way are kept
  * as they are, and taken up again later. */
@@ -66,7 +66,7 @@ static fv_err take_up(fv_group *left, fv_group *anew)
     FV_CHECK(left->prompt_index == anew->prompt_index && left->row == anew->row &&
                  left->prompt.n == anew->prompt.n &&
                  memcmp(left->prompt.ids, anew->prompt.ids, anew->prompt.n * sizeof *anew->prompt.ids) == 0 &&
-                 left->n_answers == anew->n_answers && left->has_greedy == anew->has_greedy,
+                 left->n_samples == anew->n_samples && left->has_greedy == anew->has_greedy,
              FV_ERR_ARGUMENT, "row %lld has another prompt, or other answers, than when the run was stopped",
              (long long)anew->row);
     fv_group_fini(anew);
@@ -82,7 +82,7 @@ static fv_err start(collection *c, int64_t prompt_index)
     item *made;
     FV_TRY(add_item(c, &made));
     FV_TRY(fv_prompt_builder_group(with->builder, with->draws_by_row ? (int64_t)row : prompt_index, row,
-                                   with->n_answers, &made->group, &made->row));
+                                   with->n_samples, &made->group, &made->row));
     if (with->has_greedy)
         FV_TRY(fv_group_add_greedy(&made->group));
     fv_prompt_builder_want(with->builder, &made->group, 0);
@@ -108,7 +108,7 @@ static fv_err take_one(collection *c)
     return c->n_waiting >= 0 ? fv_comm_agree(c->with->mesh->tensor, start(c, prompt_index)) : FV_OK;
 }
 
-/* Whether an answer may show the high-resolution view. */
+/* Whether a response may show the high-resolution view. */
 static int has_tool(const fv_dialogue *dialogue)
 {
     return dialogue->max_rounds > 1 && dialogue->max_images > 1 && fv_prompts_has_tool(dialogue->prompts);

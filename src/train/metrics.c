@@ -15,7 +15,7 @@ typedef struct sums {
     int64_t n_groups, n_judged_groups, n_solved_none, n_solved_all;
 } sums;
 
-static void add_answer(sums *s, const fv_answer *answer, const fv_reward_weights *weights)
+static void add_answer(sums *s, const fv_response *answer, const fv_reward_weights *weights)
 {
     const fv_reward *r = &answer->reward;
     double generated = 0;
@@ -50,8 +50,8 @@ static void add_views(sums *s, const fv_group *group, int merge)
     if (!group->has_image)
         return;
     double low = (double)fv_grid_tokens(group->low, merge), high = (double)fv_grid_tokens(group->high, merge);
-    for (int i = 0; i < group->n_answers; i++) {
-        s->visual += low + group->answers[i].n_shown * high;
+    for (int i = 0; i < group->n_samples; i++) {
+        s->visual += low + group->responses[i].n_shown * high;
         s->full += high;
     }
 }
@@ -59,16 +59,16 @@ static void add_views(sums *s, const fv_group *group, int merge)
 static void add_group(sums *s, const fv_group *group, const fv_reward_weights *weights, int merge)
 {
     int64_t right = s->n_right, judged = s->n_judged;
-    for (int i = 0; i < group->n_answers; i++)
-        add_answer(s, &group->answers[i], weights);
+    for (int i = 0; i < group->n_samples; i++)
+        add_answer(s, &group->responses[i], weights);
     add_views(s, group, merge);
     s->prompt += (double)group->prompt.n;
     s->n_groups++;
-    if (s->n_judged - judged < group->n_answers)
+    if (s->n_judged - judged < group->n_samples)
         return;
     s->n_judged_groups++;
     s->n_solved_none += s->n_right == right;
-    s->n_solved_all += s->n_right - right == group->n_answers;
+    s->n_solved_all += s->n_right - right == group->n_samples;
 }
 
 static double over(double value, double n)

@@ -1,29 +1,29 @@
-/* How trees are packed. The run of tokens is, tree after tree, a prompt and then its answers:
+/* How trees are packed. The run of tokens is, tree after tree, a prompt and then its responses:
  *
- *     prompt A | answer A1 | answer A2 | prompt B | answer B1 | ...
+ *     prompt A | response A1 | response A2 | prompt B | response B1 | ...
  *
- * Each is a segment. A prompt reads its own earlier tokens: one span of keys. An answer reads the prompt's
+ * Each is a segment. A prompt reads its own earlier tokens: one span of keys. A response reads the prompt's
  * and its own earlier ones: two spans, at positions that go on from the prompt's. So a prompt is computed
- * once, whatever its answers, the gradients of all of them flow back into it, and there is no padding.
+ * once, whatever its responses, the gradients of all of them flow back into it, and there is no padding.
  *
- * The first token of an answer is predicted by the last row of the prompt; the last one predicts nothing and
- * is not computed. A view is encoded once a tree: the image tokens of every answer that shows it pick the
+ * The first token of a response is predicted by the last row of the prompt; the last one predicts nothing and
+ * is not computed. A view is encoded once a tree: the image tokens of every response that shows it pick the
  * same rows of features. */
 #include "fovea/train/packed.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static int64_t computed(const fv_answer *answer)
+static int64_t computed(const fv_response *response)
 {
-    return answer->ids.n > 0 ? (int64_t)answer->ids.n - 1 : 0;
+    return response->ids.n > 0 ? (int64_t)response->ids.n - 1 : 0;
 }
 
 int64_t fv_tree_tokens(const fv_tree *tree)
 {
     int64_t n = (int64_t)tree->group->prompt.n;
     for (int i = tree->first; i < tree->first + tree->n; i++)
-        n += computed(&tree->group->answers[i]);
+        n += computed(&tree->group->responses[i]);
     return n;
 }
 
@@ -31,15 +31,15 @@ int64_t fv_tree_generated(const fv_tree *tree)
 {
     int64_t n = 0;
     for (int i = tree->first; i < tree->first + tree->n; i++)
-        for (size_t t = 0; t < tree->group->answers[i].ids.n; t++)
-            n += tree->group->answers[i].loss_mask[t];
+        for (size_t t = 0; t < tree->group->responses[i].ids.n; t++)
+            n += tree->group->responses[i].loss_mask[t];
     return n;
 }
 
 static int is_shown_high(const fv_tree *tree)
 {
     for (int i = tree->first; i < tree->first + tree->n; i++)
-        if (tree->group->answers[i].n_shown)
+        if (tree->group->responses[i].n_shown)
             return 1;
     return 0;
 }
@@ -121,28 +121,28 @@ static fv_err add_ids(packer *p, const int32_t *ids, int64_t n, const fv_grid *g
     return fv_positions_append(p->shape, ids, n, grids, n_grids, next, p->positions + at, p->stride);
 }
 
-static void add_logprobs(packer *p, const fv_answer *answer, int64_t last_of_prompt, int64_t first)
+static void add_logprobs(packer *p, const fv_response *response, int64_t last_of_prompt, int64_t first)
 {
     fv_packed *to = p->to;
-    for (int64_t i = 0; i < (int64_t)answer->ids.n; i++)
-        if (answer->loss_mask[i]) {
+    for (int64_t i = 0; i < (int64_t)response->ids.n; i++)
+        if (response->loss_mask[i]) {
             to->logprob_rows[to->n_logprobs] = (int32_t)(i == 0 ? last_of_prompt : first + i - 1);
-            to->targets[to->n_logprobs++] = answer->ids.ids[i];
+            to->targets[to->n_logprobs++] = response->ids.ids[i];
         }
 }
 
-static fv_err add_answer(packer *p, const fv_group *group, const fv_answer *answer, int64_t prompt_row,
+static fv_err add_answer(packer *p, const fv_group *group, const fv_response *response, int64_t prompt_row,
                          int64_t first_feature, int32_t next)
 {
     enum { MAX_SHOWN = FV_MAX_ROUNDS };
     fv_grid grids[MAX_SHOWN];
-    int64_t n = computed(answer), first = p->to->run.n, n_prompt = (int64_t)group->prompt.n;
-    for (int i = 0; i < answer->n_shown; i++)
+    int64_t n = computed(response), first = p->to->run.n, n_prompt = (int64_t)group->prompt.n;
+    for (int i = 0; i < response->n_shown; i++)
         grids[i] = group->high;
-    FV_TRY(add_ids(p, answer->ids.ids, n, grids, answer->n_shown, &next));
-    if (answer->n_shown)
-        pick_features(p, answer->ids.ids, n, first_feature, group->high);
-    add_logprobs(p, answer, prompt_row + n_prompt - 1, first);
+    FV_TRY(add_ids(p, response->ids.ids, n, grids, response->n_shown, &next));
+    if (response->n_shown)
+        pick_features(p, response->ids.ids, n, first_feature, group->high);
+    add_logprobs(p, response, prompt_row + n_prompt - 1, first);
     if (n == 0)
         return FV_OK;
     int32_t first_span = add_span(p, prompt_row, n_prompt);
@@ -165,14 +165,14 @@ static fv_err add_tree(packer *p, const fv_tree *tree)
         pick_features(p, group->prompt.ids, n, low, group->low);
     add_segment(p, n, 0, add_span(p, row, n), 1);
     for (int i = tree->first; i < tree->first + tree->n; i++)
-        FV_TRY(add_answer(p, group, &group->answers[i], row, high, next));
+        FV_TRY(add_answer(p, group, &group->responses[i], row, high, next));
     return FV_OK;
 }
 
 /* Memory. */
 
 typedef struct counts {
-    int64_t tokens, answers, logprobs;
+    int64_t tokens, responses, logprobs;
 } counts;
 
 static counts count(const fv_tree *trees, int n_trees)
@@ -180,7 +180,7 @@ static counts count(const fv_tree *trees, int n_trees)
     counts c = {0};
     for (int i = 0; i < n_trees; i++) {
         c.tokens += fv_tree_tokens(&trees[i]);
-        c.answers += trees[i].n;
+        c.responses += trees[i].n;
         c.logprobs += fv_tree_generated(&trees[i]);
     }
     return c;
@@ -189,7 +189,7 @@ static counts count(const fv_tree *trees, int n_trees)
 static fv_err allocate(packer *p, counts c, int n_trees)
 {
     fv_packed *to = p->to;
-    size_t n_segments = (size_t)(n_trees + c.answers), tokens = (size_t)c.tokens;
+    size_t n_segments = (size_t)(n_trees + c.responses), tokens = (size_t)c.tokens;
     p->stride = c.tokens;
     p->ids = malloc(tokens * sizeof *p->ids);
     p->positions = malloc(3 * tokens * sizeof *p->positions);

@@ -41,11 +41,11 @@ fv_err fv_prompt_builder_prompt(const fv_prompt_builder *builder, const fv_row *
 }
 
 fv_err fv_prompt_builder_group(const fv_prompt_builder *builder, int64_t prompt_index, uint64_t row,
-                               int n_answers, fv_group *group, fv_row *read)
+                               int n_samples, fv_group *group, fv_row *read)
 {
     *group = (fv_group){0};
     FV_TRY(fv_dataset_read_texts(builder->dataset, row, read));
-    fv_err err = fv_group_init(group, prompt_index, (int64_t)row, n_answers);
+    fv_err err = fv_group_init(group, prompt_index, (int64_t)row, n_samples);
     if (err == FV_OK)
         err = fv_prompt_builder_prompt(builder, read, group);
     if (err == FV_OK)

@@ -48,16 +48,16 @@ static fv_err check_group(const fv_rollout *r, const fv_group *group)
              "row %lld: a prompt of %lld tokens; at least 1 and fewer than max_tokens, %lld",
              (long long)group->row, (long long)prompt, (long long)max_tokens);
     FV_CHECK(fv_group_size(group) <= max_running, FV_ERR_ARGUMENT,
-             "row %lld: %d answers at once, but max_running is %d", (long long)group->row,
+             "row %lld: %d responses at once, but max_running is %d", (long long)group->row,
              fv_group_size(group), max_running);
     return FV_OK;
 }
 
-/* Whether another group should start: answers may run, and there are pages for some beginning. */
-static int has_place(const fv_rollout *r, int n_answers, int64_t prompt_tokens)
+/* Whether another group should start: responses may run, and there are pages for some beginning. */
+static int has_place(const fv_rollout *r, int n_samples, int64_t prompt_tokens)
 {
-    int wanted = fv_pages_for(prompt_tokens) + n_answers;
-    return !r->oldest || (r->n_running + n_answers <= fv_engine_settings_of(r->engine)->max_running &&
+    int wanted = fv_pages_for(prompt_tokens) + n_samples;
+    return !r->oldest || (r->n_running + n_samples <= fv_engine_settings_of(r->engine)->max_running &&
                           wanted <= fv_engine_free_pages(r->engine));
 }
 
@@ -67,7 +67,7 @@ static fv_err give_back(fv_rollout *r, fv_group *group)
     return r->source->done(r->source->context, group);
 }
 
-/* The next group that still needs an answer, as r->waiting. An earlier rollout may have finished some. */
+/* The next group that still needs a response, as r->waiting. An earlier rollout may have finished some. */
 static fv_err take_next(fv_rollout *r)
 {
     for (;;) {

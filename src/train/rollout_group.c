@@ -26,8 +26,8 @@ static fv_err look(void *context, fv_engine *engine, fv_engine_image *image)
     return err;
 }
 
-/* Tokens of an answer, which show the high-resolution view n_shown times. */
-static fv_err append(fv_running_answer *running, const int32_t *ids, int64_t n, int n_shown)
+/* Tokens of a response, which show the high-resolution view n_shown times. */
+static fv_err append(fv_running_response *running, const int32_t *ids, int64_t n, int n_shown)
 {
     fv_engine_image *shown[FV_MAX_ROUNDS];
     for (int i = 0; i < n_shown; i++)
@@ -35,48 +35,49 @@ static fv_err append(fv_running_answer *running, const int32_t *ids, int64_t n, 
     return fv_sequence_append(running->sequence, ids, n, shown, n_shown);
 }
 
-/* Answers. */
+/* Responses. */
 
 /* A token, and what the dialogue says after it. */
 static fv_err receive(void *context, fv_sequence *sequence, int32_t id, float logprob)
 {
-    fv_running_answer *running = context;
+    fv_running_response *running = context;
     fv_running_group *in = running->in;
-    fv_answer *answer = running->answer;
-    int n_shown = answer->n_shown;
-    size_t known = answer->ids.n + 1;
-    FV_TRY(fv_answer_push(&in->rollout->settings->dialogue, in->group, answer, id, logprob));
-    if (answer->is_done) {
+    fv_response *response = running->response;
+    int n_shown = response->n_shown;
+    size_t known = response->ids.n + 1;
+    FV_TRY(fv_response_push(&in->rollout->settings->dialogue, in->group, response, id, logprob));
+    if (response->is_done) {
         in->n_open--;
         fv_sequence_end(sequence);
         return FV_OK;
     }
-    return append(running, answer->ids.ids + known, (int64_t)(answer->ids.n - known),
-                  answer->n_shown - n_shown);
+    return append(running, response->ids.ids + known, (int64_t)(response->ids.n - known),
+                  response->n_shown - n_shown);
 }
 
-static fv_sampling sampling_of(const fv_rollout_settings *s, const fv_group *group, const fv_answer *answer)
+static fv_sampling sampling_of(const fv_rollout_settings *s, const fv_group *group,
+                               const fv_response *response)
 {
-    int is_greedy = answer->sample >= group->n_answers;
+    int is_greedy = response->sample >= group->n_samples;
     return (fv_sampling){.temperature = is_greedy ? 0 : s->temperature,
                          .top_k = s->top_k,
                          .top_p = s->top_p,
                          .repetition_penalty = s->repetition_penalty > 0 ? s->repetition_penalty : 1,
                          .key = {.seed = s->seed,
                                  .step = s->step,
-                                 .sample = (uint32_t)answer->sample,
+                                 .sample = (uint32_t)response->sample,
                                  .prompt = (uint64_t)group->prompt_index}};
 }
 
 /* With what it has of an earlier rollout. */
-static fv_err open_answer(fv_running_group *r, fv_running_answer *running)
+static fv_err open_response(fv_running_group *r, fv_running_response *running)
 {
-    const fv_answer *answer = running->answer;
+    const fv_response *response = running->response;
     const fv_sequence_args args = {.parent = r->prompt,
                                    .owner = {.context = running, .generated = receive},
-                                   .sampling = sampling_of(r->rollout->settings, r->group, answer)};
+                                   .sampling = sampling_of(r->rollout->settings, r->group, response)};
     FV_TRY(fv_sequence_open(r->rollout->engine, &args, &running->sequence));
-    return append(running, answer->ids.ids, (int64_t)answer->ids.n, answer->n_shown);
+    return append(running, response->ids.ids, (int64_t)response->ids.n, response->n_shown);
 }
 
 /* Groups. */
@@ -85,15 +86,15 @@ static fv_err open_all(fv_running_group *r)
 {
     fv_group *group = r->group;
     fv_engine_image *low = &r->low;
-    r->answers = calloc((size_t)fv_group_size(group), sizeof *r->answers);
-    FV_CHECK(r->answers, FV_ERR_MEMORY, "cannot allocate %d answers", fv_group_size(group));
+    r->responses = calloc((size_t)fv_group_size(group), sizeof *r->responses);
+    FV_CHECK(r->responses, FV_ERR_MEMORY, "cannot allocate %d responses", fv_group_size(group));
     FV_TRY(fv_sequence_open(r->rollout->engine, &(fv_sequence_args){0}, &r->prompt));
     FV_TRY(
         fv_sequence_append(r->prompt, group->prompt.ids, (int64_t)group->prompt.n, &low, group->has_image));
     for (int i = 0; i < fv_group_size(group); i++) {
-        r->answers[i] = (fv_running_answer){.in = r, .answer = &group->answers[i]};
-        if (!group->answers[i].is_done)
-            FV_TRY(open_answer(r, &r->answers[i]));
+        r->responses[i] = (fv_running_response){.in = r, .response = &group->responses[i]};
+        if (!group->responses[i].is_done)
+            FV_TRY(open_response(r, &r->responses[i]));
     }
     return FV_OK;
 }
@@ -101,14 +102,14 @@ static fv_err open_all(fv_running_group *r)
 /* It is no longer in the list. */
 static void release(fv_running_group *r)
 {
-    for (int i = 0; r->answers && i < fv_group_size(r->group); i++)
-        if (r->answers[i].sequence)
-            fv_sequence_close(r->answers[i].sequence);
+    for (int i = 0; r->responses && i < fv_group_size(r->group); i++)
+        if (r->responses[i].sequence)
+            fv_sequence_close(r->responses[i].sequence);
     if (r->prompt)
         fv_sequence_close(r->prompt);
     fv_engine_forget(r->rollout->engine, &r->low);
     fv_engine_forget(r->rollout->engine, &r->high);
-    free(r->answers);
+    free(r->responses);
     free(r);
 }
 

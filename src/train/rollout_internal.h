@@ -13,24 +13,24 @@ typedef struct fv_rollout {
     fv_rollout_stats stats;
     fv_engine_stats before; /* the engine's, at the beginning */
     fv_running_group *oldest;
-    int n_running;     /* answers of the groups under way, done or not */
+    int n_running;     /* responses of the groups under way, done or not */
     fv_group *waiting; /* taken from the source, without a place yet */
     int is_dry;        /* the source has no more groups */
 } fv_rollout;
 
-typedef struct fv_running_answer {
+typedef struct fv_running_response {
     fv_running_group *in;
-    fv_answer *answer;     /* borrowed */
+    fv_response *response; /* borrowed */
     fv_sequence *sequence; /* NULL: it was done before */
-} fv_running_answer;
+} fv_running_response;
 
 struct fv_running_group {
     fv_rollout *rollout;
-    fv_group *group;            /* borrowed from the source */
-    fv_sequence *prompt;        /* wants nothing; its answers are forks of it */
-    fv_running_answer *answers; /* owned, (fv_group_size) */
+    fv_group *group;                /* borrowed from the source */
+    fv_sequence *prompt;            /* wants nothing; its responses are forks of it */
+    fv_running_response *responses; /* owned, (fv_group_size) */
     fv_engine_image low, high;
-    int n_open; /* answers that are not done */
+    int n_open; /* responses that are not done */
     fv_running_group *younger;
 };
 

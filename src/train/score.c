@@ -3,11 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int64_t count_generated(const fv_answer *answer)
+static int64_t count_generated(const fv_response *response)
 {
     int64_t n = 0;
-    for (int r = 0; r < answer->n_rounds; r++)
-        n += answer->rounds[r].n;
+    for (int r = 0; r < response->n_rounds; r++)
+        n += response->rounds[r].n;
     return n;
 }
 
@@ -20,18 +20,18 @@ static fv_err keep_verdict(void *context, fv_verdict verdict)
 static fv_err begin_answer(fv_scoring *s, const fv_score_settings *settings, const fv_dialogue *dialogue,
                            const fv_row *row, fv_judge *judge, int i)
 {
-    fv_answer *answer = &s->group->answers[i];
+    fv_response *response = &s->group->responses[i];
     fv_buffer *texts = s->turns + i * FV_MAX_ROUNDS;
     fv_slice turns[FV_MAX_ROUNDS];
-    int n = answer->n_rounds;
+    int n = response->n_rounds;
     for (int r = 0; r < n; r++) {
-        FV_TRY(fv_answer_text(dialogue, answer, r, &texts[r]));
+        FV_TRY(fv_response_text(dialogue, response, r, &texts[r]));
         turns[r] = (fv_slice){texts[r].data, texts[r].size};
     }
-    answer->is_called = fv_turns_called(turns, n);
-    answer->reward =
+    response->is_called = fv_turns_called(turns, n);
+    response->reward =
         (fv_reward){.format = fv_format_score(&settings->format, turns, n),
-                    .overlong = fv_overlong_penalty(&settings->overlong, count_generated(answer))};
+                    .overlong = fv_overlong_penalty(&settings->overlong, count_generated(response))};
     const fv_case asked = {.question = fv_slice_of(row->question),
                            .answer = fv_answer_extract(settings->extraction, turns[n - 1]),
                            .truth = fv_row_truths(row->answer, row->more_bytes)};
@@ -59,7 +59,7 @@ fv_err fv_scoring_begin(fv_scoring *s, const fv_score_settings *settings, const 
 /* The tool penalty looks at a group's rewards and calls side by side. */
 static void apply_tool_penalty(fv_scoring *s, const fv_score_settings *settings)
 {
-    fv_answer *answers = s->group->answers;
+    fv_response *answers = s->group->responses;
     int n = fv_group_size(s->group);
     for (int i = 0; i < n; i++) {
         s->rewards[i] = answers[i].reward;
@@ -73,7 +73,7 @@ static void apply_tool_penalty(fv_scoring *s, const fv_score_settings *settings)
 void fv_scoring_end(fv_scoring *s, const fv_score_settings *settings)
 {
     for (int i = 0; i < fv_group_size(s->group); i++) {
-        fv_reward *reward = &s->group->answers[i].reward;
+        fv_reward *reward = &s->group->responses[i].reward;
         reward->accuracy = s->verdicts[i].score;
         reward->has_verdict = s->verdicts[i].has_verdict;
         reward->why = s->verdicts[i].why;

@@ -34,18 +34,18 @@ static fv_err insert_answer(const char *text, const char *answer, fv_buffer *out
 /* Say a turn: its tokens and the end-of-turn token, as if they had been generated. */
 static fv_err say(const fv_dialogue *dialogue, fv_group *group, const fv_buffer *text)
 {
-    fv_answer *answer = &group->answers[0];
+    fv_response *response = &group->responses[0];
     fv_tokens ids = {0};
     fv_err err =
         fv_tokenizer_encode(dialogue->chat->tokenizer, text->data, text->size, FV_TOKENIZE_PLAIN, &ids);
     if (err == FV_OK)
         err = fv_tokens_push(&ids, dialogue->chat->im_end);
-    int rounds = answer->n_rounds;
+    int rounds = response->n_rounds;
     for (size_t i = 0; i < ids.n && err == FV_OK; i++)
-        err = answer->is_done || answer->n_rounds != rounds
+        err = response->is_done || response->n_rounds != rounds
                   ? FV_FAIL(FV_ERR_ARGUMENT, "a turn of %zu tokens is cut by max_turn_tokens or max_tokens",
                             ids.n)
-                  : fv_answer_push(dialogue, group, answer, ids.ids[i], 0);
+                  : fv_response_push(dialogue, group, response, ids.ids[i], 0);
     fv_tokens_fini(&ids);
     return err;
 }
@@ -66,7 +66,7 @@ static fv_err tell(const fv_sft_example *example, const fv_dialogue *dialogue, f
     const fv_rng_key key = {.seed = example->seed, .prompt = (uint64_t)group->prompt_index};
     if (example->call && group->has_image && fv_rng_uniform(key, 0) < example->call_share) {
         FV_TRY(say_text(dialogue, group, example->call, answer));
-        FV_CHECK(!group->answers[0].is_done, FV_ERR_ARGUMENT,
+        FV_CHECK(!group->responses[0].is_done, FV_ERR_ARGUMENT,
                  "no turn is left after the call: raise max_rounds or max_tokens");
     }
     return say_text(dialogue, group, example->answer, answer);

@@ -14,10 +14,10 @@ static void list_rewards(const fv_batch *batch, fv_reward *rewards, fv_reward *g
     for (int g = 0; g < batch->n; g++) {
         const fv_group *group = &batch->groups[g];
         starts[g] = n;
-        for (int i = 0; i < group->n_answers; i++)
-            rewards[n++] = group->answers[i].reward;
+        for (int i = 0; i < group->n_samples; i++)
+            rewards[n++] = group->responses[i].reward;
         if (group->has_greedy)
-            greedy[g] = group->answers[group->n_answers].reward;
+            greedy[g] = group->responses[group->n_samples].reward;
     }
     starts[batch->n] = n;
 }
@@ -25,8 +25,8 @@ static void list_rewards(const fv_batch *batch, fv_reward *rewards, fv_reward *g
 static void hand_out(const fv_batch *batch, const double *advantages)
 {
     for (int g = 0; g < batch->n; g++)
-        for (int i = 0; i < batch->groups[g].n_answers; i++)
-            batch->groups[g].answers[i].advantage = *advantages++;
+        for (int i = 0; i < batch->groups[g].n_samples; i++)
+            batch->groups[g].responses[i].advantage = *advantages++;
 }
 
 /* Advantages of all answers, and what becomes of every group (statuses: batch->n). */
@@ -35,7 +35,7 @@ static fv_err set_advantages(const fv_advantage_settings *settings, const fv_bat
 {
     size_t n = 0;
     for (int g = 0; g < batch->n; g++)
-        n += (size_t)batch->groups[g].n_answers;
+        n += (size_t)batch->groups[g].n_samples;
     fv_reward *rewards = malloc((n + 1) * sizeof *rewards);
     fv_reward *greedy = malloc(((size_t)batch->n + 1) * sizeof *greedy);
     double *advantages = malloc((n + 1) * sizeof *advantages);
@@ -167,7 +167,7 @@ static fv_err check_judged(const fv_trainer *t, const fv_batch *batch)
     int64_t n = 0, n_unjudged = 0, n_by_reason[FV_N_UNJUDGED] = {0};
     for (int g = 0; g < batch->n; g++)
         for (int i = 0; i < fv_group_size(&batch->groups[g]); i++) {
-            const fv_reward *reward = &batch->groups[g].answers[i].reward;
+            const fv_reward *reward = &batch->groups[g].responses[i].reward;
             n++;
             n_unjudged += !reward->has_verdict;
             n_by_reason[reward->why] += !reward->has_verdict;

@@ -5,26 +5,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Groups and answers as memory. */
+/* Groups and responses as memory. */
 
-fv_err fv_group_init(fv_group *group, int64_t prompt_index, int64_t row, int n_answers)
+fv_err fv_group_init(fv_group *group, int64_t prompt_index, int64_t row, int n_samples)
 {
     *group = (fv_group){.prompt_index = prompt_index, .row = row};
-    group->answers = calloc((size_t)n_answers, sizeof *group->answers);
-    FV_CHECK(group->answers, FV_ERR_MEMORY, "cannot allocate %d answers", n_answers);
-    group->n_answers = n_answers;
-    for (int i = 0; i < n_answers; i++)
-        group->answers[i] = (fv_answer){.sample = i, .n_rounds = 1};
+    group->responses = calloc((size_t)n_samples, sizeof *group->responses);
+    FV_CHECK(group->responses, FV_ERR_MEMORY, "cannot allocate %d answers", n_samples);
+    group->n_samples = n_samples;
+    for (int i = 0; i < n_samples; i++)
+        group->responses[i] = (fv_response){.sample = i, .n_rounds = 1};
     return FV_OK;
 }
 
 fv_err fv_group_add_greedy(fv_group *group)
 {
-    int n = group->n_answers;
-    fv_answer *answers = realloc(group->answers, ((size_t)n + 1) * sizeof *answers);
+    int n = group->n_samples;
+    fv_response *answers = realloc(group->responses, ((size_t)n + 1) * sizeof *answers);
     FV_CHECK(answers, FV_ERR_MEMORY, "cannot allocate %d answers", n + 1);
-    answers[n] = (fv_answer){.sample = n, .n_rounds = 1};
-    group->answers = answers;
+    answers[n] = (fv_response){.sample = n, .n_rounds = 1};
+    group->responses = answers;
     group->has_greedy = 1;
     return FV_OK;
 }
@@ -33,46 +33,46 @@ int fv_group_open(const fv_group *group)
 {
     int n = 0;
     for (int i = 0; i < fv_group_size(group); i++)
-        n += !group->answers[i].is_done;
+        n += !group->responses[i].is_done;
     return n;
 }
 
 void fv_group_fini(fv_group *group)
 {
     for (int i = 0; i < fv_group_size(group); i++) {
-        fv_tokens_fini(&group->answers[i].ids);
-        free(group->answers[i].logprobs);
-        free(group->answers[i].loss_mask);
-        free(group->answers[i].reference);
+        fv_tokens_fini(&group->responses[i].ids);
+        free(group->responses[i].logprobs);
+        free(group->responses[i].loss_mask);
+        free(group->responses[i].reference);
     }
-    free(group->answers);
+    free(group->responses);
     fv_tokens_fini(&group->prompt);
     *group = (fv_group){0};
 }
 
 /* Room for extra more tokens: the arrays beside the ids grow with their capacity. */
-static fv_err reserve(fv_answer *answer, size_t extra)
+static fv_err reserve(fv_response *response, size_t extra)
 {
-    size_t capacity = answer->ids.capacity;
-    FV_TRY(fv_tokens_reserve(&answer->ids, extra));
-    if (answer->logprobs && capacity == answer->ids.capacity)
+    size_t capacity = response->ids.capacity;
+    FV_TRY(fv_tokens_reserve(&response->ids, extra));
+    if (response->logprobs && capacity == response->ids.capacity)
         return FV_OK;
-    float *logprobs = realloc(answer->logprobs, answer->ids.capacity * sizeof *logprobs);
-    FV_CHECK(logprobs, FV_ERR_MEMORY, "cannot allocate an answer of %zu tokens", answer->ids.capacity);
-    answer->logprobs = logprobs;
-    uint8_t *loss_mask = realloc(answer->loss_mask, answer->ids.capacity);
-    FV_CHECK(loss_mask, FV_ERR_MEMORY, "cannot allocate an answer of %zu tokens", answer->ids.capacity);
-    answer->loss_mask = loss_mask;
+    float *logprobs = realloc(response->logprobs, response->ids.capacity * sizeof *logprobs);
+    FV_CHECK(logprobs, FV_ERR_MEMORY, "cannot allocate an answer of %zu tokens", response->ids.capacity);
+    response->logprobs = logprobs;
+    uint8_t *loss_mask = realloc(response->loss_mask, response->ids.capacity);
+    FV_CHECK(loss_mask, FV_ERR_MEMORY, "cannot allocate an answer of %zu tokens", response->ids.capacity);
+    response->loss_mask = loss_mask;
     return FV_OK;
 }
 
 /* There is room. */
-static void append(fv_answer *answer, int32_t id, float logprob, int loss_mask)
+static void append(fv_response *response, int32_t id, float logprob, int loss_mask)
 {
-    answer->ids.ids[answer->ids.n] = id;
-    answer->logprobs[answer->ids.n] = logprob;
-    answer->loss_mask[answer->ids.n] = (uint8_t)loss_mask;
-    answer->ids.n++;
+    response->ids.ids[response->ids.n] = id;
+    response->logprobs[response->ids.n] = logprob;
+    response->loss_mask[response->ids.n] = (uint8_t)loss_mask;
+    response->ids.n++;
 }
 
 /* The dialogue. */
@@ -93,38 +93,38 @@ fv_err fv_dialogue_check(const fv_dialogue *d)
     return FV_OK;
 }
 
-fv_err fv_answer_text(const fv_dialogue *dialogue, const fv_answer *answer, int round, fv_buffer *out)
+fv_err fv_response_text(const fv_dialogue *dialogue, const fv_response *response, int round, fv_buffer *out)
 {
-    const fv_round *r = &answer->rounds[round];
-    const int32_t *ids = answer->ids.ids + r->first;
+    const fv_round *r = &response->rounds[round];
+    const int32_t *ids = response->ids.ids + r->first;
     size_t n = (size_t)r->n;
     if (n > 0 && ids[n - 1] == dialogue->chat->im_end)
         n--;
     return fv_tokenizer_decode(dialogue->chat->tokenizer, ids, n, 0, out);
 }
 
-static fv_err parse_turn(const fv_dialogue *dialogue, const fv_answer *answer, fv_turn *out)
+static fv_err parse_turn(const fv_dialogue *dialogue, const fv_response *response, fv_turn *out)
 {
     fv_buffer text = {0};
-    fv_err err = fv_answer_text(dialogue, answer, answer->n_rounds - 1, &text);
+    fv_err err = fv_response_text(dialogue, response, response->n_rounds - 1, &text);
     if (err == FV_OK)
         *out = fv_turn_parse((fv_slice){text.data, text.size});
     fv_buffer_fini(&text);
     return err;
 }
 
-static int may_show(const fv_dialogue *dialogue, const fv_group *group, const fv_answer *answer)
+static int may_show(const fv_dialogue *dialogue, const fv_group *group, const fv_response *response)
 {
-    return group->has_image && 1 + answer->n_shown < dialogue->max_images;
+    return group->has_image && 1 + response->n_shown < dialogue->max_images;
 }
 
 /* The ids of the tool's turn. */
-static fv_err reply(const fv_dialogue *dialogue, const fv_group *group, const fv_answer *answer, fv_turn turn,
-                    fv_tokens *out)
+static fv_err reply(const fv_dialogue *dialogue, const fv_group *group, const fv_response *response,
+                    fv_turn turn, fv_tokens *out)
 {
-    if (answer->rounds[answer->n_rounds - 1].is_cut)
+    if (response->rounds[response->n_rounds - 1].is_cut)
         FV_TRY(fv_tokens_push(out, dialogue->chat->im_end));
-    if (turn.act == FV_TURN_CALL && may_show(dialogue, group, answer))
+    if (turn.act == FV_TURN_CALL && may_show(dialogue, group, response))
         return fv_prompts_tool_result(dialogue->prompts, dialogue->chat,
                                       fv_grid_tokens(group->high, dialogue->merge), out);
     return fv_prompts_tool_error(dialogue->prompts, dialogue->chat,
@@ -133,7 +133,7 @@ static fv_err reply(const fv_dialogue *dialogue, const fv_group *group, const fv
 
 fv_err fv_dialogue_tool_tokens(const fv_dialogue *dialogue, const fv_group *group, int64_t *out)
 {
-    const fv_answer first = {.n_rounds = 1};
+    const fv_response first = {.n_rounds = 1};
     fv_tokens tool = {0};
     *out = 0;
     if (dialogue->max_rounds == 1 || !group->has_image)
@@ -145,47 +145,47 @@ fv_err fv_dialogue_tool_tokens(const fv_dialogue *dialogue, const fv_group *grou
 }
 
 /* Append the tool's turn and open the next round, if there is room for it and for a token after it. */
-static fv_err go_on(const fv_dialogue *dialogue, const fv_group *group, fv_answer *answer, fv_turn turn)
+static fv_err go_on(const fv_dialogue *dialogue, const fv_group *group, fv_response *response, fv_turn turn)
 {
     fv_tokens tool = {0};
     fv_err err = FV_OK;
-    FV_TRY_DONE(reply(dialogue, group, answer, turn, &tool));
-    answer->is_done = (int64_t)(group->prompt.n + answer->ids.n + tool.n) >= dialogue->max_tokens;
-    if (answer->is_done)
+    FV_TRY_DONE(reply(dialogue, group, response, turn, &tool));
+    response->is_done = (int64_t)(group->prompt.n + response->ids.n + tool.n) >= dialogue->max_tokens;
+    if (response->is_done)
         goto done;
-    FV_TRY_DONE(reserve(answer, tool.n));
+    FV_TRY_DONE(reserve(response, tool.n));
     for (size_t i = 0; i < tool.n; i++)
-        append(answer, tool.ids[i], 0, 0);
-    answer->n_shown += turn.act == FV_TURN_CALL && may_show(dialogue, group, answer);
-    answer->rounds[answer->n_rounds++] = (fv_round){.first = (int64_t)answer->ids.n};
+        append(response, tool.ids[i], 0, 0);
+    response->n_shown += turn.act == FV_TURN_CALL && may_show(dialogue, group, response);
+    response->rounds[response->n_rounds++] = (fv_round){.first = (int64_t)response->ids.n};
 done:
     fv_tokens_fini(&tool);
     return err;
 }
 
-static fv_err end_turn(const fv_dialogue *dialogue, const fv_group *group, fv_answer *answer)
+static fv_err end_turn(const fv_dialogue *dialogue, const fv_group *group, fv_response *response)
 {
     fv_turn turn;
-    answer->is_done = answer->n_rounds == dialogue->max_rounds;
-    if (answer->is_done)
+    response->is_done = response->n_rounds == dialogue->max_rounds;
+    if (response->is_done)
         return FV_OK;
-    FV_TRY(parse_turn(dialogue, answer, &turn));
+    FV_TRY(parse_turn(dialogue, response, &turn));
     if (turn.act == FV_TURN_CALL || turn.act == FV_TURN_BAD_CALL)
-        return go_on(dialogue, group, answer, turn);
-    answer->is_done = 1;
+        return go_on(dialogue, group, response, turn);
+    response->is_done = 1;
     return FV_OK;
 }
 
-fv_err fv_answer_push(const fv_dialogue *dialogue, const fv_group *group, fv_answer *answer, int32_t id,
-                      float logprob)
+fv_err fv_response_push(const fv_dialogue *dialogue, const fv_group *group, fv_response *response, int32_t id,
+                        float logprob)
 {
-    fv_round *round = &answer->rounds[answer->n_rounds - 1];
+    fv_round *round = &response->rounds[response->n_rounds - 1];
     int is_closed = id == dialogue->chat->im_end;
-    FV_CHECK(!answer->is_done, FV_ERR_INTERNAL, "a token for an answer that is done");
-    FV_TRY(reserve(answer, 1));
-    append(answer, id, logprob, 1);
+    FV_CHECK(!response->is_done, FV_ERR_INTERNAL, "a token for an answer that is done");
+    FV_TRY(reserve(response, 1));
+    append(response, id, logprob, 1);
     round->n++;
-    int is_full = (int64_t)(group->prompt.n + answer->ids.n) >= dialogue->max_tokens;
+    int is_full = (int64_t)(group->prompt.n + response->ids.n) >= dialogue->max_tokens;
     round->is_cut = !is_closed && (is_full || round->n == dialogue->max_turn_tokens);
-    return is_closed || round->is_cut ? end_turn(dialogue, group, answer) : FV_OK;
+    return is_closed || round->is_cut ? end_turn(dialogue, group, response) : FV_OK;
 }

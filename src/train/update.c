@@ -42,9 +42,9 @@ void fv_updater_fini(fv_updater *u)
 static int cut(const fv_group *group, int64_t micro_tokens, fv_tree *trees)
 {
     int n = 0;
-    for (int first = 0; first < group->n_answers; first += trees[n++].n) {
+    for (int first = 0; first < group->n_samples; first += trees[n++].n) {
         trees[n] = (fv_tree){group, first, 1};
-        while (first + trees[n].n < group->n_answers) {
+        while (first + trees[n].n < group->n_samples) {
             trees[n].n++;
             if (fv_tree_tokens(&trees[n]) > micro_tokens) {
                 trees[n].n--;
@@ -138,13 +138,13 @@ static void collect(micro *m)
     int64_t at = 0;
     for (int i = 0; i < m->n_trees; i++)
         for (int a = m->trees[i].first; a < m->trees[i].first + m->trees[i].n; a++) {
-            const fv_answer *answer = &m->trees[i].group->answers[a];
-            m->advantages[m->n_sequences] = answer->advantage;
+            const fv_response *response = &m->trees[i].group->responses[a];
+            m->advantages[m->n_sequences] = response->advantage;
             m->starts[m->n_sequences++] = at;
-            for (size_t t = 0; t < answer->ids.n; t++)
-                if (answer->loss_mask[t]) {
-                    m->reference[at] = answer->reference ? answer->reference[t] : 0;
-                    m->then[at++] = answer->logprobs[t];
+            for (size_t t = 0; t < response->ids.n; t++)
+                if (response->loss_mask[t]) {
+                    m->reference[at] = response->reference ? response->reference[t] : 0;
+                    m->then[at++] = response->logprobs[t];
                 }
         }
     m->starts[m->n_sequences] = at;
@@ -192,7 +192,7 @@ static fv_err run_share(fv_updater *u, const fv_group *groups, int n, const char
     const fv_comm *data = u->optimizer->data;
     size_t answers = 0;
     for (int g = 0; g < n; g++)
-        answers += (size_t)groups[g].n_answers;
+        answers += (size_t)groups[g].n_samples;
     fv_tree *trees = malloc((answers + 1) * sizeof *trees);
     int64_t *scratch = malloc((answers + (size_t)data->size) * sizeof *scratch);
     fv_err err = FV_OK;
@@ -247,8 +247,8 @@ static fv_err check_asked(const fv_updater *u, const fv_group *groups, int n)
     if (!fv_loss_needs_reference(&u->settings.loss))
         return FV_OK;
     for (int g = 0; g < n; g++)
-        for (int a = 0; a < groups[g].n_answers; a++)
-            FV_CHECK(groups[g].answers[a].reference, FV_ERR_INTERNAL,
+        for (int a = 0; a < groups[g].n_samples; a++)
+            FV_CHECK(groups[g].responses[a].reference, FV_ERR_INTERNAL,
                      "answer %d of prompt %lld: the reference policy was not asked", a,
                      (long long)groups[g].prompt_index);
     return FV_OK;
@@ -257,8 +257,8 @@ static fv_err check_asked(const fv_updater *u, const fv_group *groups, int n)
 static void count(const fv_group *groups, int n, fv_update_stats *stats)
 {
     for (int g = 0; g < n; g++) {
-        const fv_tree whole = {&groups[g], 0, groups[g].n_answers};
-        stats->n_sequences += groups[g].n_answers;
+        const fv_tree whole = {&groups[g], 0, groups[g].n_samples};
+        stats->n_sequences += groups[g].n_samples;
         stats->n_tokens += fv_tree_generated(&whole);
     }
 }
@@ -319,10 +319,10 @@ static fv_err ask_micro(fv_updater *u, micro *m, void *context)
     *tokens += m->packed.run.n;
     for (int i = 0; i < m->n_trees; i++)
         for (int a = m->trees[i].first; a < m->trees[i].first + m->trees[i].n; a++) {
-            fv_answer *answer = &m->trees[i].group->answers[a];
-            for (size_t t = 0; t < answer->ids.n; t++)
-                if (answer->loss_mask[t])
-                    answer->reference[t] = m->reference[at++];
+            fv_response *response = &m->trees[i].group->responses[a];
+            for (size_t t = 0; t < response->ids.n; t++)
+                if (response->loss_mask[t])
+                    response->reference[t] = m->reference[at++];
         }
     return FV_OK;
 }
@@ -331,11 +331,11 @@ static fv_err ask_micro(fv_updater *u, micro *m, void *context)
 static fv_err make_room(const fv_group *groups, int n)
 {
     for (int g = 0; g < n; g++)
-        for (int a = 0; a < groups[g].n_answers; a++) {
-            fv_answer *answer = &groups[g].answers[a];
-            free(answer->reference);
-            answer->reference = calloc(answer->ids.n + 1, sizeof *answer->reference);
-            FV_CHECK(answer->reference, FV_ERR_MEMORY, "cannot allocate %zu log-probs", answer->ids.n);
+        for (int a = 0; a < groups[g].n_samples; a++) {
+            fv_response *response = &groups[g].responses[a];
+            free(response->reference);
+            response->reference = calloc(response->ids.n + 1, sizeof *response->reference);
+            FV_CHECK(response->reference, FV_ERR_MEMORY, "cannot allocate %zu log-probs", response->ids.n);
         }
     return FV_OK;
 }
@@ -353,14 +353,14 @@ static size_t carry(const fv_group *groups, int n, float *all, int is_back)
 {
     size_t at = 0;
     for (int g = 0; g < n; g++)
-        for (int a = 0; a < groups[g].n_answers; a++) {
-            const fv_answer *answer = &groups[g].answers[a];
-            size_t bytes = answer->ids.n * sizeof *all;
+        for (int a = 0; a < groups[g].n_samples; a++) {
+            const fv_response *response = &groups[g].responses[a];
+            size_t bytes = response->ids.n * sizeof *all;
             if (all && is_back)
-                memcpy(answer->reference, all + at, bytes);
+                memcpy(response->reference, all + at, bytes);
             else if (all)
-                memcpy(all + at, answer->reference, bytes);
-            at += answer->ids.n;
+                memcpy(all + at, response->reference, bytes);
+            at += response->ids.n;
         }
     return at;
 }
@@ -394,10 +394,11 @@ fv_err fv_update_charge_kl(fv_updater *u, const fv_group *groups, int n, int64_t
 {
     FV_TRY(fv_update_ask_reference(u, groups, n, tokens));
     for (int g = 0; g < n; g++)
-        for (int a = 0; a < groups[g].n_answers; a++) {
-            fv_answer *answer = &groups[g].answers[a];
-            answer->reward.kl = fv_loss_kl_of_answer(&u->settings.loss, answer->logprobs, answer->reference,
-                                                     answer->loss_mask, (int64_t)answer->ids.n);
+        for (int a = 0; a < groups[g].n_samples; a++) {
+            fv_response *response = &groups[g].responses[a];
+            response->reward.kl =
+                fv_loss_kl_of_answer(&u->settings.loss, response->logprobs, response->reference,
+                                     response->loss_mask, (int64_t)response->ids.n);
         }
     return FV_OK;
 }

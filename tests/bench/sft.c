@@ -59,16 +59,16 @@ static fv_err make_folder(void)
 static fv_err make_sequence(int number, fv_group *out)
 {
     FV_TRY(fv_group_init(out, number, number, 1));
-    fv_answer *answer = &out->answers[0];
+    fv_response *response = &out->responses[0];
     FV_TRY(fv_tokens_reserve(&out->prompt, 1));
-    FV_TRY(fv_tokens_reserve(&answer->ids, TOKENS));
-    answer->logprobs = calloc(TOKENS, sizeof *answer->logprobs);
-    answer->loss_mask = malloc(TOKENS);
-    FV_CHECK(answer->logprobs && answer->loss_mask, FV_ERR_MEMORY, "no memory for a sequence");
-    memset(answer->loss_mask, 1, TOKENS);
-    answer->advantage = 1;
+    FV_TRY(fv_tokens_reserve(&response->ids, TOKENS));
+    response->logprobs = calloc(TOKENS, sizeof *response->logprobs);
+    response->loss_mask = malloc(TOKENS);
+    FV_CHECK(response->logprobs && response->loss_mask, FV_ERR_MEMORY, "no memory for a sequence");
+    memset(response->loss_mask, 1, TOKENS);
+    response->advantage = 1;
     for (int i = 0; i <= TOKENS; i++) {
-        fv_tokens *to = i == 0 ? &out->prompt : &answer->ids;
+        fv_tokens *to = i == 0 ? &out->prompt : &response->ids;
         to->ids[to->n++] = (number * 131 + i * i * 7 + i) % VOCAB;
     }
     return FV_OK;

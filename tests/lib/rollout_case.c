@@ -120,7 +120,7 @@ static fv_err done(void *context, fv_group *group)
 {
     (void)context;
     for (int i = 0; i < fv_group_size(group); i++)
-        assert_int_equal(group->answers[i].is_done, 1);
+        assert_int_equal(group->responses[i].is_done, 1);
     rollout.n_done++;
     return FV_OK;
 }

@@ -27,7 +27,7 @@ static void test_share(void **state)
         assert_true(i == 0 || g->prompt_index > batch.groups[i - 1].prompt_index);
         assert_int_equal(g->prompt.n, g->prompt_index % size + 1);
         assert_int_equal(g->prompt.ids[0], g->prompt_index % size);
-        assert_int_equal(g->n_answers, 1 + g->prompt_index / size);
+        assert_int_equal(g->n_samples, 1 + g->prompt_index / size);
     }
     fv_batch_fini(&batch);
 }

@@ -20,7 +20,7 @@ static int setup(void **state)
         return -1;
     for (int g = 0; g < GROUPS; g++)
         for (int i = 0; i < ANSWERS; i++)
-            rollout.groups[g].answers[i].advantage = sin(1 + 5 * g + i);
+            rollout.groups[g].responses[i].advantage = sin(1 + 5 * g + i);
     return 0;
 }
 
@@ -140,21 +140,21 @@ static void test_a_rate_of_zero(void **state)
 static void test_not_finite(void **state)
 {
     (void)state;
-    double kept = rollout.groups[1].answers[2].advantage;
-    rollout.groups[1].answers[2].advantage = NAN;
+    double kept = rollout.groups[1].responses[2].advantage;
+    rollout.groups[1].responses[2].advantage = NAN;
     outcome out = update(data, 500, 1e-3);
     assert_int_equal(out.stats.is_skipped, 1);
     assert_memory_equal(out.weights, before,
                         (size_t)fv_model_layout(rollout.model)->n_elements * sizeof *before);
     free(out.weights);
-    rollout.groups[1].answers[2].advantage = kept;
+    rollout.groups[1].responses[2].advantage = kept;
 }
 
 /* 0.5 x sum of old - ref over what an answer drew, with the reference as the policy. */
 static double kl_by_hand(learner *l, const fv_group *group, int a)
 {
     const fv_tree tree = {group, a, 1};
-    const fv_answer *answer = &group->answers[a];
+    const fv_response *response = &group->responses[a];
     fv_packed packed;
     double sum = 0;
     assert_ok(fv_packed_init(&packed, fv_model_shape_of(l->model), &tree, 1, rollout_view, NULL));
@@ -162,9 +162,9 @@ static double kl_by_hand(learner *l, const fv_group *group, int a)
     assert_ok(fv_reference_exchange(&l->reference));
     assert_ok(fv_policy_forward(l->policy, &packed, FV_SAVE_NONE, ref, NULL));
     assert_ok(fv_reference_exchange(&l->reference));
-    for (size_t t = 0; t < answer->ids.n; t++)
-        if (answer->loss_mask[t])
-            sum += 0.5 * ((double)answer->logprobs[t] - *at++);
+    for (size_t t = 0; t < response->ids.n; t++)
+        if (response->loss_mask[t])
+            sum += 0.5 * ((double)response->logprobs[t] - *at++);
     free(ref);
     fv_packed_fini(&packed);
     return sum;
@@ -181,18 +181,18 @@ static void check_kl_in_the_reward(int on_host)
     loss.kl_place = FV_KL_IN_REWARD;
     loss.kl_weight = 0.5;
     learner_open(&l, data, 300, &loss, on_host);
-    rollout.groups[1].answers[1].reward.kl = 7;
+    rollout.groups[1].responses[1].reward.kl = 7;
     assert_ok(fv_update_charge_kl(&l.updater, rollout.groups, GROUPS, &tokens));
     for (int g = 0; g < GROUPS; g++)
         for (int a = 0; a < ANSWERS; a++)
-            assert_true(rollout.groups[g].answers[a].reward.kl == 0);
+            assert_true(rollout.groups[g].responses[a].reward.kl == 0);
     assert_ok(fv_update(&l.updater, rollout.groups, GROUPS, 1e-3, &stats));
     assert_true(stats.sums.kl == 0);
     assert_ok(fv_reference_exchange(&l.reference)); /* the model is what the run started from */
     assert_ok(fv_update_charge_kl(&l.updater, rollout.groups, GROUPS, &tokens));
     for (int g = 0; g < GROUPS; g++)
         for (int a = 0; a < ANSWERS; a++) {
-            double kl = rollout.groups[g].answers[a].reward.kl,
+            double kl = rollout.groups[g].responses[a].reward.kl,
                    expected = kl_by_hand(&l, &rollout.groups[g], a);
             assert_true(fabs(expected) > 1e-4 && fabs(kl - expected) < 1e-12);
         }
@@ -212,11 +212,11 @@ static void test_an_update_that_did_not_ask(void **state)
     learner l;
     fv_update_stats stats;
     learner_open(&l, data, 300, &FV_LOSS_DEFAULT, 0);
-    float *kept = rollout.groups[1].answers[0].reference;
-    rollout.groups[1].answers[0].reference = NULL;
+    float *kept = rollout.groups[1].responses[0].reference;
+    rollout.groups[1].responses[0].reference = NULL;
     assert_fails(fv_update(&l.updater, rollout.groups, GROUPS, 1e-3, &stats), FV_ERR_INTERNAL,
                  "was not asked");
-    rollout.groups[1].answers[0].reference = kept;
+    rollout.groups[1].responses[0].reference = kept;
     learner_close(&l);
 }
 

@@ -33,7 +33,7 @@ typedef struct fv_evaluation {
 } fv_evaluation;
 
 /* Add the samples to *report on the first rank of the world; shard, n_shards and seconds are set on all.
- * Of the collector the first view, the draws' temperature, top_k, top_p and penalty, n_answers, has_greedy
+ * Of the collector the first view, the draws' temperature, top_k, top_p and penalty, n_samples, has_greedy
  * and row_of are not looked at, and the rounds only in policy. FV_ERR_ARGUMENT: a shard without rows.
  * FV_STOPPED: a stop was requested (stop.h); the evaluation has come to nothing. */
 fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_report *report);

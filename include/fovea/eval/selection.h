@@ -33,7 +33,7 @@ typedef struct fv_selected {
 typedef struct fv_selection {
     fv_json *what; /* owned; the first line */
     int64_t n_rows;
-    int n_answers, gain, shard, n_shards;
+    int n_samples, gain, shard, n_shards;
     fv_selected *rows; /* owned, (n_rows) */
 } fv_selection;
 

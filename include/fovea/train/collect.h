@@ -1,4 +1,4 @@
-/* Scored answers to rows of a data set, from all ranks: rollout and reward, joined. Used by training and
+/* Scored responses to rows of a data set, from all ranks: rollout and reward, joined. Used by training and
  * evaluation. Collective over the mesh.
  *
  * Tensor groups take prompts from one counter, so none idles while prompts wait; each scores what it rolled
@@ -19,8 +19,8 @@ typedef struct fv_collector {
     fv_judge *judge; /* NULL: the first rank of the tensor group asks for all of it */
     const fv_rollout_settings *rollout;
     const fv_score_settings *score;
-    int n_answers;
-    int has_greedy;  /* a group has a greedy answer besides */
+    int n_samples;
+    int has_greedy;  /* a group has a greedy response besides */
     int keeps_views; /* until the caller forgets them (fv_prompt_builder_forget_all); else as long as a group
                         is under way */
     /* Draws are named by rows, which rise with their prompt indices, and not by those: those of a row are the

@@ -40,16 +40,16 @@ static fv_group make_group(void)
 {
     fv_group group;
     assert_ok(fv_group_init(&group, 3, 17, 1));
-    fv_answer *answer = group.answers;
+    fv_response *response = group.responses;
     const int32_t ids[] = {'a', IM_END, 'x', 'y', 'b', 'c'};
     for (int i = 0; i < 6; i++)
-        assert_ok(fv_tokens_push(&answer->ids, ids[i]));
-    answer->rounds[0] = (fv_round){.first = 0, .n = 2};
-    answer->rounds[1] = (fv_round){.first = 4, .n = 2, .is_cut = 1};
-    answer->n_rounds = 2;
-    answer->n_shown = 1;
-    answer->is_called = 1;
-    answer->reward = (fv_reward){.accuracy = 0.25, .has_verdict = 1};
+        assert_ok(fv_tokens_push(&response->ids, ids[i]));
+    response->rounds[0] = (fv_round){.first = 0, .n = 2};
+    response->rounds[1] = (fv_round){.first = 4, .n = 2, .is_cut = 1};
+    response->n_rounds = 2;
+    response->n_shown = 1;
+    response->is_called = 1;
+    response->reward = (fv_reward){.accuracy = 0.25, .has_verdict = 1};
     group.has_image = 1;
     group.low = (fv_grid){1, 2, 4};
     group.high = (fv_grid){1, 4, 8};

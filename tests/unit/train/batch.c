@@ -8,15 +8,15 @@
 #include <math.h>
 #include <stdlib.h>
 
-static void fill(fv_group *group, int64_t prompt_index, int n_answers)
+static void fill(fv_group *group, int64_t prompt_index, int n_samples)
 {
-    assert_ok(fv_group_init(group, prompt_index, 70 + prompt_index, n_answers));
+    assert_ok(fv_group_init(group, prompt_index, 70 + prompt_index, n_samples));
     group->has_image = 1;
     group->low = (fv_grid){1, 2, 4};
     for (int32_t id = 0; id < 5 + prompt_index; id++)
         assert_ok(fv_tokens_push(&group->prompt, 100 + id));
-    for (int i = 0; i < n_answers; i++) {
-        fv_answer *a = &group->answers[i];
+    for (int i = 0; i < n_samples; i++) {
+        fv_response *a = &group->responses[i];
         a->logprobs = calloc(8, sizeof *a->logprobs);
         a->loss_mask = calloc(8, 1);
         for (int t = 0; t < i; t++) {
@@ -36,10 +36,10 @@ static void check_equal(const fv_group *a, const fv_group *b)
     assert_int_equal(a->low.w, b->low.w);
     assert_int_equal(a->prompt.n, b->prompt.n);
     assert_memory_equal(a->prompt.ids, b->prompt.ids, a->prompt.n * sizeof *a->prompt.ids);
-    assert_int_equal(a->n_answers, b->n_answers);
+    assert_int_equal(a->n_samples, b->n_samples);
     assert_int_equal(a->has_greedy, b->has_greedy);
     for (int i = 0; i < fv_group_size(a); i++) {
-        const fv_answer *x = &a->answers[i], *y = &b->answers[i];
+        const fv_response *x = &a->responses[i], *y = &b->responses[i];
         assert_int_equal(x->ids.n, y->ids.n);
         assert_int_equal(x->sample, y->sample);
         assert_true(x->reward.accuracy == y->reward.accuracy && x->rounds[0].n == y->rounds[0].n);
@@ -59,7 +59,7 @@ static void test_there_and_back(void **state)
     size_t used;
     fill(&group, 3, 4);
     assert_ok(fv_group_add_greedy(&group));
-    group.answers[4].reward.accuracy = 0.75;
+    group.responses[4].reward.accuracy = 0.75;
     assert_ok(fv_group_pack(&group, &bytes));
     size_t size = bytes.size;
     assert_ok(fv_buffer_append(&bytes, "more", 4));
@@ -71,7 +71,7 @@ static void test_there_and_back(void **state)
         char *part = malloc(cut + 1); /* so that reading past it is seen */
         memcpy(part, bytes.data, cut);
         assert_fails(fv_group_unpack(part, cut, &used, &back), FV_ERR_FORMAT, "");
-        assert_null(back.answers);
+        assert_null(back.responses);
         free(part);
     }
     fv_group_fini(&group);
@@ -89,7 +89,7 @@ static void test_a_batch_is_ordered_by_prompt_index(void **state)
         fv_group group;
         fill(&group, prompts[i], 1);
         assert_ok(fv_batch_add(&batch, &group));
-        assert_null(group.answers);
+        assert_null(group.responses);
     }
     assert_ok(fv_batch_share(&batch, self));
     for (int i = 0; i < 3; i++)
@@ -106,9 +106,9 @@ static void fill_batch(fv_batch *batch)
         fill(&group, i, 1 + i);
         if (i == 2)
             assert_ok(fv_group_add_greedy(&group));
-        group.answers[i].n_rounds = 1 + i;
-        group.answers[i].rounds[i].first = 3;
-        group.answers[i].reward.has_verdict = i % 2;
+        group.responses[i].n_rounds = 1 + i;
+        group.responses[i].rounds[i].first = 3;
+        group.responses[i].reward.has_verdict = i % 2;
         assert_ok(fv_batch_add(batch, &group));
     }
 }
@@ -130,7 +130,7 @@ static void test_columns(void **state)
     assert_ok(fv_batch_read(file, "state/batch", &back));
     assert_int_equal(back.n, 4);
     for (int i = 0; i < 4; i++) {
-        const fv_answer *a = &batch.groups[i].answers[i], *b = &back.groups[i].answers[i];
+        const fv_response *a = &batch.groups[i].responses[i], *b = &back.groups[i].responses[i];
         check_equal(&batch.groups[i], &back.groups[i]);
         assert_true(a->n_rounds == b->n_rounds && b->rounds[i].first == 3);
         assert_int_equal(b->reward.has_verdict, i % 2);
@@ -150,22 +150,22 @@ static void test_lying_columns(void **state)
     fill_batch(&batch);
     for (int lie = 0; lie < 3; lie++) {
         fv_group *group = &batch.groups[1];
-        size_t n_ids = group->answers[1].ids.n;
-        int n_rounds = group->answers[0].n_rounds;
-        uint8_t why = (uint8_t)group->answers[0].reward.why;
-        group->answers[1].ids.n = lie == 0 ? 0 : n_ids; /* read again with what was written of it */
-        group->answers[0].n_rounds = lie == 1 ? 0 : n_rounds;
-        group->answers[0].reward.why = lie == 2 ? FV_N_UNJUDGED : why;
+        size_t n_ids = group->responses[1].ids.n;
+        int n_rounds = group->responses[0].n_rounds;
+        uint8_t why = (uint8_t)group->responses[0].reward.why;
+        group->responses[1].ids.n = lie == 0 ? 0 : n_ids; /* read again with what was written of it */
+        group->responses[0].n_rounds = lie == 1 ? 0 : n_rounds;
+        group->responses[0].reward.why = lie == 2 ? FV_N_UNJUDGED : why;
         assert_ok(fv_hdf5_create(temp_path("lie.h5"), &file));
         assert_ok(fv_batch_write(&batch, file, "b"));
         assert_ok(fv_hdf5_close(file));
-        group->answers[1].ids.n = n_ids;
-        group->answers[0].n_rounds = n_rounds;
-        group->answers[0].reward.why = why;
+        group->responses[1].ids.n = n_ids;
+        group->responses[0].n_rounds = n_rounds;
+        group->responses[0].reward.why = why;
         assert_ok(fv_hdf5_open(temp_path("lie.h5"), &file));
         if (lie == 0) { /* fewer ids, but all of it fits together */
             assert_ok(fv_batch_read(file, "b", &back));
-            assert_int_equal(back.groups[1].answers[1].ids.n, 0);
+            assert_int_equal(back.groups[1].responses[1].ids.n, 0);
             fv_batch_fini(&back);
         } else {
             assert_fails(fv_batch_read(file, "b", &back), FV_ERR_FORMAT, "an answer of");
@@ -197,35 +197,35 @@ static void spoil_prompt(fv_group *g)
 }
 static void spoil_token(fv_group *g)
 {
-    g->answers[2].ids.ids[1] = -1;
+    g->responses[2].ids.ids[1] = -1;
 }
 static void spoil_round(fv_group *g)
 {
-    g->answers[2].rounds[0].n = 3;
+    g->responses[2].rounds[0].n = 3;
 }
 static void spoil_first(fv_group *g)
 {
-    g->answers[2].rounds[0].first = 1000;
+    g->responses[2].rounds[0].first = 1000;
 }
 static void spoil_logprob(fv_group *g)
 {
-    g->answers[2].logprobs[0] = NAN;
+    g->responses[2].logprobs[0] = NAN;
 }
 static void spoil_mask(fv_group *g)
 {
-    g->answers[2].loss_mask[0] = 2;
+    g->responses[2].loss_mask[0] = 2;
 }
 static void spoil_sample(fv_group *g)
 {
-    g->answers[2].sample = 0;
+    g->responses[2].sample = 0;
 }
 static void spoil_accuracy(fv_group *g)
 {
-    g->answers[2].reward.accuracy = 1e30;
+    g->responses[2].reward.accuracy = 1e30;
 }
 static void spoil_kl(fv_group *g)
 {
-    g->answers[2].reward.kl = INFINITY;
+    g->responses[2].reward.kl = INFINITY;
 }
 
 static void test_what_no_run_leaves(void **state)
@@ -270,7 +270,7 @@ static void test_too_many_answers(void **state)
     assert_ok(fv_batch_write(&batch, file, "b"));
     assert_ok(fv_hdf5_close(file));
     hid_t id = H5Fopen(temp_path("many.h5"), H5F_ACC_RDWR, H5P_DEFAULT);
-    hid_t set = H5Dopen2(id, "b/group_n_answers", H5P_DEFAULT);
+    hid_t set = H5Dopen2(id, "b/group_n_samples", H5P_DEFAULT);
     const uint64_t many[4] = {1, 2, 1 << 20, 4};
     assert_true(H5Dwrite(set, H5T_NATIVE_UINT64, H5S_ALL, H5S_ALL, H5P_DEFAULT, many) >= 0);
     H5Dclose(set);

@@ -16,17 +16,18 @@ static const fv_model_shape shape = {.text = {.hidden = 8,
                                      .vision = {.merge = 2}};
 
 /* An answer of one turn, or of two if it called. */
-static void set(fv_answer *answer, int drawn, int is_called, int is_cut, fv_reward reward, double advantage)
+static void set(fv_response *response, int drawn, int is_called, int is_cut, fv_reward reward,
+                double advantage)
 {
-    *answer = (fv_answer){.n_rounds = 1 + is_called,
-                          .n_shown = is_called,
-                          .is_called = is_called,
-                          .is_done = 1,
-                          .reward = reward,
-                          .advantage = advantage};
-    answer->rounds[0].n = drawn - is_called;
-    answer->rounds[1].n = is_called;
-    answer->rounds[is_called].is_cut = is_cut;
+    *response = (fv_response){.n_rounds = 1 + is_called,
+                              .n_shown = is_called,
+                              .is_called = is_called,
+                              .is_done = 1,
+                              .reward = reward,
+                              .advantage = advantage};
+    response->rounds[0].n = drawn - is_called;
+    response->rounds[1].n = is_called;
+    response->rounds[is_called].is_cut = is_cut;
 }
 
 /* Views of 1 and 4 tokens. */
@@ -48,19 +49,19 @@ static void fill(fv_batch *batch)
 {
     *batch = (fv_batch){0};
     fv_group *g = add(batch, 10);
-    set(&g->answers[0], 4, 0, 0,
+    set(&g->responses[0], 4, 0, 0,
         (fv_reward){.accuracy = 1, .format = 1, .tool_penalty = 0.1, .has_verdict = 1}, 0.5);
-    set(&g->answers[1], 6, 1, 1, (fv_reward){.accuracy = 0, .format = 0, .has_verdict = 1}, -0.5);
+    set(&g->responses[1], 6, 1, 1, (fv_reward){.accuracy = 0, .format = 0, .has_verdict = 1}, -0.5);
     g = add(batch, 10);
-    set(&g->answers[0], 2, 1, 0, (fv_reward){.accuracy = 1, .format = 1, .has_verdict = 1}, 0);
-    set(&g->answers[1], 2, 0, 0, (fv_reward){.accuracy = 1, .format = 1, .has_verdict = 1}, 0);
+    set(&g->responses[0], 2, 1, 0, (fv_reward){.accuracy = 1, .format = 1, .has_verdict = 1}, 0);
+    set(&g->responses[1], 2, 0, 0, (fv_reward){.accuracy = 1, .format = 1, .has_verdict = 1}, 0);
     g = add(batch, 20);
-    set(&g->answers[0], 8, 1, 0, (fv_reward){.accuracy = 0, .format = 1, .overlong = 0.2, .has_verdict = 1},
+    set(&g->responses[0], 8, 1, 0, (fv_reward){.accuracy = 0, .format = 1, .overlong = 0.2, .has_verdict = 1},
         0);
-    set(&g->answers[1], 2, 0, 0, (fv_reward){.accuracy = 0, .format = 0, .kl = 0.4, .has_verdict = 1}, 0);
+    set(&g->responses[1], 2, 0, 0, (fv_reward){.accuracy = 0, .format = 0, .kl = 0.4, .has_verdict = 1}, 0);
     g = add(batch, 20);
-    set(&g->answers[0], 4, 0, 0, (fv_reward){.format = 1, .why = FV_UNJUDGED_LATE}, 0);
-    set(&g->answers[1], 4, 1, 0, (fv_reward){.accuracy = 1, .format = 0, .has_verdict = 1}, 0);
+    set(&g->responses[0], 4, 0, 0, (fv_reward){.format = 1, .why = FV_UNJUDGED_LATE}, 0);
+    set(&g->responses[1], 4, 1, 0, (fv_reward){.accuracy = 1, .format = 0, .has_verdict = 1}, 0);
 }
 
 static double figure(const fv_json *object, const char *name)

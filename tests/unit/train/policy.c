@@ -53,10 +53,10 @@ static float *rolled(const fv_tree *trees, int n_trees)
     float *all = malloc((size_t)count_generated(trees, n_trees) * sizeof *all), *at = all;
     for (int i = 0; i < n_trees; i++)
         for (int a = trees[i].first; a < trees[i].first + trees[i].n; a++) {
-            const fv_answer *answer = &trees[i].group->answers[a];
-            for (size_t t = 0; t < answer->ids.n; t++)
-                if (answer->loss_mask[t])
-                    *at++ = answer->logprobs[t];
+            const fv_response *response = &trees[i].group->responses[a];
+            for (size_t t = 0; t < response->ids.n; t++)
+                if (response->loss_mask[t])
+                    *at++ = response->logprobs[t];
         }
     return all;
 }

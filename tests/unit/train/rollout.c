@@ -4,16 +4,16 @@
 #include "rollout_case.h"
 
 /* One whole pass over prompt and answer gives the same bits as the rollout. */
-static void check_answer(model_case *c, const fv_group *group, const fv_answer *answer)
+static void check_answer(model_case *c, const fv_group *group, const fv_response *response)
 {
     float logprobs[CASE_MAX_TOKENS];
     while (c->n_images > 0)
         fv_picture_release(c->pictures[--c->n_images]);
     c->n_features = 0;
     memcpy(c->ids, group->prompt.ids, group->prompt.n * sizeof *c->ids);
-    memcpy(c->ids + group->prompt.n, answer->ids.ids, answer->ids.n * sizeof *c->ids);
-    c->n = (int64_t)(group->prompt.n + answer->ids.n);
-    for (int large = 0; large < group->has_image + answer->n_shown; large++) {
+    memcpy(c->ids + group->prompt.n, response->ids.ids, response->ids.n * sizeof *c->ids);
+    c->n = (int64_t)(group->prompt.n + response->ids.n);
+    for (int large = 0; large < group->has_image + response->n_shown; large++) {
         fv_picture **view = &c->pictures[c->n_images];
         assert_ok(rollout_view(NULL, group, large, view));
         c->grids[c->n_images++] = (*view)->grid;
@@ -21,9 +21,9 @@ static void check_answer(model_case *c, const fv_group *group, const fv_answer *
     }
     case_place(c);
     case_forward(c, logprobs, NULL);
-    for (size_t i = 0; i < answer->ids.n; i++)
-        if (answer->loss_mask[i])
-            assert_memory_equal(&answer->logprobs[i], &logprobs[group->prompt.n - 1 + i], sizeof *logprobs);
+    for (size_t i = 0; i < response->ids.n; i++)
+        if (response->loss_mask[i])
+            assert_memory_equal(&response->logprobs[i], &logprobs[group->prompt.n - 1 + i], sizeof *logprobs);
 }
 
 static void check_all(void)
@@ -37,7 +37,7 @@ static void check_all(void)
     c.inv_temperature = 1.0f / 0.9f;
     for (int g = 0; g < GROUPS; g++)
         for (int i = 0; i < ANSWERS; i++)
-            check_answer(&c, &rollout.groups[g], &rollout.groups[g].answers[i]);
+            check_answer(&c, &rollout.groups[g], &rollout.groups[g].responses[i]);
     case_close(&c);
 }
 
@@ -46,7 +46,7 @@ static void check_same(const fv_group *groups)
 {
     for (int g = 0; g < GROUPS; g++)
         for (int i = 0; i < ANSWERS; i++) {
-            const fv_answer *a = &groups[g].answers[i], *b = &rollout.groups[g].answers[i];
+            const fv_response *a = &groups[g].responses[i], *b = &rollout.groups[g].responses[i];
             assert_int_equal(a->ids.n, b->ids.n);
             assert_memory_equal(a->ids.ids, b->ids.ids, a->ids.n * sizeof *a->ids.ids);
             assert_memory_equal(a->logprobs, b->logprobs, a->ids.n * sizeof *a->logprobs);
@@ -96,7 +96,7 @@ typedef struct kinds {
 static void count_kinds(kinds *n, const fv_group *group)
 {
     for (int i = 0; i < ANSWERS; i++) {
-        const fv_answer *a = &group->answers[i];
+        const fv_response *a = &group->responses[i];
         const fv_round *last = &a->rounds[a->n_rounds - 1];
         assert_true(a->n_shown <= (group->has_image ? 1 : 0) && a->n_shown <= a->n_rounds - 1);
         assert_true(a->n_rounds <= 3 && (!last->is_cut || a->ids.n >= MAX_TURN));
@@ -134,11 +134,11 @@ static void check_taken_up(const char *folder)
     assert_ok(rollout_run(rollout_settings(12, 2048, 200), NULL)); /* all groups are given */
     for (int g = 0; g < GROUPS; g++)
         for (int i = 0; i < ANSWERS; i++) {
-            fv_answer *a = &rollout.groups[g].answers[i];
+            fv_response *a = &rollout.groups[g].responses[i];
             fv_tokens_fini(&a->ids);
             free(a->logprobs);
             free(a->loss_mask);
-            *a = (fv_answer){.sample = i, .n_rounds = 1};
+            *a = (fv_response){.sample = i, .n_rounds = 1};
         }
     rollout.is_left = 1;
     do {
@@ -178,15 +178,15 @@ static void test_draws(void **state)
     assert_ok(rollout_run(plan, NULL));
     for (int g = 0; g < GROUPS; g++)
         for (int i = 0; i < ANSWERS; i++)
-            for (size_t t = 0; t < rollout.groups[g].answers[i].ids.n; t++)
-                assert_in_range(rollout.groups[g].answers[i].ids.ids[t], 'a', 'b');
+            for (size_t t = 0; t < rollout.groups[g].responses[i].ids.n; t++)
+                assert_in_range(rollout.groups[g].responses[i].ids.ids[t], 'a', 'b');
     fv_group before[GROUPS];
     memcpy(before, rollout.groups, sizeof before);
     plan.rollout.step++;
     assert_ok(rollout_run(plan, NULL));
-    assert_memory_not_equal(before[0].answers[0].ids.ids, rollout.groups[0].answers[0].ids.ids,
+    assert_memory_not_equal(before[0].responses[0].ids.ids, rollout.groups[0].responses[0].ids.ids,
                             MAX_TURN * sizeof(int32_t));
-    assert_memory_not_equal(before[0].answers[0].ids.ids, before[0].answers[1].ids.ids,
+    assert_memory_not_equal(before[0].responses[0].ids.ids, before[0].responses[1].ids.ids,
                             MAX_TURN * sizeof(int32_t));
     rollout_forget();
     for (int g = 0; g < GROUPS; g++)
@@ -210,8 +210,8 @@ static void test_greedy_answers(void **state)
     rollout.has_greedy = 0;
     check_same(sampled);
     for (int g = 0; g < GROUPS; g++) {
-        const fv_answer *a = &rollout.groups[g].answers[ANSWERS], *b = &greedy[g].answers[0];
-        assert_int_equal(rollout.groups[g].n_answers, ANSWERS);
+        const fv_response *a = &rollout.groups[g].responses[ANSWERS], *b = &greedy[g].responses[0];
+        assert_int_equal(rollout.groups[g].n_samples, ANSWERS);
         assert_int_equal(a->ids.n, b->ids.n);
         assert_memory_equal(a->ids.ids, b->ids.ids, a->ids.n * sizeof *a->ids.ids);
     }
@@ -246,16 +246,16 @@ static void test_repetition_penalty(void **state)
     assert_ok(rollout_run(plan, NULL));
     check_all();
     for (int g = 0; g < GROUPS; g++)
-        n_other += memcmp(plain[g].answers[0].ids.ids, rollout.groups[g].answers[0].ids.ids, 16) != 0;
+        n_other += memcmp(plain[g].responses[0].ids.ids, rollout.groups[g].responses[0].ids.ids, 16) != 0;
     assert_true(n_other > 0);
     rollout_forget();
     plan.rollout.repetition_penalty = 1e4f;
     plan.rollout.temperature = 0;
     assert_ok(rollout_run(plan, NULL));
     for (int g = 0; g < GROUPS; g++) {
-        const fv_tokens *prompt = &rollout.groups[g].prompt, *ids = &rollout.groups[g].answers[0].ids;
+        const fv_tokens *prompt = &rollout.groups[g].prompt, *ids = &rollout.groups[g].responses[0].ids;
         for (size_t i = 0; i < ids->n; i++)
-            if (rollout.groups[g].answers[0].loss_mask[i])
+            if (rollout.groups[g].responses[0].loss_mask[i])
                 assert_false(is_in(prompt, prompt->n, ids->ids[i]) || is_in(ids, i, ids->ids[i]));
     }
     rollout_forget();
@@ -269,7 +269,7 @@ static void test_refusals(void **state)
     rollout_use("tiny-vl");
     assert_fails(rollout_run(rollout_settings(12, 20, 200), NULL), FV_ERR_ARGUMENT, "pass_tokens is 20");
     assert_fails(rollout_run(rollout_settings(3, 64, 200), NULL), FV_ERR_ARGUMENT,
-                 "row 100: 4 answers at once");
+                 "row 100: 4 responses at once");
     rollout_forget();
     assert_fails(rollout_run(rollout_settings(12, 64, 10), NULL), FV_ERR_ARGUMENT, "raise cache_pages");
     rollout_forget();

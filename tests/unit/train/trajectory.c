@@ -62,30 +62,30 @@ static void start(fv_group *group)
 /* The model draws text as bytes, then end, which may be -1 for none. */
 static void draw(fv_group *group, const char *text, int32_t end)
 {
-    fv_answer *answer = &group->answers[1];
-    for (; *text && !answer->is_done; text++)
-        assert_ok(fv_answer_push(&dialogue, group, answer, (uint8_t)*text, -0.5f));
+    fv_response *response = &group->responses[1];
+    for (; *text && !response->is_done; text++)
+        assert_ok(fv_response_push(&dialogue, group, response, (uint8_t)*text, -0.5f));
     if (end >= 0)
-        assert_ok(fv_answer_push(&dialogue, group, answer, end, -0.25f));
+        assert_ok(fv_response_push(&dialogue, group, response, end, -0.25f));
 }
 
 /* All tokens so far as the program itself would write them; generated ones and no others are marked. */
 static void check(const fv_group *group, const char *text)
 {
-    const fv_answer *answer = &group->answers[1];
+    const fv_response *response = &group->responses[1];
     fv_tokens expected = {0};
     int64_t n_drawn = 0, in_rounds = 0;
     assert_ok(fv_tokenizer_encode(tokenizer, text, strlen(text), FV_TOKENIZE_MARKUP, &expected));
-    assert_int_equal(answer->ids.n, expected.n);
-    assert_memory_equal(answer->ids.ids, expected.ids, expected.n * sizeof *expected.ids);
-    for (size_t i = 0; i < answer->ids.n; i++) {
-        n_drawn += answer->loss_mask[i];
-        assert_int_equal(answer->loss_mask[i], answer->logprobs[i] != 0);
+    assert_int_equal(response->ids.n, expected.n);
+    assert_memory_equal(response->ids.ids, expected.ids, expected.n * sizeof *expected.ids);
+    for (size_t i = 0; i < response->ids.n; i++) {
+        n_drawn += response->loss_mask[i];
+        assert_int_equal(response->loss_mask[i], response->logprobs[i] != 0);
     }
-    for (int r = 0; r < answer->n_rounds; r++) {
-        for (int64_t i = 0; i < answer->rounds[r].n; i++)
-            assert_int_equal(answer->loss_mask[answer->rounds[r].first + i], 1);
-        in_rounds += answer->rounds[r].n;
+    for (int r = 0; r < response->n_rounds; r++) {
+        for (int64_t i = 0; i < response->rounds[r].n; i++)
+            assert_int_equal(response->loss_mask[response->rounds[r].first + i], 1);
+        in_rounds += response->rounds[r].n;
     }
     assert_int_equal(n_drawn, in_rounds);
     fv_tokens_fini(&expected);
@@ -93,11 +93,11 @@ static void check(const fv_group *group, const char *text)
 
 static void check_end(const fv_group *group, int is_done, int n_rounds, int n_shown)
 {
-    const fv_answer *answer = &group->answers[1];
-    assert_int_equal(answer->is_done, is_done);
-    assert_int_equal(answer->n_rounds, n_rounds);
-    assert_int_equal(answer->n_shown, n_shown);
-    assert_int_equal(group->answers[0].ids.n, 0);
+    const fv_response *response = &group->responses[1];
+    assert_int_equal(response->is_done, is_done);
+    assert_int_equal(response->n_rounds, n_rounds);
+    assert_int_equal(response->n_shown, n_shown);
+    assert_int_equal(group->responses[0].ids.n, 0);
 }
 
 static void test_direct_answer(void **state)
@@ -108,10 +108,10 @@ static void test_direct_answer(void **state)
     draw(&group, "<answer>4</answer>", IM_END);
     check(&group, "<answer>4</answer><|im_end|>");
     check_end(&group, 1, 1, 0);
-    assert_int_equal(group.answers[1].rounds[0].is_cut, 0);
-    assert_fails(fv_answer_push(&dialogue, &group, &group.answers[1], 'a', -1), FV_ERR_INTERNAL, "done");
+    assert_int_equal(group.responses[1].rounds[0].is_cut, 0);
+    assert_fails(fv_response_push(&dialogue, &group, &group.responses[1], 'a', -1), FV_ERR_INTERNAL, "done");
     fv_buffer text = {0};
-    assert_ok(fv_answer_text(&dialogue, &group.answers[1], 0, &text));
+    assert_ok(fv_response_text(&dialogue, &group.responses[1], 0, &text));
     assert_string_equal(text.data, "<answer>4</answer>");
     fv_buffer_fini(&text);
     fv_group_fini(&group);
@@ -192,7 +192,7 @@ static void test_cut_turns(void **state)
     draw(&group, "<answer>4", -1);
     check(&group, "<answ");
     check_end(&group, 1, 1, 0);
-    assert_int_equal(group.answers[1].rounds[0].is_cut, 1);
+    assert_int_equal(group.responses[1].rounds[0].is_cut, 1);
     fv_group_fini(&group);
     /* A call that was whole when the turn was cut counts; its turn is closed before the tool speaks. */
     start(&group);
@@ -205,7 +205,7 @@ static void test_cut_turns(void **state)
     start(&group);
     dialogue.max_turn_tokens = 3;
     draw(&group, "ab", IM_END);
-    assert_int_equal(group.answers[1].rounds[0].is_cut, 0);
+    assert_int_equal(group.responses[1].rounds[0].is_cut, 0);
     fv_group_fini(&group);
 }
 
