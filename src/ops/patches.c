@@ -12,7 +12,7 @@ fv_err fv_check_patches_args(const fv_patches_args *args, int *empty)
     FV_CHECK(height % block == 0 && width % block == 0, FV_ERR_SHAPE,
              "patches: tensor pixels has %lld x %lld pixels, expected multiples of %d", (long long)width,
              (long long)height, block);
-    EXPECT(patches, out, F32, height * width / area, 3 * args->frames * area);
+    EXPECT(patches, out, STORED, height * width / area, 3 * args->frames * area);
     *empty = fv_tensor_count(args->out) == 0;
     return FV_OK;
 }

@@ -27,6 +27,7 @@ static const struct {
     {FV_OP_add_bias, "bias out"},
     {FV_OP_copy, "in out"},
     {FV_OP_fill, "x"},
+    {FV_OP_patches, "out"},
 };
 enum { N_STORED = sizeof stored / sizeof *stored };
 

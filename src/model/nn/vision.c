@@ -13,8 +13,7 @@ struct fv_vision_pass {
     int n_grids;
     fv_vision_plan plan; /* sizes; its arrays live in the model's staging while the pass is set up */
     fv_tensor bytes;     /* U8: the pixels of all images */
-    fv_tensor patches;   /* F32 (P, patch elements) */
-    fv_tensor rounded;   /* as the activations are */
+    fv_tensor patches;   /* (P, patch elements) */
     fv_tensor embedded;  /* (P, Cv) in image order; backward: its gradient */
     fv_tensor patch_order, patch_places, unit_order, unit_places;
     fv_tensor cos, sin;
@@ -108,8 +107,8 @@ fv_err fv_vision_take(fv_vision_pass *pass, const fv_grid *grids, int n_images, 
     pass->save = save;
     fv_vision_plan_sizes(shape, grids, n_images, &pass->plan);
     FV_TRY(take_matrix(arena, FV_U8, bytes_of(pass), 1, &pass->bytes));
-    FV_TRY(take_matrix(arena, FV_F32, pass->plan.n_patches, model->weights.patch.dim[1], &pass->patches));
-    FV_TRY(fv_take_rounded(arena, pass->patches, model->vision.dtype, &pass->rounded));
+    FV_TRY(take_matrix(arena, model->vision.dtype, pass->plan.n_patches, model->weights.patch.dim[1],
+                       &pass->patches));
     FV_TRY(take_matrix(arena, model->vision.dtype, pass->plan.n_patches, shape->hidden, &pass->embedded));
     FV_TRY(take_plan(pass, arena));
     const fv_stack_size size = {shape->depth, model->tensor->size, pass->plan.n_patches, save};
@@ -208,6 +207,18 @@ static fv_err merge(fv_vision_pass *pass)
         &(fv_gather_args){.table = pass->merged, .index = pass->unit_places, .out = pass->features});
 }
 
+/* Finished numbers, in the dtype of the activations. */
+static fv_err upload_patches(fv_backend *backend, const float *numbers, fv_tensor patches)
+{
+    int64_t n = fv_tensor_count(patches);
+    void *stored = malloc((size_t)n * fv_dtype_bytes(patches.dtype));
+    FV_CHECK(stored, FV_ERR_MEMORY, "cannot allocate %lld numbers of patches", (long long)n);
+    fv_dtype_encode(patches.dtype, numbers, n, stored);
+    fv_err err = fv_upload_array(backend, patches, stored);
+    free(stored);
+    return err;
+}
+
 /* Image i, whose bytes begin at `byte` and patches at `patch`. */
 static fv_err show(fv_vision_pass *pass, int i, const fv_picture *picture, int64_t byte, int64_t patch)
 {
@@ -220,7 +231,7 @@ static fv_err show(fv_vision_pass *pass, int i, const fv_picture *picture, int64
              "image %d has %d x %d patches, not %d x %d", i + 1, picture->grid.h, picture->grid.w, grid.h,
              grid.w);
     if (picture->patches)
-        return fv_upload_array(backend, patches, picture->patches);
+        return upload_patches(backend, picture->patches, patches);
     fv_tensor pixels =
         fv_tensor_3d((uint8_t *)pass->bytes.data + byte, FV_U8, grid.h * side, grid.w * side, 3);
     FV_TRY(fv_upload_array(backend, pixels, picture->rgb));
@@ -248,8 +259,7 @@ fv_err fv_vision_forward(fv_vision_pass *pass, fv_picture *const *pictures, fv_t
     fv_model *model = pass->model;
     FV_TRY(upload_plan(pass));
     FV_TRY(show_all(pass, pictures));
-    FV_TRY(fv_round(model->backend, pass->patches, pass->rounded));
-    FV_TRY(fv_linear(model->backend, pass->rounded, model->weights.patch, (fv_tensor){0}, pass->embedded));
+    FV_TRY(fv_linear(model->backend, pass->patches, model->weights.patch, (fv_tensor){0}, pass->embedded));
     FV_TRY(fv_gather(
         model->backend,
         &(fv_gather_args){.table = pass->embedded, .index = pass->patch_order, .out = pass->stack.x[0]}));
@@ -304,7 +314,7 @@ fv_err fv_vision_backward(fv_vision_pass *pass, fv_tensor dfeatures, fv_weights 
         fv_gather(model->backend,
                   &(fv_gather_args){.table = pass->dx, .index = pass->patch_places, .out = pass->embedded}));
     return fv_linear_grad(model->backend, &(fv_linear_grad_args){.dy = pass->embedded,
-                                                                 .x = pass->rounded,
+                                                                 .x = pass->patches,
                                                                  .w = model->weights.patch,
                                                                  .dw = grads->patch});
 }
