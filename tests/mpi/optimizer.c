@@ -90,19 +90,21 @@ static void test_every_rank_has_some_rows(void **state)
     learner_close(&shared);
 }
 
+/* one has the share of shared, and perhaps more. */
 static void check_state(const learner *one, const learner *shared)
 {
     const fv_optimizer *o = &shared->optimizer, *whole = &one->optimizer;
+    int64_t at = o->first - whole->first;
     const fv_tensor of_one[] = {whole->m, whole->v}, of_share[] = {o->m, o->v};
     for (int i = 0; i < 2; i++) {
-        void *a = numbers_of(one, fv_tensor_rows(of_one[i], o->first, o->held), o->held);
+        void *a = numbers_of(one, fv_tensor_rows(of_one[i], at, o->held), o->held);
         void *b = numbers_of(shared, of_share[i], o->held);
         assert_memory_equal(a, b, (size_t)o->held * fv_dtype_bytes(o->m.dtype));
         free(a);
         free(b);
     }
     float *a = malloc((size_t)o->held * sizeof *a), *b = malloc((size_t)o->held * sizeof *b);
-    assert_ok(fv_optimizer_read_master(whole, o->first, o->held, a));
+    assert_ok(fv_optimizer_read_master(whole, at, o->held, a));
     assert_ok(fv_optimizer_read_master(o, 0, o->held, b));
     assert_memory_equal(a, b, (size_t)o->held * sizeof *a);
     free(a);
@@ -111,10 +113,47 @@ static void check_state(const learner *one, const learner *shared)
 
 static void check_weights(const learner *one, const learner *shared)
 {
-    float *a = weights_of(one), *b = weights_of(shared);
-    assert_memory_equal(a, b, (size_t)fv_model_layout(one->c.model)->n_elements * sizeof *a);
-    free(a);
-    free(b);
+    fv_tensor a = fv_model_weights(one->c.model)->flat, b = fv_model_weights(shared->c.model)->flat;
+    int64_t n = fv_model_layout(one->c.model)->n_elements;
+    void *of_one = numbers_of(one, a, n), *of_shared = numbers_of(shared, b, n);
+    assert_int_equal(a.dtype, b.dtype);
+    assert_memory_equal(of_one, of_shared, (size_t)n * fv_dtype_bytes(a.dtype));
+    free(of_one);
+    free(of_shared);
+}
+
+/* How the state is kept. */
+static const struct {
+    int is_bf16; /* weights */
+    fv_master_form master;
+    fv_moments_form moments;
+} forms[] = {{0, FV_MASTER_WHOLE, FV_MOMENTS_FP32},
+             {0, FV_MASTER_WHOLE, FV_MOMENTS_BF16},
+             {1, FV_MASTER_WHOLE, FV_MOMENTS_FP32},
+             {1, FV_MASTER_SPLIT, FV_MOMENTS_BF16}};
+enum { N_FORMS = sizeof forms / sizeof *forms };
+
+static fv_optimizer_settings settings_of(int form)
+{
+    fv_optimizer_settings settings = adamw;
+    settings.master = forms[form].master;
+    settings.moments = forms[form].moments;
+    assert_int_equal(forms[form].is_bf16 ? case_use_bf16(NULL) : case_use_fp32(NULL), 0);
+    return settings;
+}
+
+/* Three steps of the same gradient; shared: rank (step) has all of it, the others zeros. */
+static void take_steps(learner *one, learner *shared)
+{
+    for (int i = 0; i < 3; i++) {
+        find_gradient(one, ALL, 1);
+        if (i % world->size == world->rank)
+            find_gradient(shared, ALL, 1);
+        else
+            assert_ok(fv_fill(shared->c.backend, &(fv_fill_args){.x = shared->c.grads.flat}));
+        double norm = step(one);
+        assert_true(norm > (double)adamw.clip && fabs(step(shared) - norm) <= 1e-14 * norm);
+    }
 }
 
 /* Sums with zeros are exact: where one rank has all of the gradient, three steps are the same bits, draws for
@@ -122,26 +161,94 @@ static void check_weights(const learner *one, const learner *shared)
 static void test_bits_of_one_rank(void **state)
 {
     (void)state;
-    for (int moments = 0; moments < 2; moments++) {
+    for (int form = 0; form < N_FORMS; form++) {
         learner one, shared;
-        fv_optimizer_settings settings = adamw;
-        settings.moments = moments ? FV_MOMENTS_BF16 : FV_MOMENTS_FP32;
+        fv_optimizer_settings settings = settings_of(form);
         learner_open(&one, case_self, vl, &settings);
         learner_open(&shared, world, vl, &settings);
-        for (int i = 0; i < 3; i++) {
-            find_gradient(&one, ALL, 1);
-            if (i % world->size == world->rank)
-                find_gradient(&shared, ALL, 1);
-            else
-                assert_ok(fv_fill(shared.c.backend, &(fv_fill_args){.x = shared.c.grads.flat}));
-            double norm = step(&one);
-            assert_true(norm > (double)adamw.clip && fabs(step(&shared) - norm) <= 1e-14 * norm);
-        }
+        take_steps(&one, &shared);
         check_state(&one, &shared);
         check_weights(&one, &shared);
         learner_close(&one);
         learner_close(&shared);
     }
+    assert_int_equal(case_use_fp32(NULL), 0);
+}
+
+/* The weights are the masters, rounded to nearest even. */
+static void check_rounded(const learner *l)
+{
+    const fv_optimizer *o = &l->optimizer;
+    float *master = malloc((size_t)o->held * sizeof *master);
+    uint16_t *rounded = malloc((size_t)o->held * sizeof *rounded),
+             *weights = numbers_of(l, fv_tensor_rows(fv_model_weights(l->c.model)->flat, o->first, o->held),
+                                   o->held);
+    assert_ok(fv_optimizer_read_master(o, 0, o->held, master));
+    fv_dtype_encode(FV_BF16, master, o->held, rounded);
+    assert_memory_equal(weights, rounded, (size_t)o->held * sizeof *rounded);
+    free(master);
+    free(rounded);
+    free(weights);
+}
+
+/* Masters that are the missing bits of bf16 weights are those of a tensor of their own; both begin as the
+ * fp32 numbers of the folder. */
+static void test_split_masters_are_whole_ones(void **state)
+{
+    (void)state;
+    learner exact, whole, split;
+    fv_optimizer_settings settings = adamw;
+    assert_int_equal(case_use_fp32(NULL), 0);
+    learner_open(&exact, world, vl, &settings);
+    assert_int_equal(case_use_bf16(NULL), 0);
+    learner_open(&whole, world, vl, &settings);
+    settings.master = FV_MASTER_SPLIT;
+    learner_open(&split, world, vl, &settings);
+    assert_ok(fv_optimizer_load(&whole.optimizer, temp_path(vl)));
+    assert_ok(fv_optimizer_load(&split.optimizer, temp_path(vl)));
+    check_state(&split, &whole);
+    check_rounded(&split);
+    int64_t n = exact.optimizer.held, n_finer = 0;
+    float *a = malloc((size_t)n * sizeof *a), *b = malloc((size_t)n * sizeof *b);
+    assert_ok(fv_optimizer_read_master(&exact.optimizer, 0, n, a));
+    assert_ok(fv_optimizer_read_master(&split.optimizer, 0, n, b));
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t x, y;
+        memcpy(&x, &a[i], sizeof x);
+        memcpy(&y, &b[i], sizeof y);
+        assert_int_equal(y, x + ((x & 0x1ffffu) == 0x18000u));
+        n_finer += (x & 0xffffu) != 0;
+    }
+    assert_true(n_finer > n / 2);
+    for (int i = 0; i < 3; i++) {
+        find_gradient(&whole, world->rank, world->size);
+        find_gradient(&split, world->rank, world->size);
+        assert_true(step(&whole) == step(&split));
+    }
+    check_state(&split, &whole);
+    check_weights(&split, &whole);
+    check_rounded(&split);
+    free(a);
+    free(b);
+    learner_close(&exact);
+    learner_close(&whole);
+    learner_close(&split);
+    assert_int_equal(case_use_fp32(NULL), 0);
+}
+
+static void test_fp32_weights_have_no_split_masters(void **state)
+{
+    (void)state;
+    fv_optimizer optimizer;
+    fv_backend *backend;
+    model_case c;
+    fv_optimizer_settings settings = adamw;
+    settings.master = FV_MASTER_SPLIT;
+    assert_ok(fv_backend_cpu_create(NULL, 1, &backend));
+    case_open(&c, backend, case_self, temp_path(vl));
+    assert_fails(fv_optimizer_init(&optimizer, c.model, case_self, &settings), FV_ERR_ARGUMENT,
+                 "optimizer.master: split is of bf16 weights");
+    case_close(&c);
 }
 
 /* A gradient that is not finite on one rank moves nothing on any; the step after it is as if it had not been.
@@ -261,9 +368,13 @@ int main(void)
 {
     if (fv_comm_world(&world) != FV_OK)
         return 1;
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_rank_has_some_rows), cmocka_unit_test(test_bits_of_one_rank),
-        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_saving), cmocka_unit_test(test_what_decays)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_rank_has_some_rows),
+                                       cmocka_unit_test(test_bits_of_one_rank),
+                                       cmocka_unit_test(test_split_masters_are_whole_ones),
+                                       cmocka_unit_test(test_fp32_weights_have_no_split_masters),
+                                       cmocka_unit_test(test_not_finite),
+                                       cmocka_unit_test(test_saving),
+                                       cmocka_unit_test(test_what_decays)};
     int failed = cmocka_run_group_tests(tests, case_setup, case_teardown);
     fv_comm_destroy(world);
     return failed;
