@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_MODEL = 'm', KEY_KERNELS = 0x1001, KEY_THREADS, KEY_CHUNKS };
+enum { KEY_MODEL = 'm', KEY_KERNELS = 0x1001, KEY_THREADS, KEY_CHUNKS, KEY_PRECISION };
 
 static const struct argp_option options[] = {
     {"model", KEY_MODEL, "DIR", 0, "the model: a Hugging Face folder (required)", 1},
@@ -21,6 +21,8 @@ static const struct argp_option options[] = {
      "threads of a process (default: as OMP_NUM_THREADS says, else all cores)", 2},
     {"kernels", KEY_KERNELS, "NAME", 0, "avx512, avx2 or portable (default: the best of this processor)", 2},
     {"chunks", KEY_CHUNKS, "N", 0, "of the sums that ranks share, a multiple of these: 1, 2, 4 or 8 (4)", 2},
+    {"precision", KEY_PRECISION, "NAME", 0,
+     "as what weights, activations and cache are stored: fp32 or bf16 (fp32)", 2},
     {0}};
 
 static error_t parse(int key, char *argument, struct argp_state *state)
@@ -38,6 +40,10 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_CHUNKS:
         out->chunks = (int)fv_parse_integer(state, "--chunks", argument, 1, FV_MAX_CHUNKS);
+        return 0;
+    case KEY_PRECISION:
+        if (fv_precision_parse(argument, &out->precision) != FV_OK)
+            argp_error(state, "--precision: %s", fv_error_text());
         return 0;
     case ARGP_KEY_END:
         if (!out->model && !out->needs_no_model)
@@ -80,6 +86,7 @@ fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *chosen)
                                 .tensor = runtime->mesh.tensor,
                                 .folder = chosen->model,
                                 .data_ranks = runtime->mesh.data->size,
+                                .precision = fv_precision_of(chosen->precision),
                                 .chunks = chosen->chunks};
     return fv_comm_agree(runtime->world, fv_model_open(&args, &runtime->model));
 }

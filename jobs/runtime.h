@@ -10,12 +10,13 @@
 #include <argp.h>
 
 typedef struct fv_runtime_options {
-    const char *model;   /* --model DIR, required */
-    const char *kernels; /* --kernels avx512|avx2|portable; NULL: the best */
-    int threads;         /* --threads N; 0: as OpenMP says */
-    int tensor;          /* ranks of a tensor group, set by the program; 0: all ranks are one */
-    int chunks;          /* --chunks N: of fv_model_args */
-    int needs_no_model;  /* set by a program that was told to do without */
+    const char *model;             /* --model DIR, required */
+    const char *kernels;           /* --kernels avx512|avx2|portable; NULL: the best */
+    int threads;                   /* --threads N; 0: as OpenMP says */
+    int tensor;                    /* ranks of a tensor group, set by the program; 0: all ranks are one */
+    int chunks;                    /* --chunks N: of fv_model_args */
+    fv_precision_choice precision; /* --precision fp32|bf16 */
+    int needs_no_model;            /* set by a program that was told to do without */
 } fv_runtime_options;
 
 /* A child parser for these options; its input is a fv_runtime_options. */

@@ -214,7 +214,7 @@ static fv_err write_tensor(probe *p, const char *name, fv_tensor t)
              name);
     fv_err err = fv_download_now(p->runtime.backend, t, host);
     if (err == FV_OK)
-        err = fv_hdf5_write(p->out, name, FV_F32, t.n_dims, t.dim, host);
+        err = fv_hdf5_write(p->out, name, t.dtype, t.n_dims, t.dim, host);
     free(host);
     return err;
 }

@@ -229,6 +229,7 @@ static fv_err open_trainer(fv_training *t)
                                                               .kernels = kernels_of(run),
                                                               .threads = run->threads,
                                                               .tensor = t->config.layout.tensor,
+                                                              .precision = run->precision,
                                                               .chunks = t->config.layout.chunks}));
     return fv_comm_agree(t->runtime.world, build(t));
 }

@@ -2,23 +2,22 @@
 
 #include <string.h>
 
-static const struct {
-    const char *name;
-    fv_precision precision;
-} all[] = {{"fp32", {FV_F32, FV_F32, FV_F32, FV_F32, FV_F32}},
-           {"bf16", {FV_BF16, FV_BF16, FV_BF16, FV_F32, FV_F32}}};
+const char *const fv_precision_names[] = {
+    [FV_PRECISION_FP32] = "fp32", [FV_PRECISION_BF16] = "bf16", [FV_PRECISION_BF16 + 1] = NULL};
 
-fv_err fv_precision_parse(const char *name, fv_precision *out)
+fv_precision fv_precision_of(fv_precision_choice choice)
 {
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        if (strcmp(all[i].name, name) == 0) {
-            *out = all[i].precision;
+    if (choice == FV_PRECISION_FP32)
+        return (fv_precision){FV_F32, FV_F32, FV_F32, FV_F32, FV_F32};
+    return (fv_precision){FV_BF16, FV_BF16, FV_BF16, FV_F32, FV_F32};
+}
+
+fv_err fv_precision_parse(const char *name, fv_precision_choice *out)
+{
+    for (int i = 0; fv_precision_names[i]; i++)
+        if (strcmp(fv_precision_names[i], name) == 0) {
+            *out = (fv_precision_choice)i;
             return FV_OK;
         }
     return FV_FAIL(FV_ERR_ARGUMENT, "the precision is \"%.32s\", expected fp32 or bf16", name);
-}
-
-const char *fv_precision_name(fv_precision precision)
-{
-    return all[precision.param == FV_BF16].name;
 }

@@ -43,6 +43,8 @@ static const fv_setting run_fields[] = {
     {"steps", FV_SETTING_INTEGER, RUN(steps), "steps of training", FROM(1)},
     {"threads", FV_SETTING_INTEGER, RUN(threads), "of a rank; 0 = as OMP_NUM_THREADS says", FROM(0)},
     {"kernels", FV_SETTING_TEXT, RUN(kernels), "avx512, avx2 or portable; '' = the best", FROM(0)},
+    {"precision", FV_SETTING_CHOICE, RUN(precision), "as what weights, activations and cache are stored",
+     .names = fv_precision_names},
     {0},
 };
 

@@ -15,9 +15,13 @@ typedef struct fv_precision {
     fv_dtype master;     /* the weights that the optimizer moves, and that are saved */
 } fv_precision;
 
-/* fp32: F32 throughout. bf16: param, activation and cache are BF16, gradient and master F32. Another name is
- * FV_ERR_ARGUMENT, which lists them. */
-fv_err fv_precision_parse(const char *name, fv_precision *out);
-const char *fv_precision_name(fv_precision precision);
+/* What there is to choose from. fp32: F32 throughout. bf16: param, activation and cache are BF16, gradient
+ * and master F32. */
+typedef enum fv_precision_choice { FV_PRECISION_FP32, FV_PRECISION_BF16 } fv_precision_choice;
+extern const char *const fv_precision_names[]; /* "fp32", ...; ends with NULL */
+
+fv_precision fv_precision_of(fv_precision_choice choice);
+/* FV_ERR_ARGUMENT lists the names. */
+fv_err fv_precision_parse(const char *name, fv_precision_choice *out);
 
 #endif

@@ -29,6 +29,7 @@ typedef struct fv_run_config {
     int64_t steps;
     int threads;   /* of a rank; 0: as OpenMP says */
     char *kernels; /* fv_backend_cpu_create; "": the best of the processor */
+    fv_precision_choice precision;
 } fv_run_config;
 
 /* The newest checkpoint of out comes first. Where there is none: from "auto" begins anew, any other text is
