@@ -30,7 +30,7 @@ int fv_job_finish(fv_err err)
     fprintf(stderr, "fovea: %s\n", fv_error_text());
     if (getenv("FOVEA_TRACE"))
         fprintf(stderr, "fovea: %s, in %s\n", fv_err_name(err), fv_error_trace());
-    return FV_EXIT_FAILED;
+    return err == FV_STOPPED ? FV_EXIT_INTERRUPTED : FV_EXIT_FAILED;
 }
 
 /* A standard stream that the caller has closed is made one that cannot be used: the next file or socket to be

@@ -29,11 +29,12 @@ FV_JOB_LIST(X)
 #undef X
 
 /* Exit statuses: 0 fine; FV_EXIT_FAILED an error, printed; FV_EXIT_USAGE a wrong command line; FV_EXIT_AGAIN
- * stopped on request: started again in the same way it goes on. */
-enum { FV_EXIT_FAILED = 1, FV_EXIT_USAGE = 2, FV_EXIT_AGAIN = 75 };
+ * stopped on request: started again in the same way it goes on; FV_EXIT_INTERRUPTED ended in order by Ctrl-C,
+ * as a shell calls it. */
+enum { FV_EXIT_FAILED = 1, FV_EXIT_USAGE = 2, FV_EXIT_AGAIN = 75, FV_EXIT_INTERRUPTED = 130 };
 
 /* Print the recorded error as one sentence on standard error (with the call trace if FOVEA_TRACE is set) and
- * return FV_EXIT_FAILED; returns 0 for FV_OK. */
+ * return FV_EXIT_FAILED, FV_EXIT_INTERRUPTED for FV_STOPPED; returns 0 for FV_OK. */
 int fv_job_finish(fv_err err);
 
 #endif

@@ -113,7 +113,7 @@ static int report(const fv_runtime *runtime, fv_err err)
         return 0;
     if (err == FV_STOPPED) {
         FV_LOG_ROOT(INFO, "%s", fv_error_text());
-        return FV_EXIT_AGAIN;
+        return runtime->ends_by_interrupt ? FV_EXIT_INTERRUPTED : FV_EXIT_AGAIN;
     }
     fv_log_note(FV_LOG_ERROR, "%s", fv_error_text());
     fv_error_scope scope = fv_error_scope_get();

@@ -28,7 +28,8 @@ typedef struct fv_runtime {
     fv_comm *world; /* the processes that do the same as this one */
     fv_mesh mesh;   /* the model is opened on its tensor group */
     fv_backend *backend;
-    int obeys_launcher; /* which is held, and kills the ranks now: they wait for that at their end */
+    int ends_by_interrupt; /* set by the program: FV_STOPPED is FV_EXIT_INTERRUPTED, not FV_EXIT_AGAIN */
+    int obeys_launcher;    /* which is held, and kills the ranks now: they wait for that at their end */
     fv_model *model;
 } fv_runtime;
 

@@ -1,11 +1,14 @@
 /* fovea eval: a model's greedy answers to a data set, scored; or the shards of such an evaluation joined. */
+#include "jobs/eval/begun.h"
 #include "jobs/eval/options.h"
 #include "jobs/jobs.h"
 
 #include "fovea/eval/evaluate.h"
 #include "fovea/base/file.h"
 #include "fovea/model/hf/identity.h"
+#include "fovea/base/log.h"
 #include "fovea/base/meter.h"
+#include "fovea/base/process/stop.h"
 #include "fovea/model/nn/pages.h"
 
 #include <errno.h>
@@ -32,7 +35,8 @@ typedef struct eval {
     fv_rows rows; /* of dataset: those that are asked */
     fv_evaluation what;
     fv_report report;
-    int is_kept; /* the results are there already */
+    fv_batch begun; /* answers of an evaluation that was interrupted */
+    int is_kept;    /* the results are there already */
 } eval;
 
 /* Preparation. */
@@ -206,7 +210,7 @@ static fv_err evaluate(eval *e)
                                .judge = e->judge,
                                .rollout = &rollout,
                                .score = &score};
-    return fv_evaluate(&with, &e->what, &e->report);
+    return fv_evaluate(&with, &e->what, &e->begun, &e->report);
 }
 
 /* All rows of the evaluation, whatever the shard: all shards leave out the same. */
@@ -255,6 +259,7 @@ static fv_err write_results(const fv_report *report, const char *folder)
 {
     FV_TRY(fv_file_make_folder(folder));
     FV_TRY(fv_report_write(report, folder));
+    fv_begun_remove(folder);
     return print_table(report);
 }
 
@@ -316,8 +321,35 @@ static fv_err begin(eval *e)
     return begin_output(&e->report, o->out, o->keeps, &e->is_kept);
 }
 
+static fv_err read_begun(eval *e)
+{
+    const fv_model_shape *shape = fv_model_shape_of(e->runtime.model);
+    FV_TRY(fv_begun_read(e->options->out, &e->report, &e->begun));
+    FV_TRY(fv_batch_check(&e->begun, shape->text.vocab, e->processor.merge));
+    if (e->begun.n > 0)
+        FV_LOG_ROOT(INFO, "going on with %d answers of an evaluation that was interrupted", e->begun.n);
+    return FV_OK;
+}
+
+/* What an evaluation that was interrupted has found, on every rank. */
+static fv_err take_up(eval *e)
+{
+    fv_comm *world = e->runtime.world;
+    FV_TRY(fv_comm_agree(world, world->rank == 0 ? read_begun(e) : FV_OK));
+    return fv_batch_share(&e->begun, world);
+}
+
+/* FV_STOPPED, with what has become of the answers. */
+static fv_err save_begun(eval *e)
+{
+    FV_TRY(fv_begun_write(&e->begun, &e->report, e->options->out));
+    return FV_FAIL(FV_STOPPED, "interrupted with %d answers, which are kept in %s; started again it goes on",
+                   e->begun.n, e->options->out);
+}
+
 static fv_err run(eval *e)
 {
+    FV_TRY(fv_stop_on_interrupt());
     FV_TRY(fv_runtime_open(&e->runtime, &e->options->runtime));
     fv_comm *world = e->runtime.world;
     FV_TRY(fv_comm_agree(world, prepare(e)));
@@ -326,16 +358,21 @@ static fv_err run(eval *e)
     FV_TRY(fv_comm_broadcast(world, &e->is_kept, sizeof e->is_kept, 0));
     if (e->is_kept)
         return FV_OK;
+    FV_TRY(take_up(e));
     if (world->rank == 0)
         fv_meter_start(NULL, 0, 0);
-    FV_TRY(evaluate(e));
+    fv_err err = evaluate(e);
     fv_meter_stop();
+    if (err == FV_STOPPED)
+        return fv_comm_agree(world, world->rank == 0 ? save_begun(e) : err);
+    FV_TRY(err);
     return fv_comm_agree(world, world->rank == 0 ? write_results(&e->report, e->options->out) : FV_OK);
 }
 
 static int finish(eval *e, fv_err err)
 {
     fv_report_fini(&e->report);
+    fv_batch_fini(&e->begun);
     fv_rows_fini(&e->rows);
     fv_engine_destroy(e->engine);
     fv_judge_destroy(e->judge);
@@ -380,6 +417,6 @@ int fv_job_eval(int argc, char **argv)
     fv_eval_options_parse(argc, argv, &options);
     if (options.merge)
         return fv_job_finish(merge(&options));
-    eval e = {.options = &options};
+    eval e = {.options = &options, .runtime.ends_by_interrupt = 1};
     return finish(&e, run(&e));
 }

@@ -6,6 +6,8 @@
 
 #include "fovea/model/tokenizer/chat.h"
 #include "fovea/base/file.h"
+#include "fovea/base/point.h"
+#include "fovea/base/process/stop.h"
 #include "fovea/engine/generate.h"
 #include "fovea/model/image/processor.h"
 
@@ -253,6 +255,22 @@ static fv_err check_same(generate *g)
     return FV_OK;
 }
 
+/* What one rank hears of an interrupt reaches all, so that none waits for another. */
+static fv_err receive(void *context, int32_t id, float logprob)
+{
+    generate *g = context;
+    FV_TRY(fv_generate_answer_receive(&g->answer, id, logprob));
+    FV_TRY(fv_comm_agree(g->runtime.world, fv_point("token")));
+    double is_stopped = fv_stop_requested();
+    FV_TRY(fv_comm_all_reduce_max(g->runtime.world, &is_stopped));
+    return is_stopped > 0 ? FV_FAIL(FV_STOPPED, "interrupted after %zu tokens", g->answer.ids.n) : FV_OK;
+}
+
+static fv_err next_turn(void *context)
+{
+    return fv_generate_answer_turn(&((generate *)context)->answer);
+}
+
 static fv_err answer_plainly(generate *g, int max_tokens, fv_finish *finish)
 {
     return fv_generate(g->runtime.model,
@@ -264,17 +282,17 @@ static fv_err answer_plainly(generate *g, int max_tokens, fv_finish *finish)
                                            .sampling = sampling_of(g),
                                            .max_tokens = max_tokens,
                                            .chunk = PREFILL_CHUNK,
-                                           .sink = fv_generate_answer_receive,
-                                           .context = &g->answer},
+                                           .sink = receive,
+                                           .context = g},
                        finish);
 }
 
 static fv_err answer_as_policy(generate *g, int max_turn_tokens, fv_finish *finish)
 {
     const fv_sampling sampling = sampling_of(g);
-    g->policy.sink = fv_generate_answer_receive;
-    g->policy.turn = fv_generate_answer_turn;
-    g->policy.context = &g->answer;
+    g->policy.sink = receive;
+    g->policy.turn = next_turn;
+    g->policy.context = g;
     FV_TRY(fv_generate_policy_run(&g->policy, &sampling, max_turn_tokens, finish));
     g->visual_tokens = fv_generate_policy_visual_tokens(&g->policy);
     return FV_OK;
@@ -291,9 +309,11 @@ static fv_err run(generate *g)
         rounds = g->options->prompts ? fv_generate_policy_rounds(&g->policy) : 1;
     FV_TRY(fv_generate_answer_init(&g->answer, g->tokenizer, (size_t)max_tokens * (size_t)rounds,
                                    !g->options->json && g->runtime.world->rank == 0));
-    FV_TRY(g->options->prompts ? answer_as_policy(g, max_tokens, &finish)
-                               : answer_plainly(g, max_tokens, &finish));
-    return print_end(g, finish);
+    fv_err err = g->options->prompts ? answer_as_policy(g, max_tokens, &finish)
+                                     : answer_plainly(g, max_tokens, &finish);
+    if (err == FV_STOPPED && g->answer.is_streamed)
+        putchar('\n');
+    return err == FV_OK ? print_end(g, finish) : err;
 }
 
 static int finish(generate *g, fv_err err)
@@ -314,8 +334,9 @@ int fv_job_generate(int argc, char **argv)
 {
     fv_generate_options options;
     fv_generate_options_parse(argc, argv, &options);
-    generate g = {.options = &options};
-    int status = finish(&g, run(&g));
+    generate g = {.options = &options, .runtime.ends_by_interrupt = 1};
+    fv_err err = fv_stop_on_interrupt();
+    int status = finish(&g, err == FV_OK ? run(&g) : err);
     free(options.images);
     return status;
 }

@@ -8,6 +8,7 @@
 #include "fovea/data/synthetic/glance.h"
 #include "fovea/base/log.h"
 #include "fovea/base/meter.h"
+#include "fovea/base/process/stop.h"
 #include "fovea/data/synthetic/print.h"
 
 #include <errno.h>
@@ -280,10 +281,11 @@ static void release_batch(packing *p)
 
 static fv_err pack_rows(packing *p)
 {
+    int is_stopped = 0;
     fv_err err = FV_OK;
     fv_meter_start(NULL, 0, 0);
     fv_meter_phase("rows", p->options->rows);
-    while (!p->is_last && wants_more(p) && err == FV_OK) {
+    while (!p->is_last && wants_more(p) && err == FV_OK && !(is_stopped = fv_stop_requested())) {
         FV_TRY(read_batch(p));
 #pragma omp parallel for schedule(dynamic)
         for (int i = 0; i < p->n_items; i++)
@@ -294,6 +296,8 @@ static fv_err pack_rows(packing *p)
     }
     fv_meter_stop();
     FV_TRY(err);
+    FV_CHECK(!is_stopped, FV_STOPPED, "interrupted after %llu rows; nothing was written",
+             (unsigned long long)p->n_stored);
     FV_CHECK(p->n_stored > 0, FV_ERR_FORMAT, "%s: no row to pack (%llu skipped); nothing was written",
              p->name, (unsigned long long)p->n_skipped);
     return FV_OK;
@@ -336,6 +340,7 @@ static fv_err pack(const pack_options *o)
 {
     packing p = {.options = o, .name = o->synthetic ? o->synthetic->name : NULL};
     fv_err err = FV_OK;
+    FV_TRY_DONE(fv_stop_on_interrupt());
     FV_TRY_DONE(open_input(&p));
     FV_TRY_DONE(fv_dataset_create(o->out, &p.writer));
     FV_TRY_DONE(pack_rows(&p));

@@ -195,7 +195,9 @@ fv_err fv_validate(fv_validation *v, int64_t step)
     fv_comm *world = v->training->runtime.world;
     fv_phase_set("validation");
     v->collector.engine = v->training->engine;
-    fv_err err = fv_evaluate(&v->collector, &v->what, &report);
+    fv_batch begun = {0};
+    fv_err err = fv_evaluate(&v->collector, &v->what, &begun, &report);
+    fv_batch_fini(&begun); /* a validation that was stopped begins again */
     if (err == FV_OK)
         err = fv_comm_agree(world, world->rank == 0 ? record(v, step, &report) : FV_OK);
     fv_report_fini(&report);

@@ -95,21 +95,20 @@ static fv_err add_records(const fv_collector *with, const fv_batch *batch, fv_re
     return FV_OK;
 }
 
-static fv_err collect(const fv_collector *with, int64_t n, fv_report *report)
+static fv_err collect(const fv_collector *with, int64_t n, fv_batch *begun, fv_report *report)
 {
     fv_comm *world = with->mesh->world;
-    fv_batch begun = {0}, batch;
+    fv_batch batch;
     fv_collect_stats stats;
-    fv_err err = fv_collect(with, 0, n, &begun, &batch, &stats);
-    fv_batch_fini(&begun); /* a stopped evaluation begins again */
-    FV_TRY(err);
+    fv_err err;
+    FV_TRY(fv_collect(with, 0, n, begun, &batch, &stats));
     report->seconds += stats.rollout_s + stats.judge_s;
     err = fv_comm_agree(world, world->rank == 0 ? add_records(with, &batch, report) : FV_OK);
     fv_batch_fini(&batch);
     return err;
 }
 
-static fv_err evaluate(const fv_collector *with, const asked *a, fv_report *report)
+static fv_err evaluate(const fv_collector *with, const asked *a, fv_batch *begun, fv_report *report)
 {
     const fv_evaluation *what = a->what;
     fv_prompt_builder builder = *with->builder;
@@ -129,15 +128,15 @@ static fv_err evaluate(const fv_collector *with, const asked *a, fv_report *repo
     answering.row_context = a;
     report->shard = what->shard;
     report->n_shards = what->n_shards;
-    return a->n > 0 ? collect(&answering, a->n, report) : FV_OK;
+    return a->n > 0 ? collect(&answering, a->n, begun, report) : FV_OK;
 }
 
-fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_report *report)
+fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_batch *begun, fv_report *report)
 {
     asked a;
     fv_err err = fv_comm_agree(with->mesh->world, list_rows(what, &a));
     if (err == FV_OK)
-        err = evaluate(with, &a, report);
+        err = evaluate(with, &a, begun, report);
     free(a.rows);
     return err;
 }

@@ -16,8 +16,8 @@
  * "update" (before each), "micro" (before each of its micro-batches), "done" (a step is done, nothing of it
  * saved), "shard" (on the thread of a save, before this rank's shard), "commit" (rank 0: all shards are
  * there, the checkpoint has no name yet), "saved" (rank 0: it has), "end" (before the model is written as a
- * folder). Elsewhere: "case" (a rank that judges begins one), "row" (a pack has one more), "selected" (what a
- * chunk of a selection found is on the disk). */
+ * folder). Elsewhere: "case" (a rank that judges begins one), "token" (fovea generate has one more), "row" (a
+ * pack has one more), "selected" (what a chunk of a selection found is on the disk). */
 #ifndef FOVEA_BASE_POINT_H
 #define FOVEA_BASE_POINT_H
 

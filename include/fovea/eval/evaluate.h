@@ -35,7 +35,8 @@ typedef struct fv_evaluation {
 /* Add the samples to *report on the first rank of the world; shard, n_shards and seconds are set on all.
  * Of the collector the first view, the draws' temperature, top_k, top_p and penalty, n_samples, has_greedy
  * and row_of are not looked at, and the rounds only in policy. FV_ERR_ARGUMENT: a shard without rows.
- * FV_STOPPED: a stop was requested (stop.h); the evaluation has come to nothing. */
-fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_report *report);
+ * begun, the same on every rank: answers of a call that was stopped, or {0}; {0} afterwards, but: FV_STOPPED:
+ * a stop was requested (stop.h), and begun holds what there is (fv_collect). */
+fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_batch *begun, fv_report *report);
 
 #endif

@@ -32,8 +32,8 @@ fv_err fv_prompt_builder_prompt(const fv_prompt_builder *builder, const fv_row *
  * the same. data is for messages. FV_ERR_ARGUMENT: needs_two, and they are the same for every row. */
 fv_err fv_prompt_builder_check_views(const fv_prompt_builder *builder, const char *data, int needs_two);
 
-/* *largest ({0} before, or that of others) becomes the large view of most patches of rows (n), if that is
- * more.
+/* *largest ({0} before, or that of others) becomes the high-resolution view of most patches of rows (n), if
+ * that is more.
  */
 void fv_prompt_builder_largest(const fv_prompt_builder *builder, const uint64_t *rows, uint64_t n,
                                fv_grid *largest);

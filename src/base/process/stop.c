@@ -83,3 +83,22 @@ fv_err fv_stop_on_signals(void)
                  numbers[i], strerror(errno));
     return FV_OK;
 }
+
+static struct sigaction before_interrupt;
+
+static void on_interrupt(int number)
+{
+    fv_stop_request();
+    sigaction(number, &before_interrupt, NULL);
+}
+
+fv_err fv_stop_on_interrupt(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    int failed = sigaction(SIGINT, NULL, &before_interrupt);
+    if (!failed && before_interrupt.sa_handler != SIG_IGN)
+        failed = sigaction(SIGINT, &action, NULL);
+    FV_CHECK(!failed, FV_ERR_INTERNAL, "cannot handle signal %d: %s", SIGINT, strerror(errno));
+    return FV_OK;
+}

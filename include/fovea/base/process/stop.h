@@ -19,6 +19,10 @@ uint64_t fv_stop_places(void);
  * launcher that would kill us meanwhile is held (launcher.h). */
 fv_err fv_stop_on_signals(void);
 
+/* SIGINT alone requests a stop, and nothing is said; another one does what it did before. For programs that
+ * end in order where they are. If it was ignored it stays so. */
+fv_err fv_stop_on_interrupt(void);
+
 /* The program comes to its end: signals of a launcher that ends what is left are not answered. */
 void fv_stop_say_no_more(void);
 

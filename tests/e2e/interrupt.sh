@@ -1,0 +1,58 @@
+#!/usr/bin/env bash
+# Ctrl-C ends generate, eval and pack in order, with what was interrupted and status 130; an evaluation goes on from there.
+set -eu
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+. "$TEST_DATA/../common"
+make_run "$folder"
+
+# interrupted POINT TEXT COMMAND...: it is held at the point (FOVEA_AT) and hears Ctrl-C there. What it prints is in
+# $folder/out, its sentence, with TEXT, in $folder/log.
+interrupted() {
+    local point=$1 text=$2 status=0 process
+    shift 2
+    FOVEA_AT="$point=hold:$folder/held" env --default-signal=INT "$@" >"$folder/out" 2>"$folder/log" &
+    process=$!
+    await $process [ -e "$folder/held" ] || fail "has ended before $point: $(cat "$folder/log")"
+    kill -INT $process
+    rm "$folder/held"
+    wait $process || status=$?
+    [ $status = 130 ] || fail "status $status of $*: $(cat "$folder/log")"
+    grep -qF -- "$text" "$folder/log" || fail "no \"$text\" in: $(cat "$folder/log")"
+}
+
+wording=(--prompts "$root/configs/prompts/glance.yaml")
+ask=("$FOVEA" generate --model "$folder/model" --prompt "Which digit?" --max-tokens 40 --temperature 0)
+interrupted token:3 "interrupted after 3 tokens" "${ask[@]}"
+[ -s "$folder/out" ] || fail "what was said is lost"
+interrupted token:2 "interrupted after 2 tokens" "${ask[@]}" --json
+[ ! -s "$folder/out" ] || fail "half an object: $(cat "$folder/out")"
+
+interrupted row:20 "nothing was written" "$FOVEA" pack --synthetic glance --rows 5000 --out "$folder/rows.h5"
+[ -z "$(find "$folder" -name '*rows.h5*')" ] || fail "left: $(ls -a "$folder")"
+
+evaluate=("$FOVEA" eval --model "$folder/model" --data "$folder/data.h5" "${wording[@]}" --mode policy --max-turn-tokens 30
+    --max-tokens 400 --max-running 4)
+"${evaluate[@]}" --out "$folder/whole" >/dev/null
+interrupted pass:30 "answers, which are kept in $folder/cut; started again it goes on" "${evaluate[@]}" --out "$folder/cut"
+[ ! -e "$folder/cut/summary.json" ] || fail "results of half an evaluation"
+"${evaluate[@]}" --out "$folder/cut" --limit 60 >"$folder/log" 2>&1 && fail "taken up with other settings"
+grep -q "begun.h5 is of an evaluation with other settings that was interrupted" "$folder/log" || fail "$(cat "$folder/log")"
+interrupted pass:30 "are kept" "${evaluate[@]}" --out "$folder/cut"
+mpiexec -n 2 "${evaluate[@]}" --out "$folder/cut" >/dev/null 2>"$folder/log" || fail "$(cat "$folder/log")"
+grep -q "going on with [0-9]* answers of an evaluation that was interrupted" "$folder/log" || fail "$(cat "$folder/log")"
+cmp "$folder/whole/samples.jsonl" "$folder/cut/samples.jsonl" || fail "other samples"
+cmp "$folder/whole/samples.h5" "$folder/cut/samples.h5" || fail "other samples"
+[ "$(ls "$folder/cut")" = "$(ls "$folder/whole")" ] || fail "left: $(ls "$folder/cut")"
+
+# What is ignored stays so.
+(
+    trap '' INT
+    FOVEA_AT="token:2=hold:$folder/held" "${ask[@]}" >"$folder/out" 2>"$folder/log" &
+    process=$!
+    await $process [ -e "$folder/held" ] || fail "$(cat "$folder/log")"
+    kill -INT $process
+    rm "$folder/held"
+    wait $process || fail "an interrupt that was ignored: $(cat "$folder/log")"
+)
+echo "interrupt: well"
