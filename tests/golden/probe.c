@@ -1,6 +1,6 @@
 /* Every figure of the reference implementation (float64) against fovea probe (fp32): positions and greedy
  * tokens equal; image features, logits, loss and the losses of AdamW steps within 1e-5; gradients within
- * 1e-4.
+ * 1e-4. And against fovea probe in bf16, within what rounding gives.
  */
 #include "temp_folder.h"
 
@@ -116,7 +116,7 @@ static void test_yarn(void **state)
 }
 
 /* The reference names its gradients as transformers 5 does; the folder has the names of transformers 4. */
-static void check_gradients(int number, const char *options)
+static void check_gradients(int number, const char *options, double bound)
 {
     const fv_name_style reference = {"model.language_model.", "model.visual."};
     char ours[FV_TENSOR_NAME_BYTES + 8] = "grad/", golden[FV_TENSOR_NAME_BYTES + 8] = "grad/";
@@ -127,7 +127,7 @@ static void check_gradients(int number, const char *options)
     for (int i = 0; i < folder.params.n; i++) {
         fv_folder_tensor_name(&folder, i, ours + 5);
         fv_name_style_apply(reference, folder.params.items[i].name, golden + 5);
-        compare_named(files, golden, ours, 1e-4);
+        compare_named(files, golden, ours, bound);
     }
     close_pair(files);
     fv_folder_close(&folder);
@@ -136,8 +136,29 @@ static void check_gradients(int number, const char *options)
 static void test_gradients(void **state)
 {
     (void)state;
-    check_gradients(1, "--grad");
-    check_gradients(2, "--grad --recompute");
+    check_gradients(1, "--grad", 1e-4);
+    check_gradients(2, "--grad --recompute", 1e-4);
+}
+
+/* Each time that a number is stored it is off by 2^-9 of itself or so; there are fewer than 100 times between
+ * a token or a pixel and what is compared, whose errors add up like their root: 10 2^-9. Twice that after the
+ * way back. */
+static void test_bf16(void **state)
+{
+    (void)state;
+    const double bound = 10 * 0x1p-9;
+    const char *const models[] = {"qwen2_5_vl", "qwen2_5_vl", "qwen2", "qwen3"};
+    for (int i = 0; i < 4; i++) {
+        int number = i < 2 ? i + 1 : 0;
+        probe(models[i], number, "--precision bf16");
+        pair files = open_pair(models[i], number);
+        compare(files, "logits", bound);
+        compare(files, "loss", bound);
+        if (fv_hdf5_has(files.golden, "image_features"))
+            compare(files, "image_features", bound);
+        close_pair(files);
+    }
+    check_gradients(1, "--grad --recompute --precision bf16", 2 * bound);
 }
 
 static void check_steps(const fv_json *golden, const fv_hdf5 *out, const char *in_golden, const char *in_out)
@@ -173,7 +194,7 @@ static void test_steps_of_adamw(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_forward), cmocka_unit_test(test_yarn),
-                                       cmocka_unit_test(test_gradients),
+                                       cmocka_unit_test(test_gradients), cmocka_unit_test(test_bf16),
                                        cmocka_unit_test(test_steps_of_adamw)};
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }
