@@ -87,6 +87,9 @@ refused 1 "cannot open $folder/none/summary.json" --merge "$folder/x" "$folder/n
 evaluate strict --shard 2/3 --extraction strict
 refused 1 '"extraction" is "split" in one, "strict" in the other' \
     --merge "$folder/x" "$folder/part1" "$folder/strict" "$folder/part3"
+evaluate narrow --shard 2/3 --precision bf16
+refused 1 '"precision" is "fp32" in one, "bf16" in the other' \
+    --merge "$folder/x" "$folder/part1" "$folder/narrow" "$folder/part3"
 cp -r "$model" "$folder/other"
 printf ' ' >>"$folder/other/generation_config.json"
 evaluate other --shard 2/3 --model "$folder/other"
