@@ -21,36 +21,6 @@ static void print_layout(const fv_training *t)
 
 /* Memory. */
 
-static int64_t most(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-/* The largest micro-batch: as many tokens as the settings allow, all of them generated, in trees like the
- * first one, each of which shows both views. */
-static fv_err micro_bytes(const fv_training *t, const fv_group *first, double *bytes)
-{
-    const fv_train_config *c = &t->config;
-    int64_t tokens = most(c->update.micro_tokens, c->rollout.max_tokens), merge = t->dialogue.merge;
-    int64_t of_views = fv_grid_tokens(first->low, (int)merge) + fv_grid_tokens(first->high, (int)merge);
-    int64_t n_trees = most(1, tokens / ((int64_t)first->prompt.n + of_views + 1));
-    size_t counted;
-    fv_packed packed = {.run = {.n = tokens, .n_segments = tokens, .n_spans = 2 * tokens},
-                        .n_logprobs = tokens};
-    if (first->has_image) {
-        packed.n_views = (int)(2 * n_trees);
-        packed.n_features = packed.run.n_features = n_trees * of_views;
-        packed.grids = malloc((size_t)packed.n_views * sizeof *packed.grids);
-        FV_CHECK(packed.grids, FV_ERR_MEMORY, "cannot allocate the grids of %d views", packed.n_views);
-    }
-    for (int i = 0; i < packed.n_views; i++)
-        packed.grids[i] = i % 2 ? first->high : first->low;
-    fv_err err = fv_policy_bytes(t->policy, &packed, t->updater.settings.save, &counted);
-    free(packed.grids);
-    *bytes = (double)counted;
-    return err;
-}
-
 static int has_rollout(const fv_training *t)
 {
     return !t->updater.settings.is_supervised || t->config.data.validate[0];
@@ -111,7 +81,10 @@ static fv_err measure(const fv_training *t, const fv_group *first, double bytes[
     bytes[HOST_REFERENCE] = t->updater.reference && t->updater.reference->host ? weights : 0;
     bytes[VIEWS] = view_bytes(t, first);
     FV_TRY(rollout_bytes(t, bytes));
-    return micro_bytes(t, first, &bytes[UPDATE]);
+    size_t update;
+    FV_TRY(fv_training_update_bytes(t, first, &update));
+    bytes[UPDATE] = (double)update;
+    return FV_OK;
 }
 
 static void print_memory(const double bytes[N_MEMORIES])
@@ -128,13 +101,14 @@ static void print_memory(const double bytes[N_MEMORIES])
                                         "its largest image",
                                         "views of a step, on the host",
                                         "largest micro-batch of the update"};
-    double sum = 0;
+    double sum = 0, of_host = bytes[HOST_REFERENCE] + bytes[VIEWS];
     printf("memory of a rank, in bytes, at most:\n");
     for (int i = 0; i < N_MEMORIES; i++) {
         printf("  %-34s %16.0f\n", names[i], bytes[i]);
         sum += bytes[i];
     }
     printf("  %-34s %16.0f\n", "together", sum);
+    printf("  %-34s %16.0f\n", "of that, tensors", sum - of_host);
 }
 
 /* The prompt. */

@@ -61,7 +61,8 @@ static fv_err write_examples(sft *s)
     return FV_OK;
 }
 
-static fv_err write_metrics(sft *s, const fv_update_stats *stats, double rate, double seconds, double peak)
+static fv_err write_metrics(sft *s, const fv_update_stats *stats, double rate, double seconds,
+                            const fv_memory_figures *memory)
 {
     fv_json *figures;
     const fv_figure all[] = {{"loss", stats->loss},
@@ -71,12 +72,15 @@ static fv_err write_metrics(sft *s, const fv_update_stats *stats, double rate, d
                              {"updates_skipped", stats->is_skipped},
                              {"seconds", seconds},
                              {"tokens_per_s", (double)stats->computed_tokens / seconds},
-                             {"peak_megabytes", peak}};
+                             {"peak_megabytes", memory->peak_megabytes},
+                             {"tensor_megabytes", memory->tensor_megabytes},
+                             {"tensor_allocations", memory->tensor_allocations}};
     FV_TRY(fv_figures_to_json(all, sizeof all / sizeof *all, &figures));
     return fv_journal_metrics(&s->training.journal, s->step, figures);
 }
 
-static fv_err tell(sft *s, const fv_update_stats *stats, double rate, double seconds, double peak)
+static fv_err tell(sft *s, const fv_update_stats *stats, double rate, double seconds,
+                   const fv_memory_figures *memory)
 {
     int64_t steps = s->training.config.run.steps, every = steps > 20 ? steps / 20 : 1;
     if (s->training.runtime.world->rank != 0)
@@ -84,7 +88,7 @@ static fv_err tell(sft *s, const fv_update_stats *stats, double rate, double sec
     if (s->step % every == 0 || s->step == steps)
         FV_LOG_ROOT(INFO, "step %lld of %lld: loss %.4f, %.0f tokens/s", (long long)s->step, (long long)steps,
                     stats->loss, (double)stats->computed_tokens / seconds);
-    return write_metrics(s, stats, rate, seconds, peak);
+    return write_metrics(s, stats, rate, seconds, memory);
 }
 
 static fv_err step(sft *s)
@@ -92,6 +96,7 @@ static fv_err step(sft *s)
     const fv_train_config *config = &s->training.config;
     fv_comm *world = s->training.runtime.world;
     fv_update_stats stats;
+    fv_memory_figures memory;
     double from = fv_clock_now(), rate = fv_rate_at(&config->optimizer, s->step + 1, config->run.steps);
     fv_phase_set("examples");
     FV_TRY(fv_comm_agree(world, write_examples(s)));
@@ -100,9 +105,9 @@ static fv_err step(sft *s)
     forget(s);
     fv_prompt_builder_forget_all(&s->training.builder);
     fv_meter_advance(++s->step);
-    double seconds = fv_clock_now() - from, peak = fv_peak_megabytes();
-    FV_TRY(fv_comm_all_reduce_max(world, &peak));
-    return fv_comm_agree(world, tell(s, &stats, rate, seconds, peak));
+    double seconds = fv_clock_now() - from;
+    FV_TRY(fv_memory_look(s->training.runtime.backend, world, &memory));
+    return fv_comm_agree(world, tell(s, &stats, rate, seconds, &memory));
 }
 
 static fv_err prepare(sft *s)
@@ -148,6 +153,16 @@ static fv_err measure(sft *s)
     return fv_validation_measure(&s->validation);
 }
 
+/* The update's memory, as --dry-run plans it. */
+static fv_err reserve(const sft *s)
+{
+    fv_group group;
+    FV_TRY(write_example(s, 0, &group));
+    fv_err err = fv_training_reserve(&s->training, &group);
+    fv_group_fini(&group);
+    return err;
+}
+
 static fv_err dry_run(sft *s)
 {
     FV_TRY(fv_comm_agree(s->training.runtime.world, write_examples(s)));
@@ -184,6 +199,7 @@ static fv_err run(sft *s, const fv_training_options *options)
     FV_TRY(fv_training_prepare_updates(t, &FV_LOSS_SUPERVISED, 1, NULL));
     if (options->dry_run)
         return dry_run(s);
+    FV_TRY(fv_comm_agree(t->runtime.world, reserve(s)));
     if (s->validation.data)
         FV_TRY(fv_training_open_engine(t));
     FV_TRY(fv_training_begin(t, 1, &progress));

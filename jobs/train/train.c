@@ -100,7 +100,8 @@ static void tell(const train *t, const fv_json *figures)
                 v[4], v[5]);
 }
 
-static fv_err record(train *t, const fv_batch *batch, const fv_step_stats *stats, double rate, double peak)
+static fv_err record(train *t, const fv_batch *batch, const fv_step_stats *stats, double rate,
+                     const fv_memory_figures *memory)
 {
     fv_json *figures;
     const fv_train_config *c = &t->training.config;
@@ -110,7 +111,7 @@ static fv_err record(train *t, const fv_batch *batch, const fv_step_stats *stats
                                   .shape = fv_model_shape_of(t->training.runtime.model),
                                   .rate = rate,
                                   .peak_flops = c->log.peak_flops,
-                                  .peak_megabytes = peak};
+                                  .memory = *memory};
     if (t->training.runtime.world->rank != 0)
         return FV_OK;
     FV_TRY(fv_metrics_of_step(&args, &figures));
@@ -139,13 +140,13 @@ static fv_err step(train *t)
     fv_comm *world = t->training.runtime.world;
     fv_batch batch;
     fv_step_stats stats;
-    double peak, rate = fv_rate_at(&c->optimizer, t->trainer.step + 1, c->run.steps);
+    fv_memory_figures memory;
+    double rate = fv_rate_at(&c->optimizer, t->trainer.step + 1, c->run.steps);
     FV_TRY(fv_step(&t->trainer, rate, &batch, &stats));
     fv_meter_advance(t->trainer.step);
-    peak = fv_peak_megabytes();
-    fv_err err = fv_comm_all_reduce_max(world, &peak);
+    fv_err err = fv_memory_look(t->training.runtime.backend, world, &memory);
     if (err == FV_OK)
-        err = fv_comm_agree(world, record(t, &batch, &stats, rate, peak));
+        err = fv_comm_agree(world, record(t, &batch, &stats, rate, &memory));
     fv_batch_fini(&batch);
     FV_TRY(err);
     return check_skips(t, &stats);
@@ -163,6 +164,19 @@ static fv_err first_batch(const fv_training *t, fv_batch *batch)
         FV_TRY(fv_batch_add(batch, &group));
     }
     return FV_OK;
+}
+
+/* The update's memory, as --dry-run plans it. */
+static fv_err reserve(const fv_training *t)
+{
+    fv_group group;
+    fv_row row;
+    FV_TRY(fv_prompt_builder_group(&t->builder, 0, fv_training_row(t, 0), t->config.rollout.samples, &group,
+                                   &row));
+    fv_row_fini(&row);
+    fv_err err = fv_training_reserve(t, &group);
+    fv_group_fini(&group);
+    return err;
 }
 
 static fv_err dry_run(train *t)
@@ -227,6 +241,7 @@ static fv_err run(train *t, const fv_training_options *options)
                                        t->reference.model ? &t->reference : NULL));
     if (options->dry_run)
         return dry_run(t);
+    FV_TRY(fv_comm_agree(training->runtime.world, reserve(training)));
     FV_TRY(fv_training_open_engine(training));
     t->collector.engine = training->engine;
     FV_TRY(fv_training_begin(training, 0, &progress));

@@ -100,6 +100,10 @@ fv_err fv_training_open_engine(fv_training *training);
 fv_err fv_training_prepare_updates(fv_training *training, const fv_loss_settings *loss, int is_supervised,
                                    fv_reference *reference);
 
+/* What an update takes at most, with groups like this one; and to have that before the first step. Local. */
+fv_err fv_training_update_bytes(const fv_training *training, const fv_group *first, size_t *bytes);
+fv_err fv_training_reserve(const fv_training *training, const fv_group *first);
+
 /* Take the lease of the run folder, keep the log in it, go on from its newest checkpoint if there is one
  * (progress; step 0 otherwise), and open the journal there. */
 fv_err fv_training_begin(fv_training *training, int is_supervised, fv_progress *progress);

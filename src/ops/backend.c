@@ -20,18 +20,58 @@ void fv_backend_destroy(fv_backend *backend)
     if (!backend)
         return;
     fv_staging_destroy(backend->staging);
+    free(backend->blocks);
     backend->table->destroy(backend);
+}
+
+/* Memory is counted where it is asked for, alike on every back end. */
+typedef struct fv_block {
+    void *data;
+    size_t bytes;
+} fv_block;
+
+static fv_err note(fv_backend *backend, void *data, size_t bytes)
+{
+    fv_backend_memory *m = &backend->memory;
+    if (backend->n_blocks == backend->max_blocks) {
+        int n = 2 * backend->max_blocks + 16;
+        fv_block *blocks = realloc(backend->blocks, (size_t)n * sizeof *blocks);
+        FV_CHECK(blocks, FV_ERR_MEMORY, "cannot allocate a list of %d blocks", n);
+        backend->blocks = blocks;
+        backend->max_blocks = n;
+    }
+    backend->blocks[backend->n_blocks++] = (fv_block){data, bytes};
+    m->n_allocs++;
+    m->bytes += bytes;
+    m->peak = m->bytes > m->peak ? m->bytes : m->peak;
+    return FV_OK;
+}
+
+static void forget(fv_backend *backend, const void *data)
+{
+    for (fv_block *b = backend->blocks; b < backend->blocks + backend->n_blocks; b++)
+        if (b->data == data) {
+            backend->memory.bytes -= b->bytes;
+            *b = backend->blocks[--backend->n_blocks];
+            return;
+        }
 }
 
 fv_err fv_backend_alloc(fv_backend *backend, size_t bytes, void **out)
 {
-    return backend->table->alloc(backend, bytes, out);
+    FV_TRY(backend->table->alloc(backend, bytes, out));
+    fv_err err = note(backend, *out, bytes);
+    if (err != FV_OK)
+        backend->table->free(backend, *out);
+    return err;
 }
 
 void fv_backend_free(fv_backend *backend, void *memory)
 {
-    if (memory)
-        backend->table->free(backend, memory);
+    if (!memory)
+        return;
+    forget(backend, memory);
+    backend->table->free(backend, memory);
 }
 
 void fv_backend_release(fv_backend *backend, void *memory)

@@ -83,10 +83,16 @@ static double deviation(const sums *s)
     return n > 1 ? sqrt(fmax(0, (s->square - n * mean * mean) / (n - 1))) : 0;
 }
 
-double fv_peak_megabytes(void)
+fv_err fv_memory_look(const fv_backend *backend, fv_comm *comm, fv_memory_figures *out)
 {
     struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) == 0 ? (double)usage.ru_maxrss / 1024 : 0;
+    *out = (fv_memory_figures){.tensor_megabytes = 1e-6 * (double)backend->memory.peak,
+                               .tensor_allocations = (double)backend->memory.n_allocs};
+    if (getrusage(RUSAGE_SELF, &usage) == 0)
+        out->peak_megabytes = (double)usage.ru_maxrss / 1024;
+    FV_TRY(fv_comm_all_reduce_max(comm, &out->peak_megabytes));
+    FV_TRY(fv_comm_all_reduce_max(comm, &out->tensor_megabytes));
+    return fv_comm_all_reduce_max(comm, &out->tensor_allocations);
 }
 
 static fv_err set_all(fv_json *object, const fv_figure *figures, size_t n)
@@ -167,7 +173,7 @@ static fv_err set_updates(fv_json *object, const fv_step_stats *stats, double ra
     return SET_ALL(object, figures);
 }
 
-static fv_err set_phases(fv_json *object, const fv_step_stats *stats, double peak_megabytes)
+static fv_err set_phases(fv_json *object, const fv_step_stats *stats, const fv_memory_figures *memory)
 {
     const fv_collect_stats *c = &stats->collect;
     const fv_figure figures[] = {
@@ -182,7 +188,9 @@ static fv_err set_phases(fv_json *object, const fv_step_stats *stats, double pea
         {"reference_tokens_per_s", over((double)stats->reference_tokens, stats->reference_s)},
         {"update_tokens_per_s", over((double)stats->sum.computed_tokens, stats->update_s)},
         {"evictions", (double)c->rollout.n_evictions},
-        {"peak_megabytes", peak_megabytes}};
+        {"peak_megabytes", memory->peak_megabytes},
+        {"tensor_megabytes", memory->tensor_megabytes},
+        {"tensor_allocations", memory->tensor_allocations}};
     return SET_ALL(object, figures);
 }
 
@@ -232,7 +240,7 @@ fv_err fv_metrics_of_step(const fv_metrics_args *args, fv_json **out)
     FV_TRY_DONE(set_answers(object, &s));
     FV_TRY_DONE(set_judge(object, &s, &args->stats->collect.judge));
     FV_TRY_DONE(set_updates(object, args->stats, args->rate));
-    FV_TRY_DONE(set_phases(object, args->stats, args->peak_megabytes));
+    FV_TRY_DONE(set_phases(object, args->stats, &args->memory));
     FV_TRY_DONE(set_speed(object, args));
     *out = object;
     return FV_OK;

@@ -117,6 +117,16 @@ fv_err fv_policy_bytes(fv_policy *p, const fv_packed *packed, fv_save save, size
     return FV_OK;
 }
 
+fv_err fv_policy_reserve(fv_policy *p, const fv_packed *packed, fv_save save)
+{
+    p->packed = packed;
+    p->save = save;
+    fv_err err = fv_workspace_fit(&p->work, p->backend, take, p);
+    p->packed = NULL;
+    p->save = FV_SAVE_NONE;
+    return err;
+}
+
 static float inv_temperature(const fv_policy *p)
 {
     return p->settings.temperature > 0 ? 1.0f / p->settings.temperature : 1.0f;

@@ -69,12 +69,21 @@ typedef struct fv_op_timer {
     int64_t ns;
 } fv_op_timer;
 
+/* Tensor memory that was asked for. */
+typedef struct fv_backend_memory {
+    int64_t n_allocs;   /* so far */
+    size_t bytes, peak; /* now, and the most so far */
+} fv_backend_memory;
+
 struct fv_backend {
     const fv_backend_table *table;
     void *state; /* owned by the back end */
     int n_threads;
     fv_op_timer timer[FV_N_OPS];
     fv_staging *staging; /* owned; NULL before its first use */
+    fv_backend_memory memory;
+    struct fv_block *blocks; /* owned, (n_blocks): what the memory is */
+    int n_blocks, max_blocks;
 };
 
 /* isa: "avx512", "avx2", "portable", or NULL for the best that this processor has. n_threads 0: as OpenMP

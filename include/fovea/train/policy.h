@@ -20,6 +20,9 @@ void fv_policy_destroy(fv_policy *policy); /* Local. NULL is fine */
 /* Memory that a pass over packed takes; of its arrays only grids is read. Local. */
 fv_err fv_policy_bytes(fv_policy *policy, const fv_packed *packed, fv_save save, size_t *bytes);
 
+/* Have that memory, so that no pass that takes as much or less allocates any. Local. */
+fv_err fv_policy_reserve(fv_policy *policy, const fv_packed *packed, fv_save save);
+
 /* logprobs and entropies (packed->n_logprobs), in the order of packed->targets; entropies may be NULL. The
  * log-probs are the bits that the rollout gave. packed is borrowed until the backward pass. */
 fv_err fv_policy_forward(fv_policy *policy, const fv_packed *packed, fv_save save, float *logprobs,
