@@ -205,12 +205,10 @@ static fv_err evaluate(eval *e)
     fv_comm *world = e->runtime.world;
     FV_TRY(fv_comm_agree(world, fv_prompt_builder_check_views(&builder, e->options->data, 0)));
     FV_TRY(fv_comm_agree(world, open_engine(e, &builder)));
-    const fv_collector with = {.mesh = &e->runtime.mesh,
-                               .engine = e->engine,
-                               .builder = &builder,
-                               .judge = e->judge,
-                               .rollout = &rollout,
-                               .score = &score};
+    const fv_collector with = {
+        .mesh = &e->runtime.mesh, .engine = e->engine, .judge = e->judge, .score = &score};
+    e->what.builder = &builder;
+    e->what.rollout = &rollout;
     return fv_evaluate(&with, &e->what, &e->begun, &e->report);
 }
 

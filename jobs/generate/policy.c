@@ -164,7 +164,7 @@ fv_err fv_generate_policy_run(fv_generate_policy *p, const fv_sampling *sampling
     set_rollout(p, sampling, max_turn_tokens);
     fv_engine *engine;
     FV_TRY(open_engine(p, &engine));
-    fv_err err = fv_rollout_run(engine, &p->rollout, &source, NULL);
+    fv_err err = fv_rollout_run(engine, &p->rollout, 0, &source, NULL);
     fv_engine_destroy(engine);
     FV_TRY(err);
     const fv_response *response = &p->group.responses[0];

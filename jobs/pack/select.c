@@ -217,7 +217,12 @@ static fv_err record(job *j, const uint64_t *rows, const fv_selected *found, int
 static fv_err select_chunk(job *j, const fv_collector *with, const uint64_t *rows, int n)
 {
     fv_selected found[FV_SELECT_MOST];
-    FV_TRY(fv_select(with, j->options->gain, rows, n, found, &j->generated_tokens));
+    const fv_training *t = &j->training;
+    const fv_select_args args = {.builder = &t->builder,
+                                 .rollout = &t->rollout,
+                                 .n_samples = t->config.rollout.samples,
+                                 .gain = j->options->gain};
+    FV_TRY(fv_select(with, &args, rows, n, found, &j->generated_tokens));
     FV_TRY(fv_comm_agree(with->mesh->world, record(j, rows, found, n)));
     FV_TRY(fv_comm_agree(with->mesh->world, fv_point("selected")));
     j->n_rows -= n;
@@ -242,13 +247,7 @@ static fv_err stop(const job *j, int64_t n_before)
 static fv_err select_rows(job *j)
 {
     fv_training *t = &j->training;
-    const fv_collector with = {.mesh = &t->runtime.mesh,
-                               .engine = t->engine,
-                               .builder = &t->builder,
-                               .judge = t->judge,
-                               .rollout = &t->rollout,
-                               .score = &t->score,
-                               .n_samples = t->config.rollout.samples};
+    const fv_collector with = fv_training_collector(t);
     int64_t n_before = j->n_done;
     for (const uint64_t *rows = j->rows; j->n_rows > 0;) {
         int n = rows_of_chunk(j);

@@ -26,16 +26,6 @@ static fv_err set_trainer(train *t)
     const fv_train_config *c = &t->training.config;
     const fv_estimator *estimator;
     FV_TRY(fv_estimator_find(c->advantage.estimator, &estimator));
-    t->collector = (fv_collector){.mesh = &t->training.runtime.mesh,
-                                  .builder = &t->training.builder,
-                                  .judge = t->training.judge,
-                                  .rollout = &t->training.rollout,
-                                  .score = &t->training.score,
-                                  .n_samples = c->rollout.samples,
-                                  .has_greedy = fv_estimator_needs_greedy(estimator),
-                                  .keeps_views = 1,
-                                  .row_of = fv_training_row,
-                                  .row_context = &t->training};
     t->trainer = (fv_trainer){.settings = {.plan = {.prompts = c->rollout.prompts,
                                                     .groups = c->update.groups,
                                                     .sampling_rounds = c->rollout.sampling_rounds,
@@ -44,8 +34,14 @@ static fv_err set_trainer(train *t)
                                            .advantage = {.estimator = estimator,
                                                          .eps = c->advantage.eps,
                                                          .weights = c->reward.weights}},
+                              .prompts = {.builder = &t->training.builder,
+                                          .rollout = &t->training.rollout,
+                                          .n_samples = c->rollout.samples,
+                                          .has_greedy = fv_estimator_needs_greedy(estimator),
+                                          .keeps_views = 1,
+                                          .row_of = fv_training_row,
+                                          .row_context = &t->training},
                               .collector = &t->collector,
-                              .rollout = &t->training.rollout,
                               .updater = &t->training.updater};
     return fv_advantage_check(&t->trainer.settings.advantage);
 }
@@ -243,7 +239,7 @@ static fv_err run(train *t, const fv_training_options *options)
         return dry_run(t);
     FV_TRY(fv_comm_agree(training->runtime.world, reserve(training)));
     FV_TRY(fv_training_open_engine(training));
-    t->collector.engine = training->engine;
+    t->collector = fv_training_collector(training);
     FV_TRY(fv_training_begin(training, 0, &progress));
     restore(t, &progress);
     const fv_training_work work = {t, &t->trainer.step, advance, describe};

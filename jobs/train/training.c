@@ -191,6 +191,12 @@ fv_err fv_training_open_engine(fv_training *t)
     return fv_comm_agree(t->runtime.world, fv_engine_create(t->runtime.model, &settings, &t->engine));
 }
 
+fv_collector fv_training_collector(const fv_training *t)
+{
+    return (fv_collector){
+        .mesh = &t->runtime.mesh, .engine = t->engine, .judge = t->judge, .score = &t->score};
+}
+
 static fv_err open_judge(fv_training *t)
 {
     const fv_reward_config *c = &t->config.reward;

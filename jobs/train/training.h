@@ -96,6 +96,9 @@ fv_err fv_training_judge(fv_training *training);
 fv_engine_settings fv_training_engine_settings(const fv_training *training);
 fv_err fv_training_open_engine(fv_training *training);
 
+/* Who answers and judges in this run, once the engine is open. Local. */
+fv_collector fv_training_collector(const fv_training *training);
+
 /* Make the updater. reference: as in fv_updater. */
 fv_err fv_training_prepare_updates(fv_training *training, const fv_loss_settings *loss, int is_supervised,
                                    fv_reference *reference);

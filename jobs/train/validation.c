@@ -42,12 +42,9 @@ fv_err fv_validation_open(fv_validation *v, fv_training *t)
     v->builder = t->builder;
     v->builder.dataset = v->data;
     FV_TRY(fv_prompt_builder_check_views(&v->builder, path, 0));
-    v->collector = (fv_collector){.mesh = &t->runtime.mesh,
-                                  .builder = &v->builder,
-                                  .judge = t->judge,
-                                  .rollout = &t->rollout,
-                                  .score = &t->score};
     v->what = (fv_evaluation){.mode = mode_of(&t->config),
+                              .builder = &v->builder,
+                              .rollout = &t->rollout,
                               .n_rows = (int64_t)fv_dataset_rows(v->data),
                               .rows = &v->rows,
                               .shard = 1,
@@ -194,9 +191,9 @@ fv_err fv_validate(fv_validation *v, int64_t step)
         return FV_OK;
     fv_comm *world = v->training->runtime.world;
     fv_phase_set("validation");
-    v->collector.engine = v->training->engine;
+    const fv_collector with = fv_training_collector(v->training);
     fv_batch begun = {0};
-    fv_err err = fv_evaluate(&v->collector, &v->what, &begun, &report);
+    fv_err err = fv_evaluate(&with, &v->what, &begun, &report);
     fv_batch_fini(&begun); /* a validation that was stopped begins again */
     if (err == FV_OK)
         err = fv_comm_agree(world, world->rank == 0 ? record(v, step, &report) : FV_OK);

@@ -20,7 +20,6 @@ typedef struct fv_validation {
     fv_dataset *data;      /* owned; NULL: data.validate is not set, and validations do nothing */
     fv_rows rows;          /* of data: those that are asked */
     fv_prompt_builder builder;
-    fv_collector collector;
     fv_evaluation what;
     fv_late_report late[FV_LATE_REPORTS]; /* of rank 0, (n_late); there is a bound to what waits */
     int n_late;

@@ -75,35 +75,35 @@ static fv_err set_source(const char *by, fv_row *row)
     return FV_OK;
 }
 
-static fv_err add_record(const fv_collector *with, const fv_group *group, fv_report *report)
+static fv_err add_record(const fv_evaluation *what, const fv_group *group, fv_report *report)
 {
-    const fv_evaluation *what = ((const asked *)with->row_context)->what;
     fv_row row;
     fv_record record;
-    FV_TRY(fv_dataset_read_texts(with->builder->dataset, (uint64_t)group->row, &row));
+    FV_TRY(fv_dataset_read_texts(what->builder->dataset, (uint64_t)group->row, &row));
     fv_err err = what->by ? set_source(what->by, &row) : FV_OK;
     if (err == FV_OK)
-        err = fv_record_init(&record, &with->rollout->dialogue, group, &row);
+        err = fv_record_init(&record, &what->rollout->dialogue, group, &row);
     fv_row_fini(&row);
     return err == FV_OK ? fv_report_add(report, &record) : err;
 }
 
-static fv_err add_records(const fv_collector *with, const fv_batch *batch, fv_report *report)
+static fv_err add_records(const fv_evaluation *what, const fv_batch *batch, fv_report *report)
 {
     for (int i = 0; i < batch->n; i++)
-        FV_TRY(add_record(with, &batch->groups[i], report));
+        FV_TRY(add_record(what, &batch->groups[i], report));
     return FV_OK;
 }
 
-static fv_err collect(const fv_collector *with, int64_t n, fv_batch *begun, fv_report *report)
+static fv_err collect(const fv_collector *with, const fv_evaluation *what, const fv_collect_args *args,
+                      fv_batch *begun, fv_report *report)
 {
     fv_comm *world = with->mesh->world;
     fv_batch batch;
     fv_collect_stats stats;
     fv_err err;
-    FV_TRY(fv_collect(with, 0, n, begun, &batch, &stats));
+    FV_TRY(fv_collect(with, args, begun, &batch, &stats));
     report->seconds += stats.rollout_s + stats.judge_s;
-    err = fv_comm_agree(world, world->rank == 0 ? add_records(with, &batch, report) : FV_OK);
+    err = fv_comm_agree(world, world->rank == 0 ? add_records(what, &batch, report) : FV_OK);
     fv_batch_fini(&batch);
     return err;
 }
@@ -111,24 +111,23 @@ static fv_err collect(const fv_collector *with, int64_t n, fv_batch *begun, fv_r
 static fv_err evaluate(const fv_collector *with, const asked *a, fv_batch *begun, fv_report *report)
 {
     const fv_evaluation *what = a->what;
-    fv_prompt_builder builder = *with->builder;
-    fv_rollout_settings rollout = *with->rollout;
-    fv_collector answering = *with;
+    fv_prompt_builder builder = *what->builder;
+    fv_rollout_settings rollout = {.dialogue = what->rollout->dialogue,
+                                   .temperature = what->temperature,
+                                   .top_p = 1,
+                                   .repetition_penalty = what->repetition_penalty,
+                                   .seed = what->rollout->seed};
+    const fv_collect_args args = {.builder = &builder,
+                                  .rollout = &rollout,
+                                  .n = a->n,
+                                  .n_samples = 1,
+                                  .row_of = row_of,
+                                  .row_context = a};
     builder.first = fv_eval_first(what->mode);
-    rollout.temperature = what->temperature;
-    rollout.top_k = 0;
-    rollout.top_p = 1;
-    rollout.repetition_penalty = what->repetition_penalty;
     rollout.dialogue.max_rounds = fv_eval_rounds(what->mode, rollout.dialogue.max_rounds);
-    answering.builder = &builder;
-    answering.rollout = &rollout;
-    answering.n_samples = 1;
-    answering.has_greedy = 0;
-    answering.row_of = row_of;
-    answering.row_context = a;
     report->shard = what->shard;
     report->n_shards = what->n_shards;
-    return a->n > 0 ? collect(&answering, a->n, begun, report) : FV_OK;
+    return a->n > 0 ? collect(with, what, &args, begun, report) : FV_OK;
 }
 
 fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_batch *begun, fv_report *report)

@@ -7,6 +7,7 @@ enum { LOW, FULL, N_VIEWS };
 /* Rows of one call. */
 typedef struct selecting {
     const fv_collector *with;
+    const fv_select_args *args;
     const uint64_t *rows;
     int n;
     int asked[FV_SELECT_MOST]; /* of rows, those that a view is asked about */
@@ -46,21 +47,21 @@ static void note(selecting *s, int view, const fv_batch *batch)
 /* The answers to one view of all rows asked. */
 static fv_err answer_view(selecting *s, int view)
 {
-    fv_prompt_builder builder = *s->with->builder;
-    fv_rollout_settings rollout = *s->with->rollout;
-    fv_collector with = *s->with;
+    fv_prompt_builder builder = *s->args->builder;
+    fv_rollout_settings rollout = *s->args->rollout;
+    const fv_collect_args args = {.builder = &builder,
+                                  .rollout = &rollout,
+                                  .step = (uint32_t)view, /* draws of its own */
+                                  .n = s->n_asked,
+                                  .n_samples = s->args->n_samples,
+                                  .draws_by_row = 1,
+                                  .row_of = row_of,
+                                  .row_context = s};
     fv_batch begun = {0}, batch;
     fv_collect_stats stats;
     builder.first = view == FULL ? FV_FIRST_HIGH : FV_FIRST_LOW;
     rollout.dialogue.max_rounds = 1;
-    rollout.step = (uint32_t)view; /* draws of its own */
-    with.builder = &builder;
-    with.rollout = &rollout;
-    with.has_greedy = 0;
-    with.row_of = row_of;
-    with.row_context = s;
-    with.draws_by_row = 1;
-    fv_err err = fv_collect(&with, 0, s->n_asked, &begun, &batch, &stats);
+    fv_err err = fv_collect(s->with, &args, &begun, &batch, &stats);
     fv_batch_fini(&begun); /* a stopped call begins again */
     FV_TRY(err);
     note(s, view, &batch);
@@ -70,28 +71,28 @@ static fv_err answer_view(selecting *s, int view)
 }
 
 /* Rows of which the high-resolution view can still make something. */
-static void keep_open(selecting *s, int gain)
+static void keep_open(selecting *s)
 {
-    int n = s->with->n_samples, n_open = 0;
+    int n = s->args->n_samples, n_open = 0;
     for (int i = 0; i < s->n; i++) {
         int low = s->found[i].low;
-        if (low != FV_SELECTED_NO_VERDICT && (low == n || n - low >= gain))
+        if (low != FV_SELECTED_NO_VERDICT && (low == n || n - low >= s->args->gain))
             s->asked[n_open++] = i;
     }
     s->n_asked = n_open;
 }
 
-fv_err fv_select(const fv_collector *with, int gain, const uint64_t *rows, int n, fv_selected *found,
-                 int64_t *generated_tokens)
+fv_err fv_select(const fv_collector *with, const fv_select_args *args, const uint64_t *rows, int n,
+                 fv_selected *found, int64_t *generated_tokens)
 {
-    selecting s = {.with = with, .rows = rows, .n = n, .n_asked = n, .found = found};
+    selecting s = {.with = with, .args = args, .rows = rows, .n = n, .n_asked = n, .found = found};
     FV_CHECK(n >= 1 && n <= FV_SELECT_MOST, FV_ERR_ARGUMENT, "%d rows; expected 1 to %d", n, FV_SELECT_MOST);
     for (int i = 0; i < n; i++) {
         s.asked[i] = i;
         found[i] = (fv_selected){FV_SELECTED_NO_VERDICT, FV_SELECTED_NOT_ASKED, 0};
     }
     FV_TRY(answer_view(&s, LOW));
-    keep_open(&s, gain);
+    keep_open(&s);
     if (s.n_asked)
         FV_TRY(answer_view(&s, FULL));
     *generated_tokens += s.generated_tokens;

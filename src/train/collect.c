@@ -23,10 +23,10 @@ typedef struct item {
 
 typedef struct collection {
     const fv_collector *with;
+    const fv_collect_args *args;
     fv_counter *counter; /* of prompts; the first rank of a tensor group asks it */
-    int64_t first, n;
-    fv_batch *begun; /* groups of the first prompts, from an earlier call */
-    item **items;    /* owned, (n_items); each stays where it is */
+    fv_batch *begun;     /* groups of the first prompts, from an earlier call */
+    item **items;        /* owned, (n_items); each stays where it is */
     int n_items, capacity;
     int n_given;       /* to the rollout; the others wait for it to have room, while their views are made */
     int64_t n_waiting; /* prompts that no rank has taken yet, as far as this one knows */
@@ -56,7 +56,7 @@ static fv_err take_prompt_index(collection *c, int64_t *prompt_index)
     int64_t number = 0;
     FV_TRY(fv_comm_agree(tensor, tensor->rank == 0 ? fv_counter_next(c->counter, &number) : FV_OK));
     FV_TRY(fv_comm_broadcast(tensor, &number, sizeof number, 0));
-    *prompt_index = c->first + number;
+    *prompt_index = c->args->first + number;
     return FV_OK;
 }
 
@@ -77,17 +77,17 @@ static fv_err take_up(fv_group *left, fv_group *anew)
 
 static fv_err start(collection *c, int64_t prompt_index)
 {
-    const fv_collector *with = c->with;
-    uint64_t row = with->row_of(with->row_context, prompt_index);
+    const fv_collect_args *args = c->args;
+    uint64_t row = args->row_of(args->row_context, prompt_index);
     item *made;
     FV_TRY(add_item(c, &made));
-    FV_TRY(fv_prompt_builder_group(with->builder, with->draws_by_row ? (int64_t)row : prompt_index, row,
-                                   with->n_samples, &made->group, &made->row));
-    if (with->has_greedy)
+    FV_TRY(fv_prompt_builder_group(args->builder, args->draws_by_row ? (int64_t)row : prompt_index, row,
+                                   args->n_samples, &made->group, &made->row));
+    if (args->has_greedy)
         FV_TRY(fv_group_add_greedy(&made->group));
-    fv_prompt_builder_want(with->builder, &made->group, 0);
-    return prompt_index - c->first < c->begun->n
-               ? take_up(&c->begun->groups[prompt_index - c->first], &made->group)
+    fv_prompt_builder_want(args->builder, &made->group, 0);
+    return prompt_index - c->args->first < c->begun->n
+               ? take_up(&c->begun->groups[prompt_index - c->args->first], &made->group)
                : FV_OK;
 }
 
@@ -104,7 +104,7 @@ static fv_err take_one(collection *c)
 {
     int64_t prompt_index = 0;
     FV_TRY(take_prompt_index(c, &prompt_index));
-    c->n_waiting = c->first + c->n - 1 - prompt_index;
+    c->n_waiting = c->args->first + c->args->n - 1 - prompt_index;
     return c->n_waiting >= 0 ? fv_comm_agree(c->with->mesh->tensor, start(c, prompt_index)) : FV_OK;
 }
 
@@ -123,8 +123,8 @@ static fv_err next(void *context, fv_group **group)
     if (c->n_given == c->n_items)
         return FV_OK;
     *group = &c->items[c->n_given++]->group;
-    if (has_tool(&c->with->rollout->dialogue))
-        fv_prompt_builder_expect(c->with->builder, *group);
+    if (has_tool(&c->args->rollout->dialogue))
+        fv_prompt_builder_expect(c->args->builder, *group);
     return FV_OK;
 }
 
@@ -132,7 +132,7 @@ static fv_err view(void *context, const fv_group *group, int is_high, fv_picture
 {
     collection *c = context;
     fv_err err =
-        fv_comm_agree(c->with->mesh->tensor, fv_prompt_builder_view(c->with->builder, group, is_high, out));
+        fv_comm_agree(c->with->mesh->tensor, fv_prompt_builder_view(c->args->builder, group, is_high, out));
     if (err != FV_OK) {
         fv_picture_release(*out);
         *out = NULL;
@@ -152,15 +152,15 @@ static fv_err begin_scoring(collection *c, fv_group *group)
 {
     const fv_collector *with = c->with;
     item *done = item_of(c, group);
-    return fv_scoring_begin(&done->scoring, with->score, &with->rollout->dialogue, &done->row, with->judge,
+    return fv_scoring_begin(&done->scoring, with->score, &c->args->rollout->dialogue, &done->row, with->judge,
                             group);
 }
 
 static fv_err done(void *context, fv_group *group)
 {
     collection *c = context;
-    if (!c->with->keeps_views)
-        fv_prompt_builder_forget(c->with->builder, group);
+    if (!c->args->keeps_views)
+        fv_prompt_builder_forget(c->args->builder, group);
     return fv_comm_agree(c->with->mesh->tensor, begin_scoring(c, group));
 }
 
@@ -168,7 +168,7 @@ static fv_err done(void *context, fv_group *group)
 static void measure(const collection *c, const fv_rollout_stats *stats)
 {
     int64_t n_copies = c->with->mesh->data->size, n_done = stats->n_groups * n_copies;
-    fv_meter_at(n_done < c->n ? n_done : c->n, stats->generated_tokens * n_copies);
+    fv_meter_at(n_done < c->args->n ? n_done : c->args->n, stats->generated_tokens * n_copies);
 }
 
 /* What one rank hears of a stop reaches all; a tensor group follows its first rank. */
@@ -191,9 +191,9 @@ static fv_err passed(void *context, const fv_rollout_stats *stats, int *is_over)
 static fv_err roll_out(collection *c, fv_rollout_stats *stats)
 {
     const fv_rollout_source source = {c, next, view, done, passed};
-    fv_meter_phase("rollout", c->n);
+    fv_meter_phase("rollout", c->args->n);
     FV_TRY(fv_counter_create(c->with->mesh->world, &c->counter));
-    fv_err err = fv_rollout_run(c->with->engine, c->with->rollout, &source, stats);
+    fv_err err = fv_rollout_run(c->with->engine, c->args->rollout, c->args->step, &source, stats);
     err = fv_comm_agree(c->with->mesh->world, err);
     fv_counter_destroy(c->counter);
     return err;
@@ -283,10 +283,10 @@ static fv_err stop(collection *c)
     return FV_FAIL(FV_STOPPED, "stopped");
 }
 
-fv_err fv_collect(const fv_collector *with, int64_t first, int64_t n, fv_batch *begun, fv_batch *batch,
+fv_err fv_collect(const fv_collector *with, const fv_collect_args *args, fv_batch *begun, fv_batch *batch,
                   fv_collect_stats *stats)
 {
-    collection c = {.with = with, .first = first, .n = n, .begun = begun, .n_waiting = n};
+    collection c = {.with = with, .args = args, .begun = begun, .n_waiting = args->n};
     fv_err err = FV_OK;
     *batch = (fv_batch){0};
     *stats = (fv_collect_stats){0};

@@ -138,10 +138,10 @@ static fv_err run(fv_rollout *r)
     return FV_OK;
 }
 
-fv_err fv_rollout_run(fv_engine *engine, const fv_rollout_settings *settings, const fv_rollout_source *source,
-                      fv_rollout_stats *stats)
+fv_err fv_rollout_run(fv_engine *engine, const fv_rollout_settings *settings, uint32_t step,
+                      const fv_rollout_source *source, fv_rollout_stats *stats)
 {
-    fv_rollout r = {.engine = engine, .settings = settings, .source = source};
+    fv_rollout r = {.engine = engine, .settings = settings, .step = step, .source = source};
     FV_TRY(check(settings, fv_engine_settings_of(engine)));
     r.before = *fv_engine_stats_of(engine);
     fv_err err = run(&r);

@@ -55,16 +55,16 @@ static fv_err receive(void *context, fv_sequence *sequence, int32_t id, float lo
                   response->n_shown - n_shown);
 }
 
-static fv_sampling sampling_of(const fv_rollout_settings *s, const fv_group *group,
-                               const fv_response *response)
+static fv_sampling sampling_of(const fv_rollout *r, const fv_group *group, const fv_response *response)
 {
+    const fv_rollout_settings *s = r->settings;
     int is_greedy = response->sample >= group->n_samples;
     return (fv_sampling){.temperature = is_greedy ? 0 : s->temperature,
                          .top_k = s->top_k,
                          .top_p = s->top_p,
                          .repetition_penalty = s->repetition_penalty > 0 ? s->repetition_penalty : 1,
                          .key = {.seed = s->seed,
-                                 .step = s->step,
+                                 .step = r->step,
                                  .sample = (uint32_t)response->sample,
                                  .prompt = (uint64_t)group->prompt_index}};
 }
@@ -75,7 +75,7 @@ static fv_err open_response(fv_running_group *r, fv_running_response *running)
     const fv_response *response = running->response;
     const fv_sequence_args args = {.parent = r->prompt,
                                    .owner = {.context = running, .generated = receive},
-                                   .sampling = sampling_of(r->rollout->settings, r->group, response)};
+                                   .sampling = sampling_of(r->rollout, r->group, response)};
     FV_TRY(fv_sequence_open(r->rollout->engine, &args, &running->sequence));
     return append(running, response->ids.ids, (int64_t)response->ids.n, response->n_shown);
 }

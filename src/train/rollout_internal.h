@@ -9,6 +9,7 @@ typedef struct fv_running_group fv_running_group;
 typedef struct fv_rollout {
     fv_engine *engine;
     const fv_rollout_settings *settings;
+    uint32_t step;
     const fv_rollout_source *source;
     fv_rollout_stats stats;
     fv_engine_stats before; /* the engine's, at the beginning */

@@ -144,15 +144,15 @@ rollout_plan rollout_settings(int max_running, int pass_tokens, int cache_pages)
                                                   .max_tokens = 700},
                                      .temperature = 0.9f,
                                      .top_p = 1,
-                                     .seed = 21,
-                                     .step = 4},
+                                     .seed = 21},
                          .engine = {.name = "rollout",
                                     .max_running = max_running,
                                     .max_tokens = 700,
                                     .pass_tokens = pass_tokens,
                                     .cache_pages = cache_pages,
                                     .excluded = rollout_excluded,
-                                    .n_excluded = 5}};
+                                    .n_excluded = 5},
+                         .step = 4};
     fv_rollout_show(&plan.engine, (fv_grid){1, 8, 12}, 2);
     return plan;
 }
@@ -163,7 +163,7 @@ fv_err rollout_run(rollout_plan plan, fv_rollout_stats *stats)
     fv_engine *engine;
     rollout.n_given = rollout.n_done = 0;
     FV_TRY(fv_engine_create(rollout.model, &plan.engine, &engine));
-    fv_err err = fv_rollout_run(engine, &plan.rollout, &source, stats);
+    fv_err err = fv_rollout_run(engine, &plan.rollout, plan.step, &source, stats);
     fv_engine_destroy(engine);
     return err;
 }

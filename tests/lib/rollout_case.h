@@ -40,6 +40,7 @@ fv_err rollout_view(void *context, const fv_group *group, int is_high, fv_pictur
 typedef struct rollout_plan {
     fv_rollout_settings rollout;
     fv_engine_settings engine;
+    uint32_t step;
 } rollout_plan;
 
 rollout_plan rollout_settings(int max_running, int pass_tokens, int cache_pages);

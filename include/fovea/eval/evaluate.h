@@ -24,6 +24,9 @@ int fv_eval_rounds(fv_eval_mode mode, int max_rounds);
 
 typedef struct fv_evaluation {
     fv_eval_mode mode;
+    const fv_prompt_builder *builder; /* borrowed; its first view is the mode's */
+    const fv_rollout_settings
+        *rollout;             /* borrowed; of it the dialogue, whose rounds are the mode's, and seed */
     int64_t n_rows;           /* the first of the data set */
     const fv_rows *rows;      /* borrowed: those of them that are answered */
     int shard, n_shards;      /* report.h; 1 and 1: all of them */
@@ -33,10 +36,9 @@ typedef struct fv_evaluation {
 } fv_evaluation;
 
 /* Add the samples to *report on the first rank of the world; shard, n_shards and seconds are set on all.
- * Of the collector the first view, the draws' temperature, top_k, top_p and penalty, n_samples, has_greedy
- * and row_of are not looked at, and the rounds only in policy. FV_ERR_ARGUMENT: a shard without rows.
- * begun, the same on every rank: answers of a call that was stopped, or {0}; {0} afterwards, but: FV_STOPPED:
- * a stop was requested (stop.h), and begun holds what there is (fv_collect). */
+ * FV_ERR_ARGUMENT: a shard without rows. begun, the same on every rank: answers of a call that was stopped,
+ * or {0}; {0} afterwards, but: FV_STOPPED: a stop was requested (stop.h), and begun holds what there is
+ * (fv_collect). */
 fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_batch *begun, fv_report *report);
 
 #endif

@@ -16,12 +16,19 @@
 
 enum { FV_SELECT_MOST = 256 }; /* rows of one call */
 
-/* Find out about rows (n), which rise. Of the collector the first view, row_of, draws_by_row, has_greedy and
- * the number of rounds are not looked at. Where the low-resolution view leaves nothing to decide the
+/* How rows are answered. */
+typedef struct fv_select_args {
+    const fv_prompt_builder *builder;   /* borrowed; either view is its first */
+    const fv_rollout_settings *rollout; /* borrowed; with one round */
+    int n_samples;                      /* from each view */
+    int gain;
+} fv_select_args;
+
+/* Find out about rows (n), which rise. Where the low-resolution view leaves nothing to decide the
  * high-resolution one is not asked. found (n) and *generated_tokens, to which is added, are the same on every
  * rank. FV_STOPPED: a stop was requested (stop.h); the call has come to nothing. Collective over the mesh. */
-fv_err fv_select(const fv_collector *with, int gain, const uint64_t *rows, int n, fv_selected *found,
-                 int64_t *generated_tokens);
+fv_err fv_select(const fv_collector *with, const fv_select_args *args, const uint64_t *rows, int n,
+                 fv_selected *found, int64_t *generated_tokens);
 
 /* What became of the rows of a selection. */
 typedef struct fv_selection_counts {

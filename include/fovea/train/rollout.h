@@ -18,7 +18,6 @@ typedef struct fv_rollout_settings {
                                  log-probs do not; 0 or 1: none, as in training, whose ratios would not be
                                  those of what was drawn */
     uint64_t seed;
-    uint32_t step; /* names the draws, with seed */
 } fv_rollout_settings;
 
 /* What an engine for rollouts needs, but for images: running answers at once, at least a group's; pass_tokens
@@ -47,10 +46,10 @@ typedef struct fv_rollout_source {
     fv_err (*passed)(void *context, const fv_rollout_stats *stats, int *is_over);
 } fv_rollout_source;
 
-/* Run until next gives no group and all are done, or until passed ends it. The engine has no other sequences.
- * On failure groups that were taken may be unfinished. FV_ERR_ARGUMENT names a setting that makes no sense,
- * or the group that does not fit. stats may be NULL. */
-fv_err fv_rollout_run(fv_engine *engine, const fv_rollout_settings *settings, const fv_rollout_source *source,
-                      fv_rollout_stats *stats);
+/* step names the draws, with the settings' seed. Run until next gives no group and all are done, or until
+ * passed ends it. The engine has no other sequences. On failure groups that were taken may be unfinished.
+ * FV_ERR_ARGUMENT names a setting that makes no sense, or the group that does not fit. stats may be NULL. */
+fv_err fv_rollout_run(fv_engine *engine, const fv_rollout_settings *settings, uint32_t step,
+                      const fv_rollout_source *source, fv_rollout_stats *stats);
 
 #endif

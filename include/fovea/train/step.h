@@ -16,8 +16,8 @@ typedef struct fv_step_settings {
 /* A run under way. All that is behind pointers is borrowed. */
 typedef struct fv_trainer {
     fv_step_settings settings;
-    fv_collector *collector;
-    fv_rollout_settings *rollout; /* the collector's; its step is set by each step */
+    const fv_collector *collector;
+    fv_collect_args prompts; /* how they are asked; which ones, and for which step, a step says itself */
     fv_updater *updater;
     int64_t step;        /* steps done */
     int64_t next_prompt; /* prompts taken from the data set */

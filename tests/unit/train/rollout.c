@@ -182,7 +182,7 @@ static void test_draws(void **state)
                 assert_in_range(rollout.groups[g].responses[i].ids.ids[t], 'a', 'b');
     fv_group before[GROUPS];
     memcpy(before, rollout.groups, sizeof before);
-    plan.rollout.step++;
+    plan.step++;
     assert_ok(rollout_run(plan, NULL));
     assert_memory_not_equal(before[0].responses[0].ids.ids, rollout.groups[0].responses[0].ids.ids,
                             MAX_TURN * sizeof(int32_t));
