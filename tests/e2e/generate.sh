@@ -97,7 +97,7 @@ refused 1 "cannot write to standard output" bash -c '"$0" generate --model "$1" 
 refused 1 "cannot read standard input" bash -c '"$0" generate --model "$1" --prompt - <&-' "$FOVEA" "$vl"
 refused 1 "has another model, prompt or option than rank 0" timeout 60 \
     mpiexec -n 1 "$FOVEA" generate --model "$vl" --prompt a : -n 1 "$FOVEA" generate --model "$folder/tiny-qwen2" --prompt a
-refused 1 "3 ranks cannot share 8 query heads" mpiexec -n 3 "$FOVEA" generate --model "$vl" --prompt a
+refused 1 "3 ranks cannot share sums of 4 chunks: 4 = 1 x 3 + 1; take ranks that divide the chunks" mpiexec -n 3 "$FOVEA" generate --model "$vl" --prompt a
 refused 1 "cannot open /nowhere.png" mpiexec -n 2 "$FOVEA" generate --model "$vl" --prompt a --image /nowhere.png
 equal "$(grep -c '^fovea: ' "$folder/err")" 1
 
