@@ -157,13 +157,19 @@ rollout_plan rollout_settings(int max_running, int pass_tokens, int cache_pages)
     return plan;
 }
 
-fv_err rollout_run(rollout_plan plan, fv_rollout_stats *stats)
+fv_err rollout_through(fv_engine *engine, const rollout_plan *plan, fv_rollout_stats *stats)
 {
     const fv_rollout_source source = {NULL, next, rollout_view, done, passed};
+    rollout.n_given = rollout.n_done = 0;
+    return fv_rollout_run(engine, &plan->rollout, plan->step, &source, stats);
+}
+
+fv_err rollout_run(rollout_plan plan, fv_rollout_stats *stats)
+{
     fv_engine *engine;
     rollout.n_given = rollout.n_done = 0;
     FV_TRY(fv_engine_create(rollout.model, &plan.engine, &engine));
-    fv_err err = fv_rollout_run(engine, &plan.rollout, plan.step, &source, stats);
+    fv_err err = rollout_through(engine, &plan, stats);
     fv_engine_destroy(engine);
     return err;
 }

@@ -45,7 +45,9 @@ typedef struct rollout_plan {
 
 rollout_plan rollout_settings(int max_running, int pass_tokens, int cache_pages);
 
-/* Three groups whose prompts differ in length, through an engine of their own. stats may be NULL. */
+/* Three groups whose prompts differ in length. stats may be NULL. */
+fv_err rollout_through(fv_engine *engine, const rollout_plan *plan, fv_rollout_stats *stats);
+/* The same, through an engine of their own. */
 fv_err rollout_run(rollout_plan plan, fv_rollout_stats *stats);
 
 /* Frees the groups. */

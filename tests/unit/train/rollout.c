@@ -263,6 +263,35 @@ static void test_repetition_penalty(void **state)
         fv_group_fini(&plain[g]);
 }
 
+/* One engine for a whole run: a rollout that was ended leaves nothing behind, and features that are given up,
+ * because there is room for one image, are computed again to the same bits. */
+static void test_one_engine(void **state)
+{
+    (void)state;
+    rollout_plan plan = rollout_settings(12, 60, 20);
+    fv_group whole[GROUPS];
+    fv_rollout_stats all, again;
+    fv_engine *engine;
+    rollout_use("talker");
+    assert_ok(rollout_run(rollout_settings(12, 2048, 200), &all));
+    memcpy(whole, rollout.groups, sizeof whole);
+    plan.engine.image_rows = 24;
+    assert_ok(fv_engine_create(rollout.model, &plan.engine, &engine));
+    rollout.passes_left = 15;
+    assert_ok(rollout_through(engine, &plan, NULL));
+    rollout.passes_left = -1;
+    rollout_forget();
+    assert_int_equal(fv_engine_free_pages(engine), 20);
+    assert_ok(rollout_through(engine, &plan, &again));
+    assert_int_equal(fv_engine_free_pages(engine), 20);
+    check_same(whole);
+    assert_true(again.vision_patches > all.vision_patches);
+    fv_engine_destroy(engine);
+    rollout_forget();
+    for (int g = 0; g < GROUPS; g++)
+        fv_group_fini(&whole[g]);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -288,7 +317,7 @@ int main(void)
         cmocka_unit_test(test_drawn_answers),  cmocka_unit_test(test_dialogues),
         cmocka_unit_test(test_draws),          cmocka_unit_test(test_ended_and_taken_up),
         cmocka_unit_test(test_greedy_answers), cmocka_unit_test(test_repetition_penalty),
-        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_one_engine),     cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, rollout_setup, rollout_teardown);
 }
