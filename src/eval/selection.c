@@ -2,65 +2,16 @@
 
 #include "fovea/base/file.h"
 #include "fovea/io/settings/settings.h"
-#include "fovea/reward/judge/judge.h"
+#include "fovea/train/free_settings.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Of a configuration: settings that change no answer to a row and no verdict on it. A dot at the end: the
- * whole section. */
-static const char *const free_settings[] = {"model",
-                                            "out",
-                                            "prompts",
-                                            "resume.",
-                                            "steps",
-                                            "threads",
-                                            "kernels",
-                                            "data.",
-                                            "layout.judge_ranks",
-                                            "views.prompt",
-                                            "views.workers",
-                                            "views.cache_megabytes",
-                                            "rollout.prompts",
-                                            "rollout.max_rounds",
-                                            "rollout.max_images",
-                                            "rollout.max_running",
-                                            "rollout.pass_tokens",
-                                            "rollout.cache_pages",
-                                            "rollout.sampling_rounds",
-                                            "reward.max_unjudged_share",
-                                            "reward.product",
-                                            "reward.needs_valid_call",
-                                            "reward.accuracy_weight",
-                                            "reward.format_weight",
-                                            "reward.tool_penalty",
-                                            "reward.tool_penalty_theta",
-                                            "reward.tool_penalty_size",
-                                            "reward.overlong_tokens",
-                                            "reward.overlong_buffer",
-                                            "reward.overlong_size",
-                                            FV_JUDGE_FREE_KEYS,
-                                            "advantage.",
-                                            "loss.",
-                                            "update.",
-                                            "optimizer.",
-                                            "validate.",
-                                            "save.",
-                                            "watch.",
-                                            "log.",
-                                            "sft.",
-                                            NULL};
-
 static int matters(const void *context, const char *key)
 {
     (void)context;
-    for (const char *const *free = free_settings; *free; free++) {
-        size_t n = strlen(*free);
-        if ((*free)[n - 1] == '.' ? strncmp(key, *free, n) == 0 : strcmp(key, *free) == 0)
-            return 0;
-    }
-    return 1;
+    return !fv_setting_is_free(key, FV_FREE_IN_SELECTION);
 }
 
 static fv_err read_number(const fv_json *what, const char *key, int64_t low, int64_t high, int *out)

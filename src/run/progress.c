@@ -1,7 +1,7 @@
 #include "fovea/run/progress.h"
 
 #include "fovea/io/settings/settings.h"
-#include "fovea/reward/judge/judge.h"
+#include "fovea/train/free_settings.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -19,37 +19,6 @@ static const count counts[] = {
 #undef X
 };
 enum { N_COUNTS = sizeof counts / sizeof *counts };
-
-/* Settings whose change leaves every token and every weight as it is, or that say how far to go and how. A
- * dot at the end: the whole section. */
-static const char *const free_settings[] = {"model",
-                                            "out",
-                                            "prompts",
-                                            "resume.",
-                                            "steps",
-                                            "threads",
-                                            "kernels",
-                                            "data.train",
-                                            "data.validate",
-                                            "layout.tensor",
-                                            "layout.judge_ranks",
-                                            "views.workers",
-                                            "views.cache_megabytes",
-                                            "rollout.max_running",
-                                            "rollout.pass_tokens",
-                                            "rollout.cache_pages",
-                                            "reward.max_unjudged_share",
-                                            FV_JUDGE_FREE_KEYS,
-                                            "optimizer.master",
-                                            "update.micro_tokens",
-                                            "update.recompute",
-                                            "update.reference_on_host",
-                                            "update.skip_limit",
-                                            "validate.",
-                                            "save.",
-                                            "watch.",
-                                            "log.",
-                                            NULL};
 
 fv_err fv_progress_write(const fv_progress *p, fv_hdf5 *file)
 {
@@ -123,16 +92,6 @@ void fv_progress_fini(fv_progress *p)
 
 /* Differences. */
 
-static int is_among(const char *const *keys, const char *key)
-{
-    for (; *keys; keys++) {
-        size_t n = strlen(*keys);
-        if ((*keys)[n - 1] == '.' ? strncmp(key, *keys, n) == 0 : strcmp(key, *keys) == 0)
-            return 1;
-    }
-    return 0;
-}
-
 static int is_accepted(const char *accept, const char *key)
 {
     char name[128];
@@ -144,7 +103,7 @@ static int is_accepted(const char *accept, const char *key)
 
 static int is_refused(const void *accept, const char *key)
 {
-    return !is_among(free_settings, key) && !is_accepted(accept, key);
+    return !fv_setting_is_free(key, FV_FREE_IN_RUN) && !is_accepted(accept, key);
 }
 
 /* What is compared by its contents. */
@@ -251,7 +210,8 @@ fv_err fv_progress_check(const fv_progress *saved, const fv_progress *now, const
 static int is_of_answers(const void *accept, const char *key)
 {
     static const char *const others[] = {"optimizer.", "update.", NULL};
-    return is_meant(accept, key) && !is_among(free_settings, key) && !is_among(others, key);
+    return is_meant(accept, key) && !fv_setting_is_free(key, FV_FREE_IN_RUN) &&
+           !fv_setting_is_among(others, key);
 }
 
 fv_err fv_progress_adopt(fv_progress *saved, const fv_progress *now, const char *accept)
