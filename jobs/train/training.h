@@ -9,7 +9,7 @@
 #include "fovea/run/judge_room.h"
 #include "fovea/train/row_demands.h"
 #include "fovea/run/saver.h"
-#include "fovea/train/step.h"
+#include "fovea/train/step/step.h"
 
 typedef struct fv_training_options {
     const char *config;     /* CONFIG */

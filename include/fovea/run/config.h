@@ -17,7 +17,7 @@
 #include "fovea/model/optimizer.h"
 #include "fovea/reward/reward.h"
 #include "fovea/io/settings/settings.h"
-#include "fovea/train/step_plan.h"
+#include "fovea/train/step/step_plan.h"
 #include "fovea/data/view.h"
 #include "fovea/comm/watch/watch.h"
 

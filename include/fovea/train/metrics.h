@@ -4,7 +4,7 @@
 
 #include "fovea/io/json.h"
 #include "fovea/model/shape/shape.h"
-#include "fovea/train/step.h"
+#include "fovea/train/step/step.h"
 
 typedef struct fv_figure {
     const char *name;

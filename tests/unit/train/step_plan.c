@@ -2,7 +2,7 @@
 #include "test.h"
 
 #include "fovea/base/rng.h"
-#include "fovea/train/step_plan.h"
+#include "fovea/train/step/step_plan.h"
 
 static void check_cut(fv_partial partial, int groups, int n, int n_updates, const int *sizes)
 {

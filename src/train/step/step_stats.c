@@ -1,4 +1,4 @@
-#include "train/step_internal.h"
+#include "train/step/step_internal.h"
 
 void fv_step_add_collected(fv_step_stats *stats, const fv_collect_stats *part)
 {

@@ -1,8 +1,8 @@
 /* What a step is made of, but for its loop (step.c). */
-#ifndef FOVEA_SRC_TRAIN_STEP_INTERNAL_H
-#define FOVEA_SRC_TRAIN_STEP_INTERNAL_H
+#ifndef FOVEA_SRC_TRAIN_STEP_STEP_INTERNAL_H
+#define FOVEA_SRC_TRAIN_STEP_STEP_INTERNAL_H
 
-#include "fovea/train/step.h"
+#include "fovea/train/step/step.h"
 
 /* step_groups.c: the batch's groups. */
 

@@ -1,10 +1,10 @@
 /* One step of training: data set -> rollout -> reward -> advantage -> update. Collective over the mesh. */
-#ifndef FOVEA_TRAIN_STEP_H
-#define FOVEA_TRAIN_STEP_H
+#ifndef FOVEA_TRAIN_STEP_STEP_H
+#define FOVEA_TRAIN_STEP_STEP_H
 
 #include "fovea/train/advantage.h"
 #include "fovea/train/collect.h"
-#include "fovea/train/step_plan.h"
+#include "fovea/train/step/step_plan.h"
 #include "fovea/train/update.h"
 
 typedef struct fv_step_settings {

@@ -1,7 +1,7 @@
 /* The numbers of a step: how many prompts each round of it draws, and how the groups that are kept are cut
  * into mini-batches. Pure. Local. */
-#ifndef FOVEA_TRAIN_STEP_PLAN_H
-#define FOVEA_TRAIN_STEP_PLAN_H
+#ifndef FOVEA_TRAIN_STEP_STEP_PLAN_H
+#define FOVEA_TRAIN_STEP_STEP_PLAN_H
 
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-#include "fovea/train/step_plan.h"
+#include "fovea/train/step/step_plan.h"
 
 #include <math.h>
 

@@ -4,7 +4,7 @@
  * answered and judged (fv_collect), and the responses of each group are weighed against each other. Groups
  * whose responses are all alike teach nothing and are replaced in the next round. The rest is cut into
  * mini-batches, each of which moves the weights once. */
-#include "train/step_internal.h"
+#include "train/step/step_internal.h"
 
 #include "fovea/base/clock.h"
 #include "fovea/base/phase.h"

@@ -1,5 +1,5 @@
 /* The groups of a step: gathered, weighed, chosen; and refused if too few of them are judged. */
-#include "train/step_internal.h"
+#include "train/step/step_internal.h"
 
 #include <stdlib.h>
 
