@@ -72,14 +72,19 @@ fv_comm *fv_runtime_all(const fv_runtime *runtime)
     return runtime->all ? runtime->all : runtime->world;
 }
 
+static fv_err open_backend(fv_runtime *runtime, const fv_runtime_options *chosen)
+{
+    FV_TRY(fv_backend_cpu_create(chosen->kernels, chosen->threads, &runtime->backend));
+    return chosen->is_plan ? fv_backend_plan_create(runtime->backend, &runtime->backend) : FV_OK;
+}
+
 fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *chosen)
 {
     if (!runtime->world)
         FV_TRY(fv_comm_world(&runtime->world));
     fv_log_init(fv_runtime_all(runtime)->rank, FV_LOG_INFO);
     FV_TRY(fv_comm_agree(runtime->world, fv_point("start")));
-    FV_TRY(fv_comm_agree(runtime->world,
-                         fv_backend_cpu_create(chosen->kernels, chosen->threads, &runtime->backend)));
+    FV_TRY(fv_comm_agree(runtime->world, open_backend(runtime, chosen)));
     int tensor = chosen->tensor ? chosen->tensor : runtime->world->size;
     FV_TRY(fv_comm_agree(runtime->world, fv_mesh_init(&runtime->mesh, runtime->world, tensor)));
     const fv_model_args args = {.backend = runtime->backend,

@@ -16,6 +16,7 @@ typedef struct fv_runtime_options {
     int tensor;                    /* ranks of a tensor group, set by the program; 0: all ranks are one */
     int chunks;                    /* --chunks N: of fv_model_args */
     fv_precision_choice precision; /* --precision fp32|bf16 */
+    int is_plan;                   /* set by a program: memory is planned, nothing is computed */
     int needs_no_model;            /* set by a program that was told to do without */
 } fv_runtime_options;
 

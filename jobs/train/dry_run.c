@@ -19,7 +19,7 @@ static void print_layout(const fv_training *t)
         printf("  judge %d: rank %d\n", judge, copies * tensor + judge);
 }
 
-/* Memory. */
+/* Memory. The run has been opened on the plan back end, which counted what it asked for. */
 
 static int has_rollout(const fv_training *t)
 {
@@ -39,6 +39,9 @@ enum {
     VISION,
     VIEWS,
     UPDATE,
+    TOGETHER,
+    TENSORS,
+    WORKSPACE,
     N_MEMORIES
 };
 
@@ -82,8 +85,13 @@ static fv_err measure(const fv_training *t, const fv_group *first, double bytes[
     bytes[VIEWS] = view_bytes(t, first);
     FV_TRY(rollout_bytes(t, bytes));
     size_t update;
+    const fv_backend_memory *memory = &t->runtime.backend->memory;
     FV_TRY(fv_training_update_bytes(t, first, &update));
     bytes[UPDATE] = (double)update;
+    for (int i = 0; i < TOGETHER; i++)
+        bytes[TOGETHER] += bytes[i];
+    bytes[TENSORS] = (double)memory->peak;
+    bytes[WORKSPACE] = (double)memory->workspace;
     return FV_OK;
 }
 
@@ -100,15 +108,13 @@ static void print_memory(const double bytes[N_MEMORIES])
                                         "largest pass of the rollout",
                                         "its largest image",
                                         "views of a step, on the host",
-                                        "largest micro-batch of the update"};
-    double sum = 0, of_host = bytes[HOST_REFERENCE] + bytes[VIEWS];
+                                        "largest micro-batch of the update",
+                                        "together",
+                                        "of that, tensors",
+                                        "workspace of operations"};
     printf("memory of a rank, in bytes, at most:\n");
-    for (int i = 0; i < N_MEMORIES; i++) {
+    for (int i = 0; i < N_MEMORIES; i++)
         printf("  %-34s %16.0f\n", names[i], bytes[i]);
-        sum += bytes[i];
-    }
-    printf("  %-34s %16.0f\n", "together", sum);
-    printf("  %-34s %16.0f\n", "of that, tensors", sum - of_host);
 }
 
 /* The prompt. */
@@ -173,7 +179,7 @@ static void print_batch(const fv_training *t, const fv_group *groups, int n)
 fv_err fv_dry_run(const fv_training *t, const fv_group *groups, int n)
 {
     fv_comm *world = t->runtime.world;
-    double bytes[N_MEMORIES];
+    double bytes[N_MEMORIES] = {0};
     FV_TRY(fv_comm_agree(world, measure(t, &groups[0], bytes)));
     for (int i = 0; i < N_MEMORIES; i++)
         FV_TRY(fv_comm_all_reduce_max(world, &bytes[i]));

@@ -197,11 +197,11 @@ static fv_err run(sft *s, const fv_training_options *options)
     FV_TRY(fv_comm_agree(t->runtime.world, prepare(s)));
     FV_TRY(measure(s));
     FV_TRY(fv_training_prepare_updates(t, &FV_LOSS_SUPERVISED, 1, NULL));
-    if (options->dry_run)
-        return dry_run(s);
     FV_TRY(fv_comm_agree(t->runtime.world, reserve(s)));
     if (s->validation.data)
         FV_TRY(fv_training_open_engine(t));
+    if (options->dry_run)
+        return dry_run(s);
     FV_TRY(fv_training_begin(t, 1, &progress));
     s->step = (int64_t)progress.step;
     s->next_prompt = (int64_t)progress.next_prompt;

@@ -235,10 +235,10 @@ static fv_err run(train *t, const fv_training_options *options)
     FV_TRY(measure(t));
     FV_TRY(fv_training_prepare_updates(training, &training->config.loss, 0,
                                        t->reference.model ? &t->reference : NULL));
-    if (options->dry_run)
-        return dry_run(t);
     FV_TRY(fv_comm_agree(training->runtime.world, reserve(training)));
     FV_TRY(fv_training_open_engine(training));
+    if (options->dry_run)
+        return dry_run(t);
     t->collector = fv_training_collector(training);
     FV_TRY(fv_training_begin(training, 0, &progress));
     restore(t, &progress);

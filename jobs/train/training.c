@@ -236,7 +236,8 @@ static fv_err open_trainer(fv_training *t)
                                                               .threads = run->threads,
                                                               .tensor = t->config.layout.tensor,
                                                               .precision = run->precision,
-                                                              .chunks = t->config.layout.chunks}));
+                                                              .chunks = t->config.layout.chunks,
+                                                              .is_plan = t->is_plan}));
     return fv_comm_agree(t->runtime.world, build(t));
 }
 
@@ -261,6 +262,7 @@ fv_err fv_training_open(fv_training *t, const fv_training_options *options)
 {
     t->lease.descriptor = -1;
     t->saved_step = t->failing_from = -1;
+    t->is_plan = options->dry_run;
     fv_err handled = fv_stop_on_signals(); /* MPI_Init takes a while, and keeps what it finds */
     FV_TRY(fv_comm_world(&t->runtime.world));
     FV_TRY(fv_comm_agree(t->runtime.world, handled));

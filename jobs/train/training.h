@@ -31,6 +31,7 @@ typedef struct fv_training {
     fv_runtime runtime;
     fv_train_config config;
     int has_config, is_selection;
+    int is_plan; /* of a dry run: on the plan back end */
     fv_tokenizer *tokenizer;
     fv_chat chat;
     fv_prompts *prompts;

@@ -22,6 +22,24 @@ void *fv_cpu_scratch(const fv_backend *backend, int thread)
     return state->scratch + (size_t)thread * FV_CPU_SCRATCH_BYTES;
 }
 
+/* Some operations move numbers and need no room; the others have each thread's. */
+static size_t cpu_workspace(fv_backend *backend, fv_op op, const void *args)
+{
+    (void)args;
+    switch (op) {
+    case FV_OP_all_reduce:
+    case FV_OP_reduce_scatter:
+    case FV_OP_all_gather:
+    case FV_OP_broadcast:
+    case FV_OP_gather:
+    case FV_OP_scatter:
+    case FV_OP_copy:
+        return 0;
+    default:
+        return (size_t)backend->n_threads * FV_CPU_SCRATCH_BYTES;
+    }
+}
+
 static fv_err allocate(size_t align, size_t bytes, const char *kind, void **out)
 {
     size_t rounded = (bytes + align - 1) / align * align;
@@ -128,10 +146,10 @@ static void cpu_destroy(fv_backend *backend)
     free(backend);
 }
 
-#define MEMORY                                                                                          \
-    .alloc = cpu_alloc, .free = cpu_free, .host_alloc = cpu_host_alloc, .host_free = cpu_free,          \
-    .upload = cpu_upload, .download = cpu_download, .event_create = cpu_event_create,                   \
-    .event_destroy = cpu_event_destroy, .event_record = cpu_event_order, .event_wait = cpu_event_order, \
+#define MEMORY                                                                                               \
+    .workspace = cpu_workspace, .alloc = cpu_alloc, .free = cpu_free, .host_alloc = cpu_host_alloc,          \
+    .host_free = cpu_free, .upload = cpu_upload, .download = cpu_download, .event_create = cpu_event_create, \
+    .event_destroy = cpu_event_destroy, .event_record = cpu_event_order, .event_wait = cpu_event_order,      \
     .event_synchronize = cpu_event_synchronize, .synchronize = cpu_synchronize, .destroy = cpu_destroy
 
 static const fv_backend_table table_avx512 = {

@@ -15,6 +15,11 @@ const char *fv_op_name(fv_op op)
     return names[op];
 }
 
+size_t fv_backend_workspace(fv_backend *backend, fv_op op, const void *args)
+{
+    return backend->table->workspace(backend, op, args);
+}
+
 void fv_backend_destroy(fv_backend *backend)
 {
     if (!backend)

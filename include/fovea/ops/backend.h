@@ -1,6 +1,7 @@
 /* Back ends: who runs the operations and owns tensor memory.
  *
- * A back end is a table filled once. `cpu` computes in fp32; `check` wraps another and verifies every call.
+ * A back end is a table filled once. `cpu` computes in fp32; `check` wraps another and verifies every call,
+ * `deferred` runs it late, `plan` not at all.
  * The functions declared at the end check, time and dispatch; they are what all other code calls. Local; one
  * thread at a time.
  *
@@ -44,6 +45,11 @@ typedef struct fv_backend_table {
 #include "fovea/ops/ops.def"
 #undef FV_OP
 
+    /* REQUIRED. Bytes that an operation uses beside its tensors, with these arguments (fv_<op>_args).
+     * Contents are not looked at. The back end has them from its beginning, or reserves the most that a plan
+     * finds. */
+    size_t (*workspace)(fv_backend *, fv_op, const void *args);
+
     /* Memory, REQUIRED. alloc: at least FV_ARENA_ALIGN aligned, contents undefined. */
     fv_err (*alloc)(fv_backend *, size_t bytes, void **out);
     void (*free)(fv_backend *, void *memory);
@@ -72,6 +78,7 @@ typedef struct fv_op_timer {
 /* Tensor memory that was asked for. */
 typedef struct fv_backend_memory {
     int64_t n_allocs;   /* so far */
+    size_t workspace;   /* of a plan: the largest of an operation so far */
     size_t bytes, peak; /* now, and the most so far */
 } fv_backend_memory;
 
@@ -105,6 +112,10 @@ fv_err fv_backend_check_create(fv_backend *inner, fv_backend **out);
  * inner back end's. */
 fv_err fv_backend_deferred_create(fv_backend *inner, fv_backend **out);
 
+/* Wrap inner (taken). Arguments are checked and memory is counted (backend->memory), but there is none and
+ * nothing runs: a pass on this back end is its dry pass. Downloads bring zeros; collectives do not wait. */
+fv_err fv_backend_plan_create(fv_backend *inner, fv_backend **out);
+
 /* A testing aid: wrap *backend as FOVEA_BACKEND_WRAP says, "check" or "deferred,check" (the inner one last);
  * unset or empty: not at all. Back ends do it to themselves when they are created. On failure it is destroyed
  * and NULL. */
@@ -113,6 +124,7 @@ fv_err fv_backend_wrap(fv_backend **backend);
 void fv_backend_destroy(fv_backend *backend); /* NULL is fine */
 
 const char *fv_op_name(fv_op op);
+size_t fv_backend_workspace(fv_backend *backend, fv_op op, const void *args);
 
 enum { FV_HOST_ALIGN = 4096 };
 

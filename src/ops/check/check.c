@@ -24,6 +24,12 @@ typedef struct check_state {
 #include "fovea/ops/ops.def"
 #undef FV_OP
 
+static size_t check_workspace(fv_backend *backend, fv_op op, const void *args)
+{
+    check_state *s = backend->state;
+    return fv_backend_workspace(s->inner, op, args);
+}
+
 static fv_err check_alloc(fv_backend *backend, size_t bytes, void **out)
 {
     check_state *s = backend->state;
@@ -137,6 +143,7 @@ fv_err fv_backend_check_create(fv_backend *inner, fv_backend **out)
 #define FV_OP(op, fields) .op = check_##op,
 #include "fovea/ops/ops.def"
 #undef FV_OP
+        .workspace = check_workspace,
         .alloc = check_alloc,
         .free = check_free,
         .host_alloc = check_host_alloc,

@@ -90,6 +90,12 @@ static fv_err note_block(deferred_state *s, void *data, size_t bytes, int is_hos
     return FV_OK;
 }
 
+static size_t deferred_workspace(fv_backend *backend, fv_op op, const void *args)
+{
+    deferred_state *s = backend->state;
+    return fv_backend_workspace(s->inner, op, args);
+}
+
 static fv_err deferred_alloc(fv_backend *backend, size_t bytes, void **out)
 {
     deferred_state *s = backend->state;
@@ -271,6 +277,7 @@ static fv_backend_table table_of(const char *name)
 #define FV_OP(op, fields) .op = deferred_##op,
 #include "fovea/ops/ops.def"
 #undef FV_OP
+        .workspace = deferred_workspace,
         .alloc = deferred_alloc,
         .free = deferred_free,
         .host_alloc = deferred_host_alloc,

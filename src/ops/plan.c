@@ -1,0 +1,167 @@
+/* The plan back end: everything is asked for and nothing is done, so that what a run would take is counted by
+ * the code that will run. Addresses are numbers that no memory has: whoever looks there ends at once. */
+#include "fovea/ops/backend.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct plan_state {
+    fv_backend *inner; /* owned */
+    fv_backend_table table;
+    char name[64];
+    uintptr_t next; /* address */
+} plan_state;
+
+/* Above what a process can have (the lower half of 57 bits at most). */
+static const uintptr_t first_address = (uintptr_t)1 << 60;
+
+static fv_err plan_alloc(fv_backend *backend, size_t bytes, void **out)
+{
+    plan_state *s = backend->state;
+    size_t rounded = (bytes / FV_ARENA_ALIGN + 1) * FV_ARENA_ALIGN;
+    FV_CHECK(bytes < SIZE_MAX / 32, FV_ERR_MEMORY, "cannot plan %zu bytes of tensor memory", bytes);
+    *out = (void *)s->next;
+    s->next += rounded;
+    return FV_OK;
+}
+
+static void plan_free(fv_backend *backend, void *memory)
+{
+    (void)backend;
+    (void)memory;
+}
+
+static fv_err plan_host_alloc(fv_backend *backend, size_t bytes, void **out)
+{
+    return fv_host_alloc(((plan_state *)backend->state)->inner, bytes, out);
+}
+
+static void plan_host_free(fv_backend *backend, void *memory)
+{
+    fv_host_free(((plan_state *)backend->state)->inner, memory);
+}
+
+static size_t plan_workspace(fv_backend *backend, fv_op op, const void *args)
+{
+    return fv_backend_workspace(((plan_state *)backend->state)->inner, op, args);
+}
+
+static void count(fv_backend *backend, fv_op op, const void *args)
+{
+    size_t bytes = plan_workspace(backend, op, args);
+    if (bytes > backend->memory.workspace)
+        backend->memory.workspace = bytes;
+}
+
+#define FV_OP(op, fields)                                                    \
+    static fv_err plan_##op(fv_backend *backend, const fv_##op##_args *args) \
+    {                                                                        \
+        count(backend, FV_OP_##op, args);                                    \
+        return FV_OK;                                                        \
+    }
+#include "fovea/ops/ops.def"
+#undef FV_OP
+
+static fv_err plan_upload(fv_backend *backend, fv_stream stream, fv_tensor to, const void *from)
+{
+    (void)backend;
+    (void)stream;
+    (void)to;
+    (void)from;
+    return FV_OK;
+}
+
+static fv_err plan_download(fv_backend *backend, fv_stream stream, fv_tensor from, void *to)
+{
+    (void)backend;
+    (void)stream;
+    memset(to, 0, (size_t)fv_tensor_count(from) * fv_dtype_bytes(from.dtype));
+    return FV_OK;
+}
+
+/* All that is queued is done: there is nothing to wait for. */
+static fv_err plan_event_create(fv_backend *backend, fv_event **out)
+{
+    *out = backend->state;
+    return FV_OK;
+}
+
+static void plan_event_destroy(fv_backend *backend, fv_event *event)
+{
+    (void)backend;
+    (void)event;
+}
+
+static fv_err plan_event_order(fv_backend *backend, fv_event *event, fv_stream stream)
+{
+    (void)backend;
+    (void)event;
+    (void)stream;
+    return FV_OK;
+}
+
+static fv_err plan_event_synchronize(fv_backend *backend, fv_event *event)
+{
+    (void)backend;
+    (void)event;
+    return FV_OK;
+}
+
+static fv_err plan_synchronize(fv_backend *backend)
+{
+    (void)backend;
+    return FV_OK;
+}
+
+static void plan_destroy(fv_backend *backend)
+{
+    plan_state *s = backend->state;
+    fv_backend_destroy(s->inner);
+    free(s);
+    free(backend);
+}
+
+static fv_backend_table table_of(const char *name)
+{
+    return (fv_backend_table){
+        .name = name,
+#define FV_OP(op, fields) .op = plan_##op,
+#include "fovea/ops/ops.def"
+#undef FV_OP
+        .workspace = plan_workspace,
+        .alloc = plan_alloc,
+        .free = plan_free,
+        .host_alloc = plan_host_alloc,
+        .host_free = plan_host_free,
+        .upload = plan_upload,
+        .download = plan_download,
+        .event_create = plan_event_create,
+        .event_destroy = plan_event_destroy,
+        .event_record = plan_event_order,
+        .event_wait = plan_event_order,
+        .event_synchronize = plan_event_synchronize,
+        .synchronize = plan_synchronize,
+        .destroy = plan_destroy,
+    };
+}
+
+fv_err fv_backend_plan_create(fv_backend *inner, fv_backend **out)
+{
+    fv_backend *backend = calloc(1, sizeof *backend);
+    plan_state *s = calloc(1, sizeof *s);
+    *out = NULL;
+    if (!backend || !s) {
+        free(backend);
+        free(s);
+        fv_backend_destroy(inner);
+        return FV_FAIL(FV_ERR_MEMORY, "cannot allocate the plan back end");
+    }
+    snprintf(s->name, sizeof s->name, "plan(%s)", inner->table->name);
+    s->inner = inner;
+    s->next = first_address;
+    s->table = table_of(s->name);
+    *backend = (fv_backend){.table = &s->table, .state = s, .n_threads = inner->n_threads};
+    *out = backend;
+    return FV_OK;
+}
