@@ -23,7 +23,7 @@ static void print_layout(const fv_training *t)
 
 static int has_rollout(const fv_training *t)
 {
-    return !t->updater.settings.is_supervised || t->config.data.validate[0];
+    return !fv_updater_args_of(t->updater)->settings.is_supervised || t->config.data.validate[0];
 }
 
 enum {
@@ -63,7 +63,7 @@ static double view_bytes(const fv_training *t, const fv_group *first)
 {
     const fv_train_config *c = &t->config;
     int copies = t->runtime.mesh.data->size, patch = t->processor.patch;
-    int64_t groups = t->updater.settings.is_supervised
+    int64_t groups = fv_updater_args_of(t->updater)->settings.is_supervised
                          ? c->update.groups
                          : (int64_t)c->rollout.prompts * (1 + c->rollout.sampling_rounds);
     if (!first->has_image)
@@ -75,13 +75,16 @@ static double view_bytes(const fv_training *t, const fv_group *first)
 
 static fv_err measure(const fv_training *t, const fv_group *first, double bytes[N_MEMORIES])
 {
+    const fv_layout *layout = fv_model_layout(t->runtime.model);
+    const fv_reference *reference = fv_updater_args_of(t->updater)->reference;
     double weights = (double)fv_tensor_span_bytes(fv_model_weights(t->runtime.model)->flat);
     bytes[WEIGHTS] = weights;
-    bytes[GRADIENTS] = (double)fv_tensor_span_bytes(t->updater.grads.flat);
+    bytes[GRADIENTS] =
+        (double)layout->n_flat * (double)fv_dtype_bytes(fv_model_precision(t->runtime.model)->gradient);
     bytes[MASTERS] = (double)(t->optimizer.memory.bytes - 2 * fv_tensor_span_bytes(t->optimizer.m));
     bytes[MOMENTS] = 2 * (double)fv_tensor_span_bytes(t->optimizer.m);
-    bytes[REFERENCE] = t->updater.reference && !t->updater.reference->host ? weights : 0;
-    bytes[HOST_REFERENCE] = t->updater.reference && t->updater.reference->host ? weights : 0;
+    bytes[REFERENCE] = reference && !reference->host ? weights : 0;
+    bytes[HOST_REFERENCE] = reference && reference->host ? weights : 0;
     bytes[VIEWS] = view_bytes(t, first);
     FV_TRY(rollout_bytes(t, bytes));
     size_t update;

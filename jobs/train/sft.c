@@ -101,7 +101,7 @@ static fv_err step(sft *s)
     fv_phase_set("examples");
     FV_TRY(fv_comm_agree(world, write_examples(s)));
     fv_phase_set("update");
-    FV_TRY(fv_update(&s->training.updater, s->groups, s->n_groups, rate, &stats));
+    FV_TRY(fv_update(s->training.updater, s->groups, s->n_groups, rate, &stats));
     forget(s);
     fv_prompt_builder_forget_all(&s->training.builder);
     fv_meter_advance(++s->step);

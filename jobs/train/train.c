@@ -41,8 +41,7 @@ static fv_err set_trainer(train *t)
                                           .keeps_views = 1,
                                           .row_of = fv_training_row,
                                           .row_context = &t->training},
-                              .collector = &t->collector,
-                              .updater = &t->training.updater};
+                              .collector = &t->collector};
     return fv_advantage_check(&t->trainer.settings.advantage);
 }
 
@@ -240,6 +239,7 @@ static fv_err run(train *t, const fv_training_options *options)
     if (options->dry_run)
         return dry_run(t);
     t->collector = fv_training_collector(training);
+    t->trainer.updater = training->updater;
     FV_TRY(fv_training_begin(training, 0, &progress));
     restore(t, &progress);
     const fv_training_work work = {t, &t->trainer.step, advance, describe};

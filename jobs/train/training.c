@@ -283,8 +283,9 @@ fv_err fv_training_judge(fv_training *t)
 }
 
 /* Examples are taught at temperature 1, and answers at the one they were drawn with. */
-static fv_err open_updater(fv_training *t, int is_supervised)
+static fv_err open_updater(fv_training *t, fv_updater_args *args)
 {
+    int is_supervised = args->settings.is_supervised;
     const fv_policy_settings settings = {.temperature = is_supervised ? 1 : t->config.rollout.temperature,
                                          .excluded = t->vision_ids,
                                          .n_excluded = t->n_vision_ids};
@@ -293,24 +294,24 @@ static fv_err open_updater(fv_training *t, int is_supervised)
     adamw.seed = (uint64_t)t->config.run.seed;
     FV_TRY(fv_optimizer_init(&t->optimizer, t->runtime.model, t->runtime.mesh.data, &adamw));
     FV_TRY(fv_optimizer_load(&t->optimizer, t->config.run.model));
-    t->updater.policy = t->policy;
-    return fv_updater_init(&t->updater);
+    args->policy = t->policy;
+    return fv_updater_create(args, &t->updater);
 }
 
 fv_err fv_training_prepare_updates(fv_training *t, const fv_loss_settings *loss, int is_supervised,
                                    fv_reference *reference)
 {
     const fv_update_config *update = &t->config.update;
-    t->updater = (fv_updater){.settings = {.loss = *loss,
-                                           .micro_tokens = update->micro_tokens,
-                                           .save = update->recompute ? FV_SAVE_INPUTS : FV_SAVE_ALL,
-                                           .is_supervised = is_supervised},
-                              .optimizer = &t->optimizer,
-                              .reference = reference,
-                              .view = fv_prompt_builder_view,
-                              .want = fv_prompt_builder_want,
-                              .view_context = &t->builder};
-    return fv_comm_agree(t->runtime.world, open_updater(t, is_supervised));
+    fv_updater_args args = {.settings = {.loss = *loss,
+                                         .micro_tokens = update->micro_tokens,
+                                         .save = update->recompute ? FV_SAVE_INPUTS : FV_SAVE_ALL,
+                                         .is_supervised = is_supervised},
+                            .optimizer = &t->optimizer,
+                            .reference = reference,
+                            .view = fv_prompt_builder_view,
+                            .want = fv_prompt_builder_want,
+                            .view_context = &t->builder};
+    return fv_comm_agree(t->runtime.world, open_updater(t, &args));
 }
 
 uint64_t fv_training_row(const void *context, int64_t prompt_index)
@@ -356,8 +357,7 @@ int fv_training_finish(fv_training *t, fv_err err)
     fv_watch_stop(t->watch);
     err = close_journal(t, err);
     fv_lease_release(&t->lease);
-    if (t->updater.optimizer)
-        fv_updater_fini(&t->updater);
+    fv_updater_destroy(t->updater);
     fv_optimizer_fini(&t->optimizer);
     fv_policy_destroy(t->policy);
     fv_engine_destroy(t->engine);

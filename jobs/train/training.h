@@ -53,7 +53,7 @@ typedef struct fv_training {
     fv_score_settings score;
     fv_policy *policy;
     fv_optimizer optimizer;
-    fv_updater updater;
+    fv_updater *updater;
     fv_lease lease; /* of rank 0 */
     fv_watch *watch;
     fv_saver *saver;
@@ -100,7 +100,7 @@ fv_err fv_training_open_engine(fv_training *training);
 /* Who answers and judges in this run, once the engine is open. Local. */
 fv_collector fv_training_collector(const fv_training *training);
 
-/* Make the updater. reference: as in fv_updater. */
+/* Make the updater. reference: as in fv_updater_args. */
 fv_err fv_training_prepare_updates(fv_training *training, const fv_loss_settings *loss, int is_supervised,
                                    fv_reference *reference);
 

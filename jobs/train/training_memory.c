@@ -34,7 +34,7 @@ fv_err fv_training_update_bytes(const fv_training *t, const fv_group *first, siz
 {
     fv_packed packed;
     FV_TRY(largest(t, first, &packed));
-    fv_err err = fv_policy_bytes(t->policy, &packed, t->updater.settings.save, bytes);
+    fv_err err = fv_policy_bytes(t->policy, &packed, fv_updater_args_of(t->updater)->settings.save, bytes);
     free(packed.grids);
     return err;
 }
@@ -43,7 +43,7 @@ fv_err fv_training_reserve(const fv_training *t, const fv_group *first)
 {
     fv_packed packed;
     FV_TRY(largest(t, first, &packed));
-    fv_err err = fv_policy_reserve(t->policy, &packed, t->updater.settings.save);
+    fv_err err = fv_policy_reserve(t->policy, &packed, fv_updater_args_of(t->updater)->settings.save);
     free(packed.grids);
     return err;
 }

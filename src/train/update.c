@@ -18,76 +18,49 @@
 #include <stdlib.h>
 #include <string.h>
 
-fv_err fv_updater_init(fv_updater *u)
+struct fv_updater {
+    fv_updater_args args;
+    fv_weights grads; /* owned */
+};
+
+static fv_err check_args(const fv_updater_args *args)
 {
-    FV_TRY(fv_loss_check(&u->settings.loss));
-    FV_CHECK(u->settings.micro_tokens > 0, FV_ERR_ARGUMENT, "micro_tokens is %lld, expected 1 or more",
-             (long long)u->settings.micro_tokens);
-    int has_kl = fv_loss_needs_reference(&u->settings.loss) || fv_loss_charges_kl(&u->settings.loss);
-    FV_CHECK(u->reference || !has_kl, FV_ERR_ARGUMENT,
+    const fv_update_settings *settings = &args->settings;
+    FV_TRY(fv_loss_check(&settings->loss));
+    FV_CHECK(settings->micro_tokens > 0, FV_ERR_ARGUMENT, "micro_tokens is %lld, expected 1 or more",
+             (long long)settings->micro_tokens);
+    int has_kl = fv_loss_needs_reference(&settings->loss) || fv_loss_charges_kl(&settings->loss);
+    FV_CHECK(args->reference || !has_kl, FV_ERR_ARGUMENT,
              "the loss or the reward has a KL term but there is no reference policy");
-    fv_model *model = u->optimizer->model;
-    return fv_model_alloc_weights(model, fv_model_precision(model)->gradient, &u->grads);
+    return FV_OK;
 }
 
-void fv_updater_fini(fv_updater *u)
+fv_err fv_updater_create(const fv_updater_args *args, fv_updater **out)
 {
-    if (u->grads.flat.data)
-        fv_model_free_weights(u->optimizer->model, &u->grads);
+    fv_model *model = args->optimizer->model;
+    *out = NULL;
+    FV_TRY(check_args(args));
+    fv_updater *u = calloc(1, sizeof *u);
+    FV_CHECK(u, FV_ERR_MEMORY, "cannot allocate an updater");
+    u->args = *args;
+    fv_err err = fv_model_alloc_weights(model, fv_model_precision(model)->gradient, &u->grads);
+    if (err == FV_OK)
+        *out = u;
+    else
+        free(u);
+    return err;
 }
 
-/* Sharing out. */
-
-/* Cut a group into trees of at most micro_tokens, of one answer at least; returns how many. */
-static int cut(const fv_group *group, int64_t micro_tokens, fv_tree *trees)
+void fv_updater_destroy(fv_updater *u)
 {
-    int n = 0;
-    for (int first = 0; first < group->n_samples; first += trees[n++].n) {
-        trees[n] = (fv_tree){group, first, 1};
-        while (first + trees[n].n < group->n_samples) {
-            trees[n].n++;
-            if (fv_tree_tokens(&trees[n]) > micro_tokens) {
-                trees[n].n--;
-                break;
-            }
-        }
-    }
-    return n;
+    if (u)
+        fv_model_free_weights(u->args.optimizer->model, &u->grads);
+    free(u);
 }
 
-static int least(const int64_t *loads, int n)
+const fv_updater_args *fv_updater_args_of(const fv_updater *u)
 {
-    int best = 0;
-    for (int i = 1; i < n; i++)
-        if (loads[i] < loads[best])
-            best = i;
-    return best;
-}
-
-/* The largest tree left goes to the rank with the least; among equals the first. */
-int fv_update_share(const fv_group *groups, int n, int64_t micro_tokens, int rank, int n_ranks,
-                    fv_tree *trees, int64_t *scratch)
-{
-    int n_trees = 0, n_own = 0;
-    int64_t *loads = scratch, *tokens = scratch + n_ranks;
-    for (int g = 0; g < n; g++)
-        n_trees += cut(&groups[g], micro_tokens, trees + n_trees);
-    for (int i = 0; i < n_trees; i++)
-        tokens[i] = fv_tree_tokens(&trees[i]);
-    memset(loads, 0, (size_t)n_ranks * sizeof *loads);
-    for (int given = 0; given < n_trees; given++) {
-        int largest = 0;
-        for (int i = 1; i < n_trees; i++)
-            if (tokens[i] > tokens[largest])
-                largest = i;
-        int to = least(loads, n_ranks);
-        loads[to] += tokens[largest];
-        tokens[largest] = to == rank ? -1 : -2;
-    }
-    for (int i = 0; i < n_trees; i++)
-        if (tokens[i] == -1)
-            trees[n_own++] = trees[i];
-    return n_own;
+    return &u->args;
 }
 
 /* One micro-batch. */
@@ -157,8 +130,8 @@ static fv_err run_micro(fv_updater *u, const fv_tree *trees, int n_trees, micro_
 {
     micro m = {.trees = trees, .n_trees = n_trees};
     fv_err err = FV_OK;
-    FV_TRY_DONE(fv_packed_init(&m.packed, fv_model_shape_of(u->optimizer->model), trees, n_trees, u->view,
-                               u->view_context));
+    FV_TRY_DONE(fv_packed_init(&m.packed, fv_model_shape_of(u->args.optimizer->model), trees, n_trees,
+                               u->args.view, u->args.view_context));
     FV_TRY_DONE(allocate(&m));
     collect(&m);
     FV_TRY_DONE(work(u, &m, context));
@@ -169,12 +142,12 @@ done:
 
 static fv_err run_own(fv_updater *u, const fv_tree *trees, int n_trees, micro_work work, void *context)
 {
-    int64_t n_ranks = u->optimizer->data->size, all = 0;
+    int64_t n_ranks = u->args.optimizer->data->size, all = 0;
     for (int first = 0, n; first < n_trees; first += n) {
         int64_t tokens = fv_tree_tokens(&trees[first]);
         for (n = 1; first + n < n_trees; n++) {
             int64_t more = fv_tree_tokens(&trees[first + n]);
-            if (tokens + more > u->settings.micro_tokens)
+            if (tokens + more > u->args.settings.micro_tokens)
                 break;
             tokens += more;
         }
@@ -189,7 +162,7 @@ static fv_err run_own(fv_updater *u, const fv_tree *trees, int n_trees, micro_wo
 static fv_err run_share(fv_updater *u, const fv_group *groups, int n, const char *name, micro_work work,
                         void *context)
 {
-    const fv_comm *data = u->optimizer->data;
+    const fv_comm *data = u->args.optimizer->data;
     size_t answers = 0;
     for (int g = 0; g < n; g++)
         answers += (size_t)groups[g].n_samples;
@@ -198,10 +171,10 @@ static fv_err run_share(fv_updater *u, const fv_group *groups, int n, const char
     fv_err err = FV_OK;
     FV_CHECK_DONE(trees && scratch, FV_ERR_MEMORY, "cannot allocate the sharing out of %zu answers", answers);
     int n_trees =
-        fv_update_share(groups, n, u->settings.micro_tokens, data->rank, data->size, trees, scratch);
+        fv_update_share(groups, n, u->args.settings.micro_tokens, data->rank, data->size, trees, scratch);
     fv_meter_phase(name, n_trees);
-    for (int i = 0; i < n_trees && u->want; i++)
-        fv_tree_want_views(&trees[i], u->want, u->view_context);
+    for (int i = 0; i < n_trees && u->args.want; i++)
+        fv_tree_want_views(&trees[i], u->args.want, u->args.view_context);
     FV_TRY_DONE(run_own(u, trees, n_trees, work, context));
 done:
     free(trees);
@@ -215,12 +188,12 @@ done:
 static fv_err compute(fv_updater *u, micro *m, void *context)
 {
     fv_update_stats *stats = context;
-    const fv_loss_settings *loss = &u->settings.loss;
+    const fv_loss_settings *loss = &u->args.settings.loss;
     int has_entropy = loss->entropy_weight > 0;
     fv_loss_sums sums;
     FV_TRY(fv_point("micro"));
-    FV_TRY(fv_policy_forward(u->policy, &m->packed, u->settings.save, m->now, m->entropy));
-    if (u->settings.is_supervised)
+    FV_TRY(fv_policy_forward(u->args.policy, &m->packed, u->args.settings.save, m->now, m->entropy));
+    if (u->args.settings.is_supervised)
         memcpy(m->then, m->now, (size_t)m->packed.n_logprobs * sizeof *m->then);
     fv_loss_args args = {.new_logprob = m->now,
                          .old_logprob = m->then,
@@ -239,12 +212,12 @@ static fv_err compute(fv_updater *u, micro *m, void *context)
     stats->computed_tokens += m->packed.run.n;
     for (int i = 0; i < m->packed.n_views; i++)
         stats->vision_patches += fv_grid_patches(m->packed.grids[i]);
-    return fv_policy_backward(u->policy, m->logprob_grad, args.entropy_grad, &u->grads);
+    return fv_policy_backward(u->args.policy, m->logprob_grad, args.entropy_grad, &u->grads);
 }
 
 static fv_err check_asked(const fv_updater *u, const fv_group *groups, int n)
 {
-    if (!fv_loss_needs_reference(&u->settings.loss))
+    if (!fv_loss_needs_reference(&u->args.settings.loss))
         return FV_OK;
     for (int g = 0; g < n; g++)
         for (int a = 0; a < groups[g].n_samples; a++)
@@ -291,11 +264,11 @@ static fv_err join(fv_comm *data, fv_update_stats *stats)
 
 static fv_err step(fv_updater *u, const fv_group *groups, int n, double rate, fv_update_stats *stats)
 {
-    fv_optimizer *optimizer = u->optimizer;
+    fv_optimizer *optimizer = u->args.optimizer;
     FV_TRY(fv_fill(fv_model_backend(optimizer->model), &(fv_fill_args){.x = u->grads.flat}));
     FV_TRY(fv_comm_agree(optimizer->data, run_share(u, groups, n, "update", compute, stats)));
     FV_TRY(join(optimizer->data, stats));
-    stats->loss = fv_loss_value(&u->settings.loss, &stats->sums);
+    stats->loss = fv_loss_value(&u->args.settings.loss, &stats->sums);
     return fv_optimizer_step(optimizer, &u->grads, (float)rate, &stats->norm);
 }
 
@@ -303,7 +276,7 @@ fv_err fv_update(fv_updater *u, const fv_group *groups, int n, double rate, fv_u
 {
     *stats = (fv_update_stats){0};
     FV_TRY(check_asked(u, groups, n));
-    FV_TRY(fv_comm_agree(u->optimizer->data, fv_point("update")));
+    FV_TRY(fv_comm_agree(u->args.optimizer->data, fv_point("update")));
     count(groups, n, stats);
     fv_err err = step(u, groups, n, rate, stats);
     stats->is_skipped = err == FV_ERR_NUMERIC;
@@ -315,7 +288,7 @@ fv_err fv_update(fv_updater *u, const fv_group *groups, int n, double rate, fv_u
 static fv_err ask_micro(fv_updater *u, micro *m, void *context)
 {
     int64_t at = 0, *tokens = context;
-    FV_TRY(fv_policy_forward(u->policy, &m->packed, FV_SAVE_NONE, m->reference, NULL));
+    FV_TRY(fv_policy_forward(u->args.policy, &m->packed, FV_SAVE_NONE, m->reference, NULL));
     *tokens += m->packed.run.n;
     for (int i = 0; i < m->n_trees; i++)
         for (int a = m->trees[i].first; a < m->trees[i].first + m->trees[i].n; a++) {
@@ -343,9 +316,9 @@ static fv_err make_room(const fv_group *groups, int n)
 static fv_err ask(fv_updater *u, const fv_group *groups, int n, int64_t *tokens)
 {
     FV_TRY(make_room(groups, n));
-    FV_TRY(fv_reference_exchange(u->reference));
+    FV_TRY(fv_reference_exchange(u->args.reference));
     FV_TRY(run_share(u, groups, n, "reference", ask_micro, tokens));
-    return fv_reference_exchange(u->reference);
+    return fv_reference_exchange(u->args.reference);
 }
 
 /* All answers' log-probs into all, or back; returns how many. all NULL: only that. */
@@ -381,7 +354,7 @@ done:
 
 fv_err fv_update_ask_reference(fv_updater *u, const fv_group *groups, int n, int64_t *tokens)
 {
-    fv_comm *data = u->optimizer->data;
+    fv_comm *data = u->args.optimizer->data;
     int64_t own = 0;
     FV_TRY(fv_comm_agree(data, ask(u, groups, n, &own)));
     double all = (double)own;
@@ -397,7 +370,7 @@ fv_err fv_update_charge_kl(fv_updater *u, const fv_group *groups, int n, int64_t
         for (int a = 0; a < groups[g].n_samples; a++) {
             fv_response *response = &groups[g].responses[a];
             response->reward.kl =
-                fv_loss_kl_of_answer(&u->settings.loss, response->logprobs, response->reference,
+                fv_loss_kl_of_answer(&u->args.settings.loss, response->logprobs, response->reference,
                                      response->loss_mask, (int64_t)response->ids.n);
         }
     return FV_OK;

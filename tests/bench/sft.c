@@ -85,7 +85,7 @@ typedef struct side {
     fv_model *model;
     fv_policy *policy;
     fv_optimizer optimizer;
-    fv_updater updater;
+    fv_updater *updater;
     fv_group groups[N];
     fv_child *peer; /* NULL: it is not there */
 } side;
@@ -101,20 +101,19 @@ static fv_err open_side(side *s, int n_threads)
     FV_TRY(fv_model_open(&(fv_model_args){s->backend, s->self, folder}, &s->model));
     FV_TRY(fv_policy_create(s->model, &plain, &s->policy));
     FV_TRY(fv_optimizer_init(&s->optimizer, s->model, s->self, &adamw));
-    s->updater = (fv_updater){.settings = {.loss = FV_LOSS_SUPERVISED,
-                                           .micro_tokens = N * TOKENS,
-                                           .save = FV_SAVE_ALL,
-                                           .is_supervised = 1},
-                              .policy = s->policy,
-                              .optimizer = &s->optimizer};
-    return fv_updater_init(&s->updater);
+    const fv_updater_args args = {.settings = {.loss = FV_LOSS_SUPERVISED,
+                                               .micro_tokens = N * TOKENS,
+                                               .save = FV_SAVE_ALL,
+                                               .is_supervised = 1},
+                                  .policy = s->policy,
+                                  .optimizer = &s->optimizer};
+    return fv_updater_create(&args, &s->updater);
 }
 
 static void close_side(side *s)
 {
     fv_child_destroy(s->peer);
-    if (s->updater.optimizer)
-        fv_updater_fini(&s->updater);
+    fv_updater_destroy(s->updater);
     fv_optimizer_fini(&s->optimizer);
     fv_policy_destroy(s->policy);
     fv_model_destroy(s->model);
@@ -128,7 +127,7 @@ static fv_err step(side *s, result *out)
 {
     fv_update_stats stats;
     double from = bench_now(), cpu_from = bench_read(CLOCK_PROCESS_CPUTIME_ID);
-    FV_TRY(fv_update(&s->updater, s->groups, N, 1e-4, &stats));
+    FV_TRY(fv_update(s->updater, s->groups, N, 1e-4, &stats));
     *out = (result){bench_now() - from, bench_read(CLOCK_PROCESS_CPUTIME_ID) - cpu_from, stats.loss};
     return FV_OK;
 }

@@ -37,7 +37,7 @@ typedef struct learner {
     fv_policy *policy;
     fv_optimizer optimizer;
     fv_reference reference;
-    fv_updater updater;
+    fv_updater *updater;
 } learner;
 
 static void learner_open(learner *l, fv_comm *ranks, int64_t micro_tokens, const fv_loss_settings *loss,
@@ -50,18 +50,18 @@ static void learner_open(learner *l, fv_comm *ranks, int64_t micro_tokens, const
     assert_ok(fv_policy_create(l->model, &how, &l->policy));
     assert_ok(fv_optimizer_init(&l->optimizer, l->model, ranks, &adamw));
     assert_ok(fv_reference_init(&l->reference, l->model, on_host));
-    l->updater =
-        (fv_updater){.settings = {.loss = *loss, .micro_tokens = micro_tokens, .save = FV_SAVE_INPUTS},
-                     .policy = l->policy,
-                     .optimizer = &l->optimizer,
-                     .reference = &l->reference,
-                     .view = rollout_view};
-    assert_ok(fv_updater_init(&l->updater));
+    const fv_updater_args args = {
+        .settings = {.loss = *loss, .micro_tokens = micro_tokens, .save = FV_SAVE_INPUTS},
+        .policy = l->policy,
+        .optimizer = &l->optimizer,
+        .reference = &l->reference,
+        .view = rollout_view};
+    assert_ok(fv_updater_create(&args, &l->updater));
 }
 
 static void learner_close(learner *l)
 {
-    fv_updater_fini(&l->updater);
+    fv_updater_destroy(l->updater);
     fv_reference_fini(&l->reference);
     fv_optimizer_fini(&l->optimizer);
     fv_policy_destroy(l->policy);
@@ -79,8 +79,8 @@ static outcome update(fv_comm *ranks, int64_t micro_tokens, double rate)
     learner l;
     int64_t tokens = 0;
     learner_open(&l, ranks, micro_tokens, &FV_LOSS_DEFAULT, micro_tokens == 300);
-    assert_ok(fv_update_ask_reference(&l.updater, rollout.groups, GROUPS, &tokens));
-    assert_ok(fv_update(&l.updater, rollout.groups, GROUPS, rate, &out.stats));
+    assert_ok(fv_update_ask_reference(l.updater, rollout.groups, GROUPS, &tokens));
+    assert_ok(fv_update(l.updater, rollout.groups, GROUPS, rate, &out.stats));
     assert_true(out.stats.is_skipped || tokens == out.stats.computed_tokens);
     size_t n = (size_t)fv_model_layout(l.model)->n_flat;
     out.weights = malloc(n * sizeof *out.weights);
@@ -182,14 +182,14 @@ static void check_kl_in_the_reward(int on_host)
     loss.kl_weight = 0.5;
     learner_open(&l, data, 300, &loss, on_host);
     rollout.groups[1].responses[1].reward.kl = 7;
-    assert_ok(fv_update_charge_kl(&l.updater, rollout.groups, GROUPS, &tokens));
+    assert_ok(fv_update_charge_kl(l.updater, rollout.groups, GROUPS, &tokens));
     for (int g = 0; g < GROUPS; g++)
         for (int a = 0; a < ANSWERS; a++)
             assert_true(rollout.groups[g].responses[a].reward.kl == 0);
-    assert_ok(fv_update(&l.updater, rollout.groups, GROUPS, 1e-3, &stats));
+    assert_ok(fv_update(l.updater, rollout.groups, GROUPS, 1e-3, &stats));
     assert_true(stats.sums.kl == 0);
     assert_ok(fv_reference_exchange(&l.reference)); /* the model is what the run started from */
-    assert_ok(fv_update_charge_kl(&l.updater, rollout.groups, GROUPS, &tokens));
+    assert_ok(fv_update_charge_kl(l.updater, rollout.groups, GROUPS, &tokens));
     for (int g = 0; g < GROUPS; g++)
         for (int a = 0; a < ANSWERS; a++) {
             double kl = rollout.groups[g].responses[a].reward.kl,
@@ -214,7 +214,7 @@ static void test_an_update_that_did_not_ask(void **state)
     learner_open(&l, data, 300, &FV_LOSS_DEFAULT, 0);
     float *kept = rollout.groups[1].responses[0].reference;
     rollout.groups[1].responses[0].reference = NULL;
-    assert_fails(fv_update(&l.updater, rollout.groups, GROUPS, 1e-3, &stats), FV_ERR_INTERNAL,
+    assert_fails(fv_update(l.updater, rollout.groups, GROUPS, 1e-3, &stats), FV_ERR_INTERNAL,
                  "was not asked");
     rollout.groups[1].responses[0].reference = kept;
     learner_close(&l);

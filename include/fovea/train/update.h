@@ -20,7 +20,7 @@ typedef struct fv_update_settings {
     int is_supervised;    /* answers are SFT examples: their own log-probs are taken for the old ones */
 } fv_update_settings;
 
-typedef struct fv_updater {
+typedef struct fv_updater_args {
     fv_update_settings settings;
     fv_policy *policy;       /* borrowed, as are the next four */
     fv_optimizer *optimizer; /* its model is the policy's */
@@ -28,8 +28,9 @@ typedef struct fv_updater {
     fv_view_of view;
     fv_want_view want; /* of the same context; NULL: nothing is announced */
     void *view_context;
-    fv_weights grads; /* owned */
-} fv_updater;
+} fv_updater_args;
+
+typedef struct fv_updater fv_updater;
 
 typedef struct fv_update_stats {
     fv_loss_sums sums;             /* over the mini-batch, all ranks */
@@ -40,9 +41,10 @@ typedef struct fv_update_stats {
     int64_t vision_patches;        /* through the vision tower, the same */
 } fv_update_stats;
 
-/* settings, policy, optimizer, reference and view are set. */
-fv_err fv_updater_init(fv_updater *updater);
-void fv_updater_fini(fv_updater *updater); /* Local */
+/* With a buffer for gradients, for good. */
+fv_err fv_updater_create(const fv_updater_args *args, fv_updater **out);
+void fv_updater_destroy(fv_updater *updater);                         /* Local. NULL is fine */
+const fv_updater_args *fv_updater_args_of(const fv_updater *updater); /* Local. Borrowed */
 
 /* The loss of supervised training, the mean cross entropy of SFT examples' tokens: with advantages of 1 and
  * is_supervised. */

@@ -30,7 +30,7 @@ static fv_err collect(fv_trainer *t, int64_t n, fv_step_stats *stats)
 /* With the KL term in the reward, the reference policy is asked about groups [first, n) of the batch. */
 static fv_err charge_kl(fv_trainer *t, int first, fv_step_stats *stats)
 {
-    if (!fv_loss_charges_kl(&t->updater->settings.loss))
+    if (!fv_loss_charges_kl(&fv_updater_args_of(t->updater)->settings.loss))
         return FV_OK;
     double from = fv_clock_now();
     FV_TRY(fv_update_charge_kl(t->updater, t->batch.groups + first, t->batch.n - first,
@@ -61,7 +61,7 @@ static fv_err sample_groups(fv_trainer *t, fv_group_status **statuses, fv_step_s
 /* With the KL term in the loss, the reference policy is asked about all that is trained on. */
 static fv_err ask_reference(fv_trainer *t, const fv_group *kept, fv_step_stats *stats)
 {
-    if (!fv_loss_needs_reference(&t->updater->settings.loss))
+    if (!fv_loss_needs_reference(&fv_updater_args_of(t->updater)->settings.loss))
         return FV_OK;
     double from = fv_clock_now();
     FV_TRY(fv_update_ask_reference(t->updater, kept, stats->n_groups, &stats->reference_tokens));
