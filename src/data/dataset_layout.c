@@ -1,6 +1,6 @@
 #include "data/dataset_internal.h"
 
-#include "model/hf/hash.h"
+#include "base/hash.h"
 
 #include <string.h>
 

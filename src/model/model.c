@@ -172,9 +172,6 @@ static fv_err check_chunks(int chunks, int n_ranks)
 static fv_err open_parts(fv_model *model, const fv_model_args *args, const fv_folder *folder)
 {
     model->shape = folder->shape;
-    FV_CHECK(model->shape.text.n_layers <= FV_MAX_LAYERS && model->shape.vision.depth <= FV_MAX_LAYERS,
-             FV_ERR_UNSUPPORTED, "%d layers, at most %d are supported", model->shape.text.n_layers,
-             FV_MAX_LAYERS);
     FV_TRY(check_chunks(model->chunks, model->tensor->size));
     FV_TRY(fv_layout_init(&model->layout, &model->shape, model->tensor->rank, model->tensor->size));
     if (args->data_ranks > 1)

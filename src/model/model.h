@@ -5,8 +5,6 @@
 #include "model/nn/block.h"
 #include "fovea/model/model.h"
 
-enum { FV_MAX_LAYERS = 256 };
-
 struct fv_model {
     fv_model_shape shape;
     fv_backend *backend; /* borrowed */

@@ -2,11 +2,11 @@
 
 #include "fovea/io/settings/settings.h"
 #include "fovea/train/free_settings.h"
+#include "base/hash.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 typedef struct count {
     const char *name;

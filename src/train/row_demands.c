@@ -2,10 +2,10 @@
 
 #include "fovea/base/log.h"
 #include "fovea/base/phase.h"
+#include "base/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 enum { NAMED = 3 /* rows in a sentence */ };
 

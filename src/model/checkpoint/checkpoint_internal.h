@@ -5,7 +5,7 @@
 #include "fovea/model/checkpoint/checkpoint.h"
 #include "fovea/base/file.h"
 
-#include "model/hf/hash.h"
+#include "base/hash.h"
 
 enum { FV_CHECKSUM_BYTES = 33 /* of a checksum as text: XXH3, 128 bits, hexadecimal, and a NUL */ };
 

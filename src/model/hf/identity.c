@@ -2,7 +2,7 @@
 
 #include "fovea/base/file.h"
 #include "fovea/base/phase.h"
-#include "model/hf/hash.h"
+#include "base/hash.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -8,7 +8,7 @@
 #        member, key, offsetof(fv_text_shape, member), absent, min, max \
     }
 const fv_shape_field fv_text_fields[] = {
-    TEXT(n_layers, "num_hidden_layers", FV_FIELD_REQUIRED, 1, FV_LAYERS_MAX),
+    TEXT(n_layers, "num_hidden_layers", FV_FIELD_REQUIRED, 1, FV_MAX_LAYERS),
     TEXT(hidden, "hidden_size", FV_FIELD_REQUIRED, 1, FV_SIZE_MAX),
     TEXT(n_heads, "num_attention_heads", FV_FIELD_REQUIRED, 1, FV_SIZE_MAX),
     TEXT(n_kv_heads, "num_key_value_heads", 0, 1, FV_SIZE_MAX),

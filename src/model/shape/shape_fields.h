@@ -9,7 +9,6 @@ enum {
     FV_FIELD_REQUIRED = -1,
     FV_SIZE_MAX = 1 << 20,  /* with this bound no product of sizes overflows 64 bits */
     FV_VOCAB_MAX = 1 << 24, /* rows of the embedding */
-    FV_LAYERS_MAX = 1024
 };
 
 typedef struct fv_shape_field {

@@ -2,10 +2,10 @@
 #include "check.h"
 
 #include "ops/op_fields.h"
+#include "base/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 /* Repeated, a NaN of every float type, and an unlikely I32. */
 #define POISON 0x7ffdu

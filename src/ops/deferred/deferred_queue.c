@@ -1,10 +1,10 @@
 /* Calls that wait. A stream runs in its order, as late as it may: when an event is asked for that lies behind
  * a call, or behind one that waits for it. */
 #include "deferred.h"
+#include "base/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 /* Repeated, a NaN of every float type, and an unlikely I32; another one than the check back end's. */
 #define POISON 0x7ffeu

@@ -3,10 +3,10 @@
 
 #include "fovea/reward/truths.h"
 #include "fovea/base/text/utf8.h"
+#include "base/hash.h"
 
 #include <stdlib.h>
 #include <utf8proc.h>
-#include <xxhash.h>
 
 /* A case that has been passed on, with what the verifier said of it. */
 typedef struct pending_case {

@@ -3,11 +3,11 @@
 #include "fovea/base/file.h"
 #include "fovea/base/log.h"
 #include "reward/judge/verdict_log_internal.h"
+#include "base/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 /* Of the hashes and lengths of the parts, so that no bytes can move from one part to the next. */
 fv_verdict_key fv_verdict_key_of(fv_slice identity, const fv_case *asked)

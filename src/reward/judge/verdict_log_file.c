@@ -4,6 +4,7 @@
 #include "fovea/io/hdf5/hdf5.h"
 #include "fovea/base/log.h"
 #include "reward/judge/verdict_log_internal.h"
+#include "base/hash.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,7 +15,6 @@
 #include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
-#include <xxhash.h>
 
 static const char file_name[] = "verdicts.h5";
 static const double patience_s = 5;

@@ -13,12 +13,12 @@
 #include "reward/verifier/verifier_internal.h"
 
 #include "fovea/base/text/utf8.h"
+#include "base/hash.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
-#include <xxhash.h>
 
 enum { MOST_DEPTH = 64, MOST_DIGITS = 32, N_SAMPLES = 3 };
 

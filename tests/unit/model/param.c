@@ -201,6 +201,15 @@ static void test_shares_of_data_ranks_are_equal(void **state)
     fv_layout_fini(&layout);
 }
 
+static void test_too_many_layers(void **state)
+{
+    (void)state;
+    fv_param_list list;
+    fv_model_shape shape = make_shape(FV_FAMILY_QWEN3);
+    shape.text.n_layers = FV_MAX_LAYERS + 1;
+    assert_fails(fv_param_list_init(&list, &shape), FV_ERR_FORMAT, "is 257, expected 1 to 256");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +218,7 @@ int main(void)
         cmocka_unit_test(test_list_follows_the_family),
         cmocka_unit_test(test_operations_are_twice_the_parameters),
         cmocka_unit_test(test_shares_of_data_ranks_are_equal),
+        cmocka_unit_test(test_too_many_layers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

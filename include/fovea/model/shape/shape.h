@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-enum { FV_MAX_EOS = 8, FV_MAX_VISION_DEPTH = 128 };
+enum { FV_MAX_EOS = 8, FV_MAX_LAYERS = 256, FV_MAX_VISION_DEPTH = 128 };
 
 typedef enum fv_family { FV_FAMILY_QWEN2, FV_FAMILY_QWEN3, FV_FAMILY_QWEN2_5_VL } fv_family;
 
