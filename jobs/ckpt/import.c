@@ -4,6 +4,7 @@
 #include "jobs/terminal.h"
 
 #include "fovea/model/checkpoint/checkpoint.h"
+#include "fovea/model/checkpoint/import.h"
 #include "fovea/run/lease.h"
 #include "fovea/base/file.h"
 

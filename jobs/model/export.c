@@ -3,6 +3,7 @@
 #include "jobs/jobs.h"
 #include "jobs/runtime.h"
 #include "jobs/terminal.h"
+#include "fovea/model/hf/small_files.h"
 
 typedef struct export_options {
     const char *model, *out;

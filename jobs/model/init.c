@@ -5,6 +5,7 @@
 #include "jobs/terminal.h"
 
 #include "fovea/model/tokenizer/tokenizer.h"
+#include "fovea/model/hf/small_files.h"
 
 #include <limits.h>
 #include <string.h>

@@ -1,5 +1,7 @@
 #include "fovea/base/buffer.h"
 
+#include "fovea/base/text/utf8.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -67,4 +69,21 @@ fv_err fv_buffer_read(fv_buffer *buffer, FILE *stream, const char *name, size_t 
         if (got == 0)
             return FV_OK;
     }
+}
+
+fv_err fv_buffer_append_valid(fv_buffer *out, const char *text, size_t size)
+{
+    size_t start = 0, at = 0;
+    while (at < size) {
+        int length = fv_utf8_decode(text + at, size - at, NULL);
+        if (length > 0) {
+            at += (size_t)length;
+            continue;
+        }
+        FV_TRY(fv_buffer_append(out, text + start, at - start));
+        FV_TRY(fv_buffer_append(out, "\xEF\xBF\xBD", 3));
+        at += length < 0 ? (size_t)-length : size - at;
+        start = at;
+    }
+    return fv_buffer_append(out, text + start, size - start);
 }

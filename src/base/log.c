@@ -1,6 +1,5 @@
 #include "fovea/base/log.h"
 
-#include "fovea/base/meter.h"
 #include "fovea/base/text/shown.h"
 
 #include <errno.h>
@@ -15,6 +14,7 @@ enum { TEXT_BYTES = 2048 };
 static int log_rank;
 static fv_log_level log_level = FV_LOG_INFO;
 static FILE *_Atomic kept; /* NULL: no file */
+static atomic_int has_status;
 
 static const char *const level_name[] = {"error", "warning", "info", "debug"};
 
@@ -37,6 +37,23 @@ fv_err fv_log_keep(const char *path)
     if (before)
         fclose(before);
     return FV_OK;
+}
+
+void fv_log_status(const char *text)
+{
+    fprintf(stderr, "\r\033[K%s", text);
+    atomic_store(&has_status, 1);
+}
+
+void fv_log_status_hide(void)
+{
+    if (atomic_exchange(&has_status, 0))
+        fprintf(stderr, "\r\033[K");
+}
+
+int fv_log_has_status(void)
+{
+    return has_status;
 }
 
 /* One call a line, so that lines of several threads or ranks do not mix. */
@@ -66,7 +83,7 @@ static void write_line(fv_log_level level, const char *format, va_list args)
 {
     char text[TEXT_BYTES];
     print_text(text, format, args);
-    fv_meter_hide();
+    fv_log_status_hide();
     fprintf(stderr, "fovea[%d] %s: %s\n", log_rank, level_name[level], text);
     note(level, text);
 }

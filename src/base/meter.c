@@ -4,7 +4,6 @@
 #include "fovea/base/log.h"
 #include "fovea/base/phase.h"
 
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -17,7 +16,6 @@ static struct {
     int is_on, is_terminal;
     double started_at, advanced_at, phase_at, told_at;
 } state;
-static atomic_int is_shown; /* a line stands on the terminal */
 
 /* What a line says: parts, of which the last are kept longest where there is little room. */
 
@@ -102,17 +100,6 @@ static size_t width(void)
     return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? size.ws_col : 80;
 }
 
-void fv_meter_hide(void)
-{
-    if (atomic_exchange(&is_shown, 0))
-        fprintf(stderr, "\r\033[K");
-}
-
-int fv_meter_is_shown(void)
-{
-    return is_shown;
-}
-
 static void tell(double now)
 {
     char text[256];
@@ -126,8 +113,7 @@ static void tell(double now)
         FV_LOG_ROOT(INFO, "%s", text);
         return;
     }
-    fprintf(stderr, "\r\033[K%s", text);
-    atomic_store(&is_shown, 1);
+    fv_log_status(text);
 }
 
 static void tell_if_due(void)
@@ -172,6 +158,6 @@ void fv_meter_at(int64_t done, int64_t tokens)
 
 void fv_meter_stop(void)
 {
-    fv_meter_hide();
+    fv_log_status_hide();
     state.is_on = 0;
 }

@@ -1,5 +1,5 @@
 /* What a selection keeps. */
-#include "fovea/eval/select.h"
+#include "fovea/eval/selection.h"
 
 #include <stdlib.h>
 #include <string.h>

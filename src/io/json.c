@@ -290,7 +290,7 @@ fv_json *fv_json_make_string(const char *text, size_t size)
 {
     fv_buffer valid = {0};
     json_t *value = NULL;
-    if (fv_utf8_append_valid(&valid, text, size) == FV_OK)
+    if (fv_buffer_append_valid(&valid, text, size) == FV_OK)
         value = json_stringn(valid.data ? valid.data : "", valid.size);
     fv_buffer_fini(&valid);
     return (fv_json *)value;

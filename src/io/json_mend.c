@@ -123,7 +123,7 @@ fv_err fv_json_mend(const char *text, size_t size, fv_buffer *out)
     fv_slice whole = {text, size};
     if (fv_slice_starts(whole, mark))
         whole = fv_slice_cut(whole, mark.size, size);
-    fv_err err = fv_utf8_append_valid(&valid, whole.data, whole.size);
+    fv_err err = fv_buffer_append_valid(&valid, whole.data, whole.size);
     if (err == FV_OK)
         err = mend_all(&(mending){.text = valid.data, .size = valid.size, .out = out});
     fv_buffer_fini(&valid);

@@ -1,4 +1,4 @@
-#include "fovea/ops/staging.h"
+#include "fovea/ops/backend.h"
 
 #include "fovea/base/log.h"
 

@@ -23,4 +23,7 @@ void fv_buffer_fini(fv_buffer *buffer); /* back to {0} */
 /* Everything up to the end of a stream; name is for messages. max_bytes bounds it (FV_ERR_ARGUMENT). */
 fv_err fv_buffer_read(fv_buffer *buffer, FILE *stream, const char *name, size_t max_bytes);
 
+/* Append text, every part of which that is no UTF-8 is U+FFFD. */
+fv_err fv_buffer_append_valid(fv_buffer *out, const char *text, size_t size);
+
 #endif

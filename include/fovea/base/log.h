@@ -12,6 +12,11 @@ typedef enum fv_log_level { FV_LOG_ERROR, FV_LOG_WARN, FV_LOG_INFO, FV_LOG_DEBUG
 void fv_log_init(int rank, fv_log_level level);
 int fv_log_rank(void);
 
+/* A line at the end of a terminal that the next one replaces, and every message too. */
+void fv_log_status(const char *text);
+void fv_log_status_hide(void);
+int fv_log_has_status(void); /* 1: it stands there. Safe in signal handlers */
+
 /* From now on every message is also appended to this file: "2026-01-31T12:00:00Z level: text". What cannot be
  * written there is lost without more. A second file takes the place of the first: before other threads log.
  */

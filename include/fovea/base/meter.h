@@ -21,11 +21,6 @@ void fv_meter_at(int64_t done, int64_t tokens);
 
 void fv_meter_stop(void);
 
-/* Take the line off the terminal, for another one to be written. Safe in any thread. */
-void fv_meter_hide(void);
-/* 1: it stands there. Safe in signal handlers. */
-int fv_meter_is_shown(void);
-
 /* What a line says. */
 typedef struct fv_meter {
     const char *unit; /* NULL: none */

@@ -30,19 +30,4 @@ typedef struct fv_select_args {
 fv_err fv_select(const fv_collector *with, const fv_select_args *args, const uint64_t *rows, int n,
                  fv_selected *found, int64_t *generated_tokens);
 
-/* What became of the rows of a selection. */
-typedef struct fv_selection_counts {
-    int64_t rows;      /* of the shard */
-    int64_t low, full; /* kept */
-    int64_t unjudged;  /* left out: without a verdict, */
-    int64_t imageless; /* without an image, */
-    int64_t too_long;
-    int64_t open; /* not looked at yet */
-} fv_selection_counts;
-
-/* Count, and append the rows that are kept to out (NULL: count only), with the extra fields "selected" ("low"
- * or "full"), "samples" (of each view), "low_right" and "full_right". Local. */
-fv_err fv_selection_pack(const fv_selection *selection, const fv_dataset *dataset, fv_dataset_writer *out,
-                         fv_selection_counts *counts);
-
 #endif

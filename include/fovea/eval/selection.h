@@ -11,6 +11,7 @@
 #define FOVEA_EVAL_SELECTION_H
 
 #include "fovea/base/buffer.h"
+#include "fovea/data/dataset.h"
 #include "fovea/io/json.h"
 
 #include <stdint.h>
@@ -73,5 +74,20 @@ fv_err fv_selection_append(fv_selection *selection, fv_selection_file *file, con
 
 /* FV_ERR_IO: some lines could not be written. */
 fv_err fv_selection_close(fv_selection_file *file);
+
+/* What became of the rows of a selection. */
+typedef struct fv_selection_counts {
+    int64_t rows;      /* of the shard */
+    int64_t low, full; /* kept */
+    int64_t unjudged;  /* left out: without a verdict, */
+    int64_t imageless; /* without an image, */
+    int64_t too_long;
+    int64_t open; /* not looked at yet */
+} fv_selection_counts;
+
+/* Count, and append the rows that are kept to out (NULL: count only), with the extra fields "selected" ("low"
+ * or "full"), "samples" (of each view), "low_right" and "full_right". Local. */
+fv_err fv_selection_pack(const fv_selection *selection, const fv_dataset *dataset, fv_dataset_writer *out,
+                         fv_selection_counts *counts);
 
 #endif

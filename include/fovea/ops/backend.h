@@ -35,6 +35,7 @@ typedef struct fv_event fv_event;
 
 /* Pinned buffers for copies of ordinary host memory: staging.h. */
 typedef struct fv_staging fv_staging;
+void fv_staging_destroy(fv_staging *staging); /* NULL is fine; waits for its copies */
 
 /* The table that a back end fills. */
 typedef struct fv_backend_table {

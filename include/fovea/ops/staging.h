@@ -26,7 +26,6 @@ fv_err fv_download_now(fv_backend *backend, fv_tensor from, void *to);
 /* A ring of one's own, for much that is made in place: fv_staging_next gives the next buffer (bytes), which
  * may be written until fv_staging_upload queues it, from its beginning, to a tensor no larger than it. */
 fv_err fv_staging_create(fv_backend *backend, size_t bytes, fv_staging **out);
-void fv_staging_destroy(fv_staging *staging); /* NULL is fine; waits for its copies */
 fv_err fv_staging_next(fv_staging *staging, void **buffer);
 fv_err fv_staging_upload(fv_staging *staging, fv_tensor to);
 

@@ -1,7 +1,7 @@
 #include "fovea/base/process/stop.h"
 
 #include "fovea/base/process/launcher.h"
-#include "fovea/base/meter.h"
+#include "fovea/base/log.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -54,7 +54,7 @@ static void tell(void)
         "fovea[0] info: stopping: what is under way is finished and saved first; Ctrl-C again ends "
         "the program now\n";
     int reason = errno;
-    if (fv_meter_is_shown())
+    if (fv_log_has_status())
         (void)!write(STDERR_FILENO, clear, sizeof clear - 1);
     (void)!write(STDERR_FILENO, line, sizeof line - 1);
     errno = reason;

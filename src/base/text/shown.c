@@ -2,6 +2,7 @@
 
 #include "fovea/base/text/utf8.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Controls of ASCII and of ISO 6429, ends of lines and paragraphs, and marks that turn the direction of text.

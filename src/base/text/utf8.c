@@ -57,20 +57,3 @@ int fv_utf8_encode(uint32_t code, char out[4])
     out[0] = (char)(0xF00 >> length | code);
     return length;
 }
-
-fv_err fv_utf8_append_valid(fv_buffer *out, const char *text, size_t size)
-{
-    size_t start = 0, at = 0;
-    while (at < size) {
-        int length = fv_utf8_decode(text + at, size - at, NULL);
-        if (length > 0) {
-            at += (size_t)length;
-            continue;
-        }
-        FV_TRY(fv_buffer_append(out, text + start, at - start));
-        FV_TRY(fv_buffer_append(out, "\xEF\xBF\xBD", 3));
-        at += length < 0 ? (size_t)-length : size - at;
-        start = at;
-    }
-    return fv_buffer_append(out, text + start, size - start);
-}

@@ -7,7 +7,7 @@
 #include "checkpoint_internal.h"
 
 #include "fovea/base/buffer.h"
-#include "model/hf/folder_config.h"
+#include "fovea/model/hf/small_files.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,6 +1,7 @@
 #include "model/hf/folder_config.h"
 
 #include "model/shape/shape_fields.h"
+#include "fovea/model/hf/small_files.h"
 
 #include <limits.h>
 #include <stdio.h>

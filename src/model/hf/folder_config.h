@@ -11,12 +11,6 @@ fv_err fv_folder_write_config(const char *path, const fv_folder_write_args *args
 /* Everything else but tensors: copied from the source, or made from the shape. */
 fv_err fv_folder_write_small_files(const char *path, const fv_folder_write_args *args);
 
-/* What says how the model is sampled and sees, from folder to folder. */
-fv_err fv_folder_copy_settings(const char *from, const char *to);
-
-/* config.json and all of those that there are, from folder to folder. */
-fv_err fv_folder_copy_small_files(const char *from, const char *to);
-
 /* root as the file folder/name. */
 fv_err fv_folder_write_json(const char *folder, const char *name, const fv_json *root);
 

@@ -99,7 +99,7 @@ fv_err fv_token_stream_push(fv_token_stream *stream, int32_t id, fv_buffer *out)
     FV_TRY_DONE(fv_buffer_append(&bytes, stream->held, (size_t)stream->n_held));
     FV_TRY_DONE(fv_token_append_bytes(t, id, &bytes));
     int n_held = unfinished(bytes.data, bytes.size);
-    FV_TRY_DONE(fv_utf8_append_valid(out, bytes.data, bytes.size - (size_t)n_held));
+    FV_TRY_DONE(fv_buffer_append_valid(out, bytes.data, bytes.size - (size_t)n_held));
     memcpy(stream->held, bytes.data + bytes.size - n_held, (size_t)n_held);
     stream->n_held = n_held;
 done:
@@ -111,7 +111,7 @@ fv_err fv_token_stream_flush(fv_token_stream *stream, fv_buffer *out)
 {
     size_t n = (size_t)stream->n_held;
     stream->n_held = 0;
-    return fv_utf8_append_valid(out, stream->held, n);
+    return fv_buffer_append_valid(out, stream->held, n);
 }
 
 fv_err fv_tokenizer_decode(const fv_tokenizer *tokenizer, const int32_t *ids, size_t n, int skip_special,
@@ -122,7 +122,7 @@ fv_err fv_tokenizer_decode(const fv_tokenizer *tokenizer, const int32_t *ids, si
     for (size_t i = 0; i < n; i++)
         if (is_used(tokenizer, ids[i]) && !(skip_special && fv_tokenizer_is_special(tokenizer, ids[i])))
             FV_TRY_DONE(fv_token_append_bytes(tokenizer, ids[i], &bytes));
-    FV_TRY_DONE(fv_utf8_append_valid(out, bytes.data, bytes.size));
+    FV_TRY_DONE(fv_buffer_append_valid(out, bytes.data, bytes.size));
 done:
     fv_buffer_fini(&bytes);
     return err;

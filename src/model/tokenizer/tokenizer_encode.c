@@ -83,14 +83,14 @@ static fv_err scan(encoder *e, const fv_added_set *set, const char *text, size_t
 
 static fv_err append_plain(encoder *e, const char *text, size_t size)
 {
-    return fv_utf8_append_valid(&e->run, text, size);
+    return fv_buffer_append_valid(&e->run, text, size);
 }
 
 static fv_err append_normalized(encoder *e, const char *text, size_t size)
 {
     fv_buffer valid = {0}, normal = {0};
     fv_err err = FV_OK;
-    FV_TRY_DONE(fv_utf8_append_valid(&valid, text, size));
+    FV_TRY_DONE(fv_buffer_append_valid(&valid, text, size));
     FV_TRY_DONE(fv_nfc_append(&normal, valid.data, valid.size));
     FV_TRY_DONE(scan(e, &e->t->normalized, normal.data, normal.size, append_plain));
 done:

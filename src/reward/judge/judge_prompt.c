@@ -73,7 +73,7 @@ static fv_err append_data(fv_slice text, fv_buffer *out)
 {
     fv_buffer valid = {0};
     fv_err err = FV_OK;
-    FV_TRY_DONE(fv_utf8_append_valid(&valid, text.data, text.size));
+    FV_TRY_DONE(fv_buffer_append_valid(&valid, text.data, text.size));
     FV_TRY_DONE(append_valid_data((fv_slice){valid.data, valid.size}, out));
 done:
     fv_buffer_fini(&valid);

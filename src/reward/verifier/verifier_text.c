@@ -76,7 +76,7 @@ fv_err fv_text_fold(fv_slice text, fv_buffer *out)
     utf8proc_uint8_t *folded = NULL;
     if (text.size == 0)
         return FV_OK;
-    FV_TRY_DONE(fv_utf8_append_valid(&valid, text.data, text.size));
+    FV_TRY_DONE(fv_buffer_append_valid(&valid, text.data, text.size));
     utf8proc_ssize_t size =
         utf8proc_map((const utf8proc_uint8_t *)valid.data, (utf8proc_ssize_t)valid.size, &folded,
                      UTF8PROC_CASEFOLD | UTF8PROC_COMPOSE | UTF8PROC_STABLE | UTF8PROC_IGNORE);

@@ -1,5 +1,6 @@
 /* Checkpoints: any layout in, any layout out; what the virtual datasets show; what is refused. */
 #include "checkpoint_case.h"
+#include "fovea/model/checkpoint/import.h"
 
 static void check_layout(const fv_checkpoint *c, int tensor, int data)
 {

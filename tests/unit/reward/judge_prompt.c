@@ -71,7 +71,7 @@ static void check_answer(const fv_judge_prompt *prompt, fv_slice answer)
     check_data(inner);
     assert_ok(fv_json_parse(inner.data, inner.size, "answer", &data));
     assert_ok(fv_json_to_string(data, "answer", &back.data, &back.size));
-    assert_ok(fv_utf8_append_valid(&valid, answer.data, answer.size));
+    assert_ok(fv_buffer_append_valid(&valid, answer.data, answer.size));
     assert_int_equal(back.size, valid.size);
     if (back.size)
         assert_memory_equal(back.data, valid.data, back.size);

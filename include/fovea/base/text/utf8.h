@@ -3,8 +3,6 @@
 #ifndef FOVEA_BASE_UTF8_H
 #define FOVEA_BASE_UTF8_H
 
-#include "fovea/base/buffer.h"
-
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,8 +13,5 @@ int fv_utf8_decode(const char *text, size_t size, uint32_t *code);
 
 /* Write code (a valid scalar value) as 1 to 4 bytes; returns how many. */
 int fv_utf8_encode(uint32_t code, char out[4]);
-
-/* Append text with every invalid or unfinished part replaced by U+FFFD. */
-fv_err fv_utf8_append_valid(fv_buffer *out, const char *text, size_t size);
 
 #endif

@@ -73,10 +73,6 @@ typedef struct fv_checkpoint_args {
  * is an error that names it. */
 fv_err fv_checkpoint_finish(const char *folder, const fv_checkpoint_args *args);
 
-/* Make an empty folder a checkpoint of step 0 from a model folder: one shard of one rank, the moments zeros.
- * A block of numbers is in memory at a time. */
-fv_err fv_checkpoint_import(const char *model, const char *folder);
-
 /* 1 if folder has an index.h5: it is a checkpoint, whole or damaged, and no model folder. */
 int fv_checkpoint_is(const char *folder);
 

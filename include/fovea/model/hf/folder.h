@@ -95,11 +95,4 @@ fv_err fv_folder_write(const char *path, const fv_folder_write_args *args);
  * tokenizer_config.json, unless it is there or there is none. */
 fv_err fv_folder_write_template(const char *folder);
 
-/* FV_ERR_ARGUMENT if one of the small files that are copied is a link out of the folder, which may have come
- * from anywhere. The links of a cache of Hugging Face are none. */
-fv_err fv_folder_check_links(const char *folder);
-
-/* Copy tokenizer files from one folder to another, those that are there. */
-fv_err fv_folder_copy_tokenizer(const char *from, const char *to);
-
 #endif

@@ -1,6 +1,7 @@
 /* The small files of a folder, copied. */
+#include "fovea/model/hf/small_files.h"
+
 #include "fovea/base/file.h"
-#include "model/hf/folder_config.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,3 +1,5 @@
+#include "fovea/model/checkpoint/import.h"
+
 #include "fovea/model/checkpoint/checkpoint.h"
 #include "fovea/model/hf/folder.h"
 
