@@ -88,10 +88,10 @@ row() {
         /^full / { small = $(NF - 2) }
         /^half / { large = $(NF - 2) }
         /^all / { score = $(NF - 4); visual = $(NF - 2); seconds = $NF }
-        END { printf "%-34s %8.1f %% %9.1f %% %9.1f %% %9.1f %% %8.1f\n",
+        END { printf "%-38s %8.1f %% %9.1f %% %9.1f %% %9.1f %% %8.1f\n",
               title, 100 * score, 100 * small, 100 * large, 100 * visual, seconds }' "$at/$2.txt"
 }
-heading() { printf '%-34s %10s %11s %11s %11s %8s\n' "" "$@"; }
+heading() { printf '%-38s %10s %11s %11s %11s %8s\n' "" "$@"; }
 echo
 heading "" "calls when" "calls when" "visual" ""
 heading "right" "small print" "large print" "tokens" "seconds"
