@@ -136,7 +136,7 @@ static fv_token_run run_of(const probe *p, int32_t segment[FV_SEGMENT_FIELDS], i
                           .n_features = p->n_features};
 }
 
-static fv_err take(void *context, fv_arena *arena)
+static fv_err take_tensors(void *context, fv_arena *arena)
 {
     probe *p = context;
     fv_model *model = p->runtime.model;
@@ -161,7 +161,7 @@ static fv_err prepare(probe *p)
     if (p->n_images)
         FV_TRY(fv_vision_pass_create(model, &p->vision));
     FV_TRY(fv_text_pass_create(model, &p->text));
-    return fv_workspace_fit(&p->work, p->runtime.backend, take, p);
+    return fv_workspace_fit(&p->work, p->runtime.backend, take_tensors, p);
 }
 
 static fv_err forward(probe *p)

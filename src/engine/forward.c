@@ -29,7 +29,7 @@ static fv_err take_draws(fv_engine *engine, fv_arena *arena)
     return fv_head_take(engine->model, n, engine->settings.n_excluded, arena, &engine->head);
 }
 
-static fv_err take(void *context, fv_arena *arena)
+static fv_err take_tensors(void *context, fv_arena *arena)
 {
     fv_engine *engine = context;
     const fv_plan *p = &engine->pass;
@@ -80,7 +80,7 @@ fv_err fv_forward_init(fv_engine *engine)
 {
     FV_TRY(fv_text_pass_create(engine->model, &engine->text));
     set_largest(engine);
-    return fv_workspace_fit(&engine->work, engine->backend, take, engine);
+    return fv_workspace_fit(&engine->work, engine->backend, take_tensors, engine);
 }
 
 fv_err fv_forward_measure(fv_engine *engine, size_t *bytes)
@@ -92,7 +92,7 @@ fv_err fv_forward_measure(fv_engine *engine, size_t *bytes)
                                     fv_model_shape_of(engine->model)->text.hidden);
     set_largest(engine);
     engine->run.slots = &some_slot;
-    FV_TRY(take(engine, &dry));
+    FV_TRY(take_tensors(engine, &dry));
     *bytes = dry.peak;
     return FV_OK;
 }
@@ -124,7 +124,7 @@ static fv_err compute(fv_engine *engine, fv_tensor *hidden)
         for (int64_t axis = 0; axis < 3; axis++)
             p->by_axis[axis * p->n + i] = p->positions[3 * i + axis];
     engine->run = run_of(engine);
-    FV_TRY(fv_workspace_fit(&engine->work, engine->backend, take, engine));
+    FV_TRY(fv_workspace_fit(&engine->work, engine->backend, take_tensors, engine));
     FV_TRY(copy_pages(engine));
     FV_TRY(pick_features(engine));
     return fv_text_forward(engine->text, &engine->run, engine->picked, &engine->cache.store, hidden);

@@ -10,7 +10,7 @@ static int merge_of(const fv_engine *engine)
     return fv_model_shape_of(engine->model)->vision.merge;
 }
 
-static fv_err take(void *context, fv_arena *arena)
+static fv_err take_tensors(void *context, fv_arena *arena)
 {
     fv_engine *engine = context;
     return fv_vision_take(engine->vision, &engine->grid, 1, FV_SAVE_NONE, arena);
@@ -25,10 +25,10 @@ static fv_err take_largest(void *context, fv_arena *arena)
     int merge = merge_of(engine);
     size_t mark = fv_arena_mark(arena);
     engine->grid = (fv_grid){largest.t, merge, (int32_t)((int64_t)largest.h * largest.w / merge)};
-    FV_TRY(take(engine, arena));
+    FV_TRY(take_tensors(engine, arena));
     fv_arena_release(arena, mark);
     engine->grid = largest;
-    return take(engine, arena);
+    return take_tensors(engine, arena);
 }
 
 fv_err fv_images_init(fv_engine *engine)
@@ -133,7 +133,7 @@ fv_err fv_engine_see(fv_engine *engine, fv_engine_image *image, fv_picture *pict
 {
     fv_tensor seen;
     engine->grid = image->grid;
-    FV_TRY(fv_workspace_fit(&engine->vision_work, engine->backend, take, engine));
+    FV_TRY(fv_workspace_fit(&engine->vision_work, engine->backend, take_tensors, engine));
     FV_TRY(fv_vision_forward(engine->vision, &picture, &seen));
     engine->stats.vision_patches += fv_grid_patches(image->grid);
     return fv_copy(

@@ -6,7 +6,7 @@
 
 /* Memory. */
 
-static void place(fv_engine *engine, int slot)
+static void init_slot(fv_engine *engine, int slot)
 {
     int64_t tokens = engine->settings.max_tokens;
     engine->sequences[slot] = (fv_sequence){.engine = engine,
@@ -31,7 +31,7 @@ fv_err fv_sequences_init(fv_engine *engine)
                    engine->scratch && engine->grids;
     FV_CHECK(is_there, FV_ERR_MEMORY, "cannot allocate %zu sequences of %zu tokens", n, tokens);
     for (int slot = 0; slot < engine->n_sequences; slot++)
-        place(engine, slot);
+        init_slot(engine, slot);
     return FV_OK;
 }
 
@@ -117,7 +117,7 @@ fv_err fv_sequence_open(fv_engine *engine, const fv_sequence_args *args, fv_sequ
     while (engine->sequences[slot].is_open)
         slot++;
     fv_sequence *s = &engine->sequences[slot];
-    place(engine, slot);
+    init_slot(engine, slot);
     s->is_open = 1;
     s->is_running = is_wanting;
     s->owner = args->owner;

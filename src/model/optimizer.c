@@ -34,7 +34,7 @@ static fv_err take_master(fv_optimizer *o, fv_arena *arena)
     return fv_tensor_take(arena, FV_F32, 1, &piece, &o->piece);
 }
 
-static fv_err take(void *context, fv_arena *arena)
+static fv_err take_tensors(void *context, fv_arena *arena)
 {
     fv_optimizer *o = context;
     const int64_t one = 1, segments[] = {fv_model_layout(o->model)->params.n, 2};
@@ -86,7 +86,7 @@ static fv_err init(fv_optimizer *o)
              (long long)layout->n_elements);
     FV_CHECK(weights.dtype != FV_F32 || o->settings.master == FV_MASTER_WHOLE, FV_ERR_ARGUMENT,
              "optimizer.master: split is of bf16 weights; fp32 weights are their own masters: take whole");
-    FV_TRY(fv_workspace_fit(&o->memory, backend, take, o));
+    FV_TRY(fv_workspace_fit(&o->memory, backend, take_tensors, o));
     FV_TRY(set_masters(o, weights));
     FV_TRY(fv_fill(backend, &(fv_fill_args){.x = o->m}));
     FV_TRY(fv_fill(backend, &(fv_fill_args){.x = o->v}));

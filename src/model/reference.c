@@ -16,7 +16,7 @@ static fv_err keep_on_host(fv_reference *r)
     return fv_download_now(fv_model_backend(r->model), flat, r->host);
 }
 
-static fv_err keep(fv_reference *r)
+static fv_err keep_on_device(fv_reference *r)
 {
     FV_TRY(fv_model_alloc_weights(r->model, fv_model_precision(r->model)->param, &r->weights));
     return fv_model_copy_weights(r->model, &r->weights);
@@ -25,7 +25,7 @@ static fv_err keep(fv_reference *r)
 fv_err fv_reference_init(fv_reference *reference, fv_model *model, int on_host)
 {
     *reference = (fv_reference){.model = model};
-    fv_err err = on_host ? keep_on_host(reference) : keep(reference);
+    fv_err err = on_host ? keep_on_host(reference) : keep_on_device(reference);
     if (err != FV_OK)
         fv_reference_fini(reference);
     return err;

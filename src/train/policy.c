@@ -95,7 +95,7 @@ static fv_err take_grads(fv_policy *p, fv_arena *arena)
     return take_rows(p, arena, p->packed->run.n, FV_F32, &p->dhidden);
 }
 
-static fv_err take(void *context, fv_arena *arena)
+static fv_err take_tensors(void *context, fv_arena *arena)
 {
     fv_policy *p = context;
     int64_t n = p->packed->n_logprobs;
@@ -112,7 +112,7 @@ fv_err fv_policy_bytes(fv_policy *p, const fv_packed *packed, fv_save save, size
     fv_arena dry = fv_arena_dry(p->work.name);
     p->packed = packed;
     p->save = save;
-    FV_TRY(take(p, &dry));
+    FV_TRY(take_tensors(p, &dry));
     *bytes = dry.peak;
     return FV_OK;
 }
@@ -121,7 +121,7 @@ fv_err fv_policy_reserve(fv_policy *p, const fv_packed *packed, fv_save save)
 {
     p->packed = packed;
     p->save = save;
-    fv_err err = fv_workspace_fit(&p->work, p->backend, take, p);
+    fv_err err = fv_workspace_fit(&p->work, p->backend, take_tensors, p);
     p->packed = NULL;
     p->save = FV_SAVE_NONE;
     return err;
@@ -132,7 +132,7 @@ static float inv_temperature(const fv_policy *p)
     return p->settings.temperature > 0 ? 1.0f / p->settings.temperature : 1.0f;
 }
 
-static fv_err look(fv_policy *p)
+static fv_err encode_views(fv_policy *p)
 {
     const fv_packed *packed = p->packed;
     if (packed->n_views == 0)
@@ -148,8 +148,8 @@ fv_err fv_policy_forward(fv_policy *p, const fv_packed *packed, fv_save save, fl
 {
     p->packed = packed;
     p->save = save;
-    FV_TRY(fv_workspace_fit(&p->work, p->backend, take, p));
-    FV_TRY(look(p));
+    FV_TRY(fv_workspace_fit(&p->work, p->backend, take_tensors, p));
+    FV_TRY(encode_views(p));
     FV_TRY(fv_text_forward(p->text, &packed->run, p->features, NULL, &p->hidden));
     FV_TRY(fv_upload_array(p->backend, p->logprob_rows, packed->logprob_rows));
     FV_TRY(fv_gather(p->backend,
