@@ -2,8 +2,7 @@
  * of ds k over the keys that a row sees, in order; rows of dk and dv are one chain each, from what is there,
  * over segments, blocks of queries (the last first) and their rows.
  *
- * If key heads share out well among threads, each thread does whole heads, and dq waits in its tensor, which
- * is F32, between chunks of keys. Else dq is computed by blocks of
+ * If key heads share out well among threads, each thread does whole heads. Else dq is computed by blocks of
  * queries and then dk and dv by runs of their rows, with the scores computed twice. A chain is the same in
  * both but for terms of zero weight, and so but for the sign of a zero, which every store removes. */
 #include "attention_tile.h"
@@ -106,7 +105,6 @@ static void store_sums(fv_tensor to, const float *from, int64_t kv_head, const w
         store_row(fv_f32(to) + w->keys.row[i] * to.stride + kv_head * to.dim[2], from + i * width, to.dim[2]);
 }
 
-/* F32 alone, for the chain goes on. */
 static void load_dq(const grad *g, const block *b, work *w)
 {
     fv_tensor dq = g->args->dq;
@@ -117,12 +115,8 @@ static void load_dq(const grad *g, const block *b, work *w)
 static void store_dq(const grad *g, const block *b, const work *w)
 {
     fv_tensor dq = g->args->dq;
-    for (int64_t i = 0; i < b->n; i++) {
-        int64_t at = row_in(dq, b, i);
-        float *row = row_for(dq, at, w->p);
-        store_row(row, w->dq + i * g->p.width, g->p.d);
-        write_row(dq, at, g->p.d, row);
-    }
+    for (int64_t i = 0; i < b->n; i++)
+        store_row(fv_f32(dq) + row_in(dq, b, i), w->dq + i * g->p.width, g->p.d);
 }
 
 /* ---- one block and one list of keys ---- */
@@ -323,7 +317,7 @@ fv_err FV_CPU(attention_grad)(fv_backend *backend, const fv_attention_grad_args 
                                   .window = args->window});
     FV_CHECK(g.p.d <= MOST_D, FV_ERR_UNSUPPORTED,
              "attention_grad: heads have %lld channels, expected at most %d", (long long)g.p.d, MOST_D);
-    if (args->dq.dtype == FV_F32 && heads_suit(args->k.dim[1], backend->n_threads))
+    if (heads_suit(args->k.dim[1], backend->n_threads))
         by_heads(g, backend);
     else
         by_rows(g, backend);

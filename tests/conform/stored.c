@@ -14,7 +14,7 @@ static const struct {
     {FV_OP_rope, "x"},
     {FV_OP_attention, "q k v out"},
     {FV_OP_attention, "k v"},
-    {FV_OP_attention_grad, "dout out q k v dq"},
+    {FV_OP_attention_grad, "dout out q k v"},
     {FV_OP_swiglu, "gate up y"},
     {FV_OP_swiglu_grad, "dy gate up dgate dup"},
     {FV_OP_gelu, "x y"},

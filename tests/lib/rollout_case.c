@@ -71,7 +71,11 @@ void rollout_use(const char *folder)
 {
     fv_model_destroy(rollout.model);
     rollout.folder = folder;
-    assert_ok(fv_model_open(&(fv_model_args){rollout.backend, case_self, temp_path(folder)}, &rollout.model));
+    assert_ok(fv_model_open(&(fv_model_args){.backend = rollout.backend,
+                                             .tensor = case_self,
+                                             .folder = temp_path(folder),
+                                             .precision = case_precision},
+                            &rollout.model));
 }
 
 int rollout_teardown(void **state)
@@ -80,6 +84,7 @@ int rollout_teardown(void **state)
     fv_backend_destroy(rollout.backend);
     fv_prompts_destroy(rollout.prompts);
     fv_tokenizer_destroy(rollout.tokenizer);
+    rollout = (rollout_case){.passes_left = -1};
     return case_teardown(state);
 }
 

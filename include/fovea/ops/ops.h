@@ -5,9 +5,9 @@
  *
  * Dtypes. Weights, activations, keys, values and their gradients are stored as F32 or BF16; tensors of one
  * operation that carry the same thing (x, y, residual, sum; k and v) have one dtype. What calls add to
- * (gradients of weights, dk, dv), statistics (rstd, lse, logits, parts) and tables of angles are F32; indexes
- * I32. Inputs are widened exactly, everything is computed in fp32 in the order below, and an output is
- * rounded once, to nearest even, when it is stored.
+ * (gradients of weights, dq, dk, dv), statistics (rstd, lse, logits, parts) and tables of angles are F32;
+ * indexes I32. Inputs are widened exactly, everything is computed in fp32 in the order below, and an output
+ * is rounded once, to nearest even, when it is stored.
  *
  * Three promises bind every back end:
  *
@@ -102,7 +102,7 @@ typedef struct fv_attention_args {
     int window; /* 0 = none */
 } fv_attention_args;
 
-/* dq is written; dk and dv (R, K, D) are added to, in a fixed order, at the rows that spans name (a row
+/* dq, F32, is written; dk and dv (R, K, D) are added to, in a fixed order, at the rows that spans name (a row
  * shared by several segments sums them). out and lse are the forward pass's. */
 typedef struct fv_attention_grad_args {
     fv_tensor dout, out, lse, q, k, v, segments, spans, dq, dk, dv;

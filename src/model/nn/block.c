@@ -77,9 +77,8 @@ fv_err fv_block_grads_take(fv_arena *arena, const fv_block_shape *shape, int64_t
     FV_TRY(take_f32(arena, n_tokens, shape->hidden, &out->h));
     FV_TRY(take_matrix(as, n_tokens, q + 2 * k, &out->qkv));
     if (shape->has_qk_norm)
-        FV_TRY(take_matrix(as, n_tokens, q + k, &out->qk));
-    if (shape->dtype != FV_F32)
-        FV_TRY(take_f32(arena, n_tokens, 2 * k, &out->kv));
+        FV_TRY(take_f32(arena, n_tokens, q + k, &out->qk));
+    FV_TRY(fv_take_rounded(arena, out->qkv, FV_F32, &out->sums));
     FV_TRY(take_matrix(as, n_tokens, q, &out->attn));
     FV_TRY(take_matrix(as, n_tokens, 2 * (int64_t)shape->intermediate, &out->gate_up));
     return take_matrix(as, n_tokens, shape->intermediate, &out->y);
@@ -277,12 +276,9 @@ static fv_err attend_backward(const fv_block_pass *pass, const fv_block_weights 
                               const fv_block_weights *grads)
 {
     const fv_block_shape *shape = &pass->shape;
-    qkv_views in = views_of(shape, acts->qkv, acts->qk), d = views_of(shape, scratch->qkv, scratch->qk);
-    int k = shape->n_kv_heads;
-    fv_tensor dk = scratch->kv.data ? heads(scratch->kv, shape, 0, k) : d.k;
-    fv_tensor dv = scratch->kv.data ? heads(scratch->kv, shape, k, k) : d.v;
-    FV_TRY(fv_fill(pass->backend, &(fv_fill_args){.x = dk}));
-    FV_TRY(fv_fill(pass->backend, &(fv_fill_args){.x = dv}));
+    qkv_views in = views_of(shape, acts->qkv, acts->qk), d = views_of(shape, scratch->sums, scratch->qk);
+    FV_TRY(fv_fill(pass->backend, &(fv_fill_args){.x = d.k}));
+    FV_TRY(fv_fill(pass->backend, &(fv_fill_args){.x = d.v}));
     FV_TRY(fv_attention_grad(pass->backend,
                              &(fv_attention_grad_args){.dout = fv_tensor_heads(scratch->attn, shape->n_heads),
                                                        .out = fv_tensor_heads(acts->attn, shape->n_heads),
@@ -293,16 +289,17 @@ static fv_err attend_backward(const fv_block_pass *pass, const fv_block_weights 
                                                        .segments = pass->segments,
                                                        .spans = pass->spans,
                                                        .dq = d.q,
-                                                       .dk = dk,
-                                                       .dv = dv,
+                                                       .dk = d.k,
+                                                       .dv = d.v,
                                                        .scale = scale_of(shape),
                                                        .causal = shape->causal,
                                                        .window = shape->window}));
-    FV_TRY(fv_round(pass->backend, dk, d.k));
-    FV_TRY(fv_round(pass->backend, dv, d.v));
     FV_TRY(turn(pass, d.q, 1));
     FV_TRY(turn(pass, d.k, 1));
-    return shape->has_qk_norm ? normalise_qk_grad(pass, weights, acts, scratch, grads) : FV_OK;
+    if (!shape->has_qk_norm)
+        return fv_round(pass->backend, scratch->sums, scratch->qkv);
+    FV_TRY(fv_round(pass->backend, d.v, views_of(shape, scratch->qkv, (fv_tensor){0}).v));
+    return normalise_qk_grad(pass, weights, acts, scratch, grads);
 }
 
 fv_err fv_block_backward(const fv_block_pass *pass, const fv_block_weights *weights,

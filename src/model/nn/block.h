@@ -39,8 +39,8 @@ typedef struct fv_block_acts {
 typedef struct fv_block_grads {
     fv_tensor h;       /* F32 (T, C): a sum over ranks */
     fv_tensor qkv;     /* (T, (H + 2K) D) */
-    fv_tensor qk;      /* (T, (H + K) D); absent without has_qk_norm */
-    fv_tensor kv;      /* F32 (T, 2K D): sums of keys and values; absent where qkv and qk are F32 */
+    fv_tensor sums;    /* F32, as qkv: what the gradient of attention gives; qkv itself if that is F32 */
+    fv_tensor qk;      /* F32 (T, (H + K) D); absent without has_qk_norm */
     fv_tensor attn;    /* (T, H D) */
     fv_tensor gate_up; /* (T, 2F) */
     fv_tensor y;       /* (T, F) */

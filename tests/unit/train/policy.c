@@ -152,6 +152,12 @@ static void test_recomputation_gives_the_same_bits(void **state)
     free(again);
 }
 
+static int setup_in_bf16(void **state)
+{
+    case_use_bf16(state);
+    return setup(state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,5 +165,10 @@ int main(void)
         cmocka_unit_test(test_trees_and_sequences_have_equal_gradients),
         cmocka_unit_test(test_recomputation_gives_the_same_bits),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    const struct CMUnitTest in_bf16[] = {
+        cmocka_unit_test(test_any_packing_gives_the_bits_of_the_rollout),
+        cmocka_unit_test(test_recomputation_gives_the_same_bits),
+    };
+    int n_failed = cmocka_run_group_tests(tests, setup, teardown);
+    return n_failed + cmocka_run_group_tests(in_bf16, setup_in_bf16, teardown);
 }
