@@ -125,7 +125,7 @@ static fv_err join_replicas(fv_model *model)
                          &model->replicas);
 }
 
-enum { LOAD_BYTES = 8 << 20 /* of a buffer that weights go through */ };
+enum { LOAD_BYTES = 4 << 20 /* of a buffer that weights go through */ };
 
 /* As many rows at a time as a buffer holds. */
 static fv_err read_param(fv_model *model, const fv_folder *folder, int i, fv_staging *staging)
