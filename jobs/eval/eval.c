@@ -178,7 +178,7 @@ static fv_err open_engine(eval *e, const fv_prompt_builder *builder)
                                    .max_tokens = e->max_tokens,
                                    .pass_tokens = o->pass_tokens,
                                    .cache_pages = cache_pages(e),
-                                   .has_penalties = e->what.repetition_penalty != 1,
+                                   .has_filters = e->what.repetition_penalty != 1,
                                    .excluded = e->excluded,
                                    .n_excluded = fv_chat_vision_ids(&e->chat, e->excluded)};
     fv_prompt_builder_largest(builder, e->rows.kept, e->rows.n, &largest);

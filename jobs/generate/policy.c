@@ -150,7 +150,8 @@ static fv_err open_engine(fv_generate_policy *p, fv_engine **out)
                                    .max_tokens = longest,
                                    .pass_tokens = PASS_TOKENS,
                                    .cache_pages = fv_pages_for(longest) + 1,
-                                   .has_penalties = p->rollout.repetition_penalty != 1,
+                                   .has_filters = p->rollout.top_k > 0 || p->rollout.top_p < 1 ||
+                                                  p->rollout.repetition_penalty != 1,
                                    .excluded = p->excluded,
                                    .n_excluded = fv_chat_vision_ids(p->builder.chat, p->excluded)};
     fv_rollout_show(&settings, p->group.high, p->processor.merge);

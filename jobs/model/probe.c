@@ -198,8 +198,7 @@ static fv_err backward(probe *p)
     FV_TRY(fv_head_backward(model, &p->head,
                             &(fv_head_grad_args){.hidden = fv_tensor_rows(p->hidden, 0, rows),
                                                  .dlogprob = p->dlogprob,
-                                                 .dhidden = fv_tensor_rows(p->dhidden, 0, rows),
-                                                 .inv_temperature = 1.0f},
+                                                 .dhidden = fv_tensor_rows(p->dhidden, 0, rows)},
                             &p->grads));
     FV_TRY(fv_text_backward(p->text, p->dhidden, p->dfeatures, &p->grads));
     return p->vision ? fv_vision_backward(p->vision, p->dfeatures, &p->grads) : FV_OK;

@@ -178,7 +178,7 @@ fv_engine_settings fv_training_engine_settings(const fv_training *t)
                                    .max_tokens = c->max_tokens,
                                    .pass_tokens = c->pass_tokens,
                                    .cache_pages = c->cache_pages,
-                                   .has_penalties = t->has_penalties,
+                                   .has_filters = t->has_penalties || c->top_k > 0 || c->top_p < 1,
                                    .excluded = t->vision_ids,
                                    .n_excluded = t->n_vision_ids};
     fv_rollout_show(&settings, t->largest_view, t->dialogue.merge);

@@ -1,276 +1,190 @@
-/* One draw from each row of logits.
+/* Draws by the Gumbel maximum: of every row the id whose scaled logit plus its own Gumbel number is largest.
  *
- * The distribution function runs over ids in order, whatever was filtered, so a draw is a pure function of
- * the row and its uniform number. The filters need no sort: a radix search over the bits of the logits finds
- * the value where the largest ones reach their number (top_k) or their probability (top_p). */
-#include "cpu.h"
-#include "vec.h"
+ * The number of an id is a pure function of the row's key and the id, so parts of the vocabulary may be
+ * looked at apart and their best ones compared. Sixty-four ids take sixteen counters of Philox, four words
+ * each; ids that lie so far below the best one that no Gumbel number brings them up are passed over, which
+ * changes nothing. */
+#include "vocab_chunk.h"
 
-#define INF __builtin_inff()
-/* The digits of a key, highest first; the tallies of the first are kept four times over, since neighbours
- * often fall on the same digit and would wait for each other. */
-enum { N_LEVELS = 3, MAX_DIGITS = 2048, TALLIES = 4 };
-static const struct {
-    int shift, n_digits;
-} levels[N_LEVELS] = {{21, 2048}, {10, 2048}, {0, 1024}};
+#include "philox.h"
 
-typedef struct row {
-    float *z; /* (n) scaled logits; -inf for ids that are out */
-    float *e; /* (n) exp(z - max) */
-    int32_t *ids;
-    double (*mass)[MAX_DIGITS]; /* (TALLIES, MAX_DIGITS) */
-    int64_t n;                  /* a multiple of 16 */
-    float max;
-} row;
+/* Ids of a block; word w of counter `block * 16 + lane` belongs to id `block * 64 + 16 w + lane`. */
+enum { WORDS = 4, BLOCK = WORDS * V_LANES, PARTS = V_LANES / V_NATIVE };
 
-enum { MASS_FLOATS = 2 * TALLIES * MAX_DIGITS };
+typedef struct best {
+    float value;
+    int32_t id; /* -1: none */
+} best;
 
-static row row_init(const fv_backend *backend, int64_t n)
+/* The values of a search and their ids, lane by lane: of equals the lower id, which comes first. */
+typedef struct search {
+    vn top[PARTS];
+    vni ids[PARTS];
+    float floor; /* what a value must exceed */
+    const int32_t *draw;
+} search;
+
+/* Scaled logits of columns [at, at + BLOCK); -inf outside and where excluded. */
+V_INLINE void load_block(const chunk *c, int64_t at, v16 z[WORDS])
 {
-    float *scratch = fv_cpu_scratch(backend, fv_cpu_thread()), *z = scratch + MASS_FLOATS;
-    int64_t room = (n + V_LANES - 1) / V_LANES * V_LANES;
-    return (row){.z = z,
-                 .e = z + room,
-                 .ids = (int32_t *)(z + 2 * room),
-                 .mass = (double(*)[MAX_DIGITS])scratch,
-                 .n = room};
-}
-
-/* 1 where z is NaN, else as before. */
-V_INLINE vn mark_nan(vn z, vn before)
-{
-    return n_select(z == z, before, n_set(1.0f));
-}
-
-static int row_load(row *r, const fv_sample_args *args, int64_t t)
-{
-    const float *logits = fv_f32(args->logits) + t * args->logits.stride;
-    int64_t n = args->logits.dim[1];
-    float scale = args->temperature > 0.0f ? 1.0f / args->temperature : 1.0f;
-    for (int64_t i = 0; i < n; i++)
-        r->z[i] = logits[i] * scale + 0.0f; /* + 0 turns -0 into 0: they tie */
-    for (int64_t i = n; i < r->n; i++)
-        r->z[i] = -INF;
-    for (int64_t i = 0; args->excluded.data && i < args->excluded.dim[0]; i++) {
-        int32_t id = fv_i32(args->excluded)[i];
-        if (id >= 0 && id < n)
-            r->z[id] = -INF;
+    float edge[BLOCK];
+    if (at >= 0) {
+        for (int w = 0; w < WORDS; w++)
+            z[w] = at + w * V_LANES < c->n ? load_scaled(c, at + w * V_LANES) : v_set(-INF);
+        return;
     }
-    v16 top = v_set(-INF), wrong = v_set(0.0f);
-    for (int64_t i = 0; i < r->n; i += V_LANES) {
-        v16 z = v_load(r->z + i);
-        top = v_max(top, z);
-        wrong = V_MAP2(mark_nan, z, wrong);
+    for (int i = 0; i < BLOCK; i++) {
+        int64_t j = at + i;
+        edge[i] = j >= 0 && j < c->n && !(c->mask && c->mask[j]) ? c->logits[j] * c->scale : -INF;
     }
-    r->max = v_max_lane(top);
-    return v_sum(wrong) == 0.0f && r->max > -INF && r->max < INF;
+    for (int w = 0; w < WORDS; w++)
+        z[w] = v_load(edge + w * V_LANES);
 }
 
-static int32_t first_equal(const row *r, float value)
+V_INLINE int n_any(vni mask)
 {
-    int64_t i = 0;
-    while (i < r->n - 1 && r->z[i] != value)
-        i++;
-    return (int32_t)i;
+#if defined(__AVX512F__)
+    return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+#elif defined(__AVX2__)
+    return _mm256_movemask_ps((__m256)mask) != 0;
+#else
+    return (mask[0] | mask[1] | mask[2] | mask[3]) != 0;
+#endif
 }
 
-static void exponentials(row *r)
+/* Lanes 0, 1, ... of part p of a block's registers. */
+V_INLINE vni n_lanes(int p)
 {
-    const v16 max = v_set(r->max);
-    for (int64_t i = 0; i < r->n; i += V_LANES)
-        v_store(r->e + i, v_exp(v_sub(v_load(r->z + i), max)));
+    vni lanes;
+    for (int i = 0; i < V_NATIVE; i++)
+        lanes[i] = p * V_NATIVE + i;
+    return lanes;
 }
 
-/* Bits that order as floats do, and back. */
-V_INLINE uint32_t key_of(float z)
+V_INLINE void look_at(search *s, int p, vn value, vni id)
 {
-    uint32_t bits;
-    memcpy(&bits, &z, sizeof bits);
-    return bits ^ ((uint32_t)((int32_t)bits >> 31) | 0x80000000u);
+    vni wins = value > s->top[p];
+    s->top[p] = n_select(wins, value, s->top[p]);
+    s->ids[p] = (wins & id) | (~wins & s->ids[p]);
 }
 
-static float float_of(uint32_t key)
+/* w below which z + g may exceed the floor: g < -log(w), so exp(z - floor), and more than rounding can add.
+ */
+V_INLINE vn n_limit(const search *s, vn z)
 {
-    uint32_t bits = key >> 31 ? key ^ 0x80000000u : ~key;
-    float z;
-    memcpy(&z, &bits, sizeof z);
-    return z;
+    float slack = 0.0625f + 0x1p-20f * (s->floor < 0.0f ? -s->floor : s->floor);
+    return n_exp(z - s->floor + slack);
 }
 
-/* What an id weighs: 1 each, or its probability. */
-V_INLINE double weight_of(const row *r, int64_t i, int by_count)
+/* Lanes of part p of a block, the first id of which is first. Logarithms are taken where they may matter. */
+V_INLINE int search_part(search *s, int p, int64_t first, const v16 z[WORDS])
 {
-    return by_count ? (r->z[i] > -INF ? 1.0 : 0.0) : (double)r->e[i];
-}
-
-/* Of masses from the top: the digit at which above + mass reaches target, or the lowest present. */
-static uint32_t crossing(const double *mass, int n_digits, double target, double *above)
-{
-    int found = -1;
-    for (int d = n_digits - 1; d >= 0; d--) {
-        if (mass[d] == 0.0)
-            continue;
-        if (found >= 0)
-            *above += mass[found];
-        found = d;
-        if (*above + mass[d] >= target)
-            break;
-    }
-    return (uint32_t)(found < 0 ? 0 : found);
-}
-
-/* Weigh all ids by their first digit, find the digit that crosses and list its ids. */
-V_INLINE int64_t first_digit(const row *r, int by_count, double target, uint32_t *key, double *above)
-{
-    const int shift = levels[0].shift;
-    memset(r->mass, 0, TALLIES * sizeof *r->mass);
-    for (int64_t i = 0; i < r->n; i += TALLIES)
-        for (int k = 0; k < TALLIES; k++)
-            r->mass[k][key_of(r->z[i + k]) >> shift] += weight_of(r, i + k, by_count);
-    for (int d = 0; d < MAX_DIGITS; d++)
-        r->mass[0][d] += r->mass[1][d] + r->mass[2][d] + r->mass[3][d];
-    *key = crossing(r->mass[0], levels[0].n_digits, target, above);
-    int64_t n = 0;
-    for (int64_t i = 0; i < r->n; i++) {
-        r->ids[n] = (int32_t)i;
-        n += key_of(r->z[i]) >> shift == *key;
-    }
-    return n;
-}
-
-typedef struct cut {
-    float z;      /* the smallest logit that is kept */
-    double above; /* weight of the larger ones */
-} cut;
-
-V_INLINE cut find_cut(const row *r, int by_count, double target)
-{
-    uint32_t key;
-    double above = 0.0;
-    int64_t n = first_digit(r, by_count, target, &key, &above);
-    for (int l = 1; l < N_LEVELS; l++) {
-        const uint32_t shift = (uint32_t)levels[l].shift, n_digits = (uint32_t)levels[l].n_digits;
-        memset(r->mass[0], 0, sizeof r->mass[0]);
-        for (int64_t i = 0; i < n; i++) {
-            uint32_t digits = key_of(r->z[r->ids[i]]) >> shift;
-            if (digits / n_digits == key)
-                r->mass[0][digits % n_digits] += weight_of(r, r->ids[i], by_count);
-        }
-        key = key * n_digits + crossing(r->mass[0], (int)n_digits, target, &above);
-    }
-    return (cut){float_of(key), above};
-}
-
-static void put_out(row *r, int64_t i)
-{
-    r->z[i] = -INF;
-    r->e[i] = 0.0f;
-}
-
-/* Keep the largest logits, ties by the lower id, until their weights reach target; at least one. */
-V_INLINE void keep_largest(row *r, int by_count, double target)
-{
-    cut c = find_cut(r, by_count, target);
+    vni lanes = n_lanes(p);
+    vnu words[WORDS];
     int any = 0;
-    for (int64_t i = 0; i < r->n; i++) {
-        r->e[i] = r->z[i] < c.z ? 0.0f : r->e[i];
-        r->z[i] = r->z[i] < c.z ? -INF : r->z[i];
-    }
-    for (int64_t i = 0; i < r->n; i++) {
-        if (r->z[i] != c.z)
+    n_philox((vnu)lanes + (uint32_t)(first / WORDS), s->draw, words);
+    vn most = n_max(n_max(z[0].part[p], z[1].part[p]), n_max(z[2].part[p], z[3].part[p]));
+    vn limit = s->floor > -INF ? n_limit(s, most) : n_set(INF);
+    for (int w = 0; w < WORDS; w++) {
+        vn x = n_uniform(words[w]);
+        if (!n_any(x < limit))
             continue;
-        if (any && c.above >= target)
-            put_out(r, i);
-        else
-            c.above += weight_of(r, i, by_count);
+        look_at(s, p, z[w].part[p] + n_gumbel(x), lanes + (int32_t)(first + w * V_LANES));
         any = 1;
     }
+    return any;
 }
 
-static void keep_top_k(row *r, int top_k)
+static void raise_floor(search *s)
 {
-    keep_largest(r, 1, (double)top_k);
+    for (int p = 0; p < PARTS; p++)
+        for (int i = 0; i < V_NATIVE; i++)
+            s->floor = s->top[p][i] > s->floor ? s->top[p][i] : s->floor;
 }
 
-static double chunk_mass(const float *e, int64_t n)
+V_INLINE void search_block(search *s, int64_t first, const v16 z[WORDS])
 {
-    v16 sum = v_set(0.0f);
-    for (int64_t i = 0; i < n; i += V_LANES)
-        sum = v_add(sum, v_load(e + i));
-    return (double)v_sum(sum);
-}
-
-static int64_t n_chunks(const row *r)
-{
-    return (r->n + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK;
-}
-
-/* Sums of e over each chunk, and over all. */
-static double chunk_masses(const row *r, double *mass)
-{
-    double total = 0.0;
-    for (int64_t c = 0; c < n_chunks(r); c++) {
-        int64_t from = c * FV_VOCAB_CHUNK, n = r->n - from;
-        mass[c] = chunk_mass(r->e + from, n < FV_VOCAB_CHUNK ? n : FV_VOCAB_CHUNK);
-        total += mass[c];
+    int any = !s->draw[WORDS];
+    for (int p = 0; p < PARTS; p++) {
+        if (s->draw[WORDS])
+            any |= search_part(s, p, first, z);
+        else
+            for (int w = 0; w < WORDS; w++)
+                look_at(s, p, z[w].part[p], n_lanes(p) + (int32_t)(first + w * V_LANES));
     }
-    return total;
+    if (any)
+        raise_floor(s);
 }
 
-static void keep_top_p(row *r, float top_p)
+/* Whether some value may exceed the floor; *is_wrong if one is NaN or infinite. */
+V_INLINE int is_near(const search *s, const v16 z[WORDS], int *is_wrong)
 {
-    keep_largest(r, 0, (double)top_p * chunk_masses(r, r->mass[0]));
-}
-
-/* The first id whose distribution function passes uniform: its chunk first, then the id within. */
-static int32_t invert(const row *r, float uniform)
-{
-    double *mass = r->mass[0], before = 0.0, passed = 0.0;
-    double bound = (double)uniform * chunk_masses(r, mass);
-    int64_t found = 0;
-    for (int64_t c = 0; c < n_chunks(r) && passed <= bound; c++) {
-        if (mass[c] > 0.0) {
-            found = c;
-            before = passed;
+    vni near = {0}, fine = near == 0;
+    float reach = s->draw[WORDS] ? GUMBEL_BOUND : 0.0f;
+    for (int w = 0; w < WORDS; w++)
+        for (int p = 0; p < PARTS; p++) {
+            near |= z[w].part[p] + reach > s->floor;
+            fine &= z[w].part[p] < INF;
         }
-        passed += mass[c];
-    }
-    int64_t id = 0, from = found * FV_VOCAB_CHUNK;
-    for (int64_t i = from; i < r->n && i < from + FV_VOCAB_CHUNK && before <= bound; i++) {
-        before += (double)r->e[i];
-        id = r->e[i] > 0.0f ? i : id; /* rounding may leave bound unpassed: then the last possible id */
-    }
-    return (int32_t)id;
+    *is_wrong |= n_any(~fine);
+    return n_any(near);
 }
 
-static int32_t draw(row *r, const fv_sample_args *args, float uniform)
+static best best_of(const search *s, best before)
 {
-    if (!(args->temperature > 0.0f))
-        return first_equal(r, r->max);
-    exponentials(r);
-    if (args->top_k > 0 && args->top_k < args->logits.dim[1])
-        keep_top_k(r, args->top_k);
-    if (args->top_p < 1.0f)
-        keep_top_p(r, args->top_p);
-    return invert(r, uniform);
+    best found = {-INF, -1};
+    for (int p = 0; p < PARTS; p++)
+        for (int i = 0; i < V_NATIVE; i++)
+            if (s->top[p][i] > found.value || (s->top[p][i] == found.value && s->ids[p][i] < found.id))
+                found = (best){s->top[p][i], s->ids[p][i]};
+    return found.value > before.value ? found : before;
+}
+
+/* A row that holds no distribution has the best value there is, and no id. */
+static best search_chunk(const chunk *c, const int32_t *draw, best before)
+{
+    search s = {.floor = before.value, .draw = draw};
+    int is_wrong = 0;
+    for (int p = 0; p < PARTS; p++)
+        s.top[p] = n_set(-INF);
+    for (int64_t first = c->first / BLOCK * BLOCK; first < c->first + c->n; first += BLOCK) {
+        v16 z[WORDS];
+        load_block(c, first - c->first, z);
+        if (is_near(&s, z, &is_wrong))
+            search_block(&s, first, z);
+    }
+    return is_wrong ? (best){INF, -1} : best_of(&s, before);
+}
+
+static void sample_row(const fv_sample_args *args, const chunk *c, int64_t t)
+{
+    float *value = fv_f32(args->value) + t, *z = fv_f32(args->z) + t;
+    int32_t *id = (int32_t *)args->ids.data + t;
+    int is_first = !args->accumulate && c->first == args->first;
+    best before = is_first ? (best){-INF, -1} : (best){*value, *id};
+    best now = search_chunk(c, fv_i32(args->draws) + t * args->draws.stride, before);
+    if (is_first)
+        *z = -INF;
+    if (now.id >= 0 && now.value > before.value)
+        *z = c->logits[now.id - c->first] * c->scale;
+    *value = now.value;
+    *id = now.id;
 }
 
 fv_err FV_CPU(sample)(fv_backend *backend, const fv_sample_args *args)
 {
-    int64_t rows = args->logits.dim[0], n = args->logits.dim[1], bad = rows;
-    const int64_t most = (FV_CPU_SCRATCH_BYTES / (int64_t)sizeof(float) - MASS_FLOATS) / 3 - V_LANES;
-    FV_CHECK(n <= most, FV_ERR_UNSUPPORTED, "sample: %lld logits in a row, at most %lld fit the scratch",
-             (long long)n, (long long)most);
-#pragma omp parallel for num_threads(backend->n_threads) reduction(min : bad) if (rows * n > FV_CPU_SERIAL)
-    for (int64_t t = 0; t < rows; t++) {
-        row r = row_init(backend, n);
-        if (row_load(&r, args, t))
-            ((int32_t *)args->ids.data)[t] = draw(&r, args, fv_f32(args->uniform)[t]);
-        else
-            bad = t < bad ? t : bad;
+    int64_t rows = args->logits.dim[0],
+            n_chunks = (args->logits.dim[1] + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK;
+#pragma omp parallel num_threads(backend->n_threads) if (fv_tensor_count(args->logits) > FV_CPU_SERIAL)
+    {
+        plan p = {args->logits, args->excluded, args->inv_temperature, args->first, .chunk = -1};
+        p.mask = fv_cpu_scratch(backend, fv_cpu_thread());
+        fv_cpu_range range = fv_cpu_share(rows, 1);
+        for (int64_t i = 0; i < n_chunks || i == 0; i++)
+            for (int64_t t = range.first; t < range.end; t++) {
+                chunk c = plan_chunk(&p, i * rows + t);
+                sample_row(args, &c, t);
+            }
     }
-    FV_CHECK(bad == rows, FV_ERR_NUMERIC,
-             "sample: row %lld of the logits holds a NaN, an infinity, or no id that is not excluded",
-             (long long)bad);
     return FV_OK;
 }

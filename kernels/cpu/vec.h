@@ -261,17 +261,14 @@ V_INLINE vn n_exp(vn x)
     return n_select(x > n_set(88.3f), n_set(__builtin_inff()), y);
 }
 
-/* log(x), within 1.0 ulp for every x > 0, subnormal too; -inf for 0, inf for inf, NaN below 0. With x = 2^e
- * (1
- * + f), f in [sqrt(1/2) - 1, sqrt(2) - 1): e ln 2 + f - f^2 / 2 + f^3 P(f), P minimax of degree 8, off by
- * 7.8e-10 of the logarithm. NaN stays. */
-V_INLINE vn n_log(vn x)
+/* log(x 2^-less) of a normal x > 0, within 1.0 ulp. With x = 2^e (1 + f), f in [sqrt(1/2) - 1, sqrt(2) - 1):
+ * e ln 2 + f - f^2 / 2 + f^3 P(f), P minimax of degree 8, off by 7.8e-10 of the logarithm. */
+V_INLINE vn n_log_scaled(vn x, vni less)
 {
-    vni tiny = x < n_set(0x1p-126f);
-    vnu bits = (vnu)n_select(tiny, x * n_set(0x1p23f), x);
+    vnu bits = (vnu)x;
     vni e = (vni)(bits - 0x3f3504f3) >> 23;
     vn f = (vn)(bits - ((vnu)e << 23)) - n_set(1.0f);
-    vn n = __builtin_convertvector(e - (tiny & 23), vn);
+    vn n = __builtin_convertvector(e - less, vn);
     vn p = n_set(0x1.147cbep-4f);
     p = n_fma(p, f, n_set(-0x1.de0e4cp-4f));
     p = n_fma(p, f, n_set(0x1.e6c298p-4f));
@@ -284,7 +281,19 @@ V_INLINE vn n_log(vn x)
     vn f2 = f * f, y = p * (f * f2);
     y = n_fma(n, n_set(0x1.7f7d1cp-20f), y);
     y = n_fma(n_set(-0.5f), f2, y);
-    y = n_fma(n, n_set(0x1.62e400p-1f), f + y);
+    return n_fma(n, n_set(0x1.62e400p-1f), f + y);
+}
+
+V_INLINE vn n_log_normal(vn x)
+{
+    return n_log_scaled(x, (vni){0});
+}
+
+/* log(x), within 1.0 ulp for every x > 0, subnormal too; -inf for 0, inf for inf, NaN below 0. NaN stays. */
+V_INLINE vn n_log(vn x)
+{
+    vni tiny = x < n_set(0x1p-126f);
+    vn y = n_log_scaled(n_select(tiny, x * n_set(0x1p23f), x), tiny & 23);
     y = n_select(x == n_set(0.0f), n_set(-__builtin_inff()), y);
     y = n_select(x < n_set(0.0f), n_set(__builtin_nanf("")), y);
     return n_select((x == n_set(__builtin_inff())) | (x != x), x, y);

@@ -1,49 +1,5 @@
 /* Statistics of logits and their gradient, in chunks of the vocabulary. */
-#include "cpu.h"
-#include "vec.h"
-
-#define INF __builtin_inff()
-
-/* One chunk of one row. */
-typedef struct chunk {
-    float *logits;
-    const int32_t *mask; /* all ones where the id is excluded; NULL if none is */
-    int64_t n;
-    int64_t first; /* id of column 0 */
-    float scale;
-} chunk;
-
-/* Mark the excluded ids among [first, first + n); NULL if there is none. */
-static const int32_t *mark_excluded(fv_tensor excluded, int64_t first, int64_t n, int32_t *mask)
-{
-    int any = 0;
-    memset(mask, 0, FV_VOCAB_CHUNK * sizeof *mask);
-    for (int64_t i = 0; excluded.data && i < excluded.dim[0]; i++) {
-        int64_t j = fv_i32(excluded)[i] - first;
-        if (j >= 0 && j < n) {
-            mask[j] = -1;
-            any = 1;
-        }
-    }
-    return any ? mask : NULL;
-}
-
-V_INLINE vn drop(vn z, vn mask)
-{
-    return n_select((vni)mask, n_set(-INF), z);
-}
-
-/* Columns [from, from + 16) scaled; -inf where excluded and past the end. */
-V_INLINE v16 load_scaled(const chunk *c, int64_t from)
-{
-    const float *p = c->logits + from;
-    v16 z = c->n - from < V_LANES ? v_load_part(p, c->n - from, -INF) : v_load(p);
-    z = v_mul(z, v_set(c->scale));
-    if (!c->mask)
-        return z;
-    v16 mask = v_load((const float *)(c->mask + from));
-    return V_MAP2(drop, z, mask);
-}
+#include "vocab_chunk.h"
 
 static float target_scaled(const chunk *c, fv_tensor targets, int64_t row)
 {
@@ -76,42 +32,12 @@ static void chunk_stats(const chunk *c, float *part)
     part[2] = s_fma(shift, part[1], v_sum(weighted));
 }
 
-/* What both passes over (chunk, row) share. Chunks go outside rows so that a thread marks each only once. */
-typedef struct plan {
-    fv_tensor logits, excluded;
-    int32_t first;
-    float scale;
-    int64_t chunk;
-    int32_t *mask;
-    const int32_t *marked;
-} plan;
-
-static int64_t n_tasks(fv_tensor logits)
-{
-    return (logits.dim[1] + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK * logits.dim[0];
-}
-
-/* Chunks past the end have no columns. */
-
-static chunk plan_chunk(plan *p, int64_t task)
-{
-    int64_t index = task / p->logits.dim[0], row = task % p->logits.dim[0];
-    int64_t from = index * FV_VOCAB_CHUNK, n = p->logits.dim[1] - from;
-    n = n < FV_VOCAB_CHUNK ? n : FV_VOCAB_CHUNK;
-    n = n > 0 ? n : 0;
-    if (index != p->chunk)
-        p->marked = mark_excluded(p->excluded, p->first + from, n, p->mask);
-    p->chunk = index;
-    return (chunk){fv_f32(p->logits) + row * p->logits.stride + from, p->marked, n, p->first + from,
-                   p->scale};
-}
-
 fv_err FV_CPU(vocab_stats)(fv_backend *backend, const fv_vocab_stats_args *args)
 {
     int64_t rows = args->logits.dim[0];
 #pragma omp parallel num_threads(backend->n_threads) if (fv_tensor_count(args->logits) > FV_CPU_SERIAL)
     {
-        plan p = {args->logits, args->excluded, args->first, args->inv_temperature, .chunk = -1};
+        plan p = {args->logits, args->excluded, args->inv_temperature, args->first, .chunk = -1};
         p.mask = fv_cpu_scratch(backend, fv_cpu_thread());
         fv_cpu_range tasks = fv_cpu_share(args->parts.dim[0] * rows, 1);
         for (int64_t task = tasks.first; task < tasks.end; task++) {
@@ -163,7 +89,7 @@ fv_err FV_CPU(vocab_grad)(fv_backend *backend, const fv_vocab_grad_args *args)
     int with_entropy = args->dentropy.data != NULL;
 #pragma omp parallel num_threads(backend->n_threads) if (fv_tensor_count(args->logits) > FV_CPU_SERIAL)
     {
-        plan p = {args->logits, args->excluded, args->first, args->inv_temperature, .chunk = -1};
+        plan p = {args->logits, args->excluded, args->inv_temperature, args->first, .chunk = -1};
         p.mask = fv_cpu_scratch(backend, fv_cpu_thread());
         fv_cpu_range tasks = fv_cpu_share(n_tasks(args->logits), 1);
         for (int64_t task = tasks.first; task < tasks.end; task++) {
@@ -184,9 +110,9 @@ typedef struct merged {
     float lse, logprob, entropy;
 } merged;
 
-static merged merge_row(const float *part, int64_t n_parts, int64_t stride)
+static merged merge_row(const float *part, int64_t n_parts, int64_t stride, float target)
 {
-    float top = -INF, target = -INF, sum = 0.0f, weighted = 0.0f;
+    float top = -INF, sum = 0.0f, weighted = 0.0f;
     for (int64_t p = 0; p < n_parts; p++) {
         top = part[p * stride] > top ? part[p * stride] : top;
         target = part[p * stride + 3] > target ? part[p * stride + 3] : target;
@@ -207,7 +133,8 @@ fv_err FV_CPU(vocab_merge)(fv_backend *backend, const fv_vocab_merge_args *args)
     int64_t n_parts = args->parts.dim[0], rows = args->parts.dim[1];
 #pragma omp parallel for num_threads(backend->n_threads) if (n_parts * rows > FV_CPU_SERIAL)
     for (int64_t t = 0; t < rows; t++) {
-        merged m = merge_row(fv_f32(args->parts) + t * FV_VOCAB_FIELDS, n_parts, args->parts.stride);
+        float target = args->target.data ? fv_f32(args->target)[t] : -INF;
+        merged m = merge_row(fv_f32(args->parts) + t * FV_VOCAB_FIELDS, n_parts, args->parts.stride, target);
         if (args->lse.data)
             fv_f32(args->lse)[t] = m.lse;
         if (args->logprob.data)

@@ -59,11 +59,12 @@ typedef struct fv_plan {
     int32_t *rows;                    /* both */
     int64_t n_choices;
     int32_t *drawn, *choices; /* (R), (R * FV_MAX_CHOICES) */
-    float *uniforms;          /* (R) */
-    float *logprobs, *choice_logprobs;
-    float *some_logprobs; /* (R): under one of the temperatures */
-    float *changed;       /* (R, V) logits, if repetition may be penalised */
-    uint8_t *is_seen;     /* (V), 0 between draws */
+    int32_t *keys;            /* (R, FV_DRAW_FIELDS) */
+    float *inv_temperatures;  /* (R), as are */
+    float *top_p, *logprobs, *choice_logprobs;
+    int32_t *top_k;
+    float *changed;   /* (R, V) logits, if draws may be filtered */
+    uint8_t *is_seen; /* (V), 0 between draws */
 } fv_plan;
 
 struct fv_engine {
@@ -94,9 +95,10 @@ struct fv_engine {
     /* Of a pass: F image tokens, D draws, L choices. */
     fv_tensor feature_rows, picked; /* I32 (F), (F, C) */
     fv_tensor rows, hidden;         /* I32 (D + L), (D + L, C) */
-    fv_tensor uniform;              /* (D) */
-    fv_logits logits;               /* (D, V) */
-    fv_tensor changed;              /* (D, V) what is drawn from, if repetition may be penalised */
+    fv_head_draws head_draws;       /* D rows */
+    fv_logits logits;               /* (D, V); these if draws may be filtered */
+    fv_tensor changed;              /* (D, V) what is drawn from then */
+    fv_tensor top_k, top_p;         /* I32 (D), (D) */
     fv_head_pass head, choice_head; /* D, L rows */
 };
 
@@ -140,8 +142,8 @@ fv_err fv_forward_pass(fv_engine *engine);
 
 /* sample.c */
 
-/* Put draws that are sampled alike beside each other. */
-void fv_sample_sort(fv_plan *pass);
+/* One more draw: the next token of the sequence. */
+void fv_sample_add(fv_plan *pass, fv_sequence *sequence);
 fv_err fv_sample_draws(fv_engine *engine);
 
 #endif

@@ -22,11 +22,14 @@ static fv_err take_draws(fv_engine *engine, fv_arena *arena)
     int64_t n = engine->pass.n_draws;
     if (n == 0)
         return FV_OK;
-    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &n, &engine->uniform));
+    FV_TRY(fv_head_take(engine->model, n, engine->settings.n_excluded, arena, &engine->head));
+    FV_TRY(fv_head_draws_take(n, arena, &engine->head_draws));
+    if (!engine->settings.has_filters)
+        return FV_OK;
     FV_TRY(fv_logits_take(engine->model, n, arena, &engine->logits));
-    if (engine->settings.has_penalties)
-        FV_TRY(fv_tensor_take(arena, FV_F32, 2, engine->logits.all.dim, &engine->changed));
-    return fv_head_take(engine->model, n, engine->settings.n_excluded, arena, &engine->head);
+    FV_TRY(fv_tensor_take(arena, FV_F32, 2, engine->logits.all.dim, &engine->changed));
+    FV_TRY(fv_tensor_take(arena, FV_I32, 1, &n, &engine->top_k));
+    return fv_tensor_take(arena, FV_F32, 1, &n, &engine->top_p);
 }
 
 static fv_err take_tensors(void *context, fv_arena *arena)

@@ -78,7 +78,7 @@ static fv_engine_settings settings_of(const generation *g)
                             .pass_tokens = (int)min(args->chunk, args->prompt.n),
                             .cache_pages = fv_pages_for(total_tokens(args)),
                             .max_images = args->prompt.n_images,
-                            .has_penalties = args->sampling.repetition_penalty != 1};
+                            .has_filters = fv_sampling_is_filtered(&args->sampling)};
     for (int i = 0; i < args->prompt.n_images; i++) {
         fv_grid grid = args->prompt.grids[i];
         s.image_rows += fv_grid_tokens(grid, g->shape->vision.merge);

@@ -1,8 +1,11 @@
-/* What is drawn, and its log-prob. Draws of one temperature, top-k and top-p are one call each. */
+/* What is drawn, and its log-prob.
+ *
+ * A draw is the Gumbel maximum over all ids, so ranks look at their own part of the vocabulary, logits are
+ * made a chunk at a time and thrown away, and only the best id and a few sums of every rank are put together.
+ * Draws that top-k, top-p or a repetition penalty filter need whole rows of logits; they take the same
+ * numbers from the same keys, so a filter that leaves everything changes nothing. */
 #include "engine/engine_internal.h"
 #include "fovea/engine/generate.h"
-
-#include <string.h>
 
 fv_err fv_sampling_check(const fv_sampling *s)
 {
@@ -12,6 +15,11 @@ fv_err fv_sampling_check(const fv_sampling *s)
     FV_CHECK(s->repetition_penalty > 0, FV_ERR_ARGUMENT, "a repetition penalty of %g; above 0",
              s->repetition_penalty);
     return FV_OK;
+}
+
+int fv_sampling_is_filtered(const fv_sampling *s)
+{
+    return s->top_k > 0 || s->top_p < 1 || s->repetition_penalty != 1;
 }
 
 /* Repetition made less likely. Log-probs stay those of the model, which another program can compute again. */
@@ -43,88 +51,79 @@ static fv_err penalize_all(fv_engine *engine)
     return fv_upload_array(engine->backend, engine->changed, p->changed);
 }
 
+/* Logits that are drawn from. */
+static fv_err filter(fv_engine *engine)
+{
+    const fv_plan *p = &engine->pass;
+    int has_penalty = 0;
+    for (int64_t i = 0; i < p->n_draws; i++)
+        has_penalty |= p->draws[i]->sampling.repetition_penalty != 1;
+    FV_TRY(has_penalty
+               ? penalize_all(engine)
+               : fv_copy(engine->backend, &(fv_copy_args){.in = engine->logits.all, .out = engine->changed}));
+    return fv_vocab_filter(engine->backend,
+                           &(fv_vocab_filter_args){.inv_temperature = engine->head.inv_temperature,
+                                                   .top_k = engine->top_k,
+                                                   .top_p = engine->top_p,
+                                                   .excluded = engine->head.excluded,
+                                                   .logits = engine->changed});
+}
+
 /* Draws. */
 
-static int is_alike(const fv_sampling *a, const fv_sampling *b)
+void fv_sample_add(fv_plan *p, fv_sequence *s)
 {
-    return a->temperature == b->temperature && a->top_k == b->top_k && a->top_p == b->top_p;
+    int64_t i = p->n_draws++, place = s->start < 0 ? 0 : s->n - s->start;
+    int32_t *draw = p->keys + i * FV_DRAW_FIELDS;
+    const fv_sampling *sampling = &s->sampling;
+    fv_rng_words(sampling->key, (uint32_t)place, (uint32_t *)draw);
+    draw[FV_DRAW_FIELDS - 1] = sampling->temperature > 0;
+    p->inv_temperatures[i] = sampling->temperature > 0 ? 1.0f / sampling->temperature : 1.0f;
+    p->top_k[i] = sampling->top_k;
+    p->top_p[i] = sampling->top_p;
+    p->draws[i] = s;
 }
 
-static void swap_draws(fv_plan *p, int64_t i, int64_t k)
+static fv_err draw_filtered(fv_engine *engine, fv_tensor hidden)
 {
-    fv_sequence *draw = p->draws[i];
-    int32_t row = p->draw_rows[i];
-    float uniform = p->uniforms[i];
-    p->draws[i] = p->draws[k], p->draw_rows[i] = p->draw_rows[k], p->uniforms[i] = p->uniforms[k];
-    p->draws[k] = draw, p->draw_rows[k] = row, p->uniforms[k] = uniform;
-}
-
-/* How many of the draws from first on are like it, after they have been put behind it. */
-static int64_t gather_alike(fv_plan *p, int64_t first)
-{
-    int64_t n = 1;
-    for (int64_t i = first + 1; i < p->n_draws; i++)
-        if (is_alike(&p->draws[first]->sampling, &p->draws[i]->sampling))
-            swap_draws(p, first + n++, i);
-    return n;
-}
-
-void fv_sample_sort(fv_plan *p)
-{
-    for (int64_t first = 0; first < p->n_draws;)
-        first += gather_alike(p, first);
-}
-
-static int64_t count_alike(const fv_plan *p, int64_t first)
-{
-    int64_t n = 1;
-    while (first + n < p->n_draws && is_alike(&p->draws[first]->sampling, &p->draws[first + n]->sampling))
-        n++;
-    return n;
-}
-
-static fv_err draw(fv_engine *engine, int64_t first, int64_t n)
-{
-    const fv_sampling *s = &engine->pass.draws[first]->sampling;
-    fv_tensor logits = engine->settings.has_penalties ? engine->changed : engine->logits.all;
-    return fv_sample(engine->backend, &(fv_sample_args){.logits = fv_tensor_rows(logits, first, n),
-                                                        .uniform = fv_tensor_rows(engine->uniform, first, n),
+    const fv_head_draws *draws = &engine->head_draws;
+    FV_TRY(fv_model_logits(engine->model, hidden, &engine->logits));
+    FV_TRY(filter(engine));
+    FV_TRY(fv_sample(engine->backend, &(fv_sample_args){.logits = engine->changed,
+                                                        .inv_temperature = engine->head.inv_temperature,
+                                                        .draws = draws->draws,
                                                         .excluded = engine->head.excluded,
-                                                        .ids = fv_tensor_rows(engine->head.targets, first, n),
-                                                        .temperature = s->temperature,
-                                                        .top_p = s->top_p,
-                                                        .top_k = s->top_k});
+                                                        .value = draws->value,
+                                                        .z = draws->z,
+                                                        .ids = engine->head.targets}));
+    return fv_head_from_logits(engine->model, &engine->head, engine->logits.all);
 }
 
-/* Log-probs of draws [first, first + n), which are of one temperature. */
-static fv_err look_up(fv_engine *engine, int64_t first, int64_t n)
+static fv_err upload(fv_engine *engine)
 {
-    fv_plan *p = &engine->pass;
-    float temperature = p->draws[first]->sampling.temperature;
-    FV_TRY(fv_head_from_logits(engine->model, &engine->head, engine->logits.all,
-                               temperature > 0 ? 1.0f / temperature : 1.0f));
-    FV_TRY(fv_download_now(engine->backend, engine->head.logprob, p->some_logprobs));
-    memcpy(p->logprobs + first, p->some_logprobs + first, (size_t)n * sizeof *p->logprobs);
-    return FV_OK;
+    const fv_plan *p = &engine->pass;
+    const fv_upload_part parts[] = {{engine->head.inv_temperature, p->inv_temperatures},
+                                    {engine->head_draws.draws, p->keys},
+                                    {engine->head.excluded, engine->excluded_ids},
+                                    {engine->top_k, p->top_k},
+                                    {engine->top_p, p->top_p}};
+    return fv_upload_parts(engine->backend, parts, engine->settings.has_filters ? 5 : 3);
 }
 
 fv_err fv_sample_draws(fv_engine *engine)
 {
     fv_plan *p = &engine->pass;
-    int64_t n;
-    FV_TRY(fv_upload_array(engine->backend, engine->uniform, p->uniforms));
-    if (engine->settings.n_excluded)
-        FV_TRY(fv_upload_array(engine->backend, engine->head.excluded, engine->excluded_ids));
-    FV_TRY(fv_model_logits(engine->model, fv_tensor_rows(engine->hidden, 0, p->n_draws), &engine->logits));
-    if (engine->settings.has_penalties)
-        FV_TRY(penalize_all(engine));
-    for (int64_t first = 0; first < p->n_draws; first += n) {
-        n = count_alike(p, first);
-        FV_TRY(draw(engine, first, n));
-    }
-    for (int64_t first = 0; first < p->n_draws; first += n) {
-        n = count_alike(p, first);
-        FV_TRY(look_up(engine, first, n));
-    }
-    return fv_download_now(engine->backend, engine->head.targets, p->drawn);
+    fv_tensor hidden = fv_tensor_rows(engine->hidden, 0, p->n_draws);
+    int is_filtered = 0;
+    for (int64_t i = 0; i < p->n_draws; i++)
+        is_filtered |= fv_sampling_is_filtered(&p->draws[i]->sampling);
+    FV_TRY(upload(engine));
+    FV_TRY(is_filtered ? draw_filtered(engine, hidden)
+                       : fv_head_draw(engine->model, &engine->head, hidden, &engine->head_draws));
+    FV_TRY(fv_download_now(engine->backend, engine->head.logprob, p->logprobs));
+    FV_TRY(fv_download_now(engine->backend, engine->head.targets, p->drawn));
+    for (int64_t i = 0; i < p->n_draws; i++)
+        FV_CHECK(p->drawn[i] >= 0, FV_ERR_NUMERIC,
+                 "the logits of a token hold a NaN or an infinity, or no token that may be generated");
+    return FV_OK;
 }

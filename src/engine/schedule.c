@@ -19,11 +19,11 @@ static void *array(int64_t n, size_t element)
     return malloc((size_t)n * element + 1);
 }
 
-static fv_err allocate_penalties(fv_engine *engine)
+static fv_err allocate_filters(fv_engine *engine)
 {
     fv_plan *p = &engine->pass;
     size_t vocab = (size_t)fv_model_shape_of(engine->model)->text.vocab;
-    if (!engine->settings.has_penalties)
+    if (!engine->settings.has_filters)
         return FV_OK;
     p->changed = array(engine->settings.max_running, vocab * sizeof *p->changed);
     p->is_seen = calloc(vocab, 1);
@@ -53,25 +53,45 @@ fv_err fv_schedule_init(fv_engine *engine)
                    .choice_rows = array(choices, sizeof *p->choice_rows),
                    .drawn = array(running, sizeof *p->drawn),
                    .choices = array(choices, sizeof *p->choices),
-                   .uniforms = array(running, sizeof *p->uniforms),
+                   .keys = array(running * FV_DRAW_FIELDS, sizeof *p->keys),
+                   .inv_temperatures = array(running, sizeof *p->inv_temperatures),
+                   .top_k = array(running, sizeof *p->top_k),
+                   .top_p = array(running, sizeof *p->top_p),
                    .logprobs = array(running, sizeof *p->logprobs),
-                   .some_logprobs = array(running, sizeof *p->some_logprobs),
                    .choice_logprobs = array(choices, sizeof *p->choice_logprobs)};
     int is_there = p->ids && p->slots && p->positions && p->by_axis && p->feature_rows && p->segments &&
                    p->spans && p->copies && p->draws && p->choosing && p->rows && p->draw_rows &&
-                   p->choice_rows && p->drawn && p->choices && p->uniforms && p->logprobs &&
-                   p->some_logprobs && p->choice_logprobs;
+                   p->choice_rows && p->drawn && p->choices && p->keys && p->inv_temperatures && p->top_k &&
+                   p->top_p && p->logprobs && p->choice_logprobs;
     FV_CHECK(is_there, FV_ERR_MEMORY, "cannot allocate a pass of %lld tokens", (long long)tokens);
-    return allocate_penalties(engine);
+    return allocate_filters(engine);
 }
 
 void fv_schedule_fini(fv_engine *engine)
 {
     fv_plan *p = &engine->pass;
-    void *const arrays[] = {p->ids,      p->slots,     p->positions,     p->by_axis,         p->feature_rows,
-                            p->segments, p->spans,     p->copies,        p->draws,           p->choosing,
-                            p->rows,     p->draw_rows, p->choice_rows,   p->drawn,           p->choices,
-                            p->uniforms, p->logprobs,  p->some_logprobs, p->choice_logprobs, p->changed,
+    void *const arrays[] = {p->ids,
+                            p->slots,
+                            p->positions,
+                            p->by_axis,
+                            p->feature_rows,
+                            p->segments,
+                            p->spans,
+                            p->copies,
+                            p->draws,
+                            p->choosing,
+                            p->rows,
+                            p->draw_rows,
+                            p->choice_rows,
+                            p->drawn,
+                            p->choices,
+                            p->keys,
+                            p->inv_temperatures,
+                            p->top_k,
+                            p->top_p,
+                            p->logprobs,
+                            p->choice_logprobs,
+                            p->changed,
                             p->is_seen};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         free(arrays[i]);
@@ -181,10 +201,8 @@ static void add_end(fv_engine *engine, fv_sequence *s)
     fv_plan *p = &engine->pass;
     int32_t row = (int32_t)p->n - 1;
     if (s->owner.generated) {
-        int64_t place = s->start < 0 ? 0 : s->n - s->start;
-        p->uniforms[p->n_draws] = fv_rng_uniform(s->sampling.key, (uint32_t)place);
         p->draw_rows[p->n_draws] = row;
-        p->draws[p->n_draws++] = s;
+        fv_sample_add(p, s);
         return;
     }
     p->choosing[p->n_choosing++] = s;
@@ -247,6 +265,5 @@ fv_err fv_schedule_pass(fv_engine *engine)
         FV_TRY(add_tokens(engine, computing, s, &n));
         spare -= n > 0 ? n - 1 : 0;
     }
-    fv_sample_sort(p);
     return FV_OK;
 }

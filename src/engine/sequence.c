@@ -79,11 +79,13 @@ static fv_err check(const fv_engine *engine, const fv_sequence_args *args)
              "%d choices; expected at most %d", args->n_choices, FV_MAX_CHOICES);
     FV_CHECK(engine->settings.is_choosing ? !args->owner.generated : !args->owner.chosen, FV_ERR_ARGUMENT,
              "an engine's sequences either generate or choose");
-    FV_CHECK(!args->owner.generated || engine->settings.has_penalties ||
-                 args->sampling.repetition_penalty == 1,
-             FV_ERR_ARGUMENT, "a repetition penalty of %g in an engine without penalties",
-             args->sampling.repetition_penalty);
-    return args->owner.generated ? fv_sampling_check(&args->sampling) : FV_OK;
+    if (!args->owner.generated)
+        return FV_OK;
+    FV_TRY(fv_sampling_check(&args->sampling));
+    FV_CHECK(engine->settings.has_filters || !fv_sampling_is_filtered(&args->sampling), FV_ERR_ARGUMENT,
+             "top_k %d, top_p %g and a repetition penalty of %g in an engine without filters",
+             args->sampling.top_k, args->sampling.top_p, args->sampling.repetition_penalty);
+    return FV_OK;
 }
 
 static void link_youngest(fv_engine *engine, fv_sequence *s)

@@ -64,3 +64,13 @@ fv_err fv_check_broadcast_args(const fv_broadcast_args *args, int *empty)
     *empty = args->comm->size == 1 || fv_tensor_count(args->x) == 0;
     return FV_OK;
 }
+
+fv_err fv_check_all_best_args(const fv_all_best_args *args, int *empty)
+{
+    FV_TRY(expect_comm("all_best", args->comm));
+    EXPECT(all_best, value, F32, FV_DIM_ANY);
+    EXPECT(all_best, z, F32, args->value.dim[0]);
+    EXPECT(all_best, ids, I32, args->value.dim[0]);
+    *empty = args->comm->size == 1 || args->value.dim[0] == 0;
+    return FV_OK;
+}

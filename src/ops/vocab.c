@@ -6,6 +6,7 @@ fv_err fv_check_vocab_stats_args(const fv_vocab_stats_args *args, int *empty)
     EXPECT(vocab_stats, logits, F32, FV_DIM_ANY, FV_DIM_ANY);
     int64_t rows = args->logits.dim[0];
     int64_t chunks = (args->logits.dim[1] + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK;
+    EXPECT(vocab_stats, inv_temperature, F32, rows);
     EXPECT_IF(vocab_stats, targets, I32, rows);
     EXPECT_IF(vocab_stats, excluded, I32, FV_DIM_ANY);
     EXPECT(vocab_stats, parts, F32, FV_DIM_ANY, rows, FV_VOCAB_FIELDS);
@@ -20,6 +21,7 @@ fv_err fv_check_vocab_merge_args(const fv_vocab_merge_args *args, int *empty)
 {
     EXPECT(vocab_merge, parts, F32, FV_DIM_SOME, FV_DIM_ANY, FV_VOCAB_FIELDS);
     int64_t rows = args->parts.dim[1];
+    EXPECT_IF(vocab_merge, target, F32, rows);
     EXPECT_IF(vocab_merge, logprob, F32, rows);
     EXPECT_IF(vocab_merge, lse, F32, rows);
     EXPECT_IF(vocab_merge, entropy, F32, rows);
@@ -31,6 +33,7 @@ fv_err fv_check_vocab_grad_args(const fv_vocab_grad_args *args, int *empty)
 {
     EXPECT(vocab_grad, logits, F32, FV_DIM_ANY, FV_DIM_ANY);
     int64_t rows = args->logits.dim[0];
+    EXPECT(vocab_grad, inv_temperature, F32, rows);
     EXPECT(vocab_grad, targets, I32, rows);
     EXPECT_IF(vocab_grad, excluded, I32, FV_DIM_ANY);
     EXPECT(vocab_grad, lse, F32, rows);
@@ -42,17 +45,28 @@ fv_err fv_check_vocab_grad_args(const fv_vocab_grad_args *args, int *empty)
     return FV_OK;
 }
 
+fv_err fv_check_vocab_filter_args(const fv_vocab_filter_args *args, int *empty)
+{
+    EXPECT(vocab_filter, logits, F32, FV_DIM_ANY, FV_DIM_SOME);
+    int64_t rows = args->logits.dim[0];
+    EXPECT(vocab_filter, inv_temperature, F32, rows);
+    EXPECT(vocab_filter, top_k, I32, rows);
+    EXPECT(vocab_filter, top_p, F32, rows);
+    EXPECT_IF(vocab_filter, excluded, I32, FV_DIM_ANY);
+    *empty = rows == 0;
+    return FV_OK;
+}
+
 fv_err fv_check_sample_args(const fv_sample_args *args, int *empty)
 {
-    EXPECT(sample, logits, F32, FV_DIM_ANY, FV_DIM_SOME);
+    EXPECT(sample, logits, F32, FV_DIM_ANY, FV_DIM_ANY);
     int64_t rows = args->logits.dim[0];
-    EXPECT(sample, uniform, F32, rows);
+    EXPECT(sample, inv_temperature, F32, rows);
+    EXPECT(sample, draws, I32, rows, FV_DRAW_FIELDS);
     EXPECT_IF(sample, excluded, I32, FV_DIM_ANY);
+    EXPECT(sample, value, F32, rows);
+    EXPECT(sample, z, F32, rows);
     EXPECT(sample, ids, I32, rows);
-    FV_CHECK(args->temperature >= 0.0f && args->top_p > 0.0f && args->top_p <= 1.0f && args->top_k >= 0,
-             FV_ERR_ARGUMENT,
-             "sample: temperature %g, top_p %g and top_k %d, expected 0 or more, above 0 to 1, and 0 or more",
-             (double)args->temperature, (double)args->top_p, args->top_k);
     *empty = rows == 0;
     return FV_OK;
 }

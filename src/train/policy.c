@@ -165,8 +165,7 @@ static fv_err head_backward(fv_policy *p, const float *dlogprobs, const float *d
     fv_head_grad_args args = {.hidden = p->picked,
                               .dlogprob = p->dlogprobs,
                               .dentropy = dentropies ? p->dentropies : (fv_tensor){0},
-                              .dhidden = p->dpicked,
-                              .inv_temperature = inv_temperature(p)};
+                              .dhidden = p->dpicked};
     FV_TRY(fv_upload_array(p->backend, p->dlogprobs, dlogprobs));
     if (dentropies)
         FV_TRY(fv_upload_array(p->backend, p->dentropies, dentropies));

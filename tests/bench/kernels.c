@@ -14,7 +14,8 @@ enum { W = T * C, MAX_ROUNDS = 99 };
 
 static float *x, *y, *z, *u;
 static float small[8 * 16384], parts[38 * T_VOCAB * 4];
-static float one[1] = {1};
+static float one[1] = {1}, nine[16];
+static int32_t draws[16 * FV_DRAW_FIELDS], zeros[16], fifties[16];
 static int64_t all[2] = {0, W};
 static int32_t ids[T];
 
@@ -56,16 +57,18 @@ BENCH(gather, gather, matrix(x, T, C), index_of(T), matrix(y, T, C))
 BENCH(scatter_add, scatter_add, matrix(x, T, C), index_of(T), matrix(y, T, C))
 BENCH(vocab_stats, vocab_stats, .logits = matrix(x, T_VOCAB, V), .targets = index_of(T_VOCAB),
       .excluded = index_of(400), .parts = fv_tensor_3d(parts, FV_F32, 38, T_VOCAB, 4),
-      .inv_temperature = 1.0f)
+      .inv_temperature = vector(u, T_VOCAB))
 BENCH(vocab_grad, vocab_grad, .targets = index_of(T_VOCAB), .excluded = index_of(400),
       .lse = vector(small, T_VOCAB), .dlogprob = vector(small, T_VOCAB), .entropy = vector(small, T_VOCAB),
-      .dentropy = vector(small, T_VOCAB), .logits = matrix(y, T_VOCAB, V), .inv_temperature = 1.0f)
-BENCH(sample, sample, .logits = matrix(x, 16, V), .uniform = vector(small + 16000, 16), .ids = index_of(16),
-      .temperature = 1.0f, .top_p = 1.0f)
-BENCH(sample_p, sample, .logits = matrix(x, 16, V), .uniform = vector(small + 16000, 16), .ids = index_of(16),
-      .temperature = 1.0f, .top_p = 0.9f)
-BENCH(sample_k, sample, .logits = matrix(x, 16, V), .uniform = vector(small + 16000, 16), .ids = index_of(16),
-      .temperature = 1.0f, .top_p = 1.0f, .top_k = 50)
+      .dentropy = vector(small, T_VOCAB), .logits = matrix(y, T_VOCAB, V),
+      .inv_temperature = vector(u, T_VOCAB))
+BENCH(sample, sample, .logits = matrix(x, 16, V), .inv_temperature = vector(u, 16),
+      .draws = fv_tensor_2d(draws, FV_I32, 16, FV_DRAW_FIELDS), .value = vector(small, 16),
+      .z = vector(small + 16, 16), .ids = index_of(16))
+BENCH(filter_p, vocab_filter, .logits = matrix(y, 16, V), .inv_temperature = vector(u, 16),
+      .top_k = fv_tensor_1d(zeros, FV_I32, 16), .top_p = vector(nine, 16))
+BENCH(filter_k, vocab_filter, .logits = matrix(y, 16, V), .inv_temperature = vector(u, 16),
+      .top_k = fv_tensor_1d(fifties, FV_I32, 16), .top_p = vector(u, 16))
 BENCH(adamw, adamw, .grad = vector(x, W), .scale = vector(one, 1), .param = vector(y, W), .m = vector(z, W),
       .v = vector(u, W), .step = 5, .lr = 1e-6f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f,
       .weight_decay = 0.01f)
@@ -92,8 +95,8 @@ static const struct {
     {"vocab_stats", bench_vocab_stats, 4.0 * T_VOCAB *V},
     {"vocab_grad", bench_vocab_grad, 8.0 * T_VOCAB *V},
     {"sample", bench_sample, 4.0 * 16 * V},
-    {"sample top_p 0.9", bench_sample_p, 4.0 * 16 * V},
-    {"sample top_k 50", bench_sample_k, 4.0 * 16 * V},
+    {"filter top_p 0.9", bench_filter_p, 4.0 * 16 * V},
+    {"filter top_k 50", bench_filter_k, 4.0 * 16 * V},
     {"adamw", bench_adamw, 28.0 * W},
     {"sumsq", bench_sumsq, 4.0 * W},
     {"colsum", bench_colsum, 4.0 * W},
@@ -109,6 +112,12 @@ static void prepare(void)
     }
     for (int i = 0; i < (int)(sizeof small / sizeof *small); i++)
         small[i] = 0.5f;
+    for (int i = 0; i < 16 * FV_DRAW_FIELDS; i++)
+        draws[i] = 1 + i * 40503;
+    for (int i = 0; i < 16; i++) {
+        nine[i] = 0.9f;
+        fifties[i] = 50;
+    }
     for (int i = 0; i < T; i++)
         ids[i] = (i * 769) % T;
 }

@@ -88,6 +88,21 @@ void cases_all_gather(void)
     }
 }
 
+/* The others have found the same. */
+void reference_all_best(const fv_all_best_args *args)
+{
+    (void)args;
+}
+
+void cases_all_best(void)
+{
+    for (int i = 0; i < N_SHAPES; i++) {
+        fv_all_best_args args = {echo_comm(shapes[i].rank, shapes[i].size), draw_1d(shapes[i].n),
+                                 draw_1d(shapes[i].n), zeros_1d(FV_I32, shapes[i].n)};
+        CONFORM(all_best, args);
+    }
+}
+
 void reference_broadcast(const fv_broadcast_args *args)
 {
     (void)args;

@@ -20,7 +20,7 @@ static void part_of(const fv_vocab_stats_args *args, const char *marks, int64_t 
 {
     int64_t to = from + FV_VOCAB_CHUNK < args->logits.dim[1] ? from + FV_VOCAB_CHUNK : args->logits.dim[1];
     const double *logits = f64_at(args->logits, t, 0);
-    double max = -INFINITY, sum = 0.0, weighted = 0.0, scale = (double)args->inv_temperature;
+    double max = -INFINITY, sum = 0.0, weighted = 0.0, scale = *f64_at(args->inv_temperature, t, 0);
     for (int64_t j = from; j < to; j++)
         max = marks[j] ? max : fmax(max, logits[j] * scale);
     for (int64_t j = from; j < to; j++)
@@ -45,7 +45,8 @@ void reference_vocab_stats(const fv_vocab_stats_args *args)
 void reference_vocab_merge(const fv_vocab_merge_args *args)
 {
     for (int64_t t = 0; t < args->parts.dim[1]; t++) {
-        double max = -INFINITY, target = -INFINITY, sum = 0.0, weighted = 0.0;
+        double max = -INFINITY, sum = 0.0, weighted = 0.0;
+        double target = args->target.data ? *f64_at(args->target, t, 0) : -INFINITY;
         for (int64_t p = 0; p < args->parts.dim[0]; p++)
             max = fmax(max, *f64_at(args->parts, p, t * FV_VOCAB_FIELDS));
         for (int64_t p = 0; p < args->parts.dim[0]; p++) {
@@ -69,9 +70,9 @@ void reference_vocab_grad(const fv_vocab_grad_args *args)
 {
     int64_t n = args->logits.dim[1];
     const char *marks = marks_of(args->excluded, args->first, n);
-    double scale = (double)args->inv_temperature;
     for (int64_t t = 0; t < args->logits.dim[0]; t++) {
-        double lse = *f64_at(args->lse, t, 0), dlogprob = *f64_at(args->dlogprob, t, 0);
+        double scale = *f64_at(args->inv_temperature, t, 0), lse = *f64_at(args->lse, t, 0),
+               dlogprob = *f64_at(args->dlogprob, t, 0);
         double entropy = args->entropy.data ? *f64_at(args->entropy, t, 0) : 0.0;
         double dentropy = args->entropy.data ? *f64_at(args->dentropy, t, 0) : 0.0;
         for (int64_t j = 0; j < n; j++) {
@@ -120,10 +121,11 @@ static fv_vocab_stats_args draw_stats(shape s)
                                 .targets = zeros_1d(FV_I32, s.rows),
                                 .excluded = draw_excluded(s),
                                 .first = s.first_chunk * FV_VOCAB_CHUNK,
-                                .inv_temperature = s.n % 2 ? 1.25f : 1.0f};
+                                .inv_temperature = zeros_1d(FV_F32, s.rows)};
     int n_parts = (s.n + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK + s.more_parts;
     args.parts = zeros_3d(FV_F32, n_parts, s.rows, FV_VOCAB_FIELDS);
     for (int t = 0; t < s.rows; t++) {
+        *f32_at(args.inv_temperature, t, 0) = 1.0f + 0.25f * (float)((s.n + t) % 3);
         *i32_at(args.targets, t, 0) = args.first + (t * 977 + 3) % (s.n + 2) - 1;
         for (int j = 0; j < s.n; j++)
             *f32_at(args.logits, t, j) *= 3.0f;
@@ -162,8 +164,8 @@ void cases_vocab_stats(void)
         fv_vocab_stats_args args = draw_stats(shapes[i / 2]);
         if (i % 2)
             args.targets = (fv_tensor){.data = NULL};
-        CONFORM(vocab_stats, args, .near = 3e-6, .n_rows = args.logits.dim[0], .rows = "logits targets",
-                .columns = "parts");
+        CONFORM(vocab_stats, args, .near = 3e-6, .n_rows = args.logits.dim[0],
+                .rows = "logits inv_temperature targets", .columns = "parts");
     }
     fv_vocab_stats_args whole = draw_stats(shapes[N_SHAPES - 1]);
     conform_part shards[] = {shard(&whole, 0, 1, chunks), shard(&whole, 1, 1, chunks),
@@ -175,12 +177,15 @@ void cases_vocab_stats(void)
 void cases_vocab_merge(void)
 {
     enum { MANY = 6001 };
-    fv_vocab_merge_args many = {draw_3d(3, MANY, FV_VOCAB_FIELDS), draw_1d(MANY), draw_1d(MANY),
-                                draw_1d(MANY)};
+    fv_vocab_merge_args many = {.parts = draw_3d(3, MANY, FV_VOCAB_FIELDS),
+                                .target = draw_1d(MANY),
+                                .logprob = draw_1d(MANY),
+                                .lse = draw_1d(MANY),
+                                .entropy = draw_1d(MANY)};
     for (int64_t i = 0; i < 3 * MANY; i++) /* sums are positive */
         f32_at(many.parts, 0, i * FV_VOCAB_FIELDS)[1] =
             1.0f + expf(f32_at(many.parts, 0, i * FV_VOCAB_FIELDS)[1]);
-    CONFORM(vocab_merge, many, .near = 2e-6, .n_rows = MANY, .rows = "lse logprob entropy",
+    CONFORM(vocab_merge, many, .near = 2e-6, .n_rows = MANY, .rows = "target lse logprob entropy",
             .columns = "parts");
     for (int i = 0; i < 4 * N_SHAPES; i++) {
         fv_vocab_stats_args stats = draw_stats(shapes[i / 4]);
@@ -207,9 +212,14 @@ static double loss_of_vocab(const void *grad_args)
     fv_tensor parts = zeros_3d(FV_F64, n_chunks, rows, FV_VOCAB_FIELDS);
     fv_tensor lse = zeros_1d(FV_F64, rows), logprob = zeros_1d(FV_F64, rows),
               entropy = zeros_1d(FV_F64, rows);
-    reference_vocab_stats(&(fv_vocab_stats_args){args->logits, args->targets, args->excluded, parts,
-                                                 args->first, args->inv_temperature});
-    reference_vocab_merge(&(fv_vocab_merge_args){parts, logprob, lse, entropy});
+    reference_vocab_stats(&(fv_vocab_stats_args){.logits = args->logits,
+                                                 .inv_temperature = args->inv_temperature,
+                                                 .targets = args->targets,
+                                                 .excluded = args->excluded,
+                                                 .parts = parts,
+                                                 .first = args->first});
+    reference_vocab_merge(
+        &(fv_vocab_merge_args){.parts = parts, .logprob = logprob, .lse = lse, .entropy = entropy});
     for (int64_t t = 0; t < rows; t++)
         if (isinf(*f64_at(logprob, t, 0)))
             *f64_at(logprob, t, 0) = isinf(*f64_at(lse, t, 0)) ? 0.0 : -*f64_at(lse, t, 0);
@@ -221,7 +231,8 @@ void cases_vocab_grad(void)
     for (int i = 0; i < 2 * N_SHAPES; i++) {
         fv_vocab_stats_args stats = draw_stats(shapes[i / 2]);
         int64_t rows = stats.logits.dim[0];
-        fv_vocab_merge_args merge = {stats.parts, draw_1d(rows), draw_1d(rows), draw_1d(rows)};
+        fv_vocab_merge_args merge = {
+            .parts = stats.parts, .logprob = draw_1d(rows), .lse = draw_1d(rows), .entropy = draw_1d(rows)};
         args_refer(FV_OP_vocab_stats, &stats);
         args_refer(FV_OP_vocab_merge, &merge);
         fv_vocab_grad_args args = {.targets = stats.targets,
@@ -236,7 +247,7 @@ void cases_vocab_grad(void)
             args.dentropy = draw_1d(rows);
         }
         CONFORM(vocab_grad, args, .near = 2e-6, .n_rows = rows,
-                .rows = "targets lse dlogprob entropy dentropy logits", .loss = loss_of_vocab,
+                .rows = "inv_temperature targets lse dlogprob entropy dentropy logits", .loss = loss_of_vocab,
                 .slopes = {{"logits", "logits", 0}});
     }
 }

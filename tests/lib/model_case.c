@@ -233,8 +233,7 @@ void case_backward(model_case *c, const float *weights, float entropy_weight)
     fv_head_grad_args head = {.hidden = fv_tensor_rows(c->hidden, 0, rows),
                               .dlogprob = c->dlogprob,
                               .dentropy = entropy_weight != 0 ? c->dentropy : (fv_tensor){0},
-                              .dhidden = fv_tensor_rows(c->dhidden, 0, rows),
-                              .inv_temperature = c->inv_temperature};
+                              .dhidden = fv_tensor_rows(c->dhidden, 0, rows)};
     assert_ok(fv_fill(c->backend, &(fv_fill_args){.x = c->grads.flat}));
     assert_ok(fv_fill(c->backend, &(fv_fill_args){.x = fv_tensor_rows(c->dhidden, rows, 1)}));
     assert_ok(fv_fill(c->backend, &(fv_fill_args){.x = c->dentropy, .value = entropy_weight}));

@@ -149,7 +149,7 @@ rollout_plan rollout_settings(int max_running, int pass_tokens, int cache_pages)
                                                   .max_tokens = 700},
                                      .temperature = 0.9f,
                                      .top_p = 1,
-                                     .seed = 21},
+                                     .seed = 22},
                          .engine = {.name = "rollout",
                                     .max_running = max_running,
                                     .max_tokens = 700,

@@ -4,6 +4,7 @@
 
 #include "fovea/ops/staging.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 static fv_comm *world;
@@ -108,6 +109,43 @@ static void test_copies(void **state)
     each_case(check_copies);
 }
 
+/* The best of what ranks have found: of the highest value, of equal ones the lowest id. */
+static void test_all_best(void **state)
+{
+    (void)state;
+    enum { N = 1000 };
+    float value[N], z[N];
+    int32_t ids[N];
+    for (int b = 0; b < 2; b++) {
+        fv_tensor v = vector(backends[b], N), s = vector(backends[b], N), i = vector(backends[b], N);
+        i.dtype = FV_I32;
+        for (int t = 0; t < N; t++) { /* on some rows all are equal, on some none has found any */
+            value[t] = t % 10 == 0 ? -INFINITY : t % 3 == 0 ? 1.0f : (float)(world->rank * 7 * t % 11);
+            z[t] = (float)world->rank;
+            ids[t] = t % 10 == 0 ? -1 : 100 * (world->size - world->rank) + t;
+        }
+        assert_ok(fv_upload_array(backends[b], v, value));
+        assert_ok(fv_upload_array(backends[b], s, z));
+        assert_ok(fv_upload_array(backends[b], i, ids));
+        assert_ok(fv_all_best(backends[b], &(fv_all_best_args){world, v, s, i}));
+        assert_ok(fv_download_now(backends[b], v, value));
+        assert_ok(fv_download_now(backends[b], s, z));
+        assert_ok(fv_download_now(backends[b], i, ids));
+        for (int t = 0; t < N; t++) {
+            int best = world->size - 1; /* has the lowest ids */
+            for (int rank = 0; rank < world->size && t % 3; rank++)
+                if (rank * 7 * t % 11 > best * 7 * t % 11 ||
+                    (rank * 7 * t % 11 == best * 7 * t % 11 && rank > best))
+                    best = rank;
+            assert_int_equal(ids[t], t % 10 == 0 ? -1 : 100 * (world->size - best) + t);
+            assert_true(t % 10 == 0 || z[t] == (float)best);
+        }
+        fv_backend_free(backends[b], v.data);
+        fv_backend_free(backends[b], s.data);
+        fv_backend_free(backends[b], i.data);
+    }
+}
+
 /* A reduction allocates on its first call only. */
 static void test_staging_does_not_grow(void **state)
 {
@@ -146,9 +184,9 @@ int main(void)
     assert_ok(fv_backend_cpu_create(NULL, 1, &backends[0]));
     assert_ok(fv_backend_cpu_create(NULL, 1, &inner));
     assert_ok(fv_backend_check_create(inner, &backends[1]));
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_reductions), cmocka_unit_test(test_copies),
-                                       cmocka_unit_test(test_staging_does_not_grow),
-                                       cmocka_unit_test(test_arguments)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reductions), cmocka_unit_test(test_copies), cmocka_unit_test(test_all_best),
+        cmocka_unit_test(test_staging_does_not_grow), cmocka_unit_test(test_arguments)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     fv_backend_destroy(backends[0]);
     fv_backend_destroy(backends[1]);

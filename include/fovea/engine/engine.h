@@ -33,7 +33,7 @@ typedef struct fv_engine_settings {
     int max_images;     /* of the tokens that a sequence has itself */
     fv_grid image;      /* the largest image; {0}: none */
     int64_t image_rows; /* of features kept at once, a row a token; at least those of the largest image */
-    int has_penalties;  /* some sequences have a repetition penalty */
+    int has_filters;    /* some sequences have a top-k, a top-p or a repetition penalty */
     int is_choosing;    /* sequences choose; else they generate */
     const int32_t *excluded; /* (n_excluded), copied: never generated, and outside every log-prob */
     int n_excluded;
@@ -95,6 +95,9 @@ typedef struct fv_sampling {
 
 /* FV_ERR_ARGUMENT names what makes no sense. */
 fv_err fv_sampling_check(const fv_sampling *sampling);
+
+/* Whether something but the temperature changes the distribution. */
+int fv_sampling_is_filtered(const fv_sampling *sampling);
 
 /* Who is told of what comes of a sequence; in these calls it may be appended to, ended or closed. */
 typedef struct fv_sequence_owner {

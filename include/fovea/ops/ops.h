@@ -148,41 +148,51 @@ typedef struct fv_scatter_add_args {
     int32_t first;
 } fv_scatter_add_args;
 
-/* Statistics of the scaled logits z = logits * inv_temperature over columns in chunks of FV_VOCAB_CHUNK:
- * parts (P, T, 4), P at least ceil(n / FV_VOCAB_CHUNK), = {max, sum exp(z - max), sum exp(z - max) z, z of
- * the target}; logits (T, n) hold vocabulary ids [first, first + n). targets I32 (T): ids; a target in no
- * column of the chunk leaves -inf. Absent: -inf. excluded I32 (E): ids that count as logit -inf. A chunk with
- * no column left is {-inf, 0, 0, -inf}. */
+/* Statistics of the scaled logits z = logits * inv_temperature, (T), over columns in chunks of
+ * FV_VOCAB_CHUNK: parts (P, T, 4), P at least ceil(n / FV_VOCAB_CHUNK), = {max, sum exp(z - max), sum exp(z -
+ * max) z, z of the target}; logits (T, n) hold vocabulary ids [first, first + n). targets I32 (T): ids; a
+ * target in no column of the chunk leaves -inf. Absent: -inf. excluded I32 (E): ids that count as logit -inf.
+ * A chunk with no column left is {-inf, 0, 0, -inf}. */
 enum { FV_VOCAB_CHUNK = 4096, FV_VOCAB_FIELDS = 4 };
 typedef struct fv_vocab_stats_args {
-    fv_tensor logits, targets, excluded, parts;
+    fv_tensor logits, inv_temperature, targets, excluded, parts;
     int32_t first;
-    float inv_temperature;
 } fv_vocab_stats_args;
 
 /* Merge parts (P, T, 4) in order of P: lse (T), logprob (T) = z of the target - lse (-inf if excluded or
- * outside), entropy (T) = lse - sum p z. */
+ * outside), entropy (T) = lse - sum p z. target (T): z of the targets, where parts were made without. */
 typedef struct fv_vocab_merge_args {
-    fv_tensor parts, logprob, lse, entropy;
+    fv_tensor parts, target, logprob, lse, entropy;
 } fv_vocab_merge_args;
 
 /* logits (T, n) are replaced by their gradient: with p = exp(z - lse), column of id j,
  * inv_temperature * (dlogprob ([j = target] - p) - dentropy p (log p + entropy)); 0 for excluded ids. entropy
- * and dentropy are present together. dlogprob, lse, entropy, dentropy (T). */
+ * and dentropy are present together. inv_temperature, dlogprob, lse, entropy, dentropy (T). */
 typedef struct fv_vocab_grad_args {
-    fv_tensor targets, excluded, lse, dlogprob, entropy, dentropy, logits;
+    fv_tensor inv_temperature, targets, excluded, lse, dlogprob, entropy, dentropy, logits;
     int32_t first;
-    float inv_temperature;
 } fv_vocab_grad_args;
 
-/* ids I32 (T): one draw for each row of logits (T, V) by inverting the distribution function at uniform (T)
- * in [0, 1). Order: excluded ids out; temperature; the top_k largest logits (0 = all); of those, by falling
- * probability, the fewest whose probabilities sum to at least top_p (1 = all). Ties are broken by the lower
- * id. temperature 0 takes the largest logit. excluded I32 (E); at least one id must be left. */
+/* Logits (T, V) of ids that are out become -inf. In: of the scaled logits, the top_k (I32 (T); 0: all)
+ * largest; of those, by falling probability, the fewest whose probabilities sum to at least top_p ((T); 1:
+ * all). Ties go to the lower id. excluded I32 (E) are out first. A row that sample would refuse may keep its
+ * logits. */
+typedef struct fv_vocab_filter_args {
+    fv_tensor inv_temperature, top_k, top_p, excluded, logits;
+} fv_vocab_filter_args;
+
+/* A draw from each row by the Gumbel maximum (Gumbel, 1954; Maddison, Tarlow and Minka, 2014): of the ids
+ * [first, first + n) of logits (T, n) but the excluded (I32 (E)), the one whose value z + g is largest, the
+ * lower of equals; g = -log(-log(1 - w)), w in (0, 1) a pure function of the row's key and the id. draws I32
+ * (T, 5): the key, four words of rng.h, and 1; or 0: then g is 0 and the draw takes the likeliest. value, z
+ * (T) and ids I32 (T): of the one that was found, or, if accumulate, of what they held if that is as large,
+ * so that parts of the vocabulary are looked at by turns, lower ids first. No id left: -inf, -inf, -1. A row
+ * whose logits hold a NaN or +inf that is not excluded: +inf, any, -1. */
+enum { FV_DRAW_FIELDS = 5 };
 typedef struct fv_sample_args {
-    fv_tensor logits, uniform, excluded, ids;
-    float temperature, top_p;
-    int top_k;
+    fv_tensor logits, inv_temperature, draws, excluded, value, z, ids;
+    int32_t first;
+    int accumulate;
 } fv_sample_args;
 
 /* An fp32 number as a pair: BF16 weight, the number rounded to nearest, ties to even, and U16 low, the 16
@@ -301,6 +311,12 @@ typedef struct fv_all_gather_args {
     fv_comm *comm;
     fv_tensor in, out;
 } fv_all_gather_args;
+
+/* value, z, ids (T), as sample gives them, of the rank whose value is largest; the lower id of equals. */
+typedef struct fv_all_best_args {
+    fv_comm *comm;
+    fv_tensor value, z, ids;
+} fv_all_best_args;
 
 /* x = that of rank root, any dtype. */
 typedef struct fv_broadcast_args {

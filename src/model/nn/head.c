@@ -20,6 +20,7 @@ fv_err fv_head_take(const fv_model *model, int64_t n, int64_t n_excluded, fv_are
     int64_t width = chunk_width(model);
     int64_t parts[] = {n_chunks(model), n, FV_VOCAB_FIELDS};
     *out = (fv_head_pass){0};
+    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &n, &out->inv_temperature));
     FV_TRY(fv_tensor_take(arena, FV_I32, 1, &n, &out->targets));
     if (n_excluded > 0)
         FV_TRY(fv_tensor_take(arena, FV_I32, 1, &n_excluded, &out->excluded));
@@ -53,12 +54,48 @@ static chunk chunk_of(const fv_model *model, const fv_head_pass *pass, fv_tensor
                    .first = (int32_t)first};
 }
 
-static fv_err merge(fv_model *model, fv_head_pass *pass)
+static fv_err merge(fv_model *model, fv_head_pass *pass, fv_tensor target)
 {
     return fv_vocab_merge(model->backend, &(fv_vocab_merge_args){.parts = pass->parts,
+                                                                 .target = target,
                                                                  .logprob = pass->logprob,
                                                                  .lse = pass->lse,
                                                                  .entropy = pass->entropy});
+}
+
+/* The chunk's share of the draws, lower ids first. */
+static fv_err draw(fv_model *model, fv_head_pass *pass, const chunk *c, const fv_head_draws *draws,
+                   int is_first)
+{
+    return fv_sample(model->backend, &(fv_sample_args){.logits = c->logits,
+                                                       .inv_temperature = pass->inv_temperature,
+                                                       .draws = draws->draws,
+                                                       .excluded = pass->excluded,
+                                                       .value = draws->value,
+                                                       .z = draws->z,
+                                                       .ids = pass->targets,
+                                                       .first = c->first,
+                                                       .accumulate = !is_first});
+}
+
+/* Statistics of this rank's chunks, of the targets or, with draws, beside them; then those of all ranks. */
+static fv_err scan(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const fv_head_draws *draws)
+{
+    fv_backend *backend = model->backend;
+    for (int64_t i = 0; i < n_chunks(model); i++) {
+        chunk c = chunk_of(model, pass, (fv_tensor){0}, i);
+        FV_TRY(fv_linear(backend, hidden, c.head, (fv_tensor){0}, c.logits));
+        FV_TRY(
+            fv_vocab_stats(backend, &(fv_vocab_stats_args){.logits = c.logits,
+                                                           .inv_temperature = pass->inv_temperature,
+                                                           .targets = draws ? (fv_tensor){0} : pass->targets,
+                                                           .excluded = pass->excluded,
+                                                           .first = c.first,
+                                                           .parts = fv_tensor_rows(pass->own_parts, i, 1)}));
+        if (draws)
+            FV_TRY(draw(model, pass, &c, draws, i == 0));
+    }
+    return fv_all_gather(backend, &(fv_all_gather_args){model->tensor, pass->own_parts, pass->parts});
 }
 
 fv_err fv_head_forward(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const int32_t *targets,
@@ -67,34 +104,41 @@ fv_err fv_head_forward(fv_model *model, fv_head_pass *pass, fv_tensor hidden, co
     fv_backend *backend = model->backend;
     const fv_upload_part parts[] = {{pass->targets, targets}, {pass->excluded, excluded}};
     FV_TRY(fv_upload_parts(backend, parts, 2));
-    for (int64_t i = 0; i < n_chunks(model); i++) {
-        chunk c = chunk_of(model, pass, (fv_tensor){0}, i);
-        FV_TRY(fv_linear(backend, hidden, c.head, (fv_tensor){0}, c.logits));
-        FV_TRY(fv_vocab_stats(backend, &(fv_vocab_stats_args){.logits = c.logits,
-                                                              .targets = pass->targets,
-                                                              .excluded = pass->excluded,
-                                                              .first = c.first,
-                                                              .parts = fv_tensor_rows(pass->own_parts, i, 1),
-                                                              .inv_temperature = inv_temperature}));
-    }
-    FV_TRY(fv_all_gather(backend, &(fv_all_gather_args){model->tensor, pass->own_parts, pass->parts}));
-    return merge(model, pass);
+    FV_TRY(fv_fill(backend, &(fv_fill_args){.x = pass->inv_temperature, .value = inv_temperature}));
+    FV_TRY(scan(model, pass, hidden, NULL));
+    return merge(model, pass, (fv_tensor){0});
 }
 
-fv_err fv_head_from_logits(fv_model *model, fv_head_pass *pass, fv_tensor logits, float inv_temperature)
+fv_err fv_head_draw(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const fv_head_draws *draws)
+{
+    FV_TRY(scan(model, pass, hidden, draws));
+    FV_TRY(fv_all_best(model->backend,
+                       &(fv_all_best_args){model->tensor, draws->value, draws->z, pass->targets}));
+    return merge(model, pass, draws->z);
+}
+
+fv_err fv_head_draws_take(int64_t n, fv_arena *arena, fv_head_draws *out)
+{
+    FV_TRY(fv_tensor_take(arena, FV_I32, 2, (int64_t[]){n, FV_DRAW_FIELDS}, &out->draws));
+    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &n, &out->value));
+    return fv_tensor_take(arena, FV_F32, 1, &n, &out->z);
+}
+
+fv_err fv_head_from_logits(fv_model *model, fv_head_pass *pass, fv_tensor logits)
 {
     int64_t parts = fv_model_range_parts(model);
     for (int64_t range = 0; range < model->chunks; range++) {
         fv_id_range ids = fv_model_range(model, range);
         FV_TRY(fv_vocab_stats(
-            model->backend, &(fv_vocab_stats_args){.logits = fv_tensor_cols(logits, ids.first, ids.n),
-                                                   .targets = pass->targets,
-                                                   .excluded = pass->excluded,
-                                                   .first = (int32_t)ids.first,
-                                                   .parts = fv_tensor_rows(pass->parts, range * parts, parts),
-                                                   .inv_temperature = inv_temperature}));
+            model->backend,
+            &(fv_vocab_stats_args){.logits = fv_tensor_cols(logits, ids.first, ids.n),
+                                   .inv_temperature = pass->inv_temperature,
+                                   .targets = pass->targets,
+                                   .excluded = pass->excluded,
+                                   .first = (int32_t)ids.first,
+                                   .parts = fv_tensor_rows(pass->parts, range * parts, parts)}));
     }
-    return merge(model, pass);
+    return merge(model, pass, (fv_tensor){0});
 }
 
 fv_err fv_head_backward(fv_model *model, const fv_head_pass *pass, const fv_head_grad_args *args,
@@ -105,15 +149,15 @@ fv_err fv_head_backward(fv_model *model, const fv_head_pass *pass, const fv_head
         chunk c = chunk_of(model, pass, grads->head, i);
         FV_TRY(fv_linear(backend, args->hidden, c.head, (fv_tensor){0}, c.logits));
         FV_TRY(fv_vocab_grad(
-            backend, &(fv_vocab_grad_args){.targets = pass->targets,
+            backend, &(fv_vocab_grad_args){.inv_temperature = pass->inv_temperature,
+                                           .targets = pass->targets,
                                            .excluded = pass->excluded,
                                            .lse = pass->lse,
                                            .dlogprob = args->dlogprob,
                                            .entropy = args->dentropy.data ? pass->entropy : (fv_tensor){0},
                                            .dentropy = args->dentropy,
                                            .logits = c.logits,
-                                           .first = c.first,
-                                           .inv_temperature = args->inv_temperature}));
+                                           .first = c.first}));
         FV_TRY(fv_round(backend, c.logits, c.dlogits));
         FV_TRY(fv_linear_grad(backend, &(fv_linear_grad_args){.dy = c.dlogits,
                                                               .x = args->hidden,

@@ -94,12 +94,14 @@ done:
     return err;
 }
 
-static fv_err check_sample(const fv_sample_args *args)
+static fv_err check_filter(const fv_vocab_filter_args *args)
 {
-    const float *uniform = args->uniform.data;
-    for (int64_t i = 0; i < args->uniform.dim[0]; i++)
-        FV_CHECK(uniform[i] >= 0.0f && uniform[i] < 1.0f, FV_ERR_ARGUMENT,
-                 "sample: tensor uniform holds %g, expected [0, 1)", (double)uniform[i]);
+    const int32_t *top_k = args->top_k.data;
+    const float *top_p = args->top_p.data;
+    for (int64_t i = 0; i < args->top_k.dim[0]; i++)
+        FV_CHECK(top_k[i] >= 0 && top_p[i] > 0.0f && top_p[i] <= 1.0f, FV_ERR_ARGUMENT,
+                 "vocab_filter: top_k %d and top_p %g in row %lld, expected 0 or more, and above 0 to 1",
+                 top_k[i], (double)top_p[i], (long long)i);
     return FV_OK;
 }
 
@@ -112,8 +114,8 @@ fv_err fv_check_contents(fv_op op, const void *args)
         return check_attention_grad(args);
     case FV_OP_scatter:
         return check_scatter(args);
-    case FV_OP_sample:
-        return check_sample(args);
+    case FV_OP_vocab_filter:
+        return check_filter(args);
     default:
         return FV_OK;
     }

@@ -278,7 +278,7 @@ static void grow_tree(const int *way, grown *all)
                                          .max_tokens = 300,
                                          .pass_tokens = way[1],
                                          .cache_pages = way[2],
-                                         .has_penalties = 1};
+                                         .has_filters = 1};
     memset(all, 0, TREE * sizeof *all);
     assert_ok(fv_engine_create(model, &settings, &engine));
     for (int i = 0; i < TREE; i++)
@@ -368,7 +368,7 @@ static void test_refusals(void **state)
     assert_fails(fv_sequence_open(engine, &args, &s), FV_ERR_ARGUMENT, "top_p of 0");
     args.sampling.top_p = 1;
     args.sampling.repetition_penalty = 2;
-    assert_fails(fv_sequence_open(engine, &args, &s), FV_ERR_ARGUMENT, "without penalties");
+    assert_fails(fv_sequence_open(engine, &args, &s), FV_ERR_ARGUMENT, "without filters");
     args = args_of(NULL, 1, &o);
     assert_fails(fv_sequence_open(engine, &args, &s), FV_ERR_ARGUMENT, "either generate or choose");
     args = args_of(NULL, 0, &o);

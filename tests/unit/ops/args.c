@@ -111,9 +111,9 @@ static void test_refuses_bad_numbers(void **state)
     fv_adamw_args adamw = {
         .grad = vector(2), .scale = vector(1), .param = vector(2), .m = vector(2), .v = vector(2)};
     assert_fails(fv_adamw(backend, &adamw), FV_ERR_ARGUMENT, "the step is 0");
-    fv_sample_args sample = {
-        .logits = matrix(1, 3), .uniform = vector(1), .top_p = 1.5f, .ids = fv_tensor_1d(memory, FV_I32, 1)};
-    assert_fails(fv_sample(backend, &sample), FV_ERR_ARGUMENT, "top_p 1.5");
+    fv_sample_args sample = {.logits = matrix(1, 3), .inv_temperature = vector(1), .draws = matrix(1, 4)};
+    sample.draws.dtype = FV_I32;
+    assert_fails(fv_sample(backend, &sample), FV_ERR_SHAPE, "draws is I32 (1, 4), expected I32 (1, 5)");
 }
 
 /* Nothing to compute is no call; a sum over nothing is one. */

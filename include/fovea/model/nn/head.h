@@ -11,6 +11,7 @@
 
 /* Memory of one computation for up to n rows; grads: a backward pass will follow. Starts as {0}. */
 typedef struct fv_head_pass {
+    fv_tensor inv_temperature;   /* (n) */
     fv_tensor targets, excluded; /* I32 (n), (E) */
     fv_tensor logits, dlogits;   /* F32 (n, FV_VOCAB_CHUNK), and rounded for the products of the gradient */
     fv_tensor own_parts, parts;  /* (chunks, n, 4) of this rank, of all */
@@ -24,15 +25,24 @@ fv_err fv_head_take(const fv_model *model, int64_t n, int64_t n_excluded, fv_are
 fv_err fv_head_forward(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const int32_t *targets,
                        const int32_t *excluded, float inv_temperature);
 
-/* The same of pass->targets, already there, from whole logits (n, V) as fv_model_logits gives them: the same
- * bits as fv_head_forward. Local. */
-fv_err fv_head_from_logits(fv_model *model, fv_head_pass *pass, fv_tensor logits, float inv_temperature);
+/* A draw from each row: pass->targets, with pass->logprob and the rest. pass->inv_temperature, excluded and
+ * draws (fv_sample_args) are there already; the row of a target of -1 holds no distribution, and its log-prob
+ * says nothing. The same ids and bits as fv_sample of whole logits, and as fv_head_forward of those ids. */
+typedef struct fv_head_draws {
+    fv_tensor draws;    /* I32 (n, FV_DRAW_FIELDS) */
+    fv_tensor value, z; /* (n) */
+} fv_head_draws;
+fv_err fv_head_draws_take(int64_t n, fv_arena *arena, fv_head_draws *out); /* Local */
+fv_err fv_head_draw(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const fv_head_draws *draws);
+
+/* Log-probs of pass->targets from whole logits (n, V) as fv_model_logits gives them: the same bits as
+ * fv_head_forward. pass->inv_temperature and excluded are there already. Local. */
+fv_err fv_head_from_logits(fv_model *model, fv_head_pass *pass, fv_tensor logits);
 
 /* Given the gradients of logprob and, unless absent, of entropy (n): dhidden F32 (n, C) is written, that of
- * the head added to grads. inv_temperature as in the forward pass. */
+ * the head added to grads. */
 typedef struct fv_head_grad_args {
     fv_tensor hidden, dlogprob, dentropy, dhidden;
-    float inv_temperature;
 } fv_head_grad_args;
 fv_err fv_head_backward(fv_model *model, const fv_head_pass *pass, const fv_head_grad_args *args,
                         fv_weights *grads);
