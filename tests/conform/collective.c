@@ -48,6 +48,10 @@ void cases_all_reduce(void)
     for (int i = 0; i < N_SHAPES; i++) {
         fv_all_reduce_args args = {echo_comm(shapes[i].rank, shapes[i].size), draw_1d(shapes[i].n)};
         CONFORM(all_reduce, args, .near = 1e-6);
+        fv_all_reduce_args wide = {args.comm, zeros_1d(FV_F64, shapes[i].n)};
+        for (int64_t j = 0; j < shapes[i].n; j++)
+            *f64_at(wide.x, j, 0) = 1.0 / (double)(j + 1);
+        CONFORM(all_reduce, wide, .near = 1e-14);
     }
 }
 
