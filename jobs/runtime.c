@@ -180,15 +180,3 @@ void fv_parse_shard(struct argp_state *state, const char *text, int *shard, int 
         *shard > *n_shards)
         argp_error(state, "--shard is \"%s\", expected I/N with I from 1 to N", text);
 }
-
-const char fv_alpha_help[] =
-    "what is behind transparent pixels: white, or drop: the colour that is stored with them is shown (white)";
-
-fv_alpha fv_parse_alpha(struct argp_state *state, const char *text)
-{
-    if (strcmp(text, "drop") == 0)
-        return FV_ALPHA_DROP;
-    if (strcmp(text, "white") != 0)
-        argp_error(state, "--transparency is \"%s\", expected white or drop", text);
-    return FV_ALPHA_WHITE;
-}

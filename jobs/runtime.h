@@ -65,8 +65,4 @@ double fv_parse_real(struct argp_state *state, const char *option, const char *t
 /* "I/N" of --shard: I from 1 to N. */
 void fv_parse_shard(struct argp_state *state, const char *text, int *shard, int *n_shards);
 
-/* "white" or "drop", of --transparency. */
-fv_alpha fv_parse_alpha(struct argp_state *state, const char *text);
-extern const char fv_alpha_help[];
-
 #endif

@@ -1,5 +1,6 @@
 #include "jobs/eval/options.h"
 #include "jobs/terminal.h"
+#include "jobs/views_options.h"
 
 #include <string.h>
 
@@ -20,9 +21,6 @@ enum {
     KEY_PENALTY,
     KEY_TURN_TOKENS,
     KEY_TOKENS,
-    KEY_MIN_PIXELS,
-    KEY_MAX_PIXELS,
-    KEY_TRANSPARENCY,
     KEY_RUNNING,
     KEY_PASS_TOKENS,
     KEY_CACHE
@@ -59,10 +57,6 @@ static const struct argp_option options[] = {
     {"max-turn-tokens", KEY_TURN_TOKENS, "N", 0, "generated in one turn (1024)", 4},
     {"max-tokens", KEY_TOKENS, "N", 0,
      "of prompt and answer together (32768, or what the model has room for)", 4},
-    {"min-pixels", KEY_MIN_PIXELS, "N", 0,
-     "of the high-resolution view, for rows without a target size (262144)", 4},
-    {"max-pixels", KEY_MAX_PIXELS, "N", 0, "the same (4194304)", 4},
-    {"transparency", KEY_TRANSPARENCY, "NAME", 0, fv_alpha_help, 4},
     {0, 0, 0, 0, "Machine:", 5},
     {"tensor", KEY_TENSOR, "T", 0, "ranks that hold one copy of the model together (1)", 5},
     {"max-running", KEY_RUNNING, "N", 0, "answers at once on a copy of the model (16)", 5},
@@ -115,12 +109,6 @@ static error_t parse_size(int key, const char *text, struct argp_state *state, f
         return out->max_turn_tokens = parse_int(state, "--max-turn-tokens", text, 1), 0;
     case KEY_TOKENS:
         return out->max_tokens = parse_int(state, "--max-tokens", text, 2), 0;
-    case KEY_MIN_PIXELS:
-        return out->views.min_pixels = parse_int(state, "--min-pixels", text, 1), 0;
-    case KEY_MAX_PIXELS:
-        return out->views.max_pixels = parse_int(state, "--max-pixels", text, 1), 0;
-    case KEY_TRANSPARENCY:
-        return out->views.transparency = fv_parse_alpha(state, text), 0;
     case KEY_TENSOR:
         return out->runtime.tensor = parse_int(state, "--tensor", text, 1), 0;
     case KEY_RUNNING:
@@ -155,7 +143,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         parse_rule(state, "exact", out);
-        return state->child_inputs[0] = &out->runtime, 0;
+        state->child_inputs[0] = &out->runtime;
+        state->child_inputs[1] = &out->views;
+        return 0;
     case KEY_DATA:
         return out->data = fv_parse_path(state, "--data", text), 0;
     case KEY_OUT:
@@ -195,7 +185,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
 
 void fv_eval_options_parse(int argc, char **argv, fv_eval_options *out)
 {
-    const struct argp_child children[] = {{&fv_runtime_argp, 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{&fv_runtime_argp, 0, NULL, 0}, {&fv_views_argp, 0, NULL, 4}, {0}};
     const struct argp argp = {
         .options = options,
         .parser = parse,
@@ -207,7 +197,6 @@ void fv_eval_options_parse(int argc, char **argv, fv_eval_options *out)
                "response: tokens generated, a sample. seconds: of rollout and scoring; samples of all "
                "sources share them."};
     *out = (fv_eval_options){.runtime.tensor = 1,
-                             .views = {.min_pixels = 262144, .max_pixels = 4194304},
                              .repetition_penalty = -1,
                              .max_turn_tokens = 1024,
                              .max_running = 16,

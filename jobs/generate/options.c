@@ -2,6 +2,7 @@
 
 #include "jobs/jobs.h"
 #include "jobs/terminal.h"
+#include "jobs/views_options.h"
 
 #include <stdlib.h>
 
@@ -11,23 +12,19 @@ enum {
     KEY_SYSTEM = 0x101,
     KEY_RAW,
     KEY_PROMPTS,
-    KEY_MIN_PIXELS,
-    KEY_MAX_PIXELS,
     KEY_MAX_TOKENS,
     KEY_TEMPERATURE,
     KEY_TOP_K,
     KEY_TOP_P,
     KEY_PENALTY,
     KEY_SEED,
-    KEY_JSON,
-    KEY_TRANSPARENCY
+    KEY_JSON
 };
 
 static const struct argp_option option_list[] = {
     {"prompt", KEY_PROMPT, "TEXT", 0, "the question; - reads it from standard input (required)", 0},
     {"image", KEY_IMAGE, "FILE", 0,
      "a JPEG, PNG, WebP, GIF, BMP or TIFF image, shown before the question; may be repeated", 0},
-    {"transparency", KEY_TRANSPARENCY, "NAME", 0, fv_alpha_help, 0},
     {"system", KEY_SYSTEM, "TEXT", 0, "the system message (that of the folder's chat template)", 0},
     {"raw", KEY_RAW, NULL, 0,
      "the prompt is the whole text, markup included, and no chat template is used; each <|image_pad|> in it "
@@ -39,8 +36,6 @@ static const struct argp_option option_list[] = {
      "the tool, "
      "or at full size if the wording has none",
      0},
-    {"min-pixels", KEY_MIN_PIXELS, "N", 0, "of the high-resolution view, with --prompts (262144)", 0},
-    {"max-pixels", KEY_MAX_PIXELS, "N", 0, "the same (4194304)", 0},
     {"max-tokens", KEY_MAX_TOKENS, "N", 0,
      "longest answer (max_new_tokens of generation_config.json, or 512, or what the model has room for)", 0},
     {"temperature", KEY_TEMPERATURE, "X", 0,
@@ -81,12 +76,6 @@ static error_t parse_number(int key, const char *argument, struct argp_state *st
     case KEY_PENALTY:
         out->repetition_penalty = fv_parse_real(state, "--repetition-penalty", argument, 1e-3, 1e3);
         return 0;
-    case KEY_MIN_PIXELS:
-        out->views.min_pixels = fv_parse_integer(state, "--min-pixels", argument, 1, INT32_MAX);
-        return 0;
-    case KEY_MAX_PIXELS:
-        out->views.max_pixels = fv_parse_integer(state, "--max-pixels", argument, 1, INT32_MAX);
-        return 0;
     case KEY_SEED:
         out->seed = fv_parse_integer(state, "--seed", argument, 0, INT64_MAX);
         return 0;
@@ -113,12 +102,10 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &out->runtime;
+        state->child_inputs[1] = &out->views;
         return 0;
     case KEY_IMAGE:
         return add_image(out, fv_parse_path(state, "--image", argument), state);
-    case KEY_TRANSPARENCY:
-        out->views.transparency = fv_parse_alpha(state, argument);
-        return 0;
     case KEY_PROMPT:
         out->prompt = argument;
         return 0;
@@ -150,16 +137,12 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 
 void fv_generate_options_parse(int argc, char **argv, fv_generate_options *out)
 {
-    const struct argp_child children[] = {{&fv_runtime_argp, 0, NULL, 0}, {0}};
+    const struct argp_child children[] = {{&fv_runtime_argp, 0, NULL, 0}, {&fv_views_argp, 0, NULL, 0}, {0}};
     const struct argp argp = {.options = option_list,
                               .parser = parse,
                               .children = children,
                               .doc = "Let a model answer a question, about images if there are any. The text "
                                      "is written as it comes."};
-    *out = (fv_generate_options){.views = {.min_pixels = 262144, .max_pixels = 4194304},
-                                 .temperature = -1,
-                                 .top_p = -1,
-                                 .repetition_penalty = -1,
-                                 .top_k = -1};
+    *out = (fv_generate_options){.temperature = -1, .top_p = -1, .repetition_penalty = -1, .top_k = -1};
     fv_terminal_parse(&argp, argc, argv, out);
 }
