@@ -2,6 +2,7 @@
 #include "jobs/eval/begun.h"
 #include "jobs/eval/options.h"
 #include "jobs/jobs.h"
+#include "jobs/texts.h"
 
 #include "fovea/eval/evaluate.h"
 #include "fovea/base/file.h"
@@ -22,15 +23,12 @@ enum { MAX_ROUNDS = 2, MAX_IMAGES = 2, CACHE_BYTES = 1 << 30 /* of views of the 
 typedef struct eval {
     const fv_eval_options *options;
     fv_runtime runtime;
-    fv_tokenizer *tokenizer;
-    fv_chat chat;
-    fv_prompts *prompts;
+    fv_texts texts;
     fv_processor processor;
     fv_view_cache *view_cache; /* NULL: the data has no images */
     fv_dataset *dataset;
     fv_judge *judge;
     fv_engine *engine;
-    int32_t excluded[FV_CHAT_VISION_IDS];
     int64_t max_tokens;
     fv_rows rows; /* of dataset: those that are asked */
     fv_evaluation what;
@@ -80,10 +78,8 @@ static fv_err prepare(eval *e)
     fv_model_shape shape;
     FV_TRY(fv_model_shape_load(model, &shape, &defaults));
     fv_generation_warn(&defaults, model);
-    FV_TRY(fv_tokenizer_load(model, &e->tokenizer));
-    FV_TRY(fv_chat_init(&e->chat, e->tokenizer));
-    FV_TRY(fv_runtime_load_processor(&e->runtime, model, &e->chat, &e->processor));
-    FV_TRY(fv_prompts_load(o->prompts, &e->prompts));
+    FV_TRY(fv_texts_open(&e->texts, model, o->prompts));
+    FV_TRY(fv_runtime_load_processor(&e->runtime, model, &e->texts.chat, &e->processor));
     FV_TRY(open_data(e));
     FV_TRY(fv_judge_verifier_create(o->verifier, &e->judge));
     set_sizes(e, &defaults);
@@ -154,8 +150,8 @@ static fv_rollout_settings rollout_of(eval *e)
 {
     const fv_eval_options *o = e->options;
     return (fv_rollout_settings){
-        .dialogue = {.prompts = e->prompts,
-                     .chat = &e->chat,
+        .dialogue = {.prompts = e->texts.prompts,
+                     .chat = &e->texts.chat,
                      .merge = e->processor.merge,
                      .max_rounds = MAX_ROUNDS,
                      .max_images = MAX_IMAGES,
@@ -179,8 +175,8 @@ static fv_err open_engine(eval *e, const fv_prompt_builder *builder)
                                    .pass_tokens = o->pass_tokens,
                                    .cache_pages = cache_pages(e),
                                    .has_filters = e->what.repetition_penalty != 1,
-                                   .excluded = e->excluded,
-                                   .n_excluded = fv_chat_vision_ids(&e->chat, e->excluded)};
+                                   .excluded = e->texts.vision_ids,
+                                   .n_excluded = e->texts.n_vision_ids};
     fv_prompt_builder_largest(builder, e->rows.kept, e->rows.n, &largest);
     fv_rollout_show(&settings, largest, e->processor.merge);
     return fv_engine_create(e->runtime.model, &settings, &e->engine);
@@ -190,8 +186,8 @@ static fv_prompt_builder builder_of(const eval *e)
 {
     return (fv_prompt_builder){.dataset = e->dataset,
                                .processor = &e->processor,
-                               .prompts = e->prompts,
-                               .chat = &e->chat,
+                               .prompts = e->texts.prompts,
+                               .chat = &e->texts.chat,
                                .cache = e->view_cache,
                                .views = e->options->views,
                                .first = fv_eval_first(e->options->mode)};
@@ -377,8 +373,7 @@ static int finish(eval *e, fv_err err)
     fv_judge_destroy(e->judge);
     fv_view_cache_destroy(e->view_cache);
     fv_dataset_close(e->dataset);
-    fv_prompts_destroy(e->prompts);
-    fv_tokenizer_destroy(e->tokenizer);
+    fv_texts_close(&e->texts);
     return fv_runtime_finish(&e->runtime, err);
 }
 

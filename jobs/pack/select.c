@@ -33,7 +33,7 @@ static fv_err set_hashes(const job *j, fv_json *what)
     uint64_t model, prompts;
     FV_TRY(fv_identity_of_folder(t->config.run.model, &model));
     FV_TRY(fv_identity_of_file(t->config.run.prompts, &prompts));
-    FV_TRY(fv_json_set_hash(what, "data_hash", fv_dataset_hash(t->data)));
+    FV_TRY(fv_json_set_hash(what, "data_hash", fv_dataset_hash(t->questions.dataset)));
     FV_TRY(fv_json_set_hash(what, "model_hash", model));
     return fv_json_set_hash(what, "prompts_hash", prompts);
 }
@@ -57,7 +57,8 @@ static fv_err describe(const job *j, fv_json *what)
     FV_TRY(fv_json_set(what, "format", fv_json_make_integer(FV_SELECTION_FORMAT)));
     FV_TRY(fv_json_set_text(what, "shard", shard));
     FV_TRY(fv_json_set_text(what, "data", c->data.train));
-    FV_TRY(fv_json_set(what, "rows", fv_json_make_integer((int64_t)fv_dataset_rows(j->training.data))));
+    FV_TRY(fv_json_set(what, "rows",
+                       fv_json_make_integer((int64_t)fv_dataset_rows(j->training.questions.dataset))));
     FV_TRY(fv_json_set(what, "samples", fv_json_make_integer(c->rollout.samples)));
     FV_TRY(fv_json_set(what, "gain", fv_json_make_integer(o->gain)));
     if (j->training.runtime.world->rank == 0) /* which alone has the file */
@@ -75,7 +76,7 @@ static fv_err begin_selection(job *j)
     if (err != FV_OK)
         fv_json_destroy(what);
     FV_TRY(err);
-    return fv_selection_init(&j->selection, what, (int64_t)fv_dataset_rows(t->data));
+    return fv_selection_init(&j->selection, what, (int64_t)fv_dataset_rows(t->questions.dataset));
 }
 
 static fv_err prepare(job *j)
@@ -83,13 +84,13 @@ static fv_err prepare(job *j)
     const fv_training *t = &j->training;
     const fv_train_config *c = &t->config;
     const fv_pack_select_options *o = j->options;
-    FV_CHECK(fv_dataset_images(t->data) > 0, FV_ERR_ARGUMENT,
+    FV_CHECK(fv_dataset_images(t->questions.dataset) > 0, FV_ERR_ARGUMENT,
              "%s has no images: its rows have no two views to choose between", c->data.train);
     FV_CHECK(o->gain <= c->rollout.samples, FV_ERR_ARGUMENT,
              "--gain is %d, but rollout.samples is %d: no row can gain more", o->gain, c->rollout.samples);
-    FV_CHECK((int64_t)fv_dataset_rows(t->data) >= o->shard, FV_ERR_ARGUMENT,
+    FV_CHECK((int64_t)fv_dataset_rows(t->questions.dataset) >= o->shard, FV_ERR_ARGUMENT,
              "--shard %d/%d of %s with %llu rows has none", o->shard, o->n_shards, c->data.train,
-             (unsigned long long)fv_dataset_rows(t->data));
+             (unsigned long long)fv_dataset_rows(t->questions.dataset));
     int n = snprintf(j->path, sizeof j->path, "%s%s", o->out, o->n_shards > 1 ? "" : ".selection");
     FV_CHECK(n < (int)sizeof j->path, FV_ERR_ARGUMENT, "--out is too long a path: %s", o->out);
     return begin_selection(j);
@@ -101,7 +102,7 @@ static fv_err leave_out(job *j)
     static const fv_selected left_out = {FV_SELECTED_LEFT_OUT, FV_SELECTED_NOT_ASKED, 0};
     fv_selection *s = &j->selection;
     for (uint64_t row = (uint64_t)s->shard - 1; row < (uint64_t)s->n_rows; row += (uint64_t)s->n_shards)
-        if (s->rows[row].low == FV_SELECTED_OPEN && !fv_rows_has(&j->training.rows, row))
+        if (s->rows[row].low == FV_SELECTED_OPEN && !fv_rows_has(&j->training.questions.rows, row))
             FV_TRY(fv_selection_append(s, &j->file, &row, &left_out, 1));
     return FV_OK;
 }
@@ -120,16 +121,19 @@ static fv_err open_output(job *j)
 static fv_err measure(job *j)
 {
     fv_training *t = &j->training;
-    fv_prompt_builder builders[] = {t->builder, t->builder};
-    fv_dialogue dialogue = t->dialogue;
+    fv_prompt_builder builders[] = {t->rollout.builder, t->rollout.builder};
+    fv_dialogue dialogue = t->rollout.dialogue;
     builders[0].first = FV_FIRST_LOW;
     builders[1].first = FV_FIRST_HIGH;
     dialogue.max_rounds = 1;
     const fv_dialogue_room rooms[] = {fv_training_room(t, &builders[0], &dialogue),
                                       fv_training_room(t, &builders[1], &dialogue)};
-    const fv_training_rows what = {
-        .data = t->data, .name = t->config.data.train, .rooms = rooms, .n_rooms = 2, .is_judged = 1};
-    return fv_training_measure(t, &what, &t->rows);
+    const fv_training_rows what = {.data = t->questions.dataset,
+                                   .name = t->config.data.train,
+                                   .rooms = rooms,
+                                   .n_rooms = 2,
+                                   .is_judged = 1};
+    return fv_training_measure(t, &what, &t->questions.rows);
 }
 
 static int is_known(const fv_selection *s, uint64_t row)
@@ -145,7 +149,7 @@ static fv_err list_rows(job *j)
     j->rows = malloc(((size_t)s->n_rows + 1) * sizeof *j->rows);
     FV_CHECK(j->rows, FV_ERR_MEMORY, "cannot allocate a list of %lld rows", (long long)s->n_rows);
     for (uint64_t row = (uint64_t)s->shard - 1; row < (uint64_t)s->n_rows; row += (uint64_t)s->n_shards) {
-        if (fv_dataset_sizes(j->training.data, row, &image, &target) == 0)
+        if (fv_dataset_sizes(j->training.questions.dataset, row, &image, &target) == 0)
             continue;
         j->rows[j->n_rows] = row;
         j->n_rows += !is_known(s, row);
@@ -218,8 +222,8 @@ static fv_err select_chunk(job *j, const fv_collector *with, const uint64_t *row
 {
     fv_selected found[FV_SELECT_MOST];
     const fv_training *t = &j->training;
-    const fv_select_args args = {.builder = &t->builder,
-                                 .rollout = &t->rollout,
+    const fv_select_args args = {.builder = &t->rollout.builder,
+                                 .rollout = &t->rollout.settings,
                                  .n_samples = t->config.rollout.samples,
                                  .gain = j->options->gain};
     FV_TRY(fv_select(with, &args, rows, n, found, &j->generated_tokens));
@@ -234,7 +238,7 @@ static fv_err select_chunk(job *j, const fv_collector *with, const uint64_t *row
 /* Time that is too short for anything would be too short again. */
 static fv_err stop(const job *j, int64_t n_before)
 {
-    int is_in_vain = j->n_done == n_before && fv_watch_has_run_out(j->training.watch);
+    int is_in_vain = j->n_done == n_before && fv_watch_has_run_out(j->training.saving.watch);
     FV_TRY(fv_comm_agree(j->training.runtime.world,
                          is_in_vain ? FV_FAIL(FV_ERR_ARGUMENT,
                                               "the allocation ends before any row was done; its time must be "
@@ -267,8 +271,8 @@ static fv_err commit(job *j)
     const fv_pack_select_options *o = j->options;
     FV_TRY(fv_selection_close(&j->file));
     if (o->n_shards > 1)
-        return fv_selected_count(&j->selection, j->training.data, o->out);
-    return fv_selected_write(&j->selection, j->training.data, o->out, j->path);
+        return fv_selected_count(&j->selection, j->training.questions.dataset, o->out);
+    return fv_selected_write(&j->selection, j->training.questions.dataset, o->out, j->path);
 }
 
 static fv_err run(job *j)

@@ -23,7 +23,7 @@ static void print_layout(const fv_training *t)
 
 static int has_rollout(const fv_training *t)
 {
-    return !fv_updater_args_of(t->updater)->settings.is_supervised || t->config.data.validate[0];
+    return !fv_updater_args_of(t->learning.updater)->settings.is_supervised || t->config.data.validate[0];
 }
 
 enum {
@@ -62,13 +62,14 @@ static fv_err rollout_bytes(const fv_training *t, double bytes[N_MEMORIES])
 static double view_bytes(const fv_training *t, const fv_group *first)
 {
     const fv_train_config *c = &t->config;
-    int copies = t->runtime.mesh.data->size, patch = t->processor.patch;
-    int64_t groups = fv_updater_args_of(t->updater)->settings.is_supervised
+    int copies = t->runtime.mesh.data->size, patch = t->questions.processor.patch;
+    int64_t groups = fv_updater_args_of(t->learning.updater)->settings.is_supervised
                          ? c->update.groups
                          : (int64_t)c->rollout.prompts * (1 + c->rollout.sampling_rounds);
     if (!first->has_image)
         return 0;
-    double each = (double)(fv_picture_bytes(first->low, patch) + fv_picture_bytes(t->largest_view, patch));
+    double each =
+        (double)(fv_picture_bytes(first->low, patch) + fv_picture_bytes(t->questions.largest_view, patch));
     double all = each * (double)((groups + copies - 1) / copies), room = 1e6 * c->views.cache_megabytes;
     return all < room ? all : room;
 }
@@ -76,13 +77,14 @@ static double view_bytes(const fv_training *t, const fv_group *first)
 static fv_err measure(const fv_training *t, const fv_group *first, double bytes[N_MEMORIES])
 {
     const fv_layout *layout = fv_model_layout(t->runtime.model);
-    const fv_reference *reference = fv_updater_args_of(t->updater)->reference;
+    const fv_reference *reference = fv_updater_args_of(t->learning.updater)->reference;
     double weights = (double)fv_tensor_span_bytes(fv_model_weights(t->runtime.model)->flat);
     bytes[WEIGHTS] = weights;
     bytes[GRADIENTS] =
         (double)layout->n_flat * (double)fv_dtype_bytes(fv_model_precision(t->runtime.model)->gradient);
-    bytes[MASTERS] = (double)(t->optimizer.memory.bytes - 2 * fv_tensor_span_bytes(t->optimizer.m));
-    bytes[MOMENTS] = 2 * (double)fv_tensor_span_bytes(t->optimizer.m);
+    bytes[MASTERS] =
+        (double)(t->learning.optimizer.memory.bytes - 2 * fv_tensor_span_bytes(t->learning.optimizer.m));
+    bytes[MOMENTS] = 2 * (double)fv_tensor_span_bytes(t->learning.optimizer.m);
     bytes[REFERENCE] = reference && !reference->host ? weights : 0;
     bytes[HOST_REFERENCE] = reference && reference->host ? weights : 0;
     bytes[VIEWS] = view_bytes(t, first);
@@ -124,9 +126,9 @@ static void print_memory(const double bytes[N_MEMORIES])
 
 static void print_view(const fv_training *t, fv_grid grid, int64_t row)
 {
-    int patch = t->processor.patch;
+    int patch = t->questions.processor.patch;
     printf("[row %lld's image at %d x %d pixels: %lld tokens]", (long long)row, grid.w * patch,
-           grid.h * patch, (long long)fv_grid_tokens(grid, t->dialogue.merge));
+           grid.h * patch, (long long)fv_grid_tokens(grid, t->rollout.dialogue.merge));
 }
 
 /* Text as the model reads it; the tokens of an image are one reference to it. */
@@ -135,15 +137,15 @@ static fv_err print_ids(const fv_training *t, const fv_tokens *ids, fv_grid grid
     fv_buffer text = {0};
     fv_err err = FV_OK;
     for (size_t i = 0, n; i < ids->n && err == FV_OK; i += n) {
-        int is_image = ids->ids[i] == t->chat.image_pad;
-        for (n = 1; i + n < ids->n && (ids->ids[i + n] == t->chat.image_pad) == is_image;)
+        int is_image = ids->ids[i] == t->texts.chat.image_pad;
+        for (n = 1; i + n < ids->n && (ids->ids[i + n] == t->texts.chat.image_pad) == is_image;)
             n++;
         if (is_image) {
             print_view(t, grid, row);
             continue;
         }
         text.size = 0;
-        err = fv_tokenizer_decode(t->tokenizer, ids->ids + i, n, 0, &text);
+        err = fv_tokenizer_decode(t->texts.tokenizer, ids->ids + i, n, 0, &text);
         if (err == FV_OK)
             fwrite(text.data, 1, text.size, stdout);
     }
@@ -167,7 +169,7 @@ static fv_err print_prompt(const fv_training *t, const fv_group *group)
 
 static void print_batch(const fv_training *t, const fv_group *groups, int n)
 {
-    int merge = t->dialogue.merge;
+    int merge = t->rollout.dialogue.merge;
     printf("the first batch: %d prompts, %d answers to each\n", n, groups[0].n_samples);
     for (int i = 0; i < n; i++) {
         const fv_group *g = &groups[i];

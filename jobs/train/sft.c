@@ -39,8 +39,8 @@ static fv_err write_example(const sft *s, int64_t prompt_index, fv_group *out)
     const fv_rng_key key = {
         .seed = (uint64_t)t->config.run.seed, .step = 1, .prompt = (uint64_t)prompt_index};
     uint64_t row = fv_training_row(t, prompt_index);
-    fv_prompt_builder builder = t->builder;
-    fv_dialogue dialogue = t->dialogue;
+    fv_prompt_builder builder = t->rollout.builder;
+    fv_dialogue dialogue = t->rollout.dialogue;
     if (!s->plain_prompts || fv_rng_uniform(key, 0) >= t->config.sft.plain_share)
         return fv_sft_example_group(&s->example, &builder, &dialogue, prompt_index, row, out);
     builder.prompts = dialogue.prompts = s->plain_prompts;
@@ -76,7 +76,7 @@ static fv_err write_metrics(sft *s, const fv_update_stats *stats, double rate, d
                              {"tensor_megabytes", memory->tensor_megabytes},
                              {"tensor_allocations", memory->tensor_allocations}};
     FV_TRY(fv_figures_to_json(all, sizeof all / sizeof *all, &figures));
-    return fv_journal_metrics(&s->training.journal, s->step, figures);
+    return fv_journal_metrics(&s->training.saving.journal, s->step, figures);
 }
 
 static fv_err tell(sft *s, const fv_update_stats *stats, double rate, double seconds,
@@ -101,9 +101,9 @@ static fv_err step(sft *s)
     fv_phase_set("examples");
     FV_TRY(fv_comm_agree(world, write_examples(s)));
     fv_phase_set("update");
-    FV_TRY(fv_update(s->training.updater, s->groups, s->n_groups, rate, &stats));
+    FV_TRY(fv_update(s->training.learning.updater, s->groups, s->n_groups, rate, &stats));
     forget(s);
-    fv_prompt_builder_forget_all(&s->training.builder);
+    fv_prompt_builder_forget_all(&s->training.rollout.builder);
     fv_meter_advance(++s->step);
     double seconds = fv_clock_now() - from;
     FV_TRY(fv_memory_look(s->training.runtime.backend, world, &memory));
@@ -133,8 +133,8 @@ static fv_err prepare(sft *s)
 static fv_err measure(sft *s)
 {
     fv_training *t = &s->training;
-    fv_prompt_builder builders[] = {t->builder, t->builder, t->builder};
-    fv_dialogue dialogues[] = {t->dialogue, t->dialogue};
+    fv_prompt_builder builders[] = {t->rollout.builder, t->rollout.builder, t->rollout.builder};
+    fv_dialogue dialogues[] = {t->rollout.dialogue, t->rollout.dialogue};
     int n = s->plain_prompts ? 3 : 1;
     builders[1].prompts = builders[2].prompts = dialogues[1].prompts = s->plain_prompts;
     builders[1].first = FV_FIRST_LOW;
@@ -148,8 +148,8 @@ static fv_err measure(sft *s)
         measurers[i] = (fv_measurer){fv_sft_example_measure, &rooms[i]};
     }
     const fv_training_rows what = {
-        .data = t->data, .name = t->config.data.train, .others = measurers, .n_others = n};
-    FV_TRY(fv_training_measure(t, &what, &t->rows));
+        .data = t->questions.dataset, .name = t->config.data.train, .others = measurers, .n_others = n};
+    FV_TRY(fv_training_measure(t, &what, &t->questions.rows));
     return fv_validation_measure(&s->validation);
 }
 

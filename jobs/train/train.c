@@ -34,8 +34,8 @@ static fv_err set_trainer(train *t)
                                            .advantage = {.estimator = estimator,
                                                          .eps = c->advantage.eps,
                                                          .weights = c->reward.weights}},
-                              .prompts = {.builder = &t->training.builder,
-                                          .rollout = &t->training.rollout,
+                              .prompts = {.builder = &t->training.rollout.builder,
+                                          .rollout = &t->training.rollout.settings,
                                           .n_samples = c->rollout.samples,
                                           .has_greedy = fv_estimator_needs_greedy(estimator),
                                           .keeps_views = 1,
@@ -64,13 +64,14 @@ static fv_err prepare(train *t)
 static fv_err measure(train *t)
 {
     fv_training *training = &t->training;
-    const fv_dialogue_room room = fv_training_room(training, &training->builder, &training->dialogue);
-    const fv_training_rows what = {.data = training->data,
+    const fv_dialogue_room room =
+        fv_training_room(training, &training->rollout.builder, &training->rollout.dialogue);
+    const fv_training_rows what = {.data = training->questions.dataset,
                                    .name = training->config.data.train,
                                    .rooms = &room,
                                    .n_rooms = 1,
                                    .is_judged = 1};
-    FV_TRY(fv_training_measure(training, &what, &training->rows));
+    FV_TRY(fv_training_measure(training, &what, &training->questions.rows));
     return fv_validation_measure(&t->validation);
 }
 
@@ -111,9 +112,9 @@ static fv_err record(train *t, const fv_batch *batch, const fv_step_stats *stats
         return FV_OK;
     FV_TRY(fv_metrics_of_step(&args, &figures));
     tell(t, figures);
-    FV_TRY(fv_journal_metrics(&t->training.journal, t->trainer.step, figures));
-    return fv_journal_trajectories(&t->training.journal, t->trainer.step, &t->training.dialogue, batch,
-                                   c->log.trajectories);
+    FV_TRY(fv_journal_metrics(&t->training.saving.journal, t->trainer.step, figures));
+    return fv_journal_trajectories(&t->training.saving.journal, t->trainer.step,
+                                   &t->training.rollout.dialogue, batch, c->log.trajectories);
 }
 
 static fv_err check_skips(train *t, const fv_step_stats *stats)
@@ -153,7 +154,7 @@ static fv_err first_batch(const fv_training *t, fv_batch *batch)
     for (int64_t prompt_index = 0; prompt_index < t->config.rollout.prompts; prompt_index++) {
         fv_group group;
         fv_row row;
-        FV_TRY(fv_prompt_builder_group(&t->builder, prompt_index, fv_training_row(t, prompt_index),
+        FV_TRY(fv_prompt_builder_group(&t->rollout.builder, prompt_index, fv_training_row(t, prompt_index),
                                        t->config.rollout.samples, &group, &row));
         fv_row_fini(&row);
         FV_TRY(fv_batch_add(batch, &group));
@@ -166,8 +167,8 @@ static fv_err reserve(const fv_training *t)
 {
     fv_group group;
     fv_row row;
-    FV_TRY(fv_prompt_builder_group(&t->builder, 0, fv_training_row(t, 0), t->config.rollout.samples, &group,
-                                   &row));
+    FV_TRY(fv_prompt_builder_group(&t->rollout.builder, 0, fv_training_row(t, 0), t->config.rollout.samples,
+                                   &group, &row));
     fv_row_fini(&row);
     fv_err err = fv_training_reserve(t, &group);
     fv_group_fini(&group);
@@ -239,7 +240,7 @@ static fv_err run(train *t, const fv_training_options *options)
     if (options->dry_run)
         return dry_run(t);
     t->collector = fv_training_collector(training);
-    t->trainer.updater = training->updater;
+    t->trainer.updater = training->learning.updater;
     FV_TRY(fv_training_begin(training, 0, &progress));
     restore(t, &progress);
     const fv_training_work work = {t, &t->trainer.step, advance, describe};

@@ -114,60 +114,60 @@ static fv_err read_config(fv_training *t, const fv_training_options *options)
 static fv_err open_views(fv_training *t)
 {
     const fv_views_config *c = &t->config.views;
-    FV_TRY(fv_runtime_load_processor(&t->runtime, t->config.run.model, &t->chat, &t->processor));
+    FV_TRY(
+        fv_runtime_load_processor(&t->runtime, t->config.run.model, &t->texts.chat, &t->questions.processor));
     const fv_view_cache_settings settings = {
-        .processor = &t->processor,
+        .processor = &t->questions.processor,
         .transparency = c->bounds.transparency,
         .n_workers = c->workers >= 0 ? c->workers : fv_view_workers(t->runtime.backend->n_threads),
         .max_bytes = (size_t)c->cache_megabytes * 1000000};
-    return fv_view_cache_create(&settings, &t->view_cache);
+    return fv_view_cache_create(&settings, &t->questions.view_cache);
 }
 
 static fv_err open_texts(fv_training *t)
 {
     const fv_run_config *run = &t->config.run;
-    FV_TRY(fv_tokenizer_load(run->model, &t->tokenizer));
-    FV_TRY(fv_chat_init(&t->chat, t->tokenizer));
-    FV_TRY(fv_prompts_load(run->prompts, &t->prompts));
-    FV_TRY(fv_dataset_open(t->config.data.train, &t->data));
-    FV_CHECK(fv_dataset_rows(t->data) > 0, FV_ERR_ARGUMENT, "%s has no rows", t->config.data.train);
-    t->n_vision_ids = fv_chat_vision_ids(&t->chat, t->vision_ids);
-    return fv_dataset_images(t->data) > 0 ? open_views(t) : FV_OK;
+    FV_TRY(fv_texts_open(&t->texts, run->model, run->prompts));
+    FV_TRY(fv_dataset_open(t->config.data.train, &t->questions.dataset));
+    FV_CHECK(fv_dataset_rows(t->questions.dataset) > 0, FV_ERR_ARGUMENT, "%s has no rows",
+             t->config.data.train);
+    return fv_dataset_images(t->questions.dataset) > 0 ? open_views(t) : FV_OK;
 }
 
 static fv_err set_stages(fv_training *t)
 {
     const fv_train_config *c = &t->config;
     const fv_model_shape *shape = fv_model_shape_of(t->runtime.model);
-    t->builder = (fv_prompt_builder){.dataset = t->data,
-                                     .processor = &t->processor,
-                                     .prompts = t->prompts,
-                                     .chat = &t->chat,
-                                     .cache = t->view_cache,
-                                     .views = c->views.bounds,
-                                     .first = c->views.prompt == FV_VIEW_HIGH ? FV_FIRST_HIGH : FV_FIRST_LOW};
-    t->dialogue = (fv_dialogue){.prompts = t->prompts,
-                                .chat = &t->chat,
-                                .merge = shape->vision.merge,
-                                .max_rounds = c->rollout.max_rounds,
-                                .max_images = c->rollout.max_images,
-                                .max_turn_tokens = c->rollout.max_turn_tokens,
-                                .max_tokens = c->rollout.max_tokens};
+    t->rollout.builder =
+        (fv_prompt_builder){.dataset = t->questions.dataset,
+                            .processor = &t->questions.processor,
+                            .prompts = t->texts.prompts,
+                            .chat = &t->texts.chat,
+                            .cache = t->questions.view_cache,
+                            .views = c->views.bounds,
+                            .first = c->views.prompt == FV_VIEW_HIGH ? FV_FIRST_HIGH : FV_FIRST_LOW};
+    t->rollout.dialogue = (fv_dialogue){.prompts = t->texts.prompts,
+                                        .chat = &t->texts.chat,
+                                        .merge = shape->vision.merge,
+                                        .max_rounds = c->rollout.max_rounds,
+                                        .max_images = c->rollout.max_images,
+                                        .max_turn_tokens = c->rollout.max_turn_tokens,
+                                        .max_tokens = c->rollout.max_tokens};
     FV_CHECK(c->rollout.max_tokens <= shape->text.max_positions, FV_ERR_ARGUMENT,
              "rollout.max_tokens is %lld, but %s has positions for %d tokens",
              (long long)c->rollout.max_tokens, c->run.model, shape->text.max_positions);
-    FV_TRY(fv_dialogue_check(&t->dialogue));
-    return fv_prompt_builder_check_views(&t->builder, c->data.train, t->is_selection);
+    FV_TRY(fv_dialogue_check(&t->rollout.dialogue));
+    return fv_prompt_builder_check_views(&t->rollout.builder, c->data.train, t->is_selection);
 }
 
 static void set_rollout(fv_training *t)
 {
     const fv_rollout_config *c = &t->config.rollout;
-    t->rollout = (fv_rollout_settings){.dialogue = t->dialogue,
-                                       .temperature = c->temperature,
-                                       .top_k = c->top_k,
-                                       .top_p = c->top_p,
-                                       .seed = (uint64_t)t->config.run.seed};
+    t->rollout.settings = (fv_rollout_settings){.dialogue = t->rollout.dialogue,
+                                                .temperature = c->temperature,
+                                                .top_k = c->top_k,
+                                                .top_p = c->top_p,
+                                                .seed = (uint64_t)t->config.run.seed};
 }
 
 fv_engine_settings fv_training_engine_settings(const fv_training *t)
@@ -178,41 +178,43 @@ fv_engine_settings fv_training_engine_settings(const fv_training *t)
                                    .max_tokens = c->max_tokens,
                                    .pass_tokens = c->pass_tokens,
                                    .cache_pages = c->cache_pages,
-                                   .has_filters = t->has_penalties || c->top_k > 0 || c->top_p < 1,
-                                   .excluded = t->vision_ids,
-                                   .n_excluded = t->n_vision_ids};
-    fv_rollout_show(&settings, t->largest_view, t->dialogue.merge);
+                                   .has_filters = t->rollout.has_penalties || c->top_k > 0 || c->top_p < 1,
+                                   .excluded = t->texts.vision_ids,
+                                   .n_excluded = t->texts.n_vision_ids};
+    fv_rollout_show(&settings, t->questions.largest_view, t->rollout.dialogue.merge);
     return settings;
 }
 
 fv_err fv_training_open_engine(fv_training *t)
 {
     const fv_engine_settings settings = fv_training_engine_settings(t);
-    return fv_comm_agree(t->runtime.world, fv_engine_create(t->runtime.model, &settings, &t->engine));
+    return fv_comm_agree(t->runtime.world, fv_engine_create(t->runtime.model, &settings, &t->rollout.engine));
 }
 
 fv_collector fv_training_collector(const fv_training *t)
 {
-    return (fv_collector){
-        .mesh = &t->runtime.mesh, .engine = t->engine, .judge = t->judge, .score = &t->score};
+    return (fv_collector){.mesh = &t->runtime.mesh,
+                          .engine = t->rollout.engine,
+                          .judge = t->judging.judge,
+                          .score = &t->judging.score};
 }
 
 static fv_err open_judge(fv_training *t)
 {
     const fv_reward_config *c = &t->config.reward;
     const fv_mesh *mesh = &t->runtime.mesh;
-    t->score = (fv_score_settings){.format = c->format,
-                                   .extraction = c->extraction,
-                                   .tool_penalty = c->tool_penalty,
-                                   .accuracy_weight = c->weights.accuracy,
-                                   .overlong = c->overlong};
+    t->judging.score = (fv_score_settings){.format = c->format,
+                                           .extraction = c->extraction,
+                                           .tool_penalty = c->tool_penalty,
+                                           .accuracy_weight = c->weights.accuracy,
+                                           .overlong = c->overlong};
     if (mesh->tensor->rank > 0)
         return FV_OK; /* the first rank of a tensor group judges for all of it */
     const fv_judge_asker asker = {.rank = mesh->data->rank,
                                   .n = mesh->data->size,
                                   .backend = t->runtime.backend,
-                                  .mailbox = t->mailbox};
-    return fv_judge_factory_create(&t->config, &asker, &t->judge);
+                                  .mailbox = t->judging.mailbox};
+    return fv_judge_factory_create(&t->config, &asker, &t->judging.judge);
 }
 
 static fv_err build(fv_training *t)
@@ -247,21 +249,22 @@ static fv_err open_judging(fv_training *t)
     fv_log_init(t->runtime.all->rank, FV_LOG_INFO);
     FV_TRY(fv_point("start"));
     FV_TRY(fv_backend_cpu_create(kernels_of(run), run->threads, &t->runtime.backend));
-    return fv_judge_factory_create_served(&t->config, t->runtime.world->rank, t->runtime.backend, &t->judge);
+    return fv_judge_factory_create_served(&t->config, t->runtime.world->rank, t->runtime.backend,
+                                          &t->judging.judge);
 }
 
 /* Ranks that judge start beside those that train. */
 static fv_err open_both(fv_training *t)
 {
-    FV_TRY(fv_mailbox_create(t->runtime.world, &t->mailbox));
+    FV_TRY(fv_mailbox_create(t->runtime.world, &t->judging.mailbox));
     FV_TRY(fv_runtime_part_judges(&t->runtime, t->config.layout.judge_ranks));
     return fv_comm_agree(t->runtime.all, t->runtime.is_judge ? open_judging(t) : open_trainer(t));
 }
 
 fv_err fv_training_open(fv_training *t, const fv_training_options *options)
 {
-    t->lease.descriptor = -1;
-    t->saved_step = t->failing_from = -1;
+    t->saving.lease.descriptor = -1;
+    t->saving.saved_step = t->saving.failing_from = -1;
     t->is_plan = options->dry_run;
     fv_err handled = fv_stop_on_signals(); /* MPI_Init takes a while, and keeps what it finds */
     FV_TRY(fv_comm_world(&t->runtime.world));
@@ -272,14 +275,14 @@ fv_err fv_training_open(fv_training *t, const fv_training_options *options)
 
 fv_err fv_training_watch(fv_training *t)
 {
-    return fv_watch_start(fv_runtime_all(&t->runtime), &t->config.watch, FV_EXIT_AGAIN, &t->watch);
+    return fv_watch_start(fv_runtime_all(&t->runtime), &t->config.watch, FV_EXIT_AGAIN, &t->saving.watch);
 }
 
 fv_err fv_training_judge(fv_training *t)
 {
     const fv_layout_config *layout = &t->config.layout;
     int n_trainers = t->runtime.all->size - layout->judge_ranks;
-    return fv_judge_serve(t->judge, t->mailbox, n_trainers / layout->tensor);
+    return fv_judge_serve(t->judging.judge, t->judging.mailbox, n_trainers / layout->tensor);
 }
 
 /* Examples are taught at temperature 1, and answers at the one they were drawn with. */
@@ -287,15 +290,15 @@ static fv_err open_updater(fv_training *t, fv_updater_args *args)
 {
     int is_supervised = args->settings.is_supervised;
     const fv_policy_settings settings = {.temperature = is_supervised ? 1 : t->config.rollout.temperature,
-                                         .excluded = t->vision_ids,
-                                         .n_excluded = t->n_vision_ids};
-    FV_TRY(fv_policy_create(t->runtime.model, &settings, &t->policy));
+                                         .excluded = t->texts.vision_ids,
+                                         .n_excluded = t->texts.n_vision_ids};
+    FV_TRY(fv_policy_create(t->runtime.model, &settings, &t->learning.policy));
     fv_optimizer_settings adamw = t->config.optimizer.adamw;
     adamw.seed = (uint64_t)t->config.run.seed;
-    FV_TRY(fv_optimizer_init(&t->optimizer, t->runtime.model, t->runtime.mesh.data, &adamw));
-    FV_TRY(fv_optimizer_load(&t->optimizer, t->config.run.model));
-    args->policy = t->policy;
-    return fv_updater_create(args, &t->updater);
+    FV_TRY(fv_optimizer_init(&t->learning.optimizer, t->runtime.model, t->runtime.mesh.data, &adamw));
+    FV_TRY(fv_optimizer_load(&t->learning.optimizer, t->config.run.model));
+    args->policy = t->learning.policy;
+    return fv_updater_create(args, &t->learning.updater);
 }
 
 fv_err fv_training_prepare_updates(fv_training *t, const fv_loss_settings *loss, int is_supervised,
@@ -306,19 +309,20 @@ fv_err fv_training_prepare_updates(fv_training *t, const fv_loss_settings *loss,
                                          .micro_tokens = update->micro_tokens,
                                          .save = update->recompute ? FV_SAVE_INPUTS : FV_SAVE_ALL,
                                          .is_supervised = is_supervised},
-                            .optimizer = &t->optimizer,
+                            .optimizer = &t->learning.optimizer,
                             .reference = reference,
                             .view = fv_prompt_builder_view,
                             .want = fv_prompt_builder_want,
-                            .view_context = &t->builder};
+                            .view_context = &t->rollout.builder};
     return fv_comm_agree(t->runtime.world, open_updater(t, &args));
 }
 
 uint64_t fv_training_row(const void *context, int64_t prompt_index)
 {
     const fv_training *t = context;
-    uint64_t n = t->rows.n, at = (uint64_t)prompt_index;
-    return t->rows.kept[fv_shuffle_row((uint64_t)t->config.run.seed, (uint32_t)(at / n), n, at % n)];
+    uint64_t n = t->questions.rows.n, at = (uint64_t)prompt_index;
+    return t->questions.rows
+        .kept[fv_shuffle_row((uint64_t)t->config.run.seed, (uint32_t)(at / n), n, at % n)];
 }
 
 /* What has ended the run is told, not what fails afterwards. */
@@ -326,11 +330,11 @@ static fv_err close_journal(fv_training *t, fv_err err)
 {
     fv_error_kept kept;
     fv_error_keep(&kept);
-    fv_err closed = fv_journal_close(&t->journal, err == FV_OK);
+    fv_err closed = fv_journal_close(&t->saving.journal, err == FV_OK);
     if (err == FV_OK)
         return closed;
-    fv_judge_destroy(t->judge);
-    t->judge = NULL;
+    fv_judge_destroy(t->judging.judge);
+    t->judging.judge = NULL;
     fv_error_restore(&kept);
     return err;
 }
@@ -352,23 +356,22 @@ static void let_launcher_go(fv_training *t, fv_err err)
 
 int fv_training_finish(fv_training *t, fv_err err)
 {
-    fv_saver_destroy(t->saver);
+    fv_saver_destroy(t->saving.saver);
     let_launcher_go(t, err);
-    fv_watch_stop(t->watch);
+    fv_watch_stop(t->saving.watch);
     err = close_journal(t, err);
-    fv_lease_release(&t->lease);
-    fv_updater_destroy(t->updater);
-    fv_optimizer_fini(&t->optimizer);
-    fv_policy_destroy(t->policy);
-    fv_engine_destroy(t->engine);
-    fv_judge_destroy(t->judge);
-    fv_judge_room_close(t->judge_room);
-    fv_rows_fini(&t->rows);
-    fv_mailbox_destroy(t->mailbox);
-    fv_view_cache_destroy(t->view_cache);
-    fv_dataset_close(t->data);
-    fv_prompts_destroy(t->prompts);
-    fv_tokenizer_destroy(t->tokenizer);
+    fv_lease_release(&t->saving.lease);
+    fv_updater_destroy(t->learning.updater);
+    fv_optimizer_fini(&t->learning.optimizer);
+    fv_policy_destroy(t->learning.policy);
+    fv_engine_destroy(t->rollout.engine);
+    fv_judge_destroy(t->judging.judge);
+    fv_judge_room_close(t->judging.room);
+    fv_rows_fini(&t->questions.rows);
+    fv_mailbox_destroy(t->judging.mailbox);
+    fv_view_cache_destroy(t->questions.view_cache);
+    fv_dataset_close(t->questions.dataset);
+    fv_texts_close(&t->texts);
     if (t->has_config)
         fv_settings_fini(&fv_train_settings, &t->config);
     return fv_runtime_finish(&t->runtime, err);

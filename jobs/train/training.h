@@ -3,6 +3,7 @@
 #define FOVEA_JOBS_TRAINING_H
 
 #include "jobs/runtime.h"
+#include "jobs/texts.h"
 
 #include "fovea/run/config.h"
 #include "fovea/run/journal.h"
@@ -27,41 +28,64 @@ typedef struct fv_training_options {
 extern const struct argp fv_training_argp;
 extern const char fv_training_args_doc[];
 
-typedef struct fv_training {
-    fv_runtime runtime;
-    fv_train_config config;
-    int has_config, is_selection;
-    int is_plan; /* of a dry run: on the plan back end */
-    fv_tokenizer *tokenizer;
-    fv_chat chat;
-    fv_prompts *prompts;
+/* A run by its nouns. Each starts as {0}. */
+
+/* The questions of data.train: rows that are asked, and what their images go through. */
+typedef struct fv_run_questions {
+    fv_dataset *dataset;
+    fv_rows rows; /* of dataset: those that are asked */
     fv_processor processor;
     fv_view_cache *view_cache; /* NULL: the data has no images */
-    fv_dataset *data;
-    fv_rows rows; /* of data: those that are asked */
+    fv_grid largest_view;      /* of all rows that are asked, those of a validation too; {0}: none */
+} fv_run_questions;
+
+/* How they are asked and answered. */
+typedef struct fv_run_rollout {
     fv_prompt_builder builder;
-    int32_t vision_ids[FV_CHAT_VISION_IDS];
-    int n_vision_ids;
     fv_dialogue dialogue;
-    fv_grid largest_view; /* of all rows that are asked; {0}: none */
-    fv_rollout_settings rollout;
-    fv_engine *engine;   /* that rolls out, for the whole run; NULL: nothing is rolled out */
-    int has_penalties;   /* of repetition, in validation */
+    fv_rollout_settings settings;
+    fv_engine *engine; /* for the whole run; NULL: nothing is rolled out */
+    int has_penalties; /* of repetition, in validation */
+} fv_run_rollout;
+
+/* How answers are judged. */
+typedef struct fv_run_judging {
     fv_mailbox *mailbox; /* to the ranks that judge; NULL: there are none */
     fv_judge *judge;
-    fv_judge_room *judge_room; /* NULL: not looked at yet, or the judge has none that is known */
+    fv_judge_room *room; /* NULL: not looked at yet, or the judge has none that is known */
     fv_score_settings score;
+} fv_run_judging;
+
+/* How the weights move. */
+typedef struct fv_run_learning {
     fv_policy *policy;
     fv_optimizer optimizer;
     fv_updater *updater;
+} fv_run_learning;
+
+/* The folder of the run, and what is saved in it. */
+typedef struct fv_run_saving {
     fv_lease lease; /* of rank 0 */
     fv_watch *watch;
     fv_saver *saver;
     fv_journal journal;   /* of rank 0 */
     uint64_t identity[3]; /* of data set, model and prompts */
     int64_t saved_step;   /* of the last save that was begun; -1: none */
-    int is_save_due;      /* one has failed */
+    int is_due;           /* one has failed */
     int64_t failing_from; /* the step when saves began to fail; -1: they do not */
+} fv_run_saving;
+
+typedef struct fv_training {
+    fv_runtime runtime;
+    fv_train_config config;
+    int has_config, is_selection;
+    int is_plan; /* of a dry run: on the plan back end */
+    fv_texts texts;
+    fv_run_questions questions;
+    fv_run_rollout rollout;
+    fv_run_judging judging;
+    fv_run_learning learning;
+    fv_run_saving saving;
 } fv_training;
 
 /* Starts as {0}. Signals request a stop from now on. Collective over all processes. A process that judges

@@ -17,12 +17,12 @@ fv_dialogue_room fv_training_room(const fv_training *t, const fv_prompt_builder 
 static fv_err open_judge_room(fv_training *t)
 {
     const fv_train_config *c = &t->config;
-    if (t->judge_room || c->reward.judge != FV_JUDGE_LOCAL)
+    if (t->judging.room || c->reward.judge != FV_JUDGE_LOCAL)
         return FV_OK;
     fv_judge_local_settings settings = c->judge.local;
     settings.folder = c->judge.api.model;
     settings.reply_tokens = c->judge.api.reply_tokens;
-    return fv_judge_room_open(&settings, c->judge.prompt, c->rollout.max_turn_tokens, &t->judge_room);
+    return fv_judge_room_open(&settings, c->judge.prompt, c->rollout.max_turn_tokens, &t->judging.room);
 }
 
 fv_err fv_training_measure(fv_training *t, const fv_training_rows *what, fv_rows *rows)
@@ -35,8 +35,8 @@ fv_err fv_training_measure(fv_training *t, const fv_training_rows *what, fv_rows
         all[n++] = (fv_measurer){fv_dialogue_measure, &what->rooms[i]};
     for (int i = 0; i < what->n_others; i++)
         all[n++] = what->others[i];
-    if (what->is_judged && t->judge_room)
-        all[n++] = (fv_measurer){fv_judge_room_measure, t->judge_room};
+    if (what->is_judged && t->judging.room)
+        all[n++] = (fv_measurer){fv_judge_room_measure, t->judging.room};
     const fv_measure measure = {.dataset = what->data,
                                 .name = what->name,
                                 .n_rows = fv_dataset_rows(what->data),
@@ -47,6 +47,6 @@ fv_err fv_training_measure(fv_training *t, const fv_training_rows *what, fv_rows
                                 .skip = "data.too_long: skip"};
     FV_TRY(fv_rows_measure(&measure, t->runtime.world, rows));
     for (int i = 0; i < what->n_rooms; i++)
-        fv_prompt_builder_largest(what->rooms[i].builder, rows->kept, rows->n, &t->largest_view);
+        fv_prompt_builder_largest(what->rooms[i].builder, rows->kept, rows->n, &t->questions.largest_view);
     return FV_OK;
 }

@@ -14,7 +14,7 @@ static int64_t most(int64_t a, int64_t b)
 static fv_err largest(const fv_training *t, const fv_group *first, fv_packed *out)
 {
     const fv_train_config *c = &t->config;
-    int64_t tokens = most(c->update.micro_tokens, c->rollout.max_tokens), merge = t->dialogue.merge;
+    int64_t tokens = most(c->update.micro_tokens, c->rollout.max_tokens), merge = t->rollout.dialogue.merge;
     int64_t of_views = fv_grid_tokens(first->low, (int)merge) + fv_grid_tokens(first->high, (int)merge);
     int64_t n_trees = most(1, tokens / ((int64_t)first->prompt.n + of_views + 1));
     *out =
@@ -34,7 +34,8 @@ fv_err fv_training_update_bytes(const fv_training *t, const fv_group *first, siz
 {
     fv_packed packed;
     FV_TRY(largest(t, first, &packed));
-    fv_err err = fv_policy_bytes(t->policy, &packed, fv_updater_args_of(t->updater)->settings.save, bytes);
+    fv_err err = fv_policy_bytes(t->learning.policy, &packed,
+                                 fv_updater_args_of(t->learning.updater)->settings.save, bytes);
     free(packed.grids);
     return err;
 }
@@ -43,7 +44,8 @@ fv_err fv_training_reserve(const fv_training *t, const fv_group *first)
 {
     fv_packed packed;
     FV_TRY(largest(t, first, &packed));
-    fv_err err = fv_policy_reserve(t->policy, &packed, fv_updater_args_of(t->updater)->settings.save);
+    fv_err err = fv_policy_reserve(t->learning.policy, &packed,
+                                   fv_updater_args_of(t->learning.updater)->settings.save);
     free(packed.grids);
     return err;
 }

@@ -26,9 +26,9 @@ enum { DATA, MODEL, PROMPTS };
 static fv_err identify(fv_training *t)
 {
     const fv_run_config *run = &t->config.run;
-    t->identity[DATA] = fv_rows_identity(&t->rows, fv_dataset_hash(t->data));
-    FV_TRY(fv_identity_of_folder(run->model, &t->identity[MODEL]));
-    return fv_identity_of_file(run->prompts, &t->identity[PROMPTS]);
+    t->saving.identity[DATA] = fv_rows_identity(&t->questions.rows, fv_dataset_hash(t->questions.dataset));
+    FV_TRY(fv_identity_of_folder(run->model, &t->saving.identity[MODEL]));
+    return fv_identity_of_file(run->prompts, &t->saving.identity[PROMPTS]);
 }
 
 /* What of a progress is the same at every step. */
@@ -36,9 +36,9 @@ static fv_err describe(const fv_training *t, fv_progress *out)
 {
     fv_buffer text = {0};
     out->seed = (uint64_t)t->config.run.seed;
-    out->data_identity = t->identity[DATA];
-    out->model_identity = t->identity[MODEL];
-    out->prompts_identity = t->identity[PROMPTS];
+    out->data_identity = t->saving.identity[DATA];
+    out->model_identity = t->saving.identity[MODEL];
+    out->prompts_identity = t->saving.identity[PROMPTS];
     fv_err err = fv_settings_print(&fv_train_settings, &t->config, 0, &text);
     out->config = text.data;
     return err;
@@ -58,7 +58,7 @@ static fv_err take_lease(fv_training *t)
     FV_CHECK(strcmp(t->config.resume.from, "none") != 0 || !fv_file_exists(path), FV_ERR_ARGUMENT,
              "%s holds a run already: give another folder, remove it, or go on with it (resume: auto)",
              run->out);
-    FV_TRY(fv_lease_take(run->out, &t->lease));
+    FV_TRY(fv_lease_take(run->out, &t->saving.lease));
     FV_TRY(fv_file_path(path, sizeof path, run->out, "log"));
     if (fv_log_keep(path) != FV_OK)
         FV_LOG_ROOT(WARN, "%s: there is no log in the folder of the run", fv_error_text());
@@ -73,7 +73,7 @@ static fv_err take_lease(fv_training *t)
 static fv_err find(fv_training *t, char path[PATH_MAX], int *is_verified)
 {
     const char *from = t->config.resume.from;
-    FV_TRY(fv_resume_find(&t->lease, t->runtime.world, path));
+    FV_TRY(fv_resume_find(&t->saving.lease, t->runtime.world, path));
     *is_verified = path[0] != '\0';
     if (path[0] || is_word(from))
         return FV_OK;
@@ -138,12 +138,12 @@ static fv_err load(fv_training *t, const char *path, int is_verified, fv_progres
     fv_resume_args args = {.path = path,
                            .is_verified = is_verified,
                            .mesh = &t->runtime.mesh,
-                           .optimizer = &t->optimizer,
+                           .optimizer = &t->learning.optimizer,
                            .now = now,
                            .accept = t->config.resume.accept};
     FV_TRY(load_all(t, &args, progress));
     FV_TRY(warn_of_steps(t, now, progress));
-    t->saved_step = is_verified ? (int64_t)progress->step : -1;
+    t->saving.saved_step = is_verified ? (int64_t)progress->step : -1;
     FV_LOG_ROOT(INFO, "going on from %s, step %llu, after %.1f s", path, (unsigned long long)progress->step,
                 fv_clock_now() - from);
     return FV_OK;
@@ -159,22 +159,22 @@ static fv_err open_journal(fv_training *t, const fv_progress *progress, int is_o
     fv_err err = describe(t, &now);
     if (err == FV_OK) {
         const fv_buffer config = {.data = now.config, .size = strlen(now.config)};
-        err = fv_journal_open(&t->journal, &t->lease, t->config.run.out, &config, &position);
+        err = fv_journal_open(&t->saving.journal, &t->saving.lease, t->config.run.out, &config, &position);
     }
-    t->journal.watched = t->config.save.best_by;
+    t->saving.journal.watched = t->config.save.best_by;
     fv_progress_fini(&now);
     return err;
 }
 
 static fv_err open_saver(fv_training *t)
 {
-    const fv_saver_args args = {.lease = &t->lease,
+    const fv_saver_args args = {.lease = &t->saving.lease,
                                 .mesh = &t->runtime.mesh,
-                                .optimizer = &t->optimizer,
+                                .optimizer = &t->learning.optimizer,
                                 .model = t->config.run.model,
                                 .retention = t->config.save.retention,
-                                .watch = t->watch};
-    return fv_saver_create(&args, &t->saver);
+                                .watch = t->saving.watch};
+    return fv_saver_create(&args, &t->saving.saver);
 }
 
 static fv_err begin(fv_training *t, fv_progress *now, fv_progress *progress)
@@ -184,8 +184,8 @@ static fv_err begin(fv_training *t, fv_progress *now, fv_progress *progress)
     int is_own;
     FV_TRY(fv_comm_agree(world, world->rank == 0 ? take_lease(t) : FV_OK));
     FV_TRY(fv_comm_agree(world, fv_point("lease")));
-    FV_TRY(fv_comm_broadcast(world, t->identity, sizeof t->identity, 0));
-    FV_TRY(fv_lease_share(&t->lease, world));
+    FV_TRY(fv_comm_broadcast(world, t->saving.identity, sizeof t->saving.identity, 0));
+    FV_TRY(fv_lease_share(&t->saving.lease, world));
     FV_TRY(find(t, path, &is_own));
     if (path[0])
         FV_TRY(load(t, path, is_own, now, progress));
@@ -211,19 +211,19 @@ fv_err fv_training_begin(fv_training *t, int is_supervised, fv_progress *progres
 static int is_due(const fv_training *t, const fv_progress *progress, int is_ending)
 {
     int64_t step = (int64_t)progress->step, every = t->config.save.every;
-    if (step == t->saved_step && progress->batch.n == 0 && progress->begun.n == 0)
-        return t->is_save_due;
-    return is_ending || t->is_save_due || (every > 0 && step % every == 0);
+    if (step == t->saving.saved_step && progress->batch.n == 0 && progress->begun.n == 0)
+        return t->saving.is_due;
+    return is_ending || t->saving.is_due || (every > 0 && step % every == 0);
 }
 
 static fv_err complete(fv_training *t, fv_progress *progress)
 {
-    fv_journal_position position = fv_journal_position_of(&t->journal);
+    fv_journal_position position = fv_journal_position_of(&t->saving.journal);
     progress->metrics_bytes = position.metrics;
     progress->trajectories_bytes = position.trajectories;
-    progress->optimizer_step = (uint64_t)t->optimizer.step;
-    progress->score = t->runtime.world->rank == 0 ? t->journal.score : (double)NAN;
-    t->journal.score = (double)NAN;
+    progress->optimizer_step = (uint64_t)t->learning.optimizer.step;
+    progress->score = t->runtime.world->rank == 0 ? t->saving.journal.score : (double)NAN;
+    t->saving.journal.score = (double)NAN;
     return describe(t, progress);
 }
 
@@ -232,9 +232,9 @@ static fv_err begin_save(fv_training *t, fv_progress *progress)
     int is_begun;
     int64_t step = (int64_t)progress->step;
     FV_TRY(fv_comm_agree(t->runtime.world, complete(t, progress)));
-    FV_TRY(fv_saver_begin(t->saver, progress, &is_begun));
-    t->saved_step = step;
-    t->is_save_due = !is_begun;
+    FV_TRY(fv_saver_begin(t->saving.saver, progress, &is_begun));
+    t->saving.saved_step = step;
+    t->saving.is_due = !is_begun;
     return FV_OK;
 }
 
@@ -242,7 +242,7 @@ static fv_err begin_save(fv_training *t, fv_progress *progress)
 static fv_err refuse_unsaved(const fv_training *t)
 {
     const char *out = t->config.run.out;
-    if (fv_saver_successes(t->saver) > 0)
+    if (fv_saver_successes(t->saving.saver) > 0)
         return FV_FAIL(FV_STOPPED,
                        "no further checkpoint of %s can be saved: stopped; started again, the run goes on "
                        "from the last one",
@@ -259,13 +259,13 @@ static fv_err end_save(fv_training *t)
 {
     fv_patience patience = {0};
     for (int is_well, is_begun;;) {
-        FV_TRY(fv_saver_wait(t->saver, &is_well));
-        if (is_well && !t->is_save_due)
+        FV_TRY(fv_saver_wait(t->saving.saver, &is_well));
+        if (is_well && !t->saving.is_due)
             return FV_OK;
         if (!fv_patience_wait(&patience))
             return refuse_unsaved(t);
-        FV_TRY(fv_saver_again(t->saver, &is_begun));
-        t->is_save_due = !is_begun;
+        FV_TRY(fv_saver_again(t->saving.saver, &is_begun));
+        t->saving.is_due = !is_begun;
     }
 }
 
@@ -273,14 +273,14 @@ static fv_err end_save(fv_training *t)
 static int has_too_much(fv_training *t, int64_t step)
 {
     int64_t most = t->config.save.max_unsaved;
-    if (fv_saver_failures(t->saver) == 0)
-        t->failing_from = -1;
-    else if (t->failing_from < 0)
-        t->failing_from = step;
-    int is_too_much = most > 0 && t->failing_from >= 0 && step - t->failing_from >= most;
+    if (fv_saver_failures(t->saving.saver) == 0)
+        t->saving.failing_from = -1;
+    else if (t->saving.failing_from < 0)
+        t->saving.failing_from = step;
+    int is_too_much = most > 0 && t->saving.failing_from >= 0 && step - t->saving.failing_from >= most;
     if (is_too_much)
         FV_LOG_ROOT(WARN, "nothing could be saved for %lld steps (save.max_unsaved): trying a last time",
-                    (long long)(step - t->failing_from));
+                    (long long)(step - t->saving.failing_from));
     return is_too_much;
 }
 
@@ -289,8 +289,8 @@ static fv_err save(fv_training *t, fv_progress *progress, int is_ending, int *is
     int has_failed;
     int64_t step = (int64_t)progress->step;
     fv_phase_set("save");
-    FV_TRY(fv_saver_poll(t->saver, &has_failed));
-    t->is_save_due |= has_failed;
+    FV_TRY(fv_saver_poll(t->saving.saver, &has_failed));
+    t->saving.is_due |= has_failed;
     *is_saved = is_due(t, progress, is_ending);
     if (*is_saved)
         FV_TRY(begin_save(t, progress));
@@ -303,11 +303,11 @@ static fv_err try_model(fv_training *t)
     char made[PATH_MAX], path[PATH_MAX];
     const fv_run_config *run = &t->config.run;
     fv_comm *world = t->runtime.world;
-    FV_TRY(fv_file_path(made, sizeof made, t->lease.own, "model"));
+    FV_TRY(fv_file_path(made, sizeof made, t->saving.lease.own, "model"));
     FV_TRY(fv_file_path(path, sizeof path, run->out, "model"));
     FV_TRY(fv_comm_agree(world, world->rank == 0 ? fv_file_remove_tree(made) : FV_OK));
-    FV_TRY(fv_optimizer_save(&t->optimizer, run->model, made, FV_F32));
-    return fv_comm_agree(world, world->rank == 0 ? fv_lease_publish(&t->lease, "model", path) : FV_OK);
+    FV_TRY(fv_optimizer_save(&t->learning.optimizer, run->model, made, FV_F32));
+    return fv_comm_agree(world, world->rank == 0 ? fv_lease_publish(&t->saving.lease, "model", path) : FV_OK);
 }
 
 static fv_err save_model(fv_training *t)
@@ -345,7 +345,7 @@ static fv_err save_now(fv_training *t, const fv_training_work *work, int is_endi
 /* Time that is too short for anything would be too short again. */
 static fv_err check_use(const fv_training *t, int64_t n_steps, int is_saved)
 {
-    int is_in_vain = n_steps == 0 && !is_saved && fv_watch_has_run_out(t->watch);
+    int is_in_vain = n_steps == 0 && !is_saved && fv_watch_has_run_out(t->saving.watch);
     FV_CHECK(!is_in_vain, FV_ERR_ARGUMENT,
              "the allocation ends before anything new could be done and saved; its time must be longer than "
              "a step and a save (sbatch --time)");

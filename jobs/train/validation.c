@@ -37,21 +37,21 @@ fv_err fv_validation_open(fv_validation *v, fv_training *t)
         return FV_OK;
     FV_TRY(fv_dataset_open(path, &v->data));
     FV_CHECK(fv_dataset_rows(v->data) > 0, FV_ERR_ARGUMENT, "%s has no rows", path);
-    FV_CHECK(fv_dataset_images(v->data) == 0 || fv_dataset_images(t->data) > 0, FV_ERR_ARGUMENT,
+    FV_CHECK(fv_dataset_images(v->data) == 0 || fv_dataset_images(t->questions.dataset) > 0, FV_ERR_ARGUMENT,
              "%s has images, but data.train, %s, has none", path, t->config.data.train);
-    v->builder = t->builder;
+    v->builder = t->rollout.builder;
     v->builder.dataset = v->data;
     FV_TRY(fv_prompt_builder_check_views(&v->builder, path, 0));
     v->what = (fv_evaluation){.mode = mode_of(&t->config),
                               .builder = &v->builder,
-                              .rollout = &t->rollout,
+                              .rollout = &t->rollout.settings,
                               .n_rows = (int64_t)fv_dataset_rows(v->data),
                               .rows = &v->rows,
                               .shard = 1,
                               .n_shards = 1,
                               .temperature = t->config.validate.temperature};
     FV_TRY(find_penalty(&t->config, &v->what.repetition_penalty));
-    t->has_penalties = v->what.repetition_penalty != 1;
+    t->rollout.has_penalties = v->what.repetition_penalty != 1;
     return FV_OK;
 }
 
@@ -61,7 +61,7 @@ fv_err fv_validation_measure(fv_validation *v)
     if (!v->data)
         return FV_OK;
     fv_prompt_builder builder = v->builder;
-    fv_dialogue dialogue = t->dialogue;
+    fv_dialogue dialogue = t->rollout.dialogue;
     builder.first = fv_eval_first(v->what.mode);
     dialogue.max_rounds = fv_eval_rounds(v->what.mode, dialogue.max_rounds);
     const fv_dialogue_room room = fv_training_room(t, &builder, &dialogue);
@@ -105,12 +105,12 @@ static fv_err write_folder(const fv_validation *v, const fv_late_report *late)
     snprintf(name, sizeof name, "step_%06lld", (long long)late->step);
     FV_TRY(fv_file_path(all, sizeof all, t->config.run.out, "validation"));
     FV_TRY(fv_file_path(one, sizeof one, all, name));
-    FV_TRY(fv_file_path(made, sizeof made, t->lease.own, "validation"));
+    FV_TRY(fv_file_path(made, sizeof made, t->saving.lease.own, "validation"));
     FV_TRY(fv_file_remove_tree(made));
     FV_TRY(fv_file_make_folder(all));
     FV_TRY(fv_file_make_folder(made));
     FV_TRY(fv_report_write(&late->report, made));
-    return fv_lease_publish(&t->lease, "validation", one);
+    return fv_lease_publish(&t->saving.lease, "validation", one);
 }
 
 static void drop_oldest(fv_validation *v)
@@ -126,7 +126,7 @@ static fv_err write_late(fv_validation *v)
     for (; v->n_late > 0; drop_oldest(v)) {
         fv_err err = write_folder(v, &v->late[0]);
         if (err == FV_ERR_IO)
-            FV_TRY(fv_lease_check(&v->training->lease));
+            FV_TRY(fv_lease_check(&v->training->saving.lease));
         if (err == FV_ERR_IO)
             return FV_OK;
         FV_TRY(err);
@@ -173,7 +173,7 @@ static fv_err write_figures(const fv_validation *v, int64_t step, const fv_repor
                 (long long)step, figures[0].value, figures[2].value, figures[3].value, figures[4].value,
                 (long long)all.n_records, report->seconds);
     FV_TRY(fv_figures_to_json(figures, sizeof figures / sizeof *figures, &object));
-    return fv_journal_metrics(&v->training->journal, step, object);
+    return fv_journal_metrics(&v->training->saving.journal, step, object);
 }
 
 static fv_err record(fv_validation *v, int64_t step, fv_report *report)
