@@ -274,6 +274,8 @@ void cases_attention(void)
         if (i % 3 == 0)
             args.lse = (fv_tensor){.data = NULL};
         CONFORM(attention, args, .near = 3e-6);
+        CONFORM(attention, args, .near = 3e-6, .note = "heads", .n_rows = args.k.dim[1],
+                .columns = "q k v out lse");
         host_release(mark);
     }
     fv_attention_args steep = draw_whole(LONGEST, (view){1, 1, 16, 1, 0});

@@ -79,6 +79,7 @@ void cases_swiglu(void)
         fv_tensor gate = i < N_SHAPES ? draw_shape(i) : wide_range();
         fv_swiglu_args args = {gate, draw_2d(gate.dim[0], gate.dim[1]), zeros_like(gate)};
         CONFORM(swiglu, args, .near = 6e-7, .n_rows = gate.dim[0], .rows = "gate up y");
+        CONFORM(swiglu, args, .near = 6e-7, .note = "columns", .n_rows = gate.dim[1], .columns = "gate up y");
     }
 }
 
@@ -110,6 +111,7 @@ void cases_gelu(void)
         fv_tensor x = i < N_SHAPES ? draw_shape(i) : wide_range();
         fv_gelu_args args = {x, zeros_like(x)};
         CONFORM(gelu, args, .near = 3e-7, .n_rows = x.dim[0], .rows = "x y");
+        CONFORM(gelu, args, .near = 3e-7, .note = "columns", .n_rows = x.dim[1], .columns = "x y");
     }
 }
 
@@ -291,6 +293,7 @@ void cases_add(void)
     for (int i = 0; i < N_SHAPES; i++) {
         fv_add_args args = {draw_shape(i), draw_shape(i), draw_shape(i)};
         CONFORM(add, args, .near = 1e-7, .n_rows = shapes[i][0], .rows = "a b out");
+        CONFORM(add, args, .near = 1e-7, .note = "columns", .n_rows = shapes[i][1], .columns = "a b out");
     }
 }
 

@@ -62,6 +62,7 @@ void cases_gather(void)
         fv_gather_args args = {draw_2d(shape[0], shape[2]), draw_index(shape, first, 1),
                                draw_2d(shape[1], shape[2]), first};
         CONFORM(gather, args, .n_rows = shape[1], .rows = "index out");
+        CONFORM(gather, args, .note = "columns", .n_rows = args.table.dim[1], .columns = "table out");
     }
 }
 
