@@ -106,7 +106,8 @@ fv_err fv_backend_cpu_create(const char *isa, int n_threads, fv_backend **out);
 fv_err fv_backend_check_create(fv_backend *inner, fv_backend **out);
 
 /* Wrap inner (taken). Nothing runs before a synchronisation asks for it, and then no more than that one
- * needs: a result that is looked at too early is NaN. FV_ERR_INTERNAL, at the call or at the synchronisation
+ * needs: a result that is looked at too early is NaN. (Collectives of several ranks run at once, with all
+ * before them: others may wait for them.) FV_ERR_INTERNAL, at the call or at the synchronisation
  * that runs it, for memory that two streams use at the same time without an event between, whatever the
  * timing; for pinned memory that the host wrote to before its copy has run; for memory that is not pinned;
  * and, from the next call, for memory that was freed while a queued call uses it. For tests. Results are the

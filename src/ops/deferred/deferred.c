@@ -54,6 +54,41 @@ static fv_err use_all(deferred_state *s, fv_op op, const void *args, int64_t at)
     return FV_OK;
 }
 
+/* The ranks that a call works with; NULL: this one alone. */
+static const fv_comm *comm_of(fv_op op, const void *args)
+{
+    const fv_comm *comm = NULL;
+    switch (op) {
+    case FV_OP_all_reduce:
+        comm = ((const fv_all_reduce_args *)args)->comm;
+        break;
+    case FV_OP_reduce_scatter:
+        comm = ((const fv_reduce_scatter_args *)args)->comm;
+        break;
+    case FV_OP_all_gather:
+        comm = ((const fv_all_gather_args *)args)->comm;
+        break;
+    case FV_OP_broadcast:
+        comm = ((const fv_broadcast_args *)args)->comm;
+        break;
+    case FV_OP_all_best:
+        comm = ((const fv_all_best_args *)args)->comm;
+        break;
+    default:
+        break;
+    }
+    return comm && comm->size > 1 ? comm : NULL;
+}
+
+/* A collective of several ranks runs when it is called, and so does all before it: a device would get on with
+ * it while the host waits for the others in a call of its own, but nobody gets on with what is queued here.
+ * The host learns nothing by that. */
+static fv_err run_collective(deferred_state *s)
+{
+    fv_clock clock = fv_order_record(&s->order, FV_STREAM_COMPUTE);
+    return fv_queues_run(&s->queues, &clock);
+}
+
 /* A call that races is queued all the same, as it would be on a device. */
 static fv_err queue_op(fv_backend *backend, fv_op op, const void *args, size_t bytes)
 {
@@ -64,7 +99,8 @@ static fv_err queue_op(fv_backend *backend, fv_op op, const void *args, size_t b
     memcpy(call.args, args, bytes);
     int64_t at = fv_order_call(&s->order, FV_STREAM_COMPUTE);
     FV_TRY(fv_queues_push(&s->queues, FV_STREAM_COMPUTE, call));
-    return use_all(s, op, args, at);
+    FV_TRY(use_all(s, op, args, at));
+    return comm_of(op, args) ? run_collective(s) : FV_OK;
 }
 
 #define FV_OP(op, fields)                                                        \
