@@ -71,6 +71,7 @@ enum { COPY_BYTES = 1 << 20 };
 
 static void copy_bytes(char *to, const char *from, size_t bytes, int n_threads)
 {
+    (void)n_threads; /* without OpenMP */
 #pragma omp parallel for num_threads(n_threads) if (bytes > COPY_BYTES)
     for (size_t at = 0; at < bytes; at += COPY_BYTES)
         memcpy(to + at, from + at, bytes - at < COPY_BYTES ? bytes - at : COPY_BYTES);

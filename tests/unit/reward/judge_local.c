@@ -283,7 +283,7 @@ static void test_replies(void **state)
 {
     (void)state;
     for (int i = 0; i < N_REPLIES; i++) {
-        char name[16];
+        char name[32];
         judged cases[2];
         snprintf(name, sizeof name, "replier%d", i);
         write_replier(name, i);
