@@ -3,7 +3,7 @@
 #define FOVEA_JOBS_TEXTS_H
 
 #include "fovea/model/tokenizer/chat.h"
-#include "fovea/train/prompts.h"
+#include "fovea/train/prompt_template.h"
 
 /* Starts as {0}; stays where it is while it is open. */
 typedef struct fv_texts {

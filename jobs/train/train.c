@@ -251,7 +251,7 @@ static int finish(train *t, fv_err err)
 {
     fv_reference_fini(&t->reference);
     fv_validation_close(&t->validation, err == FV_OK);
-    fv_trainer_fini(&t->trainer);
+    fv_trainer_drop_step(&t->trainer);
     return fv_training_finish(&t->training, err);
 }
 

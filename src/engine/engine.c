@@ -120,7 +120,7 @@ int64_t fv_engine_pending(const fv_engine *engine)
 
 static fv_err tell_drawn(fv_engine *engine)
 {
-    const fv_plan *p = &engine->pass;
+    const fv_pass_plan *p = &engine->pass;
     for (int64_t i = 0; i < p->n_draws; i++) {
         fv_sequence *s = p->draws[i];
         FV_TRY(fv_sequence_push(s, p->drawn[i]));
@@ -131,7 +131,7 @@ static fv_err tell_drawn(fv_engine *engine)
 
 static fv_err tell_chosen(fv_engine *engine)
 {
-    const fv_plan *p = &engine->pass;
+    const fv_pass_plan *p = &engine->pass;
     const float *logprobs = p->choice_logprobs;
     for (int64_t i = 0; i < p->n_choosing; i++) {
         fv_sequence *s = p->choosing[i];

@@ -41,7 +41,7 @@ struct fv_sequence {
 };
 
 /* A pass being put together; host arrays of fixed capacity. R runs at once, S sequences, T tokens. */
-typedef struct fv_plan {
+typedef struct fv_pass_plan {
     int64_t number; /* from 1 */
     int64_t n, n_segments, n_spans, n_features;
     int32_t *ids, *slots;  /* (T) */
@@ -65,7 +65,7 @@ typedef struct fv_plan {
     int32_t *top_k;
     float *changed;   /* (R, V) logits, if draws may be filtered */
     uint8_t *is_seen; /* (V), 0 between draws */
-} fv_plan;
+} fv_pass_plan;
 
 struct fv_engine {
     fv_model *model;
@@ -87,7 +87,7 @@ struct fv_engine {
     void *feature_memory;    /* owned */
     fv_tensor features;      /* (image_rows, C) */
     fv_grid grid;            /* of the image that is looked at */
-    fv_plan pass;
+    fv_pass_plan pass;
     fv_token_run run;
     fv_text_pass *text;
     fv_vision_pass *vision; /* NULL if no images may come */
@@ -143,7 +143,7 @@ fv_err fv_forward_pass(fv_engine *engine);
 /* sample.c */
 
 /* One more draw: the next token of the sequence. */
-void fv_sample_add(fv_plan *pass, fv_sequence *sequence);
+void fv_sample_add(fv_pass_plan *pass, fv_sequence *sequence);
 fv_err fv_sample_draws(fv_engine *engine);
 
 #endif

@@ -35,7 +35,7 @@ static fv_err take_draws(fv_engine *engine, fv_arena *arena)
 static fv_err take_tensors(void *context, fv_arena *arena)
 {
     fv_engine *engine = context;
-    const fv_plan *p = &engine->pass;
+    const fv_pass_plan *p = &engine->pass;
     int64_t n = p->n_draws + p->n_choices, hidden = fv_model_shape_of(engine->model)->text.hidden;
     FV_TRY(fv_text_take(engine->text, &engine->run, FV_SAVE_NONE, arena));
     FV_TRY(take_features(engine, arena));
@@ -52,7 +52,7 @@ static fv_err take_tensors(void *context, fv_arena *arena)
 
 static fv_token_run run_of(const fv_engine *engine)
 {
-    const fv_plan *p = &engine->pass;
+    const fv_pass_plan *p = &engine->pass;
     return (fv_token_run){.n = p->n,
                           .ids = p->ids,
                           .positions = p->by_axis,
@@ -69,7 +69,7 @@ static fv_token_run run_of(const fv_engine *engine)
 static void set_largest(fv_engine *engine)
 {
     const fv_engine_settings *s = &engine->settings;
-    fv_plan *p = &engine->pass;
+    fv_pass_plan *p = &engine->pass;
     p->n = s->pass_tokens;
     p->n_segments = engine->n_sequences;
     p->n_spans = (int64_t)engine->n_sequences * fv_pages_for(s->max_tokens);
@@ -104,7 +104,7 @@ fv_err fv_forward_measure(fv_engine *engine, size_t *bytes)
 
 static fv_err copy_pages(fv_engine *engine)
 {
-    const fv_plan *p = &engine->pass;
+    const fv_pass_plan *p = &engine->pass;
     for (int i = 0; i < p->n_copies; i++)
         FV_TRY(fv_cache_copy(&engine->cache, p->copies[i].from, p->copies[i].to, p->copies[i].n_rows));
     return FV_OK;
@@ -122,7 +122,7 @@ static fv_err pick_features(fv_engine *engine)
 
 static fv_err compute(fv_engine *engine, fv_tensor *hidden)
 {
-    fv_plan *p = &engine->pass;
+    fv_pass_plan *p = &engine->pass;
     for (int64_t i = 0; i < p->n; i++)
         for (int64_t axis = 0; axis < 3; axis++)
             p->by_axis[axis * p->n + i] = p->positions[3 * i + axis];
@@ -136,7 +136,7 @@ static fv_err compute(fv_engine *engine, fv_tensor *hidden)
 /* The rows that are looked at: those of the draws, then those of the choices. */
 static fv_err pick_rows(fv_engine *engine, fv_tensor hidden)
 {
-    fv_plan *p = &engine->pass;
+    fv_pass_plan *p = &engine->pass;
     memcpy(p->rows, p->draw_rows, (size_t)p->n_draws * sizeof *p->rows);
     memcpy(p->rows + p->n_draws, p->choice_rows, (size_t)p->n_choices * sizeof *p->rows);
     FV_TRY(fv_upload_array(engine->backend, engine->rows, p->rows));
@@ -146,7 +146,7 @@ static fv_err pick_rows(fv_engine *engine, fv_tensor hidden)
 
 static fv_err choose(fv_engine *engine)
 {
-    fv_plan *p = &engine->pass;
+    fv_pass_plan *p = &engine->pass;
     FV_TRY(fv_head_forward(engine->model, &engine->choice_head,
                            fv_tensor_rows(engine->hidden, p->n_draws, p->n_choices), p->choices,
                            engine->excluded_ids, 1));
@@ -155,7 +155,7 @@ static fv_err choose(fv_engine *engine)
 
 fv_err fv_forward_pass(fv_engine *engine)
 {
-    const fv_plan *p = &engine->pass;
+    const fv_pass_plan *p = &engine->pass;
     fv_tensor hidden;
     FV_TRY(compute(engine, &hidden));
     engine->stats.n_passes++;

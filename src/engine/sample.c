@@ -42,7 +42,7 @@ static void penalize(const fv_sequence *s, float *logits, uint8_t *is_seen)
 
 static fv_err penalize_all(fv_engine *engine)
 {
-    const fv_plan *p = &engine->pass;
+    const fv_pass_plan *p = &engine->pass;
     int64_t vocab = engine->logits.all.dim[1];
     FV_TRY(fv_download_now(engine->backend, engine->logits.all, p->changed));
     for (int64_t i = 0; i < p->n_draws; i++)
@@ -54,7 +54,7 @@ static fv_err penalize_all(fv_engine *engine)
 /* Logits that are drawn from. */
 static fv_err filter(fv_engine *engine)
 {
-    const fv_plan *p = &engine->pass;
+    const fv_pass_plan *p = &engine->pass;
     int has_penalty = 0;
     for (int64_t i = 0; i < p->n_draws; i++)
         has_penalty |= p->draws[i]->sampling.repetition_penalty != 1;
@@ -71,7 +71,7 @@ static fv_err filter(fv_engine *engine)
 
 /* Draws. */
 
-void fv_sample_add(fv_plan *p, fv_sequence *s)
+void fv_sample_add(fv_pass_plan *p, fv_sequence *s)
 {
     int64_t i = p->n_draws++, place = s->start < 0 ? 0 : s->n - s->start;
     int32_t *draw = p->keys + i * FV_DRAW_FIELDS;
@@ -101,7 +101,7 @@ static fv_err draw_filtered(fv_engine *engine, fv_tensor hidden)
 
 static fv_err upload(fv_engine *engine)
 {
-    const fv_plan *p = &engine->pass;
+    const fv_pass_plan *p = &engine->pass;
     const fv_upload_part parts[] = {{engine->head.inv_temperature, p->inv_temperatures},
                                     {engine->head_draws.draws, p->keys},
                                     {engine->head.excluded, engine->excluded_ids},
@@ -112,7 +112,7 @@ static fv_err upload(fv_engine *engine)
 
 fv_err fv_sample_draws(fv_engine *engine)
 {
-    fv_plan *p = &engine->pass;
+    fv_pass_plan *p = &engine->pass;
     fv_tensor hidden = fv_tensor_rows(engine->hidden, 0, p->n_draws);
     int is_filtered = 0;
     for (int64_t i = 0; i < p->n_draws; i++)

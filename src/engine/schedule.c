@@ -21,7 +21,7 @@ static void *array(int64_t n, size_t element)
 
 static fv_err allocate_filters(fv_engine *engine)
 {
-    fv_plan *p = &engine->pass;
+    fv_pass_plan *p = &engine->pass;
     size_t vocab = (size_t)fv_model_shape_of(engine->model)->text.vocab;
     if (!engine->settings.has_filters)
         return FV_OK;
@@ -34,31 +34,31 @@ static fv_err allocate_filters(fv_engine *engine)
 
 fv_err fv_schedule_init(fv_engine *engine)
 {
-    fv_plan *p = &engine->pass;
+    fv_pass_plan *p = &engine->pass;
     int64_t tokens = engine->settings.pass_tokens, running = engine->settings.max_running;
     int64_t sequences = engine->n_sequences, spans = sequences * engine->table.width;
     int64_t choices = running * FV_MAX_CHOICES;
-    *p = (fv_plan){.ids = array(tokens, sizeof *p->ids),
-                   .slots = array(tokens, sizeof *p->slots),
-                   .positions = array(3 * tokens, sizeof *p->positions),
-                   .by_axis = array(3 * tokens, sizeof *p->by_axis),
-                   .feature_rows = array(tokens, sizeof *p->feature_rows),
-                   .segments = array(sequences * FV_SEGMENT_FIELDS, sizeof *p->segments),
-                   .spans = array(spans * FV_SPAN_FIELDS, sizeof *p->spans),
-                   .copies = array(sequences, sizeof *p->copies),
-                   .draws = array(running, sizeof *p->draws),
-                   .choosing = array(running, sizeof *p->choosing),
-                   .rows = array(running + choices, sizeof *p->rows),
-                   .draw_rows = array(running, sizeof *p->draw_rows),
-                   .choice_rows = array(choices, sizeof *p->choice_rows),
-                   .drawn = array(running, sizeof *p->drawn),
-                   .choices = array(choices, sizeof *p->choices),
-                   .keys = array(running * FV_DRAW_FIELDS, sizeof *p->keys),
-                   .inv_temperatures = array(running, sizeof *p->inv_temperatures),
-                   .top_k = array(running, sizeof *p->top_k),
-                   .top_p = array(running, sizeof *p->top_p),
-                   .logprobs = array(running, sizeof *p->logprobs),
-                   .choice_logprobs = array(choices, sizeof *p->choice_logprobs)};
+    *p = (fv_pass_plan){.ids = array(tokens, sizeof *p->ids),
+                        .slots = array(tokens, sizeof *p->slots),
+                        .positions = array(3 * tokens, sizeof *p->positions),
+                        .by_axis = array(3 * tokens, sizeof *p->by_axis),
+                        .feature_rows = array(tokens, sizeof *p->feature_rows),
+                        .segments = array(sequences * FV_SEGMENT_FIELDS, sizeof *p->segments),
+                        .spans = array(spans * FV_SPAN_FIELDS, sizeof *p->spans),
+                        .copies = array(sequences, sizeof *p->copies),
+                        .draws = array(running, sizeof *p->draws),
+                        .choosing = array(running, sizeof *p->choosing),
+                        .rows = array(running + choices, sizeof *p->rows),
+                        .draw_rows = array(running, sizeof *p->draw_rows),
+                        .choice_rows = array(choices, sizeof *p->choice_rows),
+                        .drawn = array(running, sizeof *p->drawn),
+                        .choices = array(choices, sizeof *p->choices),
+                        .keys = array(running * FV_DRAW_FIELDS, sizeof *p->keys),
+                        .inv_temperatures = array(running, sizeof *p->inv_temperatures),
+                        .top_k = array(running, sizeof *p->top_k),
+                        .top_p = array(running, sizeof *p->top_p),
+                        .logprobs = array(running, sizeof *p->logprobs),
+                        .choice_logprobs = array(choices, sizeof *p->choice_logprobs)};
     int is_there = p->ids && p->slots && p->positions && p->by_axis && p->feature_rows && p->segments &&
                    p->spans && p->copies && p->draws && p->choosing && p->rows && p->draw_rows &&
                    p->choice_rows && p->drawn && p->choices && p->keys && p->inv_temperatures && p->top_k &&
@@ -69,7 +69,7 @@ fv_err fv_schedule_init(fv_engine *engine)
 
 void fv_schedule_fini(fv_engine *engine)
 {
-    fv_plan *p = &engine->pass;
+    fv_pass_plan *p = &engine->pass;
     void *const arrays[] = {p->ids,
                             p->slots,
                             p->positions,
@@ -95,7 +95,7 @@ void fv_schedule_fini(fv_engine *engine)
                             p->is_seen};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
         free(arrays[i]);
-    *p = (fv_plan){0};
+    *p = (fv_pass_plan){0};
 }
 
 /* Who computes. */
@@ -144,7 +144,7 @@ static fv_sequence *find_victim(fv_engine *engine, const fv_sequence *computing,
 
 static int make_room(fv_engine *engine, fv_sequence *computing, const fv_sequence *wanting, int64_t n)
 {
-    fv_plan *p = &engine->pass;
+    fv_pass_plan *p = &engine->pass;
     fv_page_copy copy;
     while (!fv_page_table_extend(&engine->table, computing->slot, n, &copy)) {
         fv_sequence *victim = find_victim(engine, computing, wanting);
@@ -173,7 +173,7 @@ static void begin_fork(fv_engine *engine, fv_sequence *s)
 
 static void add_segment(fv_engine *engine, const fv_sequence *s, int64_t n)
 {
-    fv_plan *p = &engine->pass;
+    fv_pass_plan *p = &engine->pass;
     int64_t n_keys = fv_sequence_rows(s);
     int64_t n_spans = fv_page_table_spans(&engine->table, s->slot, p->spans + FV_SPAN_FIELDS * p->n_spans);
     const int32_t segment[FV_SEGMENT_FIELDS] = {(int32_t)p->n,       (int32_t)n,       (int32_t)(n_keys - n),
@@ -184,7 +184,7 @@ static void add_segment(fv_engine *engine, const fv_sequence *s, int64_t n)
 
 static void add_token(fv_engine *engine, const fv_sequence *s, int64_t i)
 {
-    fv_plan *p = &engine->pass;
+    fv_pass_plan *p = &engine->pass;
     const fv_sequence *with = fv_sequence_with(s, i);
     int64_t own = i - with->first, feature = fv_images_row(with, i);
     p->ids[p->n] = with->ids[own];
@@ -198,7 +198,7 @@ static void add_token(fv_engine *engine, const fv_sequence *s, int64_t i)
 /* What the sequence wants is told by the last row of the pass so far. */
 static void add_end(fv_engine *engine, fv_sequence *s)
 {
-    fv_plan *p = &engine->pass;
+    fv_pass_plan *p = &engine->pass;
     int32_t row = (int32_t)p->n - 1;
     if (s->owner.generated) {
         p->draw_rows[p->n_draws] = row;
@@ -239,7 +239,7 @@ static fv_err add_tokens(fv_engine *engine, fv_sequence *computing, const fv_seq
     return FV_OK;
 }
 
-static void clear(fv_plan *p)
+static void clear(fv_pass_plan *p)
 {
     p->number++;
     p->n = p->n_segments = p->n_spans = p->n_features = 0;
@@ -249,7 +249,7 @@ static void clear(fv_plan *p)
 
 fv_err fv_schedule_pass(fv_engine *engine)
 {
-    fv_plan *p = &engine->pass;
+    fv_pass_plan *p = &engine->pass;
     clear(p);
     for (fv_sequence *s = engine->oldest; s; s = s->younger)
         s->n_computed = fv_sequence_rows(s);

@@ -3,9 +3,9 @@
  *
  * A sequence is a list of tokens, which may go on from another one (a fork: what both begin with is computed
  * once), and what is wanted of it: that it generates, or how likely the model finds each of some choices as
- * its next token. A pass computes one token of every sequence that is under way and, with what room is left,
- * pieces of what has been appended, the oldest first. Its owner is told of every generated token, and may
- * append more tokens, with images, or end the sequence.
+ * its next token. A pass computes one token of every sequence for which there is room and, with what is left
+ * of it, pieces of what has been appended, the oldest first. Its owner is told of every generated token, and
+ * may append more tokens, with images, or end the sequence.
  *
  * When the cache is full the youngest sequences give up their rows and are computed again later, to the same
  * bits. Features of images are kept while there is room, and are computed again if they are needed again.
@@ -111,7 +111,8 @@ typedef struct fv_sequence_owner {
 } fv_sequence_owner;
 
 typedef struct fv_sequence_args {
-    fv_sequence *parent; /* goes on from all tokens that this one has now, and is closed before it; NULL */
+    fv_sequence
+        *parent; /* goes on from all tokens that the parent has now; is closed before the parent; NULL */
     fv_sequence_owner owner; /* generated or chosen is set; {0}: computed for its forks alone */
     fv_sampling sampling;
     int32_t choices[FV_MAX_CHOICES]; /* (n_choices), if chosen is set */

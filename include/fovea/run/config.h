@@ -24,7 +24,7 @@
 typedef struct fv_run_config {
     char *model;   /* folder */
     char *out;     /* run folder */
-    char *prompts; /* YAML file (prompts.h) */
+    char *prompts; /* YAML file (prompt_template.h) */
     int64_t seed;
     int64_t steps;
     int threads;   /* of a rank; 0: as OpenMP says */

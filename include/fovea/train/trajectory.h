@@ -5,7 +5,7 @@
 #ifndef FOVEA_TRAIN_TRAJECTORY_H
 #define FOVEA_TRAIN_TRAJECTORY_H
 
-#include "fovea/train/prompts.h"
+#include "fovea/train/prompt_template.h"
 #include "fovea/reward/reward.h"
 #include "fovea/data/view.h"
 

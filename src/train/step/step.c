@@ -48,7 +48,7 @@ static fv_err sample_groups(fv_trainer *t, fv_group_status **statuses, fv_step_s
         FV_TRY(fv_step_weigh(advantage, &t->batch, statuses, &n_kept));
     for (; t->sampling_round <= t->settings.plan.sampling_rounds; t->sampling_round++) {
         int before = t->batch.n;
-        int64_t n = fv_plan_draws(&t->settings.plan, before, n_kept);
+        int64_t n = fv_step_plan_draws(&t->settings.plan, before, n_kept);
         if (n == 0)
             break;
         FV_TRY(collect(t, n, stats));
@@ -78,10 +78,10 @@ static fv_err update(fv_trainer *t, const fv_group_status *statuses, double rate
     FV_CHECK_DONE(kept, FV_ERR_MEMORY, "cannot allocate a list of %d groups", t->batch.n);
     fv_step_select(plan, &t->batch, statuses, kept, stats);
     FV_TRY_DONE(ask_reference(t, kept, stats));
-    for (int i = 0; i < fv_plan_updates(plan, stats->n_groups); i++) {
+    for (int i = 0; i < fv_step_plan_updates(plan, stats->n_groups); i++) {
         fv_update_stats part;
-        int first = fv_plan_first(plan, stats->n_groups, i);
-        int end = fv_plan_first(plan, stats->n_groups, i + 1);
+        int first = fv_step_plan_first(plan, stats->n_groups, i);
+        int end = fv_step_plan_first(plan, stats->n_groups, i + 1);
         FV_TRY_DONE(fv_update(t->updater, kept + first, end - first, rate, &part));
         fv_step_add_update(stats, &part);
     }
@@ -112,11 +112,11 @@ fv_err fv_step(fv_trainer *t, double rate, fv_batch *batch, fv_step_stats *stats
 done:
     free(statuses);
     if (err != FV_STOPPED)
-        fv_trainer_fini(t);
+        fv_trainer_drop_step(t);
     return err;
 }
 
-void fv_trainer_fini(fv_trainer *t)
+void fv_trainer_drop_step(fv_trainer *t)
 {
     fv_batch_fini(&t->batch);
     fv_batch_fini(&t->begun);

@@ -93,7 +93,7 @@ void fv_step_select(const fv_step_plan *plan, const fv_batch *batch, const fv_gr
         else
             stats->n_spare++;
     }
-    stats->n_groups = fv_plan_first(plan, n, fv_plan_updates(plan, n));
+    stats->n_groups = fv_step_plan_first(plan, n, fv_step_plan_updates(plan, n));
     stats->n_spare += n - stats->n_groups;
 }
 

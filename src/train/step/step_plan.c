@@ -9,7 +9,7 @@ static double needed(double missing, double p)
     return ceil((missing + sqrt(missing * (1 - p))) / p);
 }
 
-int64_t fv_plan_draws(const fv_step_plan *plan, int64_t n_drawn, int64_t n_kept)
+int64_t fv_step_plan_draws(const fv_step_plan *plan, int64_t n_drawn, int64_t n_kept)
 {
     int64_t missing = plan->prompts - n_kept;
     int64_t left = (int64_t)plan->prompts * (1 + plan->sampling_rounds) - n_drawn;
@@ -20,7 +20,7 @@ int64_t fv_plan_draws(const fv_step_plan *plan, int64_t n_drawn, int64_t n_kept)
     return wanted < (double)left ? (int64_t)wanted : left;
 }
 
-int fv_plan_updates(const fv_step_plan *plan, int n)
+int fv_step_plan_updates(const fv_step_plan *plan, int n)
 {
     int n_whole = n / plan->groups, has_rest = n % plan->groups > 0;
     if (plan->partial == FV_PARTIAL_KEEP || (plan->partial == FV_PARTIAL_SPREAD && n_whole == 0))
@@ -28,9 +28,9 @@ int fv_plan_updates(const fv_step_plan *plan, int n)
     return n_whole;
 }
 
-int fv_plan_first(const fv_step_plan *plan, int n, int i)
+int fv_step_plan_first(const fv_step_plan *plan, int n, int i)
 {
-    int n_updates = fv_plan_updates(plan, n);
+    int n_updates = fv_step_plan_updates(plan, n);
     if (plan->partial == FV_PARTIAL_SPREAD)
         return n_updates ? (int)((int64_t)n * i / n_updates) : 0;
     int64_t first = (int64_t)i * plan->groups;

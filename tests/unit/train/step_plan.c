@@ -7,12 +7,12 @@
 static void check_cut(fv_partial partial, int groups, int n, int n_updates, const int *sizes)
 {
     const fv_step_plan plan = {.prompts = 64, .groups = groups, .partial = partial};
-    assert_int_equal(fv_plan_updates(&plan, n), n_updates);
-    assert_int_equal(fv_plan_first(&plan, n, 0), 0);
+    assert_int_equal(fv_step_plan_updates(&plan, n), n_updates);
+    assert_int_equal(fv_step_plan_first(&plan, n, 0), 0);
     for (int i = 0; i < n_updates; i++)
-        if (fv_plan_first(&plan, n, i + 1) - fv_plan_first(&plan, n, i) != sizes[i])
+        if (fv_step_plan_first(&plan, n, i + 1) - fv_step_plan_first(&plan, n, i) != sizes[i])
             fail_msg("%d groups by %d: mini-batch %d has %d", n, groups, i,
-                     fv_plan_first(&plan, n, i + 1) - fv_plan_first(&plan, n, i));
+                     fv_step_plan_first(&plan, n, i + 1) - fv_step_plan_first(&plan, n, i));
 }
 
 static void test_mini_batches_by_hand(void **state)
@@ -41,13 +41,13 @@ static void test_spread_is_even(void **state)
     for (int groups = 1; groups <= 9; groups++)
         for (int n = 1; n <= 64; n++) {
             const fv_step_plan plan = {.prompts = 64, .groups = groups, .partial = FV_PARTIAL_SPREAD};
-            int n_updates = fv_plan_updates(&plan, n), least = n, most = 0;
+            int n_updates = fv_step_plan_updates(&plan, n), least = n, most = 0;
             for (int i = 0; i < n_updates; i++) {
-                int size = fv_plan_first(&plan, n, i + 1) - fv_plan_first(&plan, n, i);
+                int size = fv_step_plan_first(&plan, n, i + 1) - fv_step_plan_first(&plan, n, i);
                 least = size < least ? size : least;
                 most = size > most ? size : most;
             }
-            assert_int_equal(fv_plan_first(&plan, n, n_updates), n);
+            assert_int_equal(fv_step_plan_first(&plan, n, n_updates), n);
             assert_true(most - least <= 1 && (least >= groups || n_updates == 1));
         }
 }
@@ -56,18 +56,18 @@ static void test_draws_by_hand(void **state)
 {
     (void)state;
     const fv_step_plan plan = {.prompts = 8, .groups = 4, .sampling_rounds = 8};
-    assert_int_equal(fv_plan_draws(&plan, 0, 0), 8);
-    assert_int_equal(fv_plan_draws(&plan, 8, 8), 0);
-    assert_int_equal(fv_plan_draws(&plan, 20, 9), 0);
-    assert_int_equal(fv_plan_draws(&plan, 8, 4), 11); /* (4 + sqrt(4 / 2)) x 2 */
-    assert_int_equal(fv_plan_draws(&plan, 8, 2), 33); /* (6 + sqrt(6 x 3 / 4)) x 4 */
-    assert_int_equal(fv_plan_draws(&plan, 8, 1), 64); /* all that is left */
-    assert_int_equal(fv_plan_draws(&plan, 8, 0), 8);  /* nothing is known */
-    assert_int_equal(fv_plan_draws(&plan, 70, 7), 2); /* no more is left */
-    assert_int_equal(fv_plan_draws(&plan, 72, 7), 0);
+    assert_int_equal(fv_step_plan_draws(&plan, 0, 0), 8);
+    assert_int_equal(fv_step_plan_draws(&plan, 8, 8), 0);
+    assert_int_equal(fv_step_plan_draws(&plan, 20, 9), 0);
+    assert_int_equal(fv_step_plan_draws(&plan, 8, 4), 11); /* (4 + sqrt(4 / 2)) x 2 */
+    assert_int_equal(fv_step_plan_draws(&plan, 8, 2), 33); /* (6 + sqrt(6 x 3 / 4)) x 4 */
+    assert_int_equal(fv_step_plan_draws(&plan, 8, 1), 64); /* all that is left */
+    assert_int_equal(fv_step_plan_draws(&plan, 8, 0), 8);  /* nothing is known */
+    assert_int_equal(fv_step_plan_draws(&plan, 70, 7), 2); /* no more is left */
+    assert_int_equal(fv_step_plan_draws(&plan, 72, 7), 0);
     const fv_step_plan never = {.prompts = 8, .groups = 4};
-    assert_int_equal(fv_plan_draws(&never, 0, 0), 8);
-    assert_int_equal(fv_plan_draws(&never, 8, 3), 0);
+    assert_int_equal(fv_step_plan_draws(&never, 0, 0), 8);
+    assert_int_equal(fv_step_plan_draws(&never, 8, 3), 0);
 }
 
 /* Rounds of a step in which a group is kept with the probability p; -1: it did not fill. */
@@ -75,7 +75,7 @@ static int rounds_of(const fv_step_plan *plan, double p, uint64_t seed)
 {
     int64_t n_drawn = 0, n_kept = 0;
     for (int round = 0; round <= plan->sampling_rounds; round++) {
-        int64_t n = fv_plan_draws(plan, n_drawn, n_kept);
+        int64_t n = fv_step_plan_draws(plan, n_drawn, n_kept);
         for (int64_t i = 0; i < n; i++)
             n_kept += fv_rng_uniform((fv_rng_key){.seed = seed}, (uint32_t)(n_drawn + i)) < p;
         n_drawn += n;

@@ -28,7 +28,7 @@ typedef struct fv_trainer {
 } fv_trainer;
 
 typedef struct fv_step_stats {
-    fv_collect_stats collect;      /* over all sampling rounds */
+    fv_collect_stats collect;      /* over the sampling rounds since this start */
     int n_groups;                  /* trained on */
     int n_no_signal, n_no_verdict; /* groups dropped */
     int n_spare;                   /* groups with a signal that are left over */
@@ -50,6 +50,6 @@ typedef struct fv_step_stats {
 fv_err fv_step(fv_trainer *trainer, double rate, fv_batch *batch, fv_step_stats *stats);
 
 /* Release the step under way. Local. */
-void fv_trainer_fini(fv_trainer *trainer);
+void fv_trainer_drop_step(fv_trainer *trainer);
 
 #endif

@@ -22,13 +22,13 @@ typedef struct fv_step_plan {
 
 /* How many prompts the next round draws when n_kept of n_drawn groups were kept; 0: no round is needed, or
  * left. The first draws prompts. The others draw what is missing over the share that was kept, and a standard
- * deviation more, so that most often one is enough; all of them together draw at most sampling_rounds x
+ * deviation more, so that most often one is enough; all later rounds together draw at most sampling_rounds x
  * prompts. */
-int64_t fv_plan_draws(const fv_step_plan *plan, int64_t n_drawn, int64_t n_kept);
+int64_t fv_step_plan_draws(const fv_step_plan *plan, int64_t n_drawn, int64_t n_kept);
 
 /* The number of updates that n groups give, and where mini-batch i of them begins; that of i = the number of
  * updates is the number of groups trained on. */
-int fv_plan_updates(const fv_step_plan *plan, int n);
-int fv_plan_first(const fv_step_plan *plan, int n, int i);
+int fv_step_plan_updates(const fv_step_plan *plan, int n);
+int fv_step_plan_first(const fv_step_plan *plan, int n, int i);
 
 #endif

@@ -1,4 +1,4 @@
-#include "fovea/train/prompts.h"
+#include "fovea/train/prompt_template.h"
 
 #include "fovea/io/yaml.h"
 

@@ -7,8 +7,8 @@
  *
  * The file's own text may hold added tokens ("<tool_call>"); what takes the place of a placeholder never
  * becomes one. All other braces are text. */
-#ifndef FOVEA_TRAIN_PROMPTS_H
-#define FOVEA_TRAIN_PROMPTS_H
+#ifndef FOVEA_TRAIN_PROMPT_TEMPLATE_H
+#define FOVEA_TRAIN_PROMPT_TEMPLATE_H
 
 #include "fovea/model/tokenizer/chat.h"
 

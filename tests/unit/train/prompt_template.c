@@ -1,7 +1,7 @@
 /* Prompts from YAML: the ids of a conversation's parts, text that cannot act as markup, refusals. */
 #include "temp_folder.h"
 
-#include "fovea/train/prompts.h"
+#include "fovea/train/prompt_template.h"
 
 static fv_tokenizer *tokenizer;
 static fv_chat chat;
