@@ -210,7 +210,8 @@ fv_err fv_sequence_append(fv_sequence *s, const int32_t *ids, int64_t n, fv_engi
     for (int64_t i = 0; i < n; i++)
         for (int axis = 0; axis < 3; axis++)
             s->positions[3 * (at + i) + axis] = s->engine->scratch[axis * n + i];
-    memcpy(s->ids + at, ids, (size_t)n * sizeof *ids);
+    if (n)
+        memcpy(s->ids + at, ids, (size_t)n * sizeof *ids);
     note_images(s, ids, n, images, n_images);
     s->n += n;
     return FV_OK;
