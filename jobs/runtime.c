@@ -4,6 +4,7 @@
 
 #include "fovea/base/process/launcher.h"
 #include "fovea/base/log.h"
+#include "fovea/comm/device.h"
 #include "fovea/base/meter.h"
 #include "fovea/base/process/stop.h"
 #include "fovea/base/point.h"
@@ -13,12 +14,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_MODEL = 'm', KEY_KERNELS = 0x1001, KEY_THREADS, KEY_CHUNKS, KEY_PRECISION };
+enum { KEY_MODEL = 'm', KEY_KERNELS = 0x1001, KEY_THREADS, KEY_CHUNKS, KEY_PRECISION, KEY_BACKEND };
 
 static const struct argp_option options[] = {
     {"model", KEY_MODEL, "DIR", 0, "the model: a Hugging Face folder (required)", 1},
     {"threads", KEY_THREADS, "N", 0,
      "threads of a process (default: as OMP_NUM_THREADS says, else all cores)", 2},
+    {"backend", KEY_BACKEND, "NAME", 0, "what computes: cpu or cuda (cpu)", 2},
     {"kernels", KEY_KERNELS, "NAME", 0, "avx512, avx2 or portable (default: the best of this processor)", 2},
     {"chunks", KEY_CHUNKS, "N", 0, "of the sums that ranks share, a multiple of these: 1, 2, 4 or 8 (4)", 2},
     {"precision", KEY_PRECISION, "NAME", 0,
@@ -31,6 +33,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
     switch (key) {
     case KEY_MODEL:
         out->model = fv_parse_path(state, "--model", argument);
+        return 0;
+    case KEY_BACKEND:
+        out->backend = (fv_backend_kind)fv_parse_choice(state, "--backend", argument, fv_backend_kind_names);
         return 0;
     case KEY_KERNELS:
         out->kernels = argument;
@@ -72,9 +77,31 @@ fv_comm *fv_runtime_all(const fv_runtime *runtime)
     return runtime->all ? runtime->all : runtime->world;
 }
 
-static fv_err open_backend(fv_runtime *runtime, const fv_runtime_options *chosen)
+static fv_err check_cuda(fv_runtime *runtime, const fv_runtime_options *chosen)
 {
-    FV_TRY(fv_backend_cpu_create(chosen->kernels, chosen->threads, &runtime->backend));
+    int n_ranks = fv_runtime_all(runtime)->size;
+    FV_CHECK(chosen->precision == FV_PRECISION_BF16, FV_ERR_ARGUMENT,
+             "the back end cuda computes in bf16, and precision is %s: set precision=bf16 (--precision bf16)",
+             fv_precision_names[chosen->precision]);
+    FV_CHECK(
+        n_ranks == 1, FV_ERR_ARGUMENT,
+        "the back end cuda works in one process, and there are %d ranks: start one, or compute on the cpu",
+        n_ranks);
+    return FV_OK;
+}
+
+fv_err fv_runtime_open_backend(fv_runtime *runtime, const fv_runtime_options *chosen)
+{
+    fv_device device = {0};
+    if (chosen->backend == FV_BACKEND_CUDA) {
+        FV_TRY(check_cuda(runtime, chosen));
+        FV_TRY(fv_device_choose(runtime->world, &device));
+    }
+    FV_TRY(fv_backend_create(&(fv_backend_args){.kind = chosen->backend,
+                                                .isa = chosen->kernels,
+                                                .n_threads = chosen->threads,
+                                                .device = device.index},
+                             &runtime->backend));
     return chosen->is_plan ? fv_backend_plan_create(runtime->backend, &runtime->backend) : FV_OK;
 }
 
@@ -84,7 +111,7 @@ fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *chosen)
         FV_TRY(fv_comm_world(&runtime->world));
     fv_log_init(fv_runtime_all(runtime)->rank, FV_LOG_INFO);
     FV_TRY(fv_comm_agree(runtime->world, fv_point("start")));
-    FV_TRY(fv_comm_agree(runtime->world, open_backend(runtime, chosen)));
+    FV_TRY(fv_comm_agree(runtime->world, fv_runtime_open_backend(runtime, chosen)));
     int tensor = chosen->tensor ? chosen->tensor : runtime->world->size;
     FV_TRY(fv_comm_agree(runtime->world, fv_mesh_init(&runtime->mesh, runtime->world, tensor)));
     const fv_model_args args = {.backend = runtime->backend,
@@ -151,6 +178,19 @@ const char *fv_parse_path(struct argp_state *state, const char *option, const ch
     if (!*text)
         argp_error(state, "%s is empty, expected a path", option);
     return text;
+}
+
+int fv_parse_choice(struct argp_state *state, const char *option, const char *text, const char *const *names)
+{
+    char all[256] = "";
+    for (int i = 0; names[i]; i++) {
+        size_t used = strlen(all);
+        if (strcmp(names[i], text) == 0)
+            return i;
+        snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", names[i]);
+    }
+    argp_error(state, "%s is \"%s\", expected one of: %s", option, text, all);
+    return 0;
 }
 
 long fv_parse_integer(struct argp_state *state, const char *option, const char *text, long low, long high)

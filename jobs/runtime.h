@@ -5,12 +5,14 @@
 #include "fovea/model/tokenizer/chat.h"
 #include "fovea/comm/mesh.h"
 #include "fovea/model/model.h"
+#include "fovea/ops/backend_choice.h"
 #include "fovea/model/image/processor.h"
 
 #include <argp.h>
 
 typedef struct fv_runtime_options {
     const char *model;             /* --model DIR, required */
+    fv_backend_kind backend;       /* --backend cpu|cuda */
     const char *kernels;           /* --kernels avx512|avx2|portable; NULL: the best */
     int threads;                   /* --threads N; 0: as OpenMP says */
     int tensor;                    /* ranks of a tensor group, set by the program; 0: all ranks are one */
@@ -41,6 +43,10 @@ fv_err fv_runtime_part_judges(fv_runtime *runtime, int n_judges);
 /* Every process, whatever it does. Borrowed; Local. */
 fv_comm *fv_runtime_all(const fv_runtime *runtime);
 
+/* What computes, of the options, on the device that is this rank's. What the back end cannot do is
+ * FV_ERR_ARGUMENT. Collective over the processes of world. */
+fv_err fv_runtime_open_backend(fv_runtime *runtime, const fv_runtime_options *options);
+
 /* Starts as {0}, or with its world. Collective over the processes of world. */
 fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *options);
 
@@ -57,8 +63,9 @@ int fv_runtime_finish(fv_runtime *runtime, fv_err err);
 /* The text itself; argp_error if it is empty, as an unset variable of a script is. */
 const char *fv_parse_path(struct argp_state *state, const char *option, const char *text);
 
-/* Parse a whole number in [low, high] or a real number; argp_error (which ends the program) names the option.
- */
+/* Parse one of names, which end with NULL (its number), a whole number in [low, high] or a real number;
+ * argp_error (which ends the program) names the option. */
+int fv_parse_choice(struct argp_state *state, const char *option, const char *text, const char *const *names);
 long fv_parse_integer(struct argp_state *state, const char *option, const char *text, long low, long high);
 double fv_parse_real(struct argp_state *state, const char *option, const char *text, double low, double high);
 

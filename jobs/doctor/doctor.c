@@ -10,12 +10,10 @@
 #include "fovea/comm/comm.h"
 #include "fovea/ops/cuda.h"
 #include "fovea/comm/driver.h"
-#include "fovea/base/file.h"
 #include "fovea/io/versions.h"
 
 #include <argp.h>
 #include <dlfcn.h>
-#include <libgen.h>
 #include <limits.h>
 #include <sched.h>
 #include <stdarg.h>
@@ -152,27 +150,21 @@ static fv_err print_driver(doctor *d)
     return FV_OK;
 }
 
-/* The module of fovea beside the program, and through it the devices. */
+/* The CUDA back end of fovea, and through it the devices. */
 static fv_err print_devices(doctor *d)
 {
-    char program[PATH_MAX], path[PATH_MAX], text[4096];
-    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
-    FV_CHECK(length > 0, FV_ERR_IO, "cannot read the link /proc/self/exe");
-    program[length] = '\0';
-    FV_TRY(fv_file_path(path, sizeof path, dirname(program), FV_CUDA_LIBRARY));
-    if (!fv_file_exists(path)) {
+    char path[PATH_MAX], text[4096];
+    void *describe = NULL;
+    if (fv_cuda_find(path, sizeof path) != FV_OK) {
         print_line("back end", "%s is not built", FV_CUDA_LIBRARY);
         return note_missing(d, 0, FV_CUDA_LIBRARY,
                             "only for GPUs: the CUDA toolkit, then cmake --preset cuda");
     }
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    fv_cuda_describe_function describe =
-        library ? (fv_cuda_describe_function)dlsym(library, "fv_cuda_describe") : NULL;
-    if (!describe) {
+    if (fv_cuda_symbol("fv_cuda_describe", &describe) != FV_OK) {
         print_line("back end", "does not load");
-        return note_missing(d, 0, FV_CUDA_LIBRARY, dlerror());
+        return note_missing(d, 0, FV_CUDA_LIBRARY, fv_error_text());
     }
-    if (describe(text, sizeof text) < 0) {
+    if (((fv_cuda_describe_function)describe)(text, sizeof text) < 0) {
         print_line("back end", "%s", text);
         return FV_OK;
     }

@@ -225,30 +225,33 @@ static fv_err build(fv_training *t)
     return open_judge(t);
 }
 
-static const char *kernels_of(const fv_run_config *run)
+static fv_runtime_options runtime_options(const fv_training *t)
 {
-    return run->kernels[0] ? run->kernels : NULL;
+    const fv_run_config *run = &t->config.run;
+    return (fv_runtime_options){.model = run->model,
+                                .backend = run->backend,
+                                .kernels = run->kernels[0] ? run->kernels : NULL,
+                                .threads = run->threads,
+                                .tensor = t->config.layout.tensor,
+                                .precision = run->precision,
+                                .chunks = t->config.layout.chunks,
+                                .is_plan = t->is_plan};
 }
 
 static fv_err open_trainer(fv_training *t)
 {
-    const fv_run_config *run = &t->config.run;
-    FV_TRY(fv_runtime_open(&t->runtime, &(fv_runtime_options){.model = run->model,
-                                                              .kernels = kernels_of(run),
-                                                              .threads = run->threads,
-                                                              .tensor = t->config.layout.tensor,
-                                                              .precision = run->precision,
-                                                              .chunks = t->config.layout.chunks,
-                                                              .is_plan = t->is_plan}));
+    const fv_runtime_options options = runtime_options(t);
+    FV_TRY(fv_runtime_open(&t->runtime, &options));
     return fv_comm_agree(t->runtime.world, build(t));
 }
 
 static fv_err open_judging(fv_training *t)
 {
-    const fv_run_config *run = &t->config.run;
+    fv_runtime_options options = runtime_options(t);
+    options.is_plan = 0; /* a plan counts the memory of those that train */
     fv_log_init(t->runtime.all->rank, FV_LOG_INFO);
     FV_TRY(fv_point("start"));
-    FV_TRY(fv_backend_cpu_create(kernels_of(run), run->threads, &t->runtime.backend));
+    FV_TRY(fv_runtime_open_backend(&t->runtime, &options));
     return fv_judge_factory_create_served(&t->config, t->runtime.world->rank, t->runtime.backend,
                                           &t->judging.judge);
 }

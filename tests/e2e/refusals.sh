@@ -43,6 +43,14 @@ refused 8 "8 ranks cannot share the 4 heads of the vision tower" layout.tensor=8
 refused 2 "layout.judge_ranks is 2, but there are 2 ranks: none is left to train" layout.judge_ranks=2
 refused 1 '"layout.tensor" is 0, expected a whole number, 1 or more' layout.tensor=0
 
+# A device: what it cannot do yet, and where its library is missing.
+refused 1 "the back end cuda computes in bf16, and precision is fp32: set precision=bf16" backend=cuda
+refused 2 "the back end cuda works in one process, and there are 2 ranks" backend=cuda precision=bf16
+refused 1 '"backend" is "gpu", expected cpu or cuda' backend=gpu
+[ -e "$(dirname "$FOVEA")/libfovea_cuda.so" ] ||
+    refused 1 "the back end cuda needs libfovea_cuda.so, which is not beside the program: with the CUDA toolkit, cmake --preset cuda" \
+        backend=cuda precision=bf16
+
 # Sizes.
 refused 1 "update.groups is 4, but rollout.prompts is 6 = 1 x 4 + 2" update.groups=4
 refused 1 "expected at least 2 x rollout.max_running = 2 x 12 = 24" rollout.pass_tokens=20
@@ -102,6 +110,7 @@ sed -i 's/"max_position_embeddings": [0-9]*/"max_position_embeddings": 600/' "$f
 refused 3 "row 4 needs [0-9]* tokens of the judge, and what judge.model has positions for is 600: raise rollout.max_tokens to [0-9]*, lower views" data.train="$folder/mixed.h5" "${judge[@]}" \
     layout.judge_ranks=1 rollout.max_tokens=800
 
+refused 1 "a local judge computes in fp32, on the cpu alone" "${judge[@]}" backend=cuda precision=bf16
 refused 1 "model: a local judge reads text alone, and this is a vision-language model" "${judge[@]}" judge.model="$folder/model"
 refused 1 "rollout.max_images is 1, so the tool has nothing to show, but rollout.max_rounds is 2" rollout.max_images=1
 

@@ -17,6 +17,7 @@
 #include "fovea/model/optimizer.h"
 #include "fovea/reward/reward.h"
 #include "fovea/io/settings/settings.h"
+#include "fovea/ops/backend_choice.h"
 #include "fovea/train/step/step_plan.h"
 #include "fovea/data/view.h"
 #include "fovea/comm/watch/watch.h"
@@ -27,8 +28,9 @@ typedef struct fv_run_config {
     char *prompts; /* YAML file (prompt_template.h) */
     int64_t seed;
     int64_t steps;
-    int threads;   /* of a rank; 0: as OpenMP says */
-    char *kernels; /* fv_backend_cpu_create; "": the best of the processor */
+    int threads;             /* of a rank; 0: as OpenMP says */
+    fv_backend_kind backend; /* cuda: one rank, precision bf16, no local judge */
+    char *kernels;           /* fv_backend_cpu_create; "": the best of the processor */
     fv_precision_choice precision;
 } fv_run_config;
 
