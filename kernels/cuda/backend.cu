@@ -1,0 +1,252 @@
+/* The CUDA back end: memory, streams, events, copies, and its table. */
+#include "cuda.cuh"
+
+extern "C" {
+#include "host.h"
+}
+
+#include <stdlib.h>
+
+struct fv_event {
+    cudaEvent_t it;
+};
+
+fv_err fv_cuda_result(cudaError_t code, const char *what)
+{
+    if (code == cudaSuccess)
+        return FV_OK;
+    return FV_FAIL(code == cudaErrorMemoryAllocation ? FV_ERR_MEMORY : FV_ERR_DEVICE, "CUDA: %s: %s", what,
+                   cudaGetErrorString(code));
+}
+
+fv_err fv_cuda_workspace(fv_backend *backend, size_t bytes, void **out)
+{
+    fv_cuda_state *s = fv_cuda_state_of(backend);
+    if (bytes > s->workspace_bytes) {
+        FV_CUDA(cudaStreamSynchronize(s->stream[FV_STREAM_COMPUTE]));
+        FV_CUDA(cudaFree(s->workspace));
+        s->workspace = nullptr;
+        s->workspace_bytes = 0;
+        FV_CUDA(cudaMalloc(&s->workspace, bytes));
+        s->workspace_bytes = bytes;
+    }
+    *out = s->workspace;
+    return FV_OK;
+}
+
+size_t fv_cuda_norm_grad_room(const fv_norm_grad_args *args);
+size_t fv_cuda_colsum_room(const fv_colsum_args *args);
+size_t fv_cuda_sumsq_room(const fv_sumsq_args *args);
+size_t fv_cuda_gemm_room(fv_backend *backend, const fv_gemm_args *args);
+size_t fv_cuda_attention_room(const fv_attention_args *args);
+size_t fv_cuda_attention_grad_room(const fv_attention_grad_args *args);
+
+static size_t workspace(fv_backend *backend, fv_op op, const void *args)
+{
+    switch (op) {
+    case FV_OP_gemm:
+        return fv_cuda_gemm_room(backend, (const fv_gemm_args *)args);
+    case FV_OP_attention:
+        return fv_cuda_attention_room((const fv_attention_args *)args);
+    case FV_OP_attention_grad:
+        return fv_cuda_attention_grad_room((const fv_attention_grad_args *)args);
+    case FV_OP_norm_grad:
+        return fv_cuda_norm_grad_room((const fv_norm_grad_args *)args);
+    case FV_OP_colsum:
+        return fv_cuda_colsum_room((const fv_colsum_args *)args);
+    case FV_OP_sumsq:
+        return fv_cuda_sumsq_room((const fv_sumsq_args *)args);
+    default:
+        return 0;
+    }
+}
+
+static fv_err device_alloc(fv_backend *backend, size_t bytes, void **out)
+{
+    (void)backend;
+    *out = nullptr;
+    FV_CUDA(cudaMalloc(out, bytes ? bytes : 1));
+    return FV_OK;
+}
+
+static void device_free(fv_backend *backend, void *memory)
+{
+    (void)backend;
+    (void)cudaFree(memory); /* a failure of earlier work has been told, or will be by the next call */
+}
+
+static fv_err pinned_alloc(fv_backend *backend, size_t bytes, void **out)
+{
+    (void)backend;
+    *out = nullptr;
+    FV_CUDA(cudaHostAlloc(out, bytes ? bytes : 1, cudaHostAllocDefault));
+    return FV_OK;
+}
+
+static void pinned_free(fv_backend *backend, void *memory)
+{
+    (void)backend;
+    (void)cudaFreeHost(memory);
+}
+
+/* Rows of a tensor and the same ones side by side on the host. */
+static fv_err copy(fv_backend *backend, fv_stream stream, fv_tensor t, void *host, cudaMemcpyKind kind)
+{
+    size_t element = fv_dtype_bytes(t.dtype), row = (size_t)fv_tensor_row_count(t) * element,
+           apart = (size_t)t.stride * element;
+    cudaStream_t on = fv_cuda_state_of(backend)->stream[stream];
+    size_t bytes = (size_t)fv_tensor_count(t) * element;
+    if (bytes == 0)
+        return FV_OK;
+    if (fv_tensor_is_contiguous(t))
+        FV_CUDA(cudaMemcpyAsync(kind == cudaMemcpyHostToDevice ? t.data : host,
+                                kind == cudaMemcpyHostToDevice ? host : t.data, bytes, kind, on));
+    else if (kind == cudaMemcpyHostToDevice)
+        FV_CUDA(cudaMemcpy2DAsync(t.data, apart, host, row, row, (size_t)t.dim[0], kind, on));
+    else
+        FV_CUDA(cudaMemcpy2DAsync(host, row, t.data, apart, row, (size_t)t.dim[0], kind, on));
+    return FV_OK;
+}
+
+static fv_err upload(fv_backend *backend, fv_stream stream, fv_tensor to, const void *from)
+{
+    return copy(backend, stream, to, (void *)from, cudaMemcpyHostToDevice);
+}
+
+static fv_err download(fv_backend *backend, fv_stream stream, fv_tensor from, void *to)
+{
+    return copy(backend, stream, from, to, cudaMemcpyDeviceToHost);
+}
+
+static fv_err event_create(fv_backend *backend, fv_event **out)
+{
+    (void)backend;
+    fv_event *event = (fv_event *)calloc(1, sizeof *event);
+    *out = nullptr;
+    FV_CHECK(event, FV_ERR_MEMORY, "cannot allocate an event");
+    fv_err err =
+        fv_cuda_result(cudaEventCreateWithFlags(&event->it, cudaEventDisableTiming), "cudaEventCreate");
+    if (err == FV_OK)
+        *out = event;
+    else
+        free(event);
+    return err;
+}
+
+static void event_destroy(fv_backend *backend, fv_event *event)
+{
+    (void)backend;
+    if (!event)
+        return;
+    (void)cudaEventDestroy(event->it);
+    free(event);
+}
+
+static fv_err event_record(fv_backend *backend, fv_event *event, fv_stream stream)
+{
+    FV_CUDA(cudaEventRecord(event->it, fv_cuda_state_of(backend)->stream[stream]));
+    return FV_OK;
+}
+
+static fv_err event_wait(fv_backend *backend, fv_event *event, fv_stream stream)
+{
+    FV_CUDA(cudaStreamWaitEvent(fv_cuda_state_of(backend)->stream[stream], event->it, 0));
+    return FV_OK;
+}
+
+static fv_err event_synchronize(fv_backend *backend, fv_event *event)
+{
+    (void)backend;
+    FV_CUDA(cudaEventSynchronize(event->it));
+    return FV_OK;
+}
+
+static fv_err synchronize(fv_backend *backend)
+{
+    for (int i = 0; i < FV_N_STREAMS; i++)
+        FV_CUDA(cudaStreamSynchronize(fv_cuda_state_of(backend)->stream[i]));
+    return FV_OK;
+}
+
+static void destroy(fv_backend *backend)
+{
+    fv_cuda_state *s = fv_cuda_state_of(backend);
+    if (s->products)
+        (void)cublasLtDestroy(s->products);
+    for (int i = 0; i < FV_N_STREAMS; i++)
+        if (s->stream[i])
+            (void)cudaStreamDestroy(s->stream[i]);
+    (void)cudaFree(s->workspace);
+    free(s->plans);
+    free(s);
+    free(backend);
+}
+
+#define FV_OP(op, fields) extern "C" fv_err fv_cuda_##op(fv_backend *, const fv_##op##_args *);
+#include "fovea/ops/ops.def"
+#undef FV_OP
+
+static fv_backend_table table_of(void)
+{
+    fv_backend_table t = {};
+    t.name = "cuda";
+#define FV_OP(op, fields) t.op = fv_cuda_##op;
+#include "fovea/ops/ops.def"
+#undef FV_OP
+    t.workspace = workspace;
+    t.alloc = device_alloc;
+    t.free = device_free;
+    t.host_alloc = pinned_alloc;
+    t.host_free = pinned_free;
+    t.upload = upload;
+    t.download = download;
+    t.event_create = event_create;
+    t.event_destroy = event_destroy;
+    t.event_record = event_record;
+    t.event_wait = event_wait;
+    t.event_synchronize = event_synchronize;
+    t.synchronize = synchronize;
+    t.destroy = destroy;
+    return t;
+}
+
+static fv_err open_device(fv_cuda_state *s, int device)
+{
+    cudaDeviceProp it;
+    s->device = device;
+    FV_CUDA(cudaSetDevice(device));
+    FV_CUDA(cudaGetDeviceProperties(&it, device));
+    s->n_processors = it.multiProcessorCount;
+    s->compute_capability = 10 * it.major + it.minor;
+    s->shared_bytes = (int)it.sharedMemPerBlockOptin;
+    for (int i = 0; i < FV_N_STREAMS; i++)
+        FV_CUDA(cudaStreamCreateWithFlags(&s->stream[i], cudaStreamNonBlocking));
+    FV_CHECK(cublasLtCreate(&s->products) == CUBLAS_STATUS_SUCCESS, FV_ERR_DEVICE,
+             "cuBLAS does not start on device %d", device);
+    s->plans = (fv_cuda_plan *)calloc(FV_CUDA_PLANS, sizeof *s->plans);
+    FV_CHECK(s->plans, FV_ERR_MEMORY, "cannot allocate a table of products");
+    return FV_OK;
+}
+
+extern "C" fv_err fv_cuda_backend_create(const fv_cuda_host *host, int device, fv_backend **out)
+{
+    fv_cuda_host_set(host);
+    static const fv_backend_table table = table_of();
+    *out = nullptr;
+    fv_backend *backend = (fv_backend *)calloc(1, sizeof *backend);
+    fv_cuda_state *s = (fv_cuda_state *)calloc(1, sizeof *s);
+    if (!backend || !s) {
+        free(backend);
+        free(s);
+        return FV_FAIL(FV_ERR_MEMORY, "cannot allocate the CUDA back end");
+    }
+    backend->table = &table;
+    backend->state = s;
+    backend->n_threads = 1;
+    fv_err err = open_device(s, device);
+    if (err == FV_OK)
+        *out = backend;
+    else
+        destroy(backend);
+    return err;
+}

@@ -1,0 +1,202 @@
+/* RMS norm and its gradient. A block has a row: it keeps s in shared memory between its two passes. Gradients
+ * of weights are summed over bands of rows first, then over the bands in order: the shape alone sets the
+ * order. */
+#include "cuda.cuh"
+
+enum { THREADS = 256, BAND = 32 };
+
+template <typename T> struct norm_args {
+    matrix<T> x, residual, weight, sum, y;
+    float *rstd;
+    int64_t heads; /* vectors of a row */
+    int64_t width;
+    float eps;
+};
+
+/* Vector v of a matrix whose rows hold `heads` of them. */
+template <typename T>
+__device__ __forceinline__ T *vector_at(const matrix<T> &m, int64_t v, int64_t heads, int64_t width)
+{
+    return m.data + v / heads * m.stride + v % heads * width;
+}
+
+template <typename T> __global__ void norm_kernel(const norm_args<T> a)
+{
+    extern __shared__ float s[];
+    __shared__ float scratch[32];
+    int64_t v = blockIdx.x, n = a.width;
+    const T *x = vector_at(a.x, v, a.heads, n);
+    const T *residual = a.residual.data ? vector_at(a.residual, v, a.heads, n) : nullptr;
+    float squares = 0;
+    for (int64_t i = threadIdx.x * UNIT; i < n; i += THREADS * UNIT) {
+        float u[UNIT], r[UNIT];
+        load_unit(x, i, n, a.x.is_aligned, u);
+        if (residual) {
+            load_unit(residual, i, n, a.residual.is_aligned, r);
+            for (int e = 0; e < UNIT; e++)
+                u[e] = widen(narrow<T>(u[e] + r[e])); /* as it is stored */
+        }
+        for (int e = 0; e < UNIT; e++) {
+            squares = fmaf(u[e], u[e], squares);
+            if (i + e < n)
+                s[i + e] = u[e];
+        }
+    }
+    float rstd = 1.0f / sqrtf(block_sum(squares, scratch) / (float)n + a.eps);
+    T *y = vector_at(a.y, v, a.heads, n), *sum = a.sum.data ? vector_at(a.sum, v, a.heads, n) : nullptr;
+    for (int64_t i = threadIdx.x * UNIT; i < n; i += THREADS * UNIT) {
+        float u[UNIT], w[UNIT];
+        load_unit(a.weight.data, i, n, a.weight.is_aligned, w);
+        for (int e = 0; e < UNIT; e++)
+            u[e] = i + e < n ? s[i + e] : 0.0f;
+        if (sum)
+            store_unit(sum, i, n, a.sum.is_aligned, u);
+        for (int e = 0; e < UNIT; e++)
+            u[e] = u[e] * rstd * w[e];
+        store_unit(y, i, n, a.y.is_aligned, u);
+    }
+    if (a.rstd && threadIdx.x == 0)
+        a.rstd[v] = rstd;
+}
+
+/* The alignment of vectors, not of rows. */
+template <typename T> static matrix<T> vectors_of(fv_tensor t)
+{
+    matrix<T> m = matrix_of<T>(t);
+    m.is_aligned = m.is_aligned && (t.n_dims < 3 || t.dim[2] % UNIT == 0);
+    return m;
+}
+
+static int64_t heads_of(fv_tensor x)
+{
+    return x.n_dims == 3 ? x.dim[1] : 1;
+}
+
+extern "C" fv_err fv_cuda_norm(fv_backend *backend, const fv_norm_args *args)
+{
+    int64_t width = args->x.dim[args->x.n_dims - 1], heads = heads_of(args->x), n = args->x.dim[0] * heads;
+    FV_CUDA_STORED(args->x.dtype, {
+        norm_args<T> a = {vectors_of<T>(args->x),
+                          vectors_of<T>(args->residual),
+                          matrix_of<T>(args->weight),
+                          vectors_of<T>(args->sum),
+                          vectors_of<T>(args->y),
+                          (float *)args->rstd.data,
+                          heads,
+                          width,
+                          args->eps};
+        norm_kernel<T><<<(unsigned)n, THREADS, width * sizeof(float), fv_cuda_compute(backend)>>>(a);
+    });
+    return fv_cuda_launched("norm");
+}
+
+/* D: the dtype of dy */
+template <typename T, typename D> struct norm_grad_args {
+    matrix<D> dy;
+    matrix<T> x, weight, dx;
+    const float *rstd;
+    int64_t heads, width, n;
+    int accumulate;
+    float *bands; /* (n_bands, width) */
+};
+
+template <typename T, typename D> __global__ void norm_grad_kernel(const norm_grad_args<T, D> a)
+{
+    __shared__ float scratch[32];
+    int64_t v = blockIdx.x, n = a.width;
+    const D *dy = vector_at(a.dy, v, a.heads, n);
+    const T *x = vector_at(a.x, v, a.heads, n);
+    T *dx = vector_at(a.dx, v, a.heads, n);
+    float dot = 0, rstd = a.rstd[v];
+    float g[UNIT], w[UNIT], s[UNIT], d[UNIT];
+    for (int64_t i = threadIdx.x * UNIT; i < n; i += THREADS * UNIT) {
+        load_unit(dy, i, n, a.dy.is_aligned, g);
+        load_unit(a.weight.data, i, n, a.weight.is_aligned, w);
+        load_unit(x, i, n, a.x.is_aligned, s);
+        for (int e = 0; e < UNIT; e++)
+            dot = fmaf(g[e] * w[e], s[e], dot);
+    }
+    float pull = block_sum(dot, scratch) / (float)n * rstd * rstd;
+    for (int64_t i = threadIdx.x * UNIT; i < n; i += THREADS * UNIT) {
+        load_unit(dy, i, n, a.dy.is_aligned, g);
+        load_unit(a.weight.data, i, n, a.weight.is_aligned, w);
+        load_unit(x, i, n, a.x.is_aligned, s);
+        if (a.accumulate)
+            load_unit(dx, i, n, a.dx.is_aligned, d);
+        for (int e = 0; e < UNIT; e++)
+            d[e] = (a.accumulate ? d[e] : 0.0f) + rstd * (w[e] * g[e] - s[e] * pull);
+        store_unit(dx, i, n, a.dx.is_aligned, d);
+    }
+}
+
+/* Columns of one band of vectors. */
+template <typename T, typename D> __global__ void norm_bands_kernel(const norm_grad_args<T, D> a)
+{
+    int64_t column = (int64_t)blockIdx.x * THREADS + threadIdx.x, first = (int64_t)blockIdx.y * BAND;
+    if (column >= a.width)
+        return;
+    float sum = 0;
+    for (int64_t v = first; v < first + BAND && v < a.n; v++)
+        sum += widen(vector_at(a.dy, v, a.heads, a.width)[column]) *
+               widen(vector_at(a.x, v, a.heads, a.width)[column]) * a.rstd[v];
+    a.bands[blockIdx.y * a.width + column] = sum;
+}
+
+__global__ void add_bands_kernel(const float *bands, int64_t n_bands, int64_t width, float *out)
+{
+    int64_t column = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (column >= width)
+        return;
+    float sum = 0;
+    for (int64_t b = 0; b < n_bands; b++)
+        sum += bands[b * width + column];
+    out[column] += sum;
+}
+
+static int64_t vectors_of_rows(fv_tensor x)
+{
+    return x.dim[0] * heads_of(x);
+}
+
+size_t fv_cuda_norm_grad_room(const fv_norm_grad_args *args)
+{
+    int64_t n_bands = (vectors_of_rows(args->x) + BAND - 1) / BAND;
+    return args->dweight.data ? (size_t)(n_bands * args->x.dim[args->x.n_dims - 1]) * sizeof(float) : 0;
+}
+
+template <typename T, typename D> static fv_err norm_grad(fv_backend *backend, const fv_norm_grad_args *args)
+{
+    cudaStream_t stream = fv_cuda_compute(backend);
+    int64_t width = args->x.dim[args->x.n_dims - 1], heads = heads_of(args->x), n = args->x.dim[0] * heads;
+    int64_t n_bands = (n + BAND - 1) / BAND;
+    norm_grad_args<T, D> a = {vectors_of<D>(args->dy),
+                              vectors_of<T>(args->x),
+                              matrix_of<T>(args->weight),
+                              vectors_of<T>(args->dx),
+                              (const float *)args->rstd.data,
+                              heads,
+                              width,
+                              n,
+                              args->accumulate,
+                              nullptr};
+    /* Weights first: dx may be the memory of x or dy. */
+    if (args->dweight.data) {
+        void *bands = nullptr;
+        FV_TRY(fv_cuda_workspace(backend, fv_cuda_norm_grad_room(args), &bands));
+        a.bands = (float *)bands;
+        norm_bands_kernel<T, D>
+            <<<dim3(blocks_for(width, THREADS), (unsigned)n_bands), THREADS, 0, stream>>>(a);
+        add_bands_kernel<<<blocks_for(width, THREADS), THREADS, 0, stream>>>(a.bands, n_bands, width,
+                                                                             (float *)args->dweight.data);
+    }
+    norm_grad_kernel<T, D><<<(unsigned)n, THREADS, 0, stream>>>(a);
+    return fv_cuda_launched("norm_grad");
+}
+
+extern "C" fv_err fv_cuda_norm_grad(fv_backend *backend, const fv_norm_grad_args *args)
+{
+    FV_CUDA_STORED(args->x.dtype, {
+        typedef T X;
+        FV_CUDA_STORED(args->dy.dtype, return norm_grad<X, T>(backend, args));
+    });
+}

@@ -1,0 +1,148 @@
+/* Sums over rows and over everything, in an order that the shape alone sets. */
+#include "cuda.cuh"
+
+enum { THREADS = 256, BAND = 32 };
+
+template <typename T> __global__ void column_bands_kernel(matrix<T> x, float *bands)
+{
+    int64_t column = (int64_t)blockIdx.x * THREADS + threadIdx.x, first = (int64_t)blockIdx.y * BAND;
+    if (column >= x.cols)
+        return;
+    float sum = 0;
+    for (int64_t r = first; r < first + BAND && r < x.rows; r++)
+        sum += widen(x.data[r * x.stride + column]);
+    bands[blockIdx.y * x.cols + column] = sum;
+}
+
+__global__ void add_column_bands_kernel(const float *bands, int64_t n_bands, int64_t cols, float *out,
+                                        int accumulate)
+{
+    int64_t column = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (column >= cols)
+        return;
+    float sum = accumulate ? out[column] : 0.0f;
+    for (int64_t b = 0; b < n_bands; b++)
+        sum += bands[b * cols + column];
+    out[column] = sum;
+}
+
+size_t fv_cuda_colsum_room(const fv_colsum_args *args)
+{
+    return (size_t)((args->x.dim[0] + BAND - 1) / BAND * args->x.dim[1] + 1) * sizeof(float);
+}
+
+extern "C" fv_err fv_cuda_colsum(fv_backend *backend, const fv_colsum_args *args)
+{
+    cudaStream_t stream = fv_cuda_compute(backend);
+    int64_t cols = args->x.dim[1], n_bands = (args->x.dim[0] + BAND - 1) / BAND;
+    void *bands = nullptr;
+    FV_TRY(fv_cuda_workspace(backend, fv_cuda_colsum_room(args), &bands));
+    if (n_bands)
+        FV_CUDA_STORED(args->x.dtype,
+                       (column_bands_kernel<T>
+                        <<<dim3(blocks_for(cols, THREADS), (unsigned)n_bands), THREADS, 0, stream>>>(
+                            matrix_of<T>(args->x), (float *)bands)));
+    add_column_bands_kernel<<<blocks_for(cols, THREADS), THREADS, 0, stream>>>(
+        (const float *)bands, n_bands, cols, (float *)args->out.data, args->accumulate);
+    return fv_cuda_launched("colsum");
+}
+
+__device__ double block_sum_double(double x)
+{
+    __shared__ double scratch[32];
+    for (int d = 16; d; d /= 2)
+        x += __shfl_xor_sync(~0u, x, d);
+    __syncthreads();
+    if (threadIdx.x % 32 == 0)
+        scratch[threadIdx.x / 32] = x;
+    __syncthreads();
+    double sum = 0;
+    for (unsigned w = 0; w < blockDim.x / 32; w++)
+        sum += scratch[w];
+    return sum;
+}
+
+struct segments {
+    const float *x;
+    const int64_t *list, *first_block; /* (n, 2), (n + 1): blocks of all segments, in order */
+    int64_t n, stride;
+};
+
+/* The sum of squares of block b, for all threads of a thread block. */
+__device__ double block_squares(const segments &s, int64_t b)
+{
+    int64_t low = 0, high = s.n - 1;
+    while (low < high) {
+        int64_t mid = (low + high + 1) / 2;
+        if (s.first_block[mid] <= b)
+            low = mid;
+        else
+            high = mid - 1;
+    }
+    int64_t first = s.list[s.stride * low] + (b - s.first_block[low]) * FV_SUMSQ_BLOCK,
+            end = s.list[s.stride * low] + s.list[s.stride * low + 1];
+    end = first + FV_SUMSQ_BLOCK < end ? first + FV_SUMSQ_BLOCK : end;
+    double sum = 0;
+    for (int64_t i = first + threadIdx.x; i < end; i += THREADS)
+        sum += (double)s.x[i] * (double)s.x[i];
+    return block_sum_double(sum);
+}
+
+__global__ void squares_kernel(const segments s, double *parts)
+{
+    if ((int64_t)blockIdx.x >= s.first_block[s.n])
+        return;
+    double sum = block_squares(s, blockIdx.x);
+    if (threadIdx.x == 0)
+        parts[blockIdx.x] = sum;
+}
+
+__global__ void count_blocks_kernel(const segments s, int64_t *first_block)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < s.n; i++) {
+        first_block[i] = n;
+        n += (s.list[s.stride * i + 1] + FV_SUMSQ_BLOCK - 1) / FV_SUMSQ_BLOCK;
+    }
+    first_block[s.n] = n;
+}
+
+/* Blocks in order. Those behind n_parts, which only segments that overlap have, are summed here. */
+__global__ void add_squares_kernel(const segments s, const double *parts, int64_t n_parts, double *out)
+{
+    int64_t n = s.first_block[s.n];
+    double sum = 0, late = 0;
+    for (int64_t i = threadIdx.x; i < n && i < n_parts; i += THREADS)
+        sum += parts[i];
+    sum = block_sum_double(sum);
+    for (int64_t i = n_parts; i < n; i++)
+        late += block_squares(s, i);
+    if (threadIdx.x == 0)
+        *out = sum + late;
+}
+
+static int64_t most_parts(const fv_sumsq_args *args)
+{
+    return args->x.dim[0] / FV_SUMSQ_BLOCK + args->segments.dim[0] + 1;
+}
+
+size_t fv_cuda_sumsq_room(const fv_sumsq_args *args)
+{
+    return (size_t)(most_parts(args) + args->segments.dim[0] + 1) * sizeof(double);
+}
+
+extern "C" fv_err fv_cuda_sumsq(fv_backend *backend, const fv_sumsq_args *args)
+{
+    cudaStream_t stream = fv_cuda_compute(backend);
+    int64_t n = args->segments.dim[0], n_parts = most_parts(args);
+    void *work = nullptr;
+    FV_TRY(fv_cuda_workspace(backend, fv_cuda_sumsq_room(args), &work));
+    double *parts = (double *)work;
+    int64_t *first_block = (int64_t *)(parts + n_parts);
+    segments s = {(const float *)args->x.data, (const int64_t *)args->segments.data, first_block, n,
+                  args->segments.stride};
+    count_blocks_kernel<<<1, 1, 0, stream>>>(s, first_block);
+    squares_kernel<<<(unsigned)n_parts, THREADS, 0, stream>>>(s, parts);
+    add_squares_kernel<<<1, THREADS, 0, stream>>>(s, parts, n_parts, (double *)args->out.data);
+    return fv_cuda_launched("sumsq");
+}

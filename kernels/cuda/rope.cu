@@ -1,0 +1,29 @@
+/* Rotary positions, in place. */
+#include "cuda.cuh"
+
+enum { THREADS = 256 };
+
+template <typename T>
+__global__ void rope_kernel(matrix<T> x, matrix<float> cosines, matrix<float> sines, int64_t heads,
+                            int64_t half, float sign, int64_t n)
+{
+    int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (i >= n)
+        return;
+    int64_t pair = i % half, head = i / half % heads, row = i / half / heads;
+    T *at = x.data + row * x.stride + head * 2 * half + pair;
+    float c = cosines.data[row * cosines.stride + pair], s = sign * sines.data[row * sines.stride + pair];
+    float x1 = widen(at[0]), x2 = widen(at[half]);
+    at[0] = narrow<T>(x1 * c - x2 * s);
+    at[half] = narrow<T>(x2 * c + x1 * s);
+}
+
+extern "C" fv_err fv_cuda_rope(fv_backend *backend, const fv_rope_args *args)
+{
+    int64_t heads = args->x.dim[1], half = args->x.dim[2] / 2, n = args->x.dim[0] * heads * half;
+    FV_CUDA_STORED(args->x.dtype,
+                   rope_kernel<<<blocks_for(n, THREADS), THREADS, 0, fv_cuda_compute(backend)>>>(
+                       matrix_of<T>(args->x), matrix_of<float>(args->cos), matrix_of<float>(args->sin), heads,
+                       half, args->inverse ? -1.0f : 1.0f, n));
+    return fv_cuda_launched("rope");
+}

@@ -1,0 +1,170 @@
+/* Statistics of logits, their merging, and their gradient. A block has one chunk of one row. */
+#include "cuda.cuh"
+
+enum { THREADS = 256, PER_THREAD = FV_VOCAB_CHUNK / THREADS };
+
+struct chunk_place {
+    int64_t row, from, n; /* columns [from, from + n) of the row */
+};
+
+/* Which columns of the chunk are excluded: one bit each. All threads call. */
+__device__ void mark_excluded(const int32_t *excluded, int64_t n_excluded, int64_t first, int64_t n,
+                              uint32_t *bits)
+{
+    for (int i = threadIdx.x; i < FV_VOCAB_CHUNK / 32; i += THREADS)
+        bits[i] = 0;
+    __syncthreads();
+    for (int64_t i = threadIdx.x; i < n_excluded; i += THREADS) {
+        int64_t j = excluded[i] - first;
+        if (j >= 0 && j < n)
+            atomicOr(&bits[j / 32], 1u << j % 32);
+    }
+    __syncthreads();
+}
+
+__device__ __forceinline__ int is_marked(const uint32_t *bits, int64_t j)
+{
+    return bits[j / 32] >> j % 32 & 1;
+}
+
+struct vocab_args {
+    float *logits;
+    int64_t stride, n;
+    const int32_t *targets, *excluded;
+    int64_t n_excluded;
+    int32_t first;
+    const float *scales; /* one a row */
+};
+
+static vocab_args vocab_args_of(fv_tensor logits, fv_tensor targets, fv_tensor excluded, int32_t first,
+                                fv_tensor scales)
+{
+    return {(float *)logits.data,
+            logits.stride,
+            logits.dim[1],
+            (const int32_t *)targets.data,
+            (const int32_t *)excluded.data,
+            excluded.data ? excluded.dim[0] : 0,
+            first,
+            (const float *)scales.data};
+}
+
+static dim3 grid_of(fv_tensor logits)
+{
+    return dim3(blocks_for(logits.dim[1], FV_VOCAB_CHUNK), (unsigned)logits.dim[0]);
+}
+
+__device__ __forceinline__ chunk_place place_of(const vocab_args &a)
+{
+    int64_t from = (int64_t)blockIdx.x * FV_VOCAB_CHUNK, left = a.n - from;
+    return {blockIdx.y, from, left < 0 ? 0 : left < FV_VOCAB_CHUNK ? left : FV_VOCAB_CHUNK};
+}
+
+/* parts: (chunks, rows, 4), stride elements apart. z is weighed as its distance below the maximum. */
+__global__ void vocab_stats_kernel(const vocab_args a, float *parts, int64_t part_stride)
+{
+    __shared__ uint32_t bits[FV_VOCAB_CHUNK / 32];
+    __shared__ float scratch[32];
+    chunk_place p = place_of(a);
+    const float *row = a.logits + p.row * a.stride + p.from, scale = a.scales[p.row];
+    mark_excluded(a.excluded, a.n_excluded, a.first + p.from, p.n, bits);
+    float z[PER_THREAD], top = -INFINITY;
+    for (int i = 0; i < PER_THREAD; i++) {
+        int64_t j = threadIdx.x + (int64_t)i * THREADS;
+        z[i] = j < p.n && !is_marked(bits, j) ? row[j] * scale : -INFINITY;
+        top = fmaxf(top, z[i]);
+    }
+    top = block_max(top, scratch);
+    float shift = top == -INFINITY ? 0.0f : top, sum = 0, weighted = 0;
+    for (int i = 0; i < PER_THREAD; i++) {
+        float below = z[i] - shift, e = expf(below);
+        sum += e;
+        weighted = fmaf(e, below == -INFINITY ? 0.0f : below, weighted);
+    }
+    sum = block_sum(sum, scratch);
+    weighted = block_sum(weighted, scratch);
+    if (threadIdx.x > 0)
+        return;
+    float *part = parts + blockIdx.x * part_stride + p.row * FV_VOCAB_FIELDS;
+    int64_t j = a.targets ? a.targets[p.row] - (a.first + p.from) : -1;
+    part[0] = top;
+    part[1] = sum;
+    part[2] = fmaf(shift, sum, weighted);
+    part[3] = j >= 0 && j < p.n && !is_marked(bits, j) ? row[j] * scale : -INFINITY;
+}
+
+extern "C" fv_err fv_cuda_vocab_stats(fv_backend *backend, const fv_vocab_stats_args *args)
+{
+    vocab_args a =
+        vocab_args_of(args->logits, args->targets, args->excluded, args->first, args->inv_temperature);
+    dim3 grid((unsigned)args->parts.dim[0],
+              (unsigned)args->logits.dim[0]); /* parts behind the last chunk are empty */
+    vocab_stats_kernel<<<grid, THREADS, 0, fv_cuda_compute(backend)>>>(a, (float *)args->parts.data,
+                                                                       args->parts.stride);
+    return fv_cuda_launched("vocab_stats");
+}
+
+__global__ void vocab_merge_kernel(const float *parts, int64_t n_parts, int64_t stride, int64_t rows,
+                                   const float *targets, float *logprob, float *lse_out, float *entropy)
+{
+    int64_t row = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (row >= rows)
+        return;
+    const float *part = parts + row * FV_VOCAB_FIELDS;
+    float top = -INFINITY, target = targets ? targets[row] : -INFINITY, sum = 0, weighted = 0;
+    for (int64_t p = 0; p < n_parts; p++) {
+        top = fmaxf(top, part[p * stride]);
+        target = fmaxf(target, part[p * stride + 3]);
+    }
+    float shift = top == -INFINITY ? 0.0f : top;
+    for (int64_t p = 0; p < n_parts; p++) {
+        const float *x = part + p * stride;
+        float weight = expf(x[0] - shift);
+        sum = sum + weight * x[1];
+        weighted = weighted + weight * fmaf(-shift, x[1], x[2]);
+    }
+    float log_sum = logf(sum), lse = top + log_sum;
+    if (lse_out)
+        lse_out[row] = lse;
+    if (logprob)
+        logprob[row] = target == -INFINITY ? -INFINITY : target - lse;
+    if (entropy)
+        entropy[row] = sum == 0.0f ? 0.0f : log_sum - weighted / sum;
+}
+
+extern "C" fv_err fv_cuda_vocab_merge(fv_backend *backend, const fv_vocab_merge_args *args)
+{
+    int64_t rows = args->parts.dim[1];
+    vocab_merge_kernel<<<blocks_for(rows, THREADS), THREADS, 0, fv_cuda_compute(backend)>>>(
+        (const float *)args->parts.data, args->parts.dim[0], args->parts.stride, rows,
+        (const float *)args->target.data, (float *)args->logprob.data, (float *)args->lse.data,
+        (float *)args->entropy.data);
+    return fv_cuda_launched("vocab_merge");
+}
+
+__global__ void vocab_grad_kernel(const vocab_args a, const float *lse, const float *dlogprob,
+                                  const float *entropy, const float *dentropy)
+{
+    __shared__ uint32_t bits[FV_VOCAB_CHUNK / 32];
+    chunk_place p = place_of(a);
+    float *row = a.logits + p.row * a.stride + p.from, scale = a.scales[p.row];
+    int64_t target = a.targets[p.row] - (a.first + p.from);
+    float l = lse[p.row], d = dlogprob[p.row], h = dentropy ? entropy[p.row] : 0.0f,
+          dh = dentropy ? dentropy[p.row] : 0.0f;
+    mark_excluded(a.excluded, a.n_excluded, a.first + p.from, p.n, bits);
+    for (int64_t j = threadIdx.x; j < p.n; j += THREADS) {
+        float z = row[j] * scale, log_p = z - l, probability = expf(log_p);
+        float pull = -d - dh * (log_p + h), slope = probability == 0.0f ? 0.0f : probability * pull;
+        row[j] = is_marked(bits, j) ? 0.0f : scale * (j == target ? d + slope : slope);
+    }
+}
+
+extern "C" fv_err fv_cuda_vocab_grad(fv_backend *backend, const fv_vocab_grad_args *args)
+{
+    vocab_args a =
+        vocab_args_of(args->logits, args->targets, args->excluded, args->first, args->inv_temperature);
+    vocab_grad_kernel<<<grid_of(args->logits), THREADS, 0, fv_cuda_compute(backend)>>>(
+        a, (const float *)args->lse.data, (const float *)args->dlogprob.data,
+        (const float *)args->entropy.data, (const float *)args->dentropy.data);
+    return fv_cuda_launched("vocab_grad");
+}
