@@ -1,6 +1,8 @@
 /* Every figure of the reference implementation (float64) against fovea probe (fp32): positions and greedy
  * tokens equal; image features, logits, loss and the losses of AdamW steps within 1e-5; gradients within
- * 1e-4. And against fovea probe in bf16, within what rounding gives.
+ * 1e-4. And against fovea probe in bf16, within what rounding gives; with FOVEA_TEST_CUDA=1 on a device.
+ *
+ * usage: golden_probe [test]
  */
 #include "temp_folder.h"
 
@@ -146,11 +148,12 @@ static void test_gradients(void **state)
 static void test_bf16(void **state)
 {
     (void)state;
+    int is_cuda = getenv("FOVEA_TEST_CUDA") != NULL;
     const double bound = 10 * 0x1p-9;
     const char *const models[] = {"qwen2_5_vl", "qwen2_5_vl", "qwen2", "qwen3"};
     for (int i = 0; i < 4; i++) {
         int number = i < 2 ? i + 1 : 0;
-        probe(models[i], number, "--precision bf16");
+        probe(models[i], number, is_cuda ? "--precision bf16 --backend cuda" : "--precision bf16");
         pair files = open_pair(models[i], number);
         compare(files, "logits", bound);
         compare(files, "loss", bound);
@@ -158,7 +161,10 @@ static void test_bf16(void **state)
             compare(files, "image_features", bound);
         close_pair(files);
     }
-    check_gradients(1, "--grad --recompute --precision bf16", 2 * bound);
+    check_gradients(1,
+                    is_cuda ? "--grad --recompute --precision bf16 --backend cuda"
+                            : "--grad --recompute --precision bf16",
+                    2 * bound);
 }
 
 static void check_steps(const fv_json *golden, const fv_hdf5 *out, const char *in_golden, const char *in_out)
@@ -191,10 +197,12 @@ static void test_steps_of_adamw(void **state)
     fv_json_destroy(summary);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_forward), cmocka_unit_test(test_yarn),
                                        cmocka_unit_test(test_gradients), cmocka_unit_test(test_bf16),
                                        cmocka_unit_test(test_steps_of_adamw)};
+    if (argc > 1)
+        cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, temp_setup, temp_teardown);
 }
