@@ -162,6 +162,8 @@ int fv_runtime_finish(fv_runtime *runtime, fv_err err)
     fv_meter_stop();
     fv_stop_say_no_more();
     int status = report(runtime, err);
+    if (status == 0 || status == FV_EXIT_AGAIN)
+        fv_launcher_leave();
     if (runtime->obeys_launcher)
         fv_launcher_obey();
     fv_model_destroy(runtime->model);

@@ -46,6 +46,19 @@ stop usr1 USR1 75
 stop term TERM 1
 stop ctrl_c INT 1
 
+# Ranks that are killed while they hold the launcher leave it free to end.
+FOVEA_AT="pass:3@0=hold:$folder/killed.held" run killed exec setsid &
+launcher=$!
+await $launcher [ -e "$folder/killed.held" ] || fail "killed: it does not start: $(cat "$folder/killed.log")"
+ranks="$(rank_of $launcher 0) $(rank_of $launcher 1)"
+kill -TERM -- -$launcher
+await $launcher is_held $launcher || fail "killed: mpirun has killed the run: $(cat "$folder/killed.log")"
+kill -9 $ranks
+status=0
+wait $launcher || status=$?
+[ $status != 0 ] || fail "killed: mpirun's status is 0"
+run killed || fail "killed does not go on: $(cat "$folder/killed.log")"
+
 # Rank 0 waits inside MPI_Init for rank 1, and is told there.
 cat >"$folder/late" <<'END'
 if [ "$OMPI_COMM_WORLD_RANK" = 0 ]; then

@@ -3,7 +3,8 @@
  * Asked to end by TERM, Ctrl-C or a lost terminal, it passes TERM on after a second
  * (odls_base_sigkill_timeout), kills its ranks a second later, whatever they do, and ends with status 1. That
  * is too soon for a save. So a rank that is told TERM by its launcher holds it (SIGSTOP) until all ranks of
- * the run have done what they do before they end. Local. */
+ * the run have done what they do before they end. A rank that is killed itself, or fails, leaves a guard that
+ * lets the launcher go on. Local. */
 #ifndef FOVEA_BASE_LAUNCHER_H
 #define FOVEA_BASE_LAUNCHER_H
 
@@ -30,5 +31,8 @@ void fv_launcher_release(void);
 
 /* The same, and wait a few seconds to be killed: of a rank that has nothing left to do. */
 void fv_launcher_obey(void);
+
+/* This process ends in order: whoever else holds the launcher still needs it held. */
+void fv_launcher_leave(void);
 
 #endif
