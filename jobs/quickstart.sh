@@ -2,7 +2,7 @@
 # Installs the system packages that are missing, builds fovea, and lets a small model learn when to look closer:
 # it sees images at half size, with a quarter of the tokens, and may call a tool that shows them whole. In a
 # quarter of the images the print is too small to be read at half size. Supervised examples teach it to read and, at random,
-# to call the tool; reinforcement learning then teaches it when. About six minutes on two cores.
+# to call the tool; reinforcement learning then teaches it when. Two to six minutes on two cores.
 #
 # usage: bash jobs/quickstart.sh [SEED]      another seed gives other data, another model, another run
 #

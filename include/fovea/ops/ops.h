@@ -241,8 +241,8 @@ typedef struct fv_adamw_args {
 } fv_adamw_args;
 
 /* out F64 (1) = sum of x^2 over segments I64 (S, 2): {first, n} of x (N). In a fixed order that depends on
- * the segments alone: blocks of FV_SUMSQ_BLOCK elements from a segment's first on, each summed alone, are
- * added up in order, then the segments in order. */
+ * the segments alone: blocks of FV_SUMSQ_BLOCK elements from a segment's first on are summed alone, and their
+ * sums added; `cpu` adds them in order, then the segments in order. */
 enum { FV_SUMSQ_BLOCK = 65536, FV_SUMSQ_SEGMENTS = 1 << 18 /* at most */ };
 typedef struct fv_sumsq_args {
     fv_tensor x, segments, out;
