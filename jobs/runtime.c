@@ -152,8 +152,10 @@ static int report(const fv_runtime *runtime, fv_err err)
     if (scope != FV_ERROR_AGREED_OTHER)
         fv_job_finish(err);
     int is_alone = scope == FV_ERROR_OWN || err == FV_ERR_COMM; /* a lost rank is waited for in vain */
-    if (is_alone && fv_runtime_all(runtime) && fv_runtime_all(runtime)->size > 1)
+    if (is_alone && fv_runtime_all(runtime) && fv_runtime_all(runtime)->size > 1) {
+        fv_launcher_release(); /* an abort is the launcher's work */
         fv_comm_abort(fv_runtime_all(runtime), FV_EXIT_FAILED);
+    }
     return FV_EXIT_FAILED;
 }
 

@@ -59,13 +59,12 @@ wait $launcher || status=$?
 [ $status != 0 ] || fail "killed: mpirun's status is 0"
 run killed || fail "killed does not go on: $(cat "$folder/killed.log")"
 
-# Rank 0 waits inside MPI_Init for rank 1, and is told there.
+# Rank 0 waits inside MPI_Init for rank 1, which is not started before rank 0 was told there.
 cat >"$folder/late" <<'END'
 if [ "$OMPI_COMM_WORLD_RANK" = 0 ]; then
     export FAULT_LATE=$folder/waits LD_PRELOAD=$LATE_SHIM
 else
-    until [ -e "$folder/waits" ]; do sleep 0.05; done
-    until [ ! -e "$folder/waits" ]; do sleep 0.05; done
+    until [ -e "$folder/told" ]; do sleep 0.05; done
 fi
 exec "$FOVEA" train "$folder/config.yaml" out="$folder/early"
 END
@@ -78,6 +77,7 @@ until [ -e "$folder/waits" ]; do
 done
 kill -USR1 "$(rank_of $launcher 0)"
 rm "$folder/waits"
+touch "$folder/told"
 status=0
 wait $launcher || status=$?
 [ $status = 75 ] || fail "a signal inside MPI_Init ends with $status: $(cat "$folder/early.log")"

@@ -16,7 +16,8 @@ enum { END_S = 5 };
 
 static atomic_int launcher; /* 0: none that is known */
 static atomic_int is_released;
-static int guard = -1; /* the end of the pipe that this process holds */
+static atomic_int has_held; /* by this process: a stop takes effect some time after it was sent */
+static int guard = -1;      /* the end of the pipe that this process holds */
 
 /* Of /proc/PROCESS/stat: "PROCESS (NAME) STATE ...". */
 static int look_at(pid_t process, char name[32], char *state)
@@ -89,8 +90,12 @@ void fv_launcher_find(void)
 
 void fv_launcher_hold(pid_t sender)
 {
-    if (sender != 0 && sender == launcher && !is_released)
-        kill(sender, SIGSTOP);
+    if (sender == 0 || sender != launcher || is_released)
+        return;
+    has_held = 1;
+    kill(sender, SIGSTOP);
+    if (is_released) /* meanwhile, by another thread, which may have looked too early */
+        kill(sender, SIGCONT);
 }
 
 int fv_launcher_is_known(void)
@@ -102,7 +107,7 @@ int fv_launcher_is_held(void)
 {
     char name[32], state;
     pid_t parent = launcher;
-    return parent != 0 && parent == getppid() && look_at(parent, name, &state) && state == 'T';
+    return parent != 0 && parent == getppid() && look_at(parent, name, &state) && (has_held || state == 'T');
 }
 
 void fv_launcher_hold_no_more(void)
@@ -115,6 +120,7 @@ void fv_launcher_release(void)
     is_released = 1;
     if (fv_launcher_is_held())
         kill(launcher, SIGCONT);
+    has_held = 0;
 }
 
 void fv_launcher_obey(void)

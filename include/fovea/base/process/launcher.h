@@ -20,7 +20,7 @@ void fv_launcher_hold(pid_t sender);
 
 int fv_launcher_is_known(void);
 
-/* 1: it stands still. */
+/* 1: it stands still, or will in a moment. */
 int fv_launcher_is_held(void);
 
 /* From now on it is not held. One that is held stays so. */
