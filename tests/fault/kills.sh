@@ -52,7 +52,7 @@ while [ "$n_kills" -lt "$kills" ]; do
             # Any moment of an undisturbed run, on whatever machine.
             us=$((RANDOM * whole_us / 32768))
             printf -v moment '%d.%06d' $((us / 1000000)) $((us % 1000000))
-            sleep "$moment"
+            timeout "$moment" tail -s 0.05 --pid=$launcher -f /dev/null || true # it may have ended before
             victims=($(processes "$run"))
             [ ${#victims[@]} = 0 ] || ! kill -9 "${victims[RANDOM % ${#victims[@]}]}" 2>/dev/null ||
                 n_kills=$((n_kills + 1))
