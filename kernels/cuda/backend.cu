@@ -23,12 +23,18 @@ fv_err fv_cuda_workspace(fv_backend *backend, size_t bytes, void **out)
 {
     fv_cuda_state *s = fv_cuda_state_of(backend);
     if (bytes > s->workspace_bytes) {
+        FV_CHECK(
+            !s->is_recording, FV_ERR_INTERNAL,
+            "an operation of a graph needs a workspace of %zu bytes, and %zu are there: what its first run "
+            "did is not what it does now",
+            bytes, s->workspace_bytes);
         FV_CUDA(cudaStreamSynchronize(s->stream[FV_STREAM_COMPUTE]));
         FV_CUDA(cudaFree(s->workspace));
         s->workspace = nullptr;
         s->workspace_bytes = 0;
         FV_CUDA(cudaMalloc(&s->workspace, bytes));
         s->workspace_bytes = bytes;
+        s->n_workspaces++;
     }
     *out = s->workspace;
     return FV_OK;
@@ -186,6 +192,10 @@ static void destroy(fv_backend *backend)
 #include "fovea/ops/ops.def"
 #undef FV_OP
 
+fv_err fv_cuda_graph_create(fv_backend *backend, fv_graph **out);
+void fv_cuda_graph_destroy(fv_backend *backend, fv_graph *graph);
+fv_err fv_cuda_graph_run(fv_backend *backend, fv_graph *graph, fv_graph_body body, void *context);
+
 static fv_backend_table table_of(void)
 {
     fv_backend_table t = {};
@@ -206,6 +216,9 @@ static fv_backend_table table_of(void)
     t.event_wait = event_wait;
     t.event_synchronize = event_synchronize;
     t.synchronize = synchronize;
+    t.graph_create = fv_cuda_graph_create;
+    t.graph_destroy = fv_cuda_graph_destroy;
+    t.graph_run = fv_cuda_graph_run;
     t.destroy = destroy;
     return t;
 }

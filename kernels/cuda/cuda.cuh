@@ -38,6 +38,8 @@ typedef struct fv_cuda_state {
     fv_cuda_plan *plans; /* owned: a hash table of FV_CUDA_PLANS */
     void *workspace;     /* of the operation that runs; grows */
     size_t workspace_bytes;
+    int64_t n_workspaces; /* so far */
+    int is_recording;     /* a graph */
 } fv_cuda_state;
 
 static inline fv_cuda_state *fv_cuda_state_of(fv_backend *backend)

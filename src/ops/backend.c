@@ -1,6 +1,8 @@
 #include "fovea/ops/backend.h"
 
+#include "record.h"
 #include "fovea/base/log.h"
+#include "fovea/base/phase.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +66,7 @@ static void forget(fv_backend *backend, const void *data)
 
 fv_err fv_backend_alloc(fv_backend *backend, size_t bytes, void **out)
 {
+    FV_TRY(fv_record_refuse(backend, "memory"));
     FV_TRY(backend->table->alloc(backend, bytes, out));
     fv_err err = note(backend, *out, bytes);
     if (err != FV_OK)
@@ -99,11 +102,13 @@ void fv_host_free(fv_backend *backend, void *memory)
 
 fv_err fv_upload(fv_backend *backend, fv_stream stream, fv_tensor to, const void *from)
 {
+    FV_TRY(fv_record_refuse(backend, "an upload"));
     return fv_tensor_count(to) ? backend->table->upload(backend, stream, to, from) : FV_OK;
 }
 
 fv_err fv_download(fv_backend *backend, fv_stream stream, fv_tensor from, void *to)
 {
+    FV_TRY(fv_record_refuse(backend, "a download"));
     return fv_tensor_count(from) ? backend->table->download(backend, stream, from, to) : FV_OK;
 }
 
@@ -120,22 +125,49 @@ void fv_event_destroy(fv_backend *backend, fv_event *event)
 
 fv_err fv_event_record(fv_backend *backend, fv_event *event, fv_stream stream)
 {
+    FV_TRY(fv_record_refuse(backend, "an event"));
     return backend->table->event_record(backend, event, stream);
 }
 
 fv_err fv_event_wait(fv_backend *backend, fv_event *event, fv_stream stream)
 {
+    FV_TRY(fv_record_refuse(backend, "an event"));
     return backend->table->event_wait(backend, event, stream);
 }
 
 fv_err fv_event_synchronize(fv_backend *backend, fv_event *event)
 {
+    FV_TRY(fv_record_refuse(backend, "a synchronisation"));
     return backend->table->event_synchronize(backend, event);
 }
 
 fv_err fv_backend_synchronize(fv_backend *backend)
 {
+    FV_TRY(fv_record_refuse(backend, "a synchronisation"));
     return backend->table->synchronize(backend);
+}
+
+int fv_backend_has_graphs(const fv_backend *backend)
+{
+    return backend->table->graph_run != NULL;
+}
+
+fv_err fv_graph_create(fv_backend *backend, fv_graph **out)
+{
+    *out = NULL;
+    return fv_backend_has_graphs(backend) ? backend->table->graph_create(backend, out) : FV_OK;
+}
+
+void fv_graph_destroy(fv_backend *backend, fv_graph *graph)
+{
+    if (graph)
+        backend->table->graph_destroy(backend, graph);
+}
+
+fv_err fv_graph_run(fv_backend *backend, fv_graph *graph, fv_graph_body body, void *context)
+{
+    fv_phase_move();
+    return graph ? backend->table->graph_run(backend, graph, body, context) : body(context);
 }
 
 /* Wrap from the end of the list, so that its first is the outermost. */

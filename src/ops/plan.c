@@ -114,6 +114,26 @@ static fv_err plan_synchronize(fv_backend *backend)
     return FV_OK;
 }
 
+/* Graphs where the inner one has some: its runs take what they take there. */
+static fv_err plan_graph_create(fv_backend *backend, fv_graph **out)
+{
+    *out = backend->state;
+    return FV_OK;
+}
+
+static void plan_graph_destroy(fv_backend *backend, fv_graph *graph)
+{
+    (void)backend;
+    (void)graph;
+}
+
+static fv_err plan_graph_run(fv_backend *backend, fv_graph *graph, fv_graph_body body, void *context)
+{
+    (void)backend;
+    (void)graph;
+    return body(context);
+}
+
 static void plan_destroy(fv_backend *backend)
 {
     plan_state *s = backend->state;
@@ -122,7 +142,7 @@ static void plan_destroy(fv_backend *backend)
     free(backend);
 }
 
-static fv_backend_table table_of(const char *name)
+static fv_backend_table table_of(const char *name, int has_graphs)
 {
     return (fv_backend_table){
         .name = name,
@@ -142,6 +162,9 @@ static fv_backend_table table_of(const char *name)
         .event_wait = plan_event_order,
         .event_synchronize = plan_event_synchronize,
         .synchronize = plan_synchronize,
+        .graph_create = has_graphs ? plan_graph_create : NULL,
+        .graph_destroy = has_graphs ? plan_graph_destroy : NULL,
+        .graph_run = has_graphs ? plan_graph_run : NULL,
         .destroy = plan_destroy,
     };
 }
@@ -160,7 +183,7 @@ fv_err fv_backend_plan_create(fv_backend *inner, fv_backend **out)
     snprintf(s->name, sizeof s->name, "plan(%s)", inner->table->name);
     s->inner = inner;
     s->next = first_address;
-    s->table = table_of(s->name);
+    s->table = table_of(s->name, fv_backend_has_graphs(inner));
     *backend = (fv_backend){.table = &s->table, .state = s, .n_threads = inner->n_threads};
     *out = backend;
     return FV_OK;

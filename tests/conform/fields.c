@@ -9,6 +9,7 @@
 #define FLAG_OPTIO(op) 0
 #define FLAG_ACC(op) offsetof(fv_##op##_args, accumulate)
 #define F(op, name, direction) {#name, offsetof(fv_##op##_args, name), direction, FLAG_##direction(op)},
+#define V(op, name)
 #define FV_OP(op, fields)                                          \
     static const field fields_of_##op[] = {fields};                \
     static fv_err run_##op(fv_backend *backend, const void *args)  \
@@ -24,6 +25,7 @@
 #include "fovea/ops/ops.def"
 #undef FV_OP
 #undef F
+#undef V
 
 const operation operations[FV_N_OPS] = {
 #define FV_OP(op, fields)                                                                              \

@@ -33,6 +33,10 @@ typedef enum fv_stream {
 /* A place in a stream. The back end's own. */
 typedef struct fv_event fv_event;
 
+/* Operations that are queued again and again, as one: fv_graph_run. The back end's own. */
+typedef struct fv_graph fv_graph;
+typedef fv_err (*fv_graph_body)(void *context);
+
 /* Pinned buffers for copies of ordinary host memory: staging.h. */
 typedef struct fv_staging fv_staging;
 void fv_staging_destroy(fv_staging *staging); /* NULL is fine; waits for its copies */
@@ -68,6 +72,11 @@ typedef struct fv_backend_table {
     fv_err (*event_synchronize)(fv_backend *, fv_event *);
     fv_err (*synchronize)(fv_backend *);
 
+    /* Graphs, OPTIONAL, all or none; see the functions of the same names. */
+    fv_err (*graph_create)(fv_backend *, fv_graph **out);
+    void (*graph_destroy)(fv_backend *, fv_graph *);
+    fv_err (*graph_run)(fv_backend *, fv_graph *, fv_graph_body body, void *context);
+
     void (*destroy)(fv_backend *);
 } fv_backend_table;
 
@@ -88,6 +97,7 @@ struct fv_backend {
     void *state; /* owned by the back end */
     int n_threads;
     fv_op_timer timer[FV_N_OPS];
+    fv_graph *recording; /* of wrappers: the graph whose body is running */
     fv_staging *staging; /* owned; NULL before its first use */
     fv_backend_memory memory;
     struct fv_block *blocks; /* owned, (n_blocks): what the memory is */
@@ -154,6 +164,19 @@ fv_err fv_event_synchronize(fv_backend *backend, fv_event *event);
 
 /* The host waits for everything that is queued. */
 fv_err fv_backend_synchronize(fv_backend *backend);
+
+/* A graph is operations that come again and again with the same arguments: addresses, shapes and numbers;
+ * what tensors hold may change. run has the effect of a call of body, which calls operations and nothing else
+ * of the back end, and whose calls always are the same. The back end may keep a record of them and launch
+ * that, without calling body; so what body reads on the host, it reads too early. Memory that the calls name
+ * lives as long as the graph. `check` and `deferred` call body each time: FV_ERR_INTERNAL names operation and
+ * member of a call that is another than in the first run.
+ *
+ * has_graphs 0: nothing is recorded, *out is NULL, and run calls body. */
+int fv_backend_has_graphs(const fv_backend *backend);
+fv_err fv_graph_create(fv_backend *backend, fv_graph **out);
+void fv_graph_destroy(fv_backend *backend, fv_graph *graph); /* NULL is fine. It is not queued any more */
+fv_err fv_graph_run(fv_backend *backend, fv_graph *graph, fv_graph_body body, void *context);
 
 /* Check, time, dispatch: fv_err fv_gemm(fv_backend *, const fv_gemm_args *); and so on. */
 #define FV_OP(op, fields) fv_err fv_##op(fv_backend *backend, const fv_##op##_args *args);

@@ -1,5 +1,7 @@
 #include "check.h"
 
+#include "ops/record.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -156,6 +158,9 @@ fv_err fv_backend_check_create(fv_backend *inner, fv_backend **out)
         .event_wait = check_event_wait,
         .event_synchronize = check_event_synchronize,
         .synchronize = check_synchronize,
+        .graph_create = fv_record_create,
+        .graph_destroy = fv_record_destroy,
+        .graph_run = fv_record_run,
         .destroy = check_destroy,
     };
     *backend = (fv_backend){.table = &s->table, .state = s, .n_threads = inner->n_threads};

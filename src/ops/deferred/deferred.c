@@ -1,6 +1,7 @@
 #include "deferred.h"
 
 #include "ops/op_fields.h"
+#include "ops/record.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -326,6 +327,9 @@ static fv_backend_table table_of(const char *name)
         .event_wait = deferred_event_wait,
         .event_synchronize = deferred_event_synchronize,
         .synchronize = deferred_synchronize,
+        .graph_create = fv_record_create,
+        .graph_destroy = fv_record_destroy,
+        .graph_run = fv_record_run,
         .destroy = deferred_destroy,
     };
 }

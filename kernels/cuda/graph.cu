@@ -1,0 +1,71 @@
+/* Graphs: what a body queues is captured from its stream, and launched as one from then on.
+ *
+ * The first run is an ordinary one: it makes what is made once, such as the workspace and the choice of
+ * algorithms. The second is captured. A record names the workspace by its address, so it is made again when
+ * that has moved. */
+#include "cuda.cuh"
+
+#include <stdlib.h>
+
+struct fv_graph {
+    cudaGraphExec_t record; /* NULL: there is none */
+    int has_run;
+    int64_t n_workspaces; /* so far, when it was made */
+};
+
+fv_err fv_cuda_graph_create(fv_backend *backend, fv_graph **out)
+{
+    (void)backend;
+    *out = (fv_graph *)calloc(1, sizeof **out);
+    FV_CHECK(*out, FV_ERR_MEMORY, "cannot allocate a graph");
+    return FV_OK;
+}
+
+static void drop(fv_graph *graph)
+{
+    if (graph->record)
+        (void)cudaGraphExecDestroy(graph->record);
+    graph->record = nullptr;
+}
+
+void fv_cuda_graph_destroy(fv_backend *backend, fv_graph *graph)
+{
+    (void)backend;
+    drop(graph);
+    free(graph);
+}
+
+static fv_err record(fv_backend *backend, fv_graph *graph, fv_graph_body body, void *context)
+{
+    fv_cuda_state *s = fv_cuda_state_of(backend);
+    cudaStream_t stream = fv_cuda_compute(backend);
+    cudaGraph_t calls = nullptr;
+    FV_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
+    s->is_recording = 1;
+    fv_err err = body(context);
+    s->is_recording = 0;
+    cudaError_t code = cudaStreamEndCapture(stream, &calls);
+    if (err == FV_OK)
+        err = fv_cuda_result(code, "the capture of a graph");
+    if (err == FV_OK)
+        err = fv_cuda_result(cudaGraphInstantiate(&graph->record, calls, 0), "the making of a graph");
+    if (calls)
+        (void)cudaGraphDestroy(calls);
+    graph->n_workspaces = s->n_workspaces;
+    return err;
+}
+
+fv_err fv_cuda_graph_run(fv_backend *backend, fv_graph *graph, fv_graph_body body, void *context)
+{
+    if (!graph->has_run) {
+        FV_TRY(body(context));
+        graph->has_run = 1;
+        return FV_OK;
+    }
+    if (graph->n_workspaces != fv_cuda_state_of(backend)->n_workspaces)
+        drop(graph);
+    if (!graph->record)
+        FV_TRY(record(backend, graph, body, context));
+    FV_CUDA(cudaGraphLaunch(graph->record, fv_cuda_compute(backend)));
+    return FV_OK;
+}
