@@ -1,6 +1,5 @@
 #include "fovea/ops/backend.h"
 
-#include "record.h"
 #include "fovea/base/log.h"
 #include "fovea/base/phase.h"
 
@@ -64,9 +63,17 @@ static void forget(fv_backend *backend, const void *data)
         }
 }
 
+/* The body of a graph calls operations alone. */
+static fv_err not_in_graph(const fv_backend *backend, const char *what)
+{
+    FV_CHECK(!backend->recording, FV_ERR_INTERNAL,
+             "%s in the body of a graph: it may call operations, and nothing else of a back end", what);
+    return FV_OK;
+}
+
 fv_err fv_backend_alloc(fv_backend *backend, size_t bytes, void **out)
 {
-    FV_TRY(fv_record_refuse(backend, "memory"));
+    FV_TRY(not_in_graph(backend, "memory"));
     FV_TRY(backend->table->alloc(backend, bytes, out));
     fv_err err = note(backend, *out, bytes);
     if (err != FV_OK)
@@ -102,13 +109,13 @@ void fv_host_free(fv_backend *backend, void *memory)
 
 fv_err fv_upload(fv_backend *backend, fv_stream stream, fv_tensor to, const void *from)
 {
-    FV_TRY(fv_record_refuse(backend, "an upload"));
+    FV_TRY(not_in_graph(backend, "an upload"));
     return fv_tensor_count(to) ? backend->table->upload(backend, stream, to, from) : FV_OK;
 }
 
 fv_err fv_download(fv_backend *backend, fv_stream stream, fv_tensor from, void *to)
 {
-    FV_TRY(fv_record_refuse(backend, "a download"));
+    FV_TRY(not_in_graph(backend, "a download"));
     return fv_tensor_count(from) ? backend->table->download(backend, stream, from, to) : FV_OK;
 }
 
@@ -125,25 +132,25 @@ void fv_event_destroy(fv_backend *backend, fv_event *event)
 
 fv_err fv_event_record(fv_backend *backend, fv_event *event, fv_stream stream)
 {
-    FV_TRY(fv_record_refuse(backend, "an event"));
+    FV_TRY(not_in_graph(backend, "an event"));
     return backend->table->event_record(backend, event, stream);
 }
 
 fv_err fv_event_wait(fv_backend *backend, fv_event *event, fv_stream stream)
 {
-    FV_TRY(fv_record_refuse(backend, "an event"));
+    FV_TRY(not_in_graph(backend, "an event"));
     return backend->table->event_wait(backend, event, stream);
 }
 
 fv_err fv_event_synchronize(fv_backend *backend, fv_event *event)
 {
-    FV_TRY(fv_record_refuse(backend, "a synchronisation"));
+    FV_TRY(not_in_graph(backend, "a synchronisation"));
     return backend->table->event_synchronize(backend, event);
 }
 
 fv_err fv_backend_synchronize(fv_backend *backend)
 {
-    FV_TRY(fv_record_refuse(backend, "a synchronisation"));
+    FV_TRY(not_in_graph(backend, "a synchronisation"));
     return backend->table->synchronize(backend);
 }
 

@@ -74,13 +74,6 @@ fv_err fv_record_call(fv_graph *graph, fv_op op, const void *args)
     return FV_OK;
 }
 
-fv_err fv_record_refuse(const fv_backend *backend, const char *what)
-{
-    FV_CHECK(!backend->recording, FV_ERR_INTERNAL,
-             "%s in the body of a graph: it may call operations, and nothing else of a back end", what);
-    return FV_OK;
-}
-
 fv_err fv_record_run(fv_backend *backend, fv_graph *graph, fv_graph_body body, void *context)
 {
     graph->at = 0;

@@ -12,7 +12,5 @@ fv_err fv_record_run(fv_backend *backend, fv_graph *graph, fv_graph_body body, v
 
 /* The body calls an operation. */
 fv_err fv_record_call(fv_graph *graph, fv_op op, const void *args);
-/* FV_ERR_INTERNAL if the body of a graph calls what is no operation. */
-fv_err fv_record_refuse(const fv_backend *backend, const char *what);
 
 #endif
