@@ -1,15 +1,11 @@
 /* The plan back end: everything is asked for and nothing is done, so that what a run would take is counted by
  * the code that will run. Addresses are numbers that no memory has: whoever looks there ends at once. */
-#include "fovea/ops/backend.h"
+#include "ops/wrapper.h"
 
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct plan_state {
-    fv_backend *inner; /* owned */
-    fv_backend_table table;
-    char name[64];
+    fv_wrapper wrapper;
     uintptr_t next; /* address */
 } plan_state;
 
@@ -32,24 +28,9 @@ static void plan_free(fv_backend *backend, void *memory)
     (void)memory;
 }
 
-static fv_err plan_host_alloc(fv_backend *backend, size_t bytes, void **out)
-{
-    return fv_host_alloc(((plan_state *)backend->state)->inner, bytes, out);
-}
-
-static void plan_host_free(fv_backend *backend, void *memory)
-{
-    fv_host_free(((plan_state *)backend->state)->inner, memory);
-}
-
-static size_t plan_workspace(fv_backend *backend, fv_op op, const void *args)
-{
-    return fv_backend_workspace(((plan_state *)backend->state)->inner, op, args);
-}
-
 static void count(fv_backend *backend, fv_op op, const void *args)
 {
-    size_t bytes = plan_workspace(backend, op, args);
+    size_t bytes = fv_backend_workspace(backend, op, args);
     if (bytes > backend->memory.workspace)
         backend->memory.workspace = bytes;
 }
@@ -134,26 +115,16 @@ static fv_err plan_graph_run(fv_backend *backend, fv_graph *graph, fv_graph_body
     return body(context);
 }
 
-static void plan_destroy(fv_backend *backend)
+fv_err fv_backend_plan_create(fv_backend *inner, fv_backend **out)
 {
-    plan_state *s = backend->state;
-    fv_backend_destroy(s->inner);
-    free(s);
-    free(backend);
-}
-
-static fv_backend_table table_of(const char *name, int has_graphs)
-{
-    return (fv_backend_table){
-        .name = name,
+    int has_graphs = fv_backend_has_graphs(inner);
+    const fv_backend_table table = {
+        .name = "plan",
 #define FV_OP(op, fields) .op = plan_##op,
 #include "fovea/ops/ops.def"
 #undef FV_OP
-        .workspace = plan_workspace,
         .alloc = plan_alloc,
         .free = plan_free,
-        .host_alloc = plan_host_alloc,
-        .host_free = plan_host_free,
         .upload = plan_upload,
         .download = plan_download,
         .event_create = plan_event_create,
@@ -165,26 +136,8 @@ static fv_backend_table table_of(const char *name, int has_graphs)
         .graph_create = has_graphs ? plan_graph_create : NULL,
         .graph_destroy = has_graphs ? plan_graph_destroy : NULL,
         .graph_run = has_graphs ? plan_graph_run : NULL,
-        .destroy = plan_destroy,
     };
-}
-
-fv_err fv_backend_plan_create(fv_backend *inner, fv_backend **out)
-{
-    fv_backend *backend = calloc(1, sizeof *backend);
-    plan_state *s = calloc(1, sizeof *s);
-    *out = NULL;
-    if (!backend || !s) {
-        free(backend);
-        free(s);
-        fv_backend_destroy(inner);
-        return FV_FAIL(FV_ERR_MEMORY, "cannot allocate the plan back end");
-    }
-    snprintf(s->name, sizeof s->name, "plan(%s)", inner->table->name);
-    s->inner = inner;
-    s->next = first_address;
-    s->table = table_of(s->name, fv_backend_has_graphs(inner));
-    *backend = (fv_backend){.table = &s->table, .state = s, .n_threads = inner->n_threads};
-    *out = backend;
+    FV_TRY(fv_wrapper_create(inner, &table, sizeof(plan_state), out));
+    ((plan_state *)(*out)->state)->next = first_address;
     return FV_OK;
 }

@@ -2,6 +2,7 @@
 
 #include "ops/op_fields.h"
 #include "ops/record.h"
+#include "ops/wrapper.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,9 +20,7 @@ typedef struct block {
 } block;
 
 typedef struct deferred_state {
-    fv_backend *inner; /* owned */
-    fv_backend_table table;
-    char name[64];
+    fv_wrapper wrapper;
     fv_order order;
     fv_queues queues;
     block *blocks; /* owned */
@@ -127,29 +126,23 @@ static fv_err note_block(deferred_state *s, void *data, size_t bytes, int is_hos
     return FV_OK;
 }
 
-static size_t deferred_workspace(fv_backend *backend, fv_op op, const void *args)
-{
-    deferred_state *s = backend->state;
-    return fv_backend_workspace(s->inner, op, args);
-}
-
 static fv_err deferred_alloc(fv_backend *backend, size_t bytes, void **out)
 {
     deferred_state *s = backend->state;
-    FV_TRY(fv_backend_alloc(s->inner, bytes, out));
+    FV_TRY(fv_backend_alloc(s->wrapper.inner, bytes, out));
     fv_err err = note_block(s, *out, bytes, 0);
     if (err != FV_OK)
-        fv_backend_free(s->inner, *out);
+        fv_backend_free(s->wrapper.inner, *out);
     return err;
 }
 
 static fv_err deferred_host_alloc(fv_backend *backend, size_t bytes, void **out)
 {
     deferred_state *s = backend->state;
-    FV_TRY(fv_host_alloc(s->inner, bytes, out));
+    FV_TRY(fv_host_alloc(s->wrapper.inner, bytes, out));
     fv_err err = note_block(s, *out, bytes, 1);
     if (err != FV_OK)
-        fv_host_free(s->inner, *out);
+        fv_host_free(s->wrapper.inner, *out);
     return err;
 }
 
@@ -191,14 +184,14 @@ static void deferred_free(fv_backend *backend, void *memory)
 {
     deferred_state *s = backend->state;
     forget_block(s, memory);
-    fv_backend_free(s->inner, memory);
+    fv_backend_free(s->wrapper.inner, memory);
 }
 
 static void deferred_host_free(fv_backend *backend, void *memory)
 {
     deferred_state *s = backend->state;
     forget_block(s, memory);
-    fv_host_free(s->inner, memory);
+    fv_host_free(s->wrapper.inner, memory);
 }
 
 /* Copies. */
@@ -301,20 +294,17 @@ static void deferred_destroy(fv_backend *backend)
     deferred_state *s = backend->state;
     fv_queues_fini(&s->queues);
     fv_order_fini(&s->order);
-    fv_backend_destroy(s->inner);
     free(s->blocks);
-    free(s);
-    free(backend);
+    fv_wrapper_destroy(backend);
 }
 
-static fv_backend_table table_of(const char *name)
+fv_err fv_backend_deferred_create(fv_backend *inner, fv_backend **out)
 {
-    return (fv_backend_table){
-        .name = name,
+    const fv_backend_table table = {
+        .name = "deferred",
 #define FV_OP(op, fields) .op = deferred_##op,
 #include "fovea/ops/ops.def"
 #undef FV_OP
-        .workspace = deferred_workspace,
         .alloc = deferred_alloc,
         .free = deferred_free,
         .host_alloc = deferred_host_alloc,
@@ -332,23 +322,7 @@ static fv_backend_table table_of(const char *name)
         .graph_run = fv_record_run,
         .destroy = deferred_destroy,
     };
-}
-
-fv_err fv_backend_deferred_create(fv_backend *inner, fv_backend **out)
-{
-    fv_backend *backend = calloc(1, sizeof *backend);
-    deferred_state *s = calloc(1, sizeof *s);
-    *out = NULL;
-    if (!backend || !s) {
-        free(backend);
-        free(s);
-        fv_backend_destroy(inner);
-        return FV_FAIL(FV_ERR_MEMORY, "cannot allocate the deferred back end");
-    }
-    snprintf(s->name, sizeof s->name, "deferred(%s)", inner->table->name);
-    s->inner = s->queues.inner = inner;
-    s->table = table_of(s->name);
-    *backend = (fv_backend){.table = &s->table, .state = s, .n_threads = inner->n_threads};
-    *out = backend;
+    FV_TRY(fv_wrapper_create(inner, &table, sizeof(deferred_state), out));
+    ((deferred_state *)(*out)->state)->queues.inner = inner;
     return FV_OK;
 }
