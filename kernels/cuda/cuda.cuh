@@ -162,8 +162,8 @@ __device__ __forceinline__ void store_unit(T *row, int64_t i, int64_t n, int is_
     }
 }
 
-/* The sum over the threads of a block, in one fixed order, for all of them. scratch: 32 floats. */
-__device__ __forceinline__ float block_sum(float x, float *scratch)
+/* The sum over the threads of a block, in one fixed order, for all of them. scratch: 32, shared. */
+template <typename T> __device__ __forceinline__ T block_sum(T x, T *scratch)
 {
     for (int d = 16; d; d /= 2)
         x += __shfl_xor_sync(~0u, x, d);
@@ -171,7 +171,7 @@ __device__ __forceinline__ float block_sum(float x, float *scratch)
     if (threadIdx.x % 32 == 0)
         scratch[threadIdx.x / 32] = x;
     __syncthreads();
-    float sum = 0;
+    T sum = 0;
     for (unsigned w = 0; w < blockDim.x / 32; w++)
         sum += scratch[w];
     return sum;

@@ -47,21 +47,6 @@ extern "C" fv_err fv_cuda_colsum(fv_backend *backend, const fv_colsum_args *args
     return fv_cuda_launched("colsum");
 }
 
-__device__ double block_sum_double(double x)
-{
-    __shared__ double scratch[32];
-    for (int d = 16; d; d /= 2)
-        x += __shfl_xor_sync(~0u, x, d);
-    __syncthreads();
-    if (threadIdx.x % 32 == 0)
-        scratch[threadIdx.x / 32] = x;
-    __syncthreads();
-    double sum = 0;
-    for (unsigned w = 0; w < blockDim.x / 32; w++)
-        sum += scratch[w];
-    return sum;
-}
-
 struct segments {
     const float *x;
     const int64_t *list, *first_block; /* (n, 2), (n + 1): blocks of all segments, in order */
@@ -71,6 +56,7 @@ struct segments {
 /* The sum of squares of block b, for all threads of a thread block. */
 __device__ double block_squares(const segments &s, int64_t b)
 {
+    __shared__ double scratch[32];
     int64_t low = 0, high = s.n - 1;
     while (low < high) {
         int64_t mid = (low + high + 1) / 2;
@@ -85,7 +71,7 @@ __device__ double block_squares(const segments &s, int64_t b)
     double sum = 0;
     for (int64_t i = first + threadIdx.x; i < end; i += THREADS)
         sum += (double)s.x[i] * (double)s.x[i];
-    return block_sum_double(sum);
+    return block_sum(sum, scratch);
 }
 
 __global__ void squares_kernel(const segments s, double *parts)
@@ -110,11 +96,12 @@ __global__ void count_blocks_kernel(const segments s, int64_t *first_block)
 /* Blocks in order. Those behind n_parts, which only segments that overlap have, are summed here. */
 __global__ void add_squares_kernel(const segments s, const double *parts, int64_t n_parts, double *out)
 {
+    __shared__ double scratch[32];
     int64_t n = s.first_block[s.n];
     double sum = 0, late = 0;
     for (int64_t i = threadIdx.x; i < n && i < n_parts; i += THREADS)
         sum += parts[i];
-    sum = block_sum_double(sum);
+    sum = block_sum(sum, scratch);
     for (int64_t i = n_parts; i < n; i++)
         late += block_squares(s, i);
     if (threadIdx.x == 0)
