@@ -1,5 +1,6 @@
 /* fovea import: a model folder as the first checkpoint of a run. */
 #include "jobs/jobs.h"
+#include "jobs/option.h"
 #include "jobs/runtime.h"
 #include "jobs/terminal.h"
 
@@ -23,23 +24,16 @@ static const struct argp_option options[] = {
     {"out", KEY_OUT, "RUN", 0, "the run's folder, which has no checkpoints yet (required)", 0},
     {0}};
 
+static const fv_option table[] = {{KEY_MODEL, FV_OPTION_PATH, offsetof(import_options, model)},
+                                  {KEY_OUT, FV_OPTION_PATH, offsetof(import_options, out)},
+                                  {0}};
+
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     import_options *out = state->input;
-    switch (key) {
-    case KEY_MODEL:
-        out->model = fv_parse_path(state, "--model", text);
-        return 0;
-    case KEY_OUT:
-        out->out = fv_parse_path(state, "--out", text);
-        return 0;
-    case ARGP_KEY_END:
-        if (!out->model || !out->out)
-            argp_error(state, "--model and --out are required");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    if (key == ARGP_KEY_END && (!out->model || !out->out))
+        argp_error(state, "--model and --out are required");
+    return fv_option_set(table, options, key, text, state, out);
 }
 
 /* The name of a checkpoint appears when it is whole. */

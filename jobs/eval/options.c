@@ -1,4 +1,5 @@
 #include "jobs/eval/options.h"
+#include "jobs/option.h"
 #include "jobs/terminal.h"
 #include "jobs/views_options.h"
 
@@ -95,32 +96,23 @@ static void parse_too_long(struct argp_state *state, const char *text, fv_eval_o
         argp_error(state, "--too-long is \"%s\", expected refuse or skip", text);
 }
 
-static int parse_int(struct argp_state *state, const char *option, const char *text, int low)
-{
-    return (int)fv_parse_integer(state, option, text, low, INT32_MAX / 2);
-}
-
-static error_t parse_size(int key, const char *text, struct argp_state *state, fv_eval_options *out)
-{
-    switch (key) {
-    case KEY_PENALTY:
-        return out->repetition_penalty = fv_parse_real(state, "--repetition-penalty", text, 1e-3, 1e3), 0;
-    case KEY_TURN_TOKENS:
-        return out->max_turn_tokens = parse_int(state, "--max-turn-tokens", text, 1), 0;
-    case KEY_TOKENS:
-        return out->max_tokens = parse_int(state, "--max-tokens", text, 2), 0;
-    case KEY_TENSOR:
-        return out->runtime.tensor = parse_int(state, "--tensor", text, 1), 0;
-    case KEY_RUNNING:
-        return out->max_running = parse_int(state, "--max-running", text, 1), 0;
-    case KEY_PASS_TOKENS:
-        return out->pass_tokens = parse_int(state, "--pass-tokens", text, 2), 0;
-    case KEY_CACHE:
-        return out->cache_pages = parse_int(state, "--cache-pages", text, 1), 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
+#define AT(member) offsetof(fv_eval_options, member)
+enum { MOST = INT32_MAX / 2 };
+static const fv_option table[] = {
+    {KEY_DATA, FV_OPTION_PATH, AT(data)},
+    {KEY_OUT, FV_OPTION_PATH, AT(out)},
+    {KEY_PROMPTS, FV_OPTION_PATH, AT(prompts)},
+    {KEY_KEEP, FV_OPTION_FLAG, AT(keeps)},
+    {KEY_BY, FV_OPTION_TEXT, AT(by)},
+    {KEY_LIMIT, FV_OPTION_INTEGER, AT(limit), .low = 1, .high = INT32_MAX},
+    {KEY_PENALTY, FV_OPTION_REAL, AT(repetition_penalty), .least = 1e-3, .most = 1e3},
+    {KEY_TURN_TOKENS, FV_OPTION_INT, AT(max_turn_tokens), .low = 1, .high = MOST},
+    {KEY_TOKENS, FV_OPTION_INTEGER, AT(max_tokens), .low = 2, .high = MOST},
+    {KEY_TENSOR, FV_OPTION_INT, AT(runtime.tensor), .low = 1, .high = MOST},
+    {KEY_RUNNING, FV_OPTION_INT, AT(max_running), .low = 1, .high = MOST},
+    {KEY_PASS_TOKENS, FV_OPTION_INT, AT(pass_tokens), .low = 2, .high = MOST},
+    {KEY_CACHE, FV_OPTION_INT, AT(cache_pages), .low = 1, .high = MOST},
+    {0}};
 
 static error_t check(struct argp_state *state, const fv_eval_options *o)
 {
@@ -146,18 +138,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
         state->child_inputs[0] = &out->runtime;
         state->child_inputs[1] = &out->views;
         return 0;
-    case KEY_DATA:
-        return out->data = fv_parse_path(state, "--data", text), 0;
-    case KEY_OUT:
-        return out->out = fv_parse_path(state, "--out", text), 0;
-    case KEY_PROMPTS:
-        return out->prompts = fv_parse_path(state, "--prompts", text), 0;
     case KEY_MERGE:
         out->runtime.needs_no_model = 1;
         return out->merge = fv_parse_path(state, "--merge", text), 0;
-    case KEY_KEEP:
-        out->keeps = 1;
-        return 0;
     case KEY_MODE:
         return parse_mode(state, text, out), 0;
     case KEY_VERIFIER:
@@ -168,10 +151,6 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return parse_too_long(state, text, out), 0;
     case KEY_SHARD:
         return fv_parse_shard(state, text, &out->shard, &out->n_shards), 0;
-    case KEY_BY:
-        return out->by = text, 0;
-    case KEY_LIMIT:
-        return out->limit = fv_parse_integer(state, "--limit", text, 1, INT32_MAX), 0;
     case ARGP_KEY_ARGS:
         out->folders = state->argv + state->next;
         out->n_folders = state->argc - state->next;
@@ -179,7 +158,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_END:
         return check(state, out);
     default:
-        return parse_size(key, text, state, out);
+        return fv_option_set(table, options, key, text, state, out);
     }
 }
 

@@ -1,6 +1,7 @@
 #include "jobs/generate/options.h"
 
 #include "jobs/jobs.h"
+#include "jobs/option.h"
 #include "jobs/terminal.h"
 #include "jobs/views_options.h"
 
@@ -61,28 +62,20 @@ static error_t add_image(fv_generate_options *out, const char *path, struct argp
     return 0;
 }
 
-static error_t parse_number(int key, const char *argument, struct argp_state *state, fv_generate_options *out)
-{
-    switch (key) {
-    case KEY_TEMPERATURE:
-        out->temperature = fv_parse_real(state, "--temperature", argument, 0, 1e6);
-        return 0;
-    case KEY_TOP_K:
-        out->top_k = fv_parse_integer(state, "--top-k", argument, 0, INT32_MAX);
-        return 0;
-    case KEY_TOP_P:
-        out->top_p = fv_parse_real(state, "--top-p", argument, 1e-6, 1);
-        return 0;
-    case KEY_PENALTY:
-        out->repetition_penalty = fv_parse_real(state, "--repetition-penalty", argument, 1e-3, 1e3);
-        return 0;
-    case KEY_SEED:
-        out->seed = fv_parse_integer(state, "--seed", argument, 0, INT64_MAX);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
+#define AT(member) offsetof(fv_generate_options, member)
+static const fv_option table[] = {
+    {KEY_PROMPT, FV_OPTION_TEXT, AT(prompt)},
+    {KEY_SYSTEM, FV_OPTION_TEXT, AT(system)},
+    {KEY_RAW, FV_OPTION_FLAG, AT(is_raw)},
+    {KEY_PROMPTS, FV_OPTION_PATH, AT(prompts)},
+    {KEY_MAX_TOKENS, FV_OPTION_INT, AT(max_tokens), .low = 1, .high = 1 << 24},
+    {KEY_TEMPERATURE, FV_OPTION_REAL, AT(temperature), .most = 1e6},
+    {KEY_TOP_K, FV_OPTION_LONG, AT(top_k), .high = INT32_MAX},
+    {KEY_TOP_P, FV_OPTION_REAL, AT(top_p), .least = 1e-6, .most = 1},
+    {KEY_PENALTY, FV_OPTION_REAL, AT(repetition_penalty), .least = 1e-3, .most = 1e3},
+    {KEY_SEED, FV_OPTION_LONG, AT(seed), .high = INT64_MAX},
+    {KEY_JSON, FV_OPTION_FLAG, AT(json)},
+    {0}};
 
 static void check(struct argp_state *state, const fv_generate_options *o)
 {
@@ -106,24 +99,6 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_IMAGE:
         return add_image(out, fv_parse_path(state, "--image", argument), state);
-    case KEY_PROMPT:
-        out->prompt = argument;
-        return 0;
-    case KEY_SYSTEM:
-        out->system = argument;
-        return 0;
-    case KEY_RAW:
-        out->is_raw = 1;
-        return 0;
-    case KEY_PROMPTS:
-        out->prompts = fv_parse_path(state, "--prompts", argument);
-        return 0;
-    case KEY_MAX_TOKENS:
-        out->max_tokens = (int)fv_parse_integer(state, "--max-tokens", argument, 1, 1 << 24);
-        return 0;
-    case KEY_JSON:
-        out->json = 1;
-        return 0;
     case ARGP_KEY_ARG:
         argp_error(state, "unexpected argument \"%s\"; the question goes after --prompt", argument);
         return 0;
@@ -131,7 +106,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
         check(state, out);
         return 0;
     default:
-        return parse_number(key, argument, state, out);
+        return fv_option_set(table, option_list, key, argument, state, out);
     }
 }
 

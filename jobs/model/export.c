@@ -1,6 +1,7 @@
 /* fovea export: a model folder written again, in another number format or form. */
 #include "jobs/model/folder_options.h"
 #include "jobs/jobs.h"
+#include "jobs/option.h"
 #include "jobs/runtime.h"
 #include "jobs/terminal.h"
 #include "fovea/model/hf/small_files.h"
@@ -24,16 +25,14 @@ static const struct argp_option options[] = {
      "4: names and config.json of transformers 4; 5: of transformers 5; keep (default): as they are", 0},
     {0}};
 
+static const fv_option table[] = {{KEY_MODEL, FV_OPTION_PATH, offsetof(export_options, model)},
+                                  {KEY_OUT, FV_OPTION_PATH, offsetof(export_options, out)},
+                                  {0}};
+
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     export_options *out = state->input;
     switch (key) {
-    case KEY_MODEL:
-        out->model = fv_parse_path(state, "--model", text);
-        return 0;
-    case KEY_OUT:
-        out->out = fv_parse_path(state, "--out", text);
-        return 0;
     case KEY_DTYPE:
         out->has_dtype = 1;
         out->dtype = fv_parse_dtype(state, text);
@@ -54,7 +53,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
             argp_error(state, "--model and --out are required");
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return fv_option_set(table, options, key, text, state, out);
     }
 }
 

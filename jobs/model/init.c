@@ -1,6 +1,7 @@
 /* fovea init: a model folder with random weights, from a shape of configs/model/. */
 #include "jobs/model/folder_options.h"
 #include "jobs/jobs.h"
+#include "jobs/option.h"
 #include "jobs/runtime.h"
 #include "jobs/terminal.h"
 
@@ -31,24 +32,18 @@ static const struct argp_option options[] = {
     {"style", KEY_STYLE, "FORM", 0, "names and config.json of transformers 4 (default) or 5", 0},
     {0}};
 
+static const fv_option table[] = {{KEY_SHAPE, FV_OPTION_PATH, offsetof(init_options, shape)},
+                                  {KEY_OUT, FV_OPTION_PATH, offsetof(init_options, out)},
+                                  {KEY_TOKENIZER, FV_OPTION_PATH, offsetof(init_options, tokenizer)},
+                                  {KEY_SEED, FV_OPTION_LONG, offsetof(init_options, seed), .high = LONG_MAX},
+                                  {0}};
+
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     init_options *out = state->input;
     switch (key) {
-    case KEY_SHAPE:
-        out->shape = fv_parse_path(state, "--shape", text);
-        return 0;
-    case KEY_OUT:
-        out->out = fv_parse_path(state, "--out", text);
-        return 0;
-    case KEY_SEED:
-        out->seed = fv_parse_integer(state, "--seed", text, 0, LONG_MAX);
-        return 0;
     case KEY_DTYPE:
         out->dtype = fv_parse_dtype(state, text);
-        return 0;
-    case KEY_TOKENIZER:
-        out->tokenizer = fv_parse_path(state, "--tokenizer", text);
         return 0;
     case KEY_SHARD:
         out->shard_bytes = fv_parse_bytes(state, "--shard-bytes", text);
@@ -61,7 +56,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
             argp_error(state, "--shape and --out are required");
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return fv_option_set(table, options, key, text, state, out);
     }
 }
 

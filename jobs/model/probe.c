@@ -1,6 +1,7 @@
 /* fovea probe: one packed sequence through the model, everything about it into an HDF5 file. For comparing
  * with other implementations. */
 #include "jobs/jobs.h"
+#include "jobs/option.h"
 #include "jobs/runtime.h"
 #include "jobs/terminal.h"
 
@@ -420,64 +421,31 @@ static const struct argp_option option_list[] = {
     {"clip", KEY_CLIP, "X", 0, "largest norm of the gradient; 0: no limit (1)", 0},
     {0}};
 
-static error_t parse_step(int key, char *argument, struct argp_state *state, probe_options *out)
-{
-    switch (key) {
-    case KEY_LR:
-        out->lr = fv_parse_real(state, "--lr", argument, 0, 1e3);
-        return 0;
-    case KEY_BETA1:
-        out->adamw.beta1 = (float)fv_parse_real(state, "--beta1", argument, 0, 1);
-        return 0;
-    case KEY_BETA2:
-        out->adamw.beta2 = (float)fv_parse_real(state, "--beta2", argument, 0, 1);
-        return 0;
-    case KEY_EPS:
-        out->adamw.eps = (float)fv_parse_real(state, "--eps", argument, 0, 1);
-        return 0;
-    case KEY_DECAY:
-        out->adamw.weight_decay = (float)fv_parse_real(state, "--weight-decay", argument, 0, 1e3);
-        return 0;
-    case KEY_CLIP:
-        out->adamw.clip = (float)fv_parse_real(state, "--clip", argument, 0, FLT_MAX);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
+#define AT(member) offsetof(probe_options, member)
+static const fv_option table[] = {{KEY_CASE, FV_OPTION_PATH, AT(in)},
+                                  {KEY_OUT, FV_OPTION_PATH, AT(out)},
+                                  {KEY_GRAD, FV_OPTION_FLAG, AT(grad)},
+                                  {KEY_RECOMPUTE, FV_OPTION_FLAG, AT(recompute)},
+                                  {KEY_STEPS, FV_OPTION_INT, AT(steps), .low = 1, .high = 1000000},
+                                  {KEY_GREEDY, FV_OPTION_INT, AT(greedy), .high = 1000000},
+                                  {KEY_LR, FV_OPTION_REAL, AT(lr), .most = 1e3},
+                                  {KEY_BETA1, FV_OPTION_FLOAT, AT(adamw.beta1), .most = 1},
+                                  {KEY_BETA2, FV_OPTION_FLOAT, AT(adamw.beta2), .most = 1},
+                                  {KEY_EPS, FV_OPTION_FLOAT, AT(adamw.eps), .most = 1},
+                                  {KEY_DECAY, FV_OPTION_FLOAT, AT(adamw.weight_decay), .most = 1e3},
+                                  {KEY_CLIP, FV_OPTION_FLOAT, AT(adamw.clip), .most = FLT_MAX},
+                                  {0}};
 
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     probe_options *out = state->input;
-    switch (key) {
-    case ARGP_KEY_INIT:
+    if (key == ARGP_KEY_INIT) {
         state->child_inputs[0] = &out->runtime;
         return 0;
-    case KEY_CASE:
-        out->in = fv_parse_path(state, "--case", argument);
-        return 0;
-    case KEY_OUT:
-        out->out = fv_parse_path(state, "--out", argument);
-        return 0;
-    case KEY_GRAD:
-        out->grad = 1;
-        return 0;
-    case KEY_RECOMPUTE:
-        out->recompute = 1;
-        return 0;
-    case KEY_STEPS:
-        out->steps = (int)fv_parse_integer(state, "--steps", argument, 1, 1000000);
-        return 0;
-    case KEY_GREEDY:
-        out->greedy = (int)fv_parse_integer(state, "--greedy", argument, 0, 1000000);
-        return 0;
-    case ARGP_KEY_END:
-        if (!out->in || !out->out)
-            argp_error(state, "--case IN.h5 and --out OUT.h5 are required");
-        return 0;
-    default:
-        return parse_step(key, argument, state, out);
     }
+    if (key == ARGP_KEY_END && (!out->in || !out->out))
+        argp_error(state, "--case IN.h5 and --out OUT.h5 are required");
+    return fv_option_set(table, option_list, key, argument, state, out);
 }
 
 int fv_job_probe(int argc, char **argv)

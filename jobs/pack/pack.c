@@ -1,5 +1,6 @@
 /* fovea pack: a data set in one file, from rows of JSON, a synthetic set, or the best rows of another. */
 #include "jobs/jobs.h"
+#include "jobs/option.h"
 #include "jobs/pack/select.h"
 #include "jobs/runtime.h"
 #include "jobs/terminal.h"
@@ -122,6 +123,22 @@ static const synthetic_set *find_set(struct argp_state *state, const char *name)
     return NULL;
 }
 
+#define AT(member) offsetof(pack_options, member)
+static const fv_option table[] = {{KEY_OUT, FV_OPTION_PATH, AT(out)},
+                                  {KEY_JSONL, FV_OPTION_PATH, AT(jsonl)},
+                                  {KEY_IMAGES, FV_OPTION_PATH, AT(fields.folder)},
+                                  {KEY_SKIP, FV_OPTION_FLAG, AT(skip_bad)},
+                                  {KEY_LIMIT, FV_OPTION_LONG, AT(rows), .low = 1, .high = LONG_MAX},
+                                  {KEY_QUESTION, FV_OPTION_TEXT, AT(fields.question)},
+                                  {KEY_QUESTION_FIELD, FV_OPTION_TEXT, AT(fields.question_name)},
+                                  {KEY_ANSWER, FV_OPTION_TEXT, AT(fields.answer_name)},
+                                  {KEY_ROWS, FV_OPTION_LONG, AT(rows), .low = 1, .high = LONG_MAX},
+                                  {KEY_SEED, FV_OPTION_LONG, AT(seed), .high = LONG_MAX},
+                                  {KEY_SELECT, FV_OPTION_PATH, AT(select.config)},
+                                  {KEY_GAIN, FV_OPTION_INT, AT(select.gain), .low = 1, .high = INT_MAX},
+                                  {KEY_MERGE, FV_OPTION_PATH, AT(merge)},
+                                  {0}};
+
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     pack_options *o = state->input;
@@ -129,36 +146,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
     o->has_synthetic_option |= key > KEY_SYNTHETIC && key < KEY_SELECT;
     o->has_select_option |= key > KEY_SELECT && key < KEY_END;
     switch (key) {
-    case KEY_JSONL:
-        return o->jsonl = fv_parse_path(state, "--jsonl", text), 0;
-    case KEY_IMAGES:
-        return o->fields.folder = fv_parse_path(state, "--images", text), 0;
-    case KEY_OUT:
-        return o->out = fv_parse_path(state, "--out", text), 0;
-    case KEY_SKIP:
-        return o->skip_bad = 1, 0;
-    case KEY_LIMIT:
-        return o->rows = fv_parse_integer(state, "--limit", text, 1, LONG_MAX), 0;
-    case KEY_QUESTION:
-        return o->fields.question = text, 0;
-    case KEY_QUESTION_FIELD:
-        return o->fields.question_name = text, 0;
-    case KEY_ANSWER:
-        return o->fields.answer_name = text, 0;
     case KEY_SYNTHETIC:
         return o->synthetic = find_set(state, text), 0;
-    case KEY_ROWS:
-        return o->rows = fv_parse_integer(state, "--rows", text, 1, LONG_MAX), 0;
-    case KEY_SEED:
-        return o->seed = fv_parse_integer(state, "--seed", text, 0, LONG_MAX), 0;
-    case KEY_SELECT:
-        return o->select.config = fv_parse_path(state, "--select", text), 0;
-    case KEY_GAIN:
-        return o->select.gain = (int)fv_parse_integer(state, "--gain", text, 1, INT_MAX), 0;
     case KEY_SHARD:
         return fv_parse_shard(state, text, &o->select.shard, &o->select.n_shards), 0;
-    case KEY_MERGE:
-        return o->merge = fv_parse_path(state, "--merge", text), 0;
     case ARGP_KEY_ARGS:
         o->select.overrides = (const char **)state->argv + state->next;
         o->select.n_overrides = state->argc - state->next;
@@ -166,7 +157,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_END:
         return check_options(state, o);
     default:
-        return ARGP_ERR_UNKNOWN;
+        return fv_option_set(table, options, key, text, state, o);
     }
 }
 

@@ -2,6 +2,7 @@
 #include "jobs/sweep/sweep.h"
 
 #include "jobs/jobs.h"
+#include "jobs/option.h"
 #include "jobs/runtime.h"
 #include "jobs/terminal.h"
 
@@ -73,28 +74,20 @@ static void take_argument(fv_sweep_options *out, char *argument, struct argp_sta
         argp_error(state, "unexpected argument \"%s\"", argument);
 }
 
+#define AT(member) offsetof(fv_sweep_options, member)
+static const fv_option table[] = {
+    {KEY_MAX_PARALLEL, FV_OPTION_INT, AT(max_parallel), .low = 1, .high = 100000},
+    {KEY_LIMIT, FV_OPTION_INT, AT(limit), .low = 1, .high = 100000},
+    {KEY_DEPENDENCY, FV_OPTION_TEXT, AT(dependency)},
+    {KEY_DRY_RUN, FV_OPTION_FLAG, AT(dry_run)},
+    {KEY_LAUNCHER, FV_OPTION_TEXT, AT(launcher)},
+    {KEY_BEST, FV_OPTION_INT, AT(best), .low = 1, .high = 100000},
+    {0}};
+
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     fv_sweep_options *out = state->input;
     switch (key) {
-    case KEY_MAX_PARALLEL:
-        out->max_parallel = (int)fv_parse_integer(state, "--max-parallel", argument, 1, 100000);
-        return 0;
-    case KEY_LIMIT:
-        out->limit = (int)fv_parse_integer(state, "--limit", argument, 1, 100000);
-        return 0;
-    case KEY_DEPENDENCY:
-        out->dependency = argument;
-        return 0;
-    case KEY_DRY_RUN:
-        out->dry_run = 1;
-        return 0;
-    case KEY_LAUNCHER:
-        out->launcher = argument;
-        return 0;
-    case KEY_BEST:
-        out->best = (int)fv_parse_integer(state, "--best", argument, 1, 100000);
-        return 0;
     case ARGP_KEY_ARG:
         take_argument(out, argument, state);
         return 0;
@@ -103,7 +96,7 @@ static error_t parse(int key, char *argument, struct argp_state *state)
             argp_error(state, "a verb and a sweep are required");
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return fv_option_set(table, option_list, key, argument, state, out);
     }
 }
 
