@@ -159,6 +159,18 @@ static int report(const fv_runtime *runtime, fv_err err)
     return FV_EXIT_FAILED;
 }
 
+void fv_runtime_free_launcher(fv_runtime *runtime, fv_err err)
+{
+    double is_held = fv_launcher_is_held();
+    int is_well = err == FV_OK || err == FV_STOPPED;
+    if (is_well && fv_launcher_is_known() && fv_comm_all_reduce_max(runtime->world, &is_held) == FV_OK)
+        runtime->obeys_launcher = is_held > 0;
+    if (runtime->obeys_launcher)
+        fv_launcher_hold_no_more();
+    else
+        fv_launcher_release();
+}
+
 int fv_runtime_finish(fv_runtime *runtime, fv_err err)
 {
     fv_meter_stop();

@@ -55,6 +55,12 @@ fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *options);
 fv_err fv_runtime_load_processor(const fv_runtime *runtime, const char *model, const fv_chat *chat,
                                  fv_processor *out);
 
+/* Let a launcher that was held go on, if it is to be. It kills the ranks then, so those of one kind meet
+ * first (what those that train come to, judges do not know, and they end later): while they are watched, for
+ * one of them may be lost. After a failure it is held no more: whoever aborts waits for it. Collective over
+ * the processes of world, if they are well. */
+void fv_runtime_free_launcher(fv_runtime *runtime, fv_err err);
+
 /* End a program: report err (FV_STOPPED, which all ranks have: that it was stopped), close the runtime,
  * return the exit status. A failure that all ranks know is printed by the rank where it happened; one that
  * only this rank knows, or of communication, ends all processes, which may wait in a collective. */

@@ -44,9 +44,10 @@ export SLURM_PMIX_FENCE=${SLURM_PMIX_FENCE:-ring}
 
 say() { echo "slurm/job.sh: $*" >&2; }
 
-# Progress. The newest checkpoint, as a text that changes with every save; nothing without one.
+# Progress of $run, a run's folder or an evaluation's: the newest checkpoint, or the answers that an evaluation has
+# kept, as a text that changes with every save; nothing without one.
 newest() {
-    [ -z "$run" ] || stat -c '%n %.9Z' "$run"/checkpoints/step_* 2>/dev/null | sort -V | tail -n 1
+    [ -z "$run" ] || stat -c '%n %.9Z' "$run"/checkpoints/step_* "$run"/begun.h5 2>/dev/null | sort -V | tail -n 1
 }
 
 # How many starts of this job, with this one, have begun at the checkpoint that is the newest now: RUN/.starts keeps
@@ -64,11 +65,11 @@ count_starts() {
     [ -z "$run" ] || [ ! -d "$run" ] || echo "$job $first $before" 2>/dev/null >"$run/.starts"
 }
 
-# launch ARGUMENT...: run fovea on all ranks; its exit status is in $status. The launcher passes USR1 on to the
-# ranks; TERM comes to them from Slurm. Bash handles a signal only while it waits.
+# launch ARGUMENT...: run fovea on all ranks; its exit status is in $status. The folder of an evaluation is in $run. The
+# launcher passes USR1 on to the ranks; TERM comes to them from Slurm. Bash handles a signal only while it waits.
 launch() {
     local child
-    run=
+    [ "$1" = eval ] || run=
     [[ $1 != train && $1 != sft ]] || run=$("$FOVEA" "$@" --folder 2>/dev/null)
     count_starts
     "${launcher[@]}" "$FOVEA" "$@" &

@@ -1,28 +1,27 @@
 /* fovea eval: a model's greedy answers to a data set, scored; or the shards of such an evaluation joined. */
 #include "jobs/eval/begun.h"
 #include "jobs/eval/options.h"
+#include "jobs/eval/output.h"
 #include "jobs/jobs.h"
 #include "jobs/texts.h"
 
+#include "fovea/comm/watch/watch.h"
 #include "fovea/eval/evaluate.h"
-#include "fovea/base/file.h"
 #include "fovea/model/hf/identity.h"
 #include "fovea/base/log.h"
 #include "fovea/base/meter.h"
 #include "fovea/base/process/stop.h"
 #include "fovea/model/nn/pages.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MAX_ROUNDS = 2, MAX_IMAGES = 2, CACHE_BYTES = 1 << 30 /* of views of the rows under way */ };
 
 typedef struct eval {
     const fv_eval_options *options;
     fv_runtime runtime;
+    fv_watch *watch;
     fv_texts texts;
     fv_processor processor;
     fv_view_cache *view_cache; /* NULL: the data has no images */
@@ -232,80 +231,7 @@ static fv_err measure(eval *e)
     return fv_rows_measure(&what, e->runtime.world, &e->rows);
 }
 
-/* Results. */
-
-static fv_err print_table(const fv_report *report)
-{
-    fv_summary summary;
-    fv_buffer table = {0};
-    FV_TRY(fv_summary_init(&summary, report));
-    fv_err err = fv_summary_print(&summary, report->seconds, &table);
-    if (err == FV_OK && fv_report_left_out(report) > 0)
-        err =
-            fv_buffer_print(&table, "left out, too long: %lld rows\n", (long long)fv_report_left_out(report));
-    if (err == FV_OK)
-        fwrite(table.data, 1, table.size, stdout); /* main sees whether it was written */
-    fv_buffer_fini(&table);
-    fv_summary_fini(&summary);
-    return err;
-}
-
-static fv_err write_results(const fv_report *report, const char *folder)
-{
-    FV_TRY(fv_file_make_folder(folder));
-    FV_TRY(fv_report_write(report, folder));
-    fv_begun_remove(folder);
-    return print_table(report);
-}
-
-static fv_err compare(const fv_report *asked, const fv_report *there, const char *folder)
-{
-    const fv_report *const both[] = {there, asked};
-    const char *const names[] = {folder, "what is asked for"};
-    FV_TRY(fv_report_compare(both, names));
-    FV_CHECK(there->shard == asked->shard && there->n_shards == asked->n_shards, FV_ERR_ARGUMENT,
-             "%s is shard %d/%d of the evaluation, what is asked for %d/%d", folder, there->shard,
-             there->n_shards, asked->shard, asked->n_shards);
-    return FV_OK;
-}
-
-/* The results that are in the folder, if they are those of the evaluation that is asked for. */
-static fv_err keep_results(const fv_report *asked, const char *folder)
-{
-    fv_report there;
-    FV_TRY(fv_report_load(folder, &there));
-    fv_err err = compare(asked, &there, folder);
-    if (err != FV_OK)
-        err = fv_error_prefix(err, "%s is there already, give another folder", folder);
-    else
-        err = print_table(&there);
-    fv_report_fini(&there);
-    return err;
-}
-
-/* That the folder can be made, now and not after the work; but one without results is not left if the work is
- * stopped. */
-static fv_err try_folder(const char *folder)
-{
-    if (fv_file_exists(folder))
-        return fv_file_make_folder(folder);
-    FV_TRY(fv_file_make_folder(folder));
-    FV_CHECK(rmdir(folder) == 0, FV_ERR_IO, "cannot remove folder %s: %s", folder, strerror(errno));
-    return FV_OK;
-}
-
-/* Results are not written over. *is_kept: they are there, and printed. */
-static fv_err begin_output(const fv_report *asked, const char *folder, int keeps, int *is_kept)
-{
-    char path[PATH_MAX];
-    FV_TRY(fv_file_path(path, sizeof path, folder, "summary.json"));
-    *is_kept = fv_file_exists(path);
-    if (!*is_kept)
-        return try_folder(folder);
-    FV_CHECK(keeps, FV_ERR_ARGUMENT,
-             "%s is there already: give another folder for --out, or --keep to see it again", path);
-    return keep_results(asked, folder);
-}
+/* Going. */
 
 static fv_err begin(eval *e)
 {
@@ -313,7 +239,7 @@ static fv_err begin(eval *e)
     FV_TRY(describe(e));
     e->report.shard = o->shard;
     e->report.n_shards = o->n_shards;
-    return begin_output(&e->report, o->out, o->keeps, &e->is_kept);
+    return fv_output_begin(&e->report, o->out, o->keeps, &e->is_kept);
 }
 
 static fv_err read_begun(eval *e)
@@ -334,38 +260,68 @@ static fv_err take_up(eval *e)
     return fv_batch_share(&e->begun, world);
 }
 
-/* FV_STOPPED, with what has become of the answers. */
-static fv_err save_begun(eval *e)
+static int64_t tokens_of(const fv_batch *batch)
+{
+    int64_t n = 0;
+    for (const fv_group *g = batch->groups; g < batch->groups + batch->n; g++)
+        for (int i = 0; i < fv_group_size(g); i++)
+            n += (int64_t)g->responses[i].ids.n;
+    return n;
+}
+
+/* Time that is too short for one token would be too short again. */
+static fv_err save_begun(eval *e, int64_t n_before)
 {
     FV_TRY(fv_begun_write(&e->begun, &e->report, e->options->out));
+    FV_CHECK(tokens_of(&e->begun) > n_before || !fv_watch_has_run_out(e->watch), FV_ERR_ARGUMENT,
+             "the allocation ends before anything was generated; its time must be longer (sbatch --time)");
     return FV_FAIL(FV_STOPPED, "interrupted with %d answers, which are kept in %s; started again it goes on",
                    e->begun.n, e->options->out);
 }
 
-static fv_err run(eval *e)
+/* FV_STOPPED, when what there is has been saved. */
+static fv_err stop(eval *e, int64_t n_before)
 {
-    FV_TRY(fv_stop_on_interrupt());
-    FV_TRY(fv_runtime_open(&e->runtime, &e->options->runtime));
     fv_comm *world = e->runtime.world;
-    FV_TRY(fv_comm_agree(world, prepare(e)));
-    FV_TRY(measure(e));
-    FV_TRY(fv_comm_agree(world, world->rank == 0 ? begin(e) : FV_OK));
-    FV_TRY(fv_comm_broadcast(world, &e->is_kept, sizeof e->is_kept, 0));
-    if (e->is_kept)
-        return FV_OK;
+    double is_interrupt = fv_stop_is_interrupt();
+    FV_TRY(fv_comm_all_reduce_max(world, &is_interrupt));
+    e->runtime.ends_by_interrupt = is_interrupt > 0;
+    return fv_comm_agree(world, world->rank == 0 ? save_begun(e, n_before) : FV_STOPPED);
+}
+
+static fv_err go(eval *e)
+{
+    fv_comm *world = e->runtime.world;
     FV_TRY(take_up(e));
+    int64_t n_before = tokens_of(&e->begun);
     if (world->rank == 0)
         fv_meter_start(NULL, 0, 0);
     fv_err err = evaluate(e);
     fv_meter_stop();
     if (err == FV_STOPPED)
-        return fv_comm_agree(world, world->rank == 0 ? save_begun(e) : err);
+        return stop(e, n_before);
     FV_TRY(err);
-    return fv_comm_agree(world, world->rank == 0 ? write_results(&e->report, e->options->out) : FV_OK);
+    return fv_comm_agree(world, world->rank == 0 ? fv_output_write(&e->report, e->options->out) : FV_OK);
+}
+
+static fv_err run(eval *e)
+{
+    static const fv_watch_settings watch = {.silence_s = FV_WATCH_SILENCE_S, .margin_s = FV_WATCH_MARGIN_S};
+    FV_TRY(fv_stop_on_signals()); /* MPI_Init takes a while */
+    FV_TRY(fv_runtime_open(&e->runtime, &e->options->runtime));
+    fv_comm *world = e->runtime.world;
+    FV_TRY(fv_watch_start(world, &watch, FV_EXIT_AGAIN, &e->watch));
+    FV_TRY(fv_comm_agree(world, prepare(e)));
+    FV_TRY(measure(e));
+    FV_TRY(fv_comm_agree(world, world->rank == 0 ? begin(e) : FV_OK));
+    FV_TRY(fv_comm_broadcast(world, &e->is_kept, sizeof e->is_kept, 0));
+    return e->is_kept ? FV_OK : go(e);
 }
 
 static int finish(eval *e, fv_err err)
 {
+    fv_runtime_free_launcher(&e->runtime, err);
+    fv_watch_stop(e->watch);
     fv_report_fini(&e->report);
     fv_batch_fini(&e->begun);
     fv_rows_fini(&e->rows);
@@ -394,9 +350,9 @@ static fv_err merge(const fv_eval_options *o)
     FV_CHECK(shards, FV_ERR_MEMORY, "cannot allocate %d reports", o->n_folders);
     FV_TRY_DONE(load_shards(o, shards));
     FV_TRY_DONE(fv_report_merge(shards, (const char *const *)o->folders, o->n_folders, &whole));
-    FV_TRY_DONE(begin_output(&whole, o->merge, o->keeps, &is_kept));
+    FV_TRY_DONE(fv_output_begin(&whole, o->merge, o->keeps, &is_kept));
     if (!is_kept)
-        FV_TRY_DONE(write_results(&whole, o->merge));
+        FV_TRY_DONE(fv_output_write(&whole, o->merge));
 done:
     fv_report_fini(&whole);
     for (int i = 0; i < o->n_folders; i++)
@@ -411,6 +367,6 @@ int fv_job_eval(int argc, char **argv)
     fv_eval_options_parse(argc, argv, &options);
     if (options.merge)
         return fv_job_finish(merge(&options));
-    eval e = {.options = &options, .runtime.ends_by_interrupt = 1};
+    eval e = {.options = &options};
     return finish(&e, run(&e));
 }

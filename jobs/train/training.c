@@ -3,7 +3,6 @@
 #include "jobs/jobs.h"
 
 #include "fovea/base/file.h"
-#include "fovea/base/process/launcher.h"
 #include "fovea/reward/judge/judge_ranks.h"
 #include "fovea/run/judge_factory.h"
 #include "fovea/base/log.h"
@@ -342,25 +341,10 @@ static fv_err close_journal(fv_training *t, fv_err err)
     return err;
 }
 
-/* A launcher that was held kills the ranks when it goes on, so those of one kind meet first (what those that
- * train come to, judges do not know, and they end later): while they are watched, for one of them may be
- * lost. After a failure it is held no more: whoever aborts waits for it. */
-static void let_launcher_go(fv_training *t, fv_err err)
-{
-    double is_held = fv_launcher_is_held();
-    int is_well = err == FV_OK || err == FV_STOPPED;
-    if (is_well && fv_launcher_is_known() && fv_comm_all_reduce_max(t->runtime.world, &is_held) == FV_OK)
-        t->runtime.obeys_launcher = is_held > 0;
-    if (t->runtime.obeys_launcher)
-        fv_launcher_hold_no_more();
-    else
-        fv_launcher_release();
-}
-
 int fv_training_finish(fv_training *t, fv_err err)
 {
     fv_saver_destroy(t->saving.saver);
-    let_launcher_go(t, err);
+    fv_runtime_free_launcher(&t->runtime, err);
     fv_watch_stop(t->saving.watch);
     err = close_journal(t, err);
     fv_lease_release(&t->saving.lease);

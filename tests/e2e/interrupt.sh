@@ -1,25 +1,28 @@
 #!/usr/bin/env bash
-# Ctrl-C ends generate, eval and pack in order, with what was interrupted and status 130; an evaluation goes on from there.
+# Ctrl-C ends generate, eval and pack in order, with what was interrupted and status 130. An evaluation goes on from there,
+# and so it does after TERM and USR1, which end it with 75.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 . "$TEST_DATA/../common"
 make_run "$folder"
 
-# interrupted POINT TEXT COMMAND...: it is held at the point (FOVEA_AT) and hears Ctrl-C there. What it prints is in
-# $folder/out, its sentence, with TEXT, in $folder/log.
-interrupted() {
-    local point=$1 text=$2 status=0 process
-    shift 2
+# told SIGNAL STATUS POINT TEXT COMMAND...: it is held at the point (FOVEA_AT), hears the signal there, and ends with the
+# status. What it prints is in $folder/out, its sentence, with TEXT, in $folder/log.
+told() {
+    local signal=$1 expected=$2 point=$3 text=$4 status=0 process
+    shift 4
     FOVEA_AT="$point=hold:$folder/held" env --default-signal=INT "$@" >"$folder/out" 2>"$folder/log" &
     process=$!
     await $process [ -e "$folder/held" ] || fail "has ended before $point: $(cat "$folder/log")"
-    kill -INT $process
+    kill -"$signal" $process
     rm "$folder/held"
     wait $process || status=$?
-    [ $status = 130 ] || fail "status $status of $*: $(cat "$folder/log")"
+    [ $status = "$expected" ] || fail "status $status of $*: $(cat "$folder/log")"
     grep -qF -- "$text" "$folder/log" || fail "no \"$text\" in: $(cat "$folder/log")"
 }
+
+interrupted() { told INT 130 "$@"; } # POINT TEXT COMMAND...
 
 wording=(--prompts "$root/configs/prompts/glance.yaml")
 ask=("$FOVEA" generate --model "$folder/model" --prompt "Which digit?" --max-tokens 40 --temperature 0)
@@ -39,6 +42,23 @@ interrupted pass:30 "answers, which are kept in $folder/cut; started again it go
 "${evaluate[@]}" --out "$folder/cut" --limit 60 >"$folder/log" 2>&1 && fail "taken up with other settings"
 grep -q "begun.h5 is of an evaluation with other settings that was interrupted" "$folder/log" || fail "$(cat "$folder/log")"
 interrupted pass:30 "are kept" "${evaluate[@]}" --out "$folder/cut"
+told TERM 75 pass:15 "started again it goes on" "${evaluate[@]}" --out "$folder/cut"
+told USR1 75 pass:15 "started again it goes on" "${evaluate[@]}" --out "$folder/cut"
+
+# mpirun that is told to end kills its ranks two seconds later, and is held until all is kept.
+is_held() { [ "$(cut -d' ' -f3 "/proc/$1/stat" 2>/dev/null)" = T ]; }
+FOVEA_AT="pass:15@0=hold:$folder/held" setsid mpirun -n 2 "${evaluate[@]}" --out "$folder/cut" >/dev/null 2>"$folder/log" &
+launcher=$!
+await $launcher [ -e "$folder/held" ] || fail "$(cat "$folder/log")"
+before=$(stat -c %.9Z "$folder/cut/begun.h5")
+kill -TERM -- -$launcher
+await $launcher is_held $launcher || fail "mpirun has killed the evaluation: $(cat "$folder/log")"
+rm "$folder/held"
+status=0
+wait $launcher || status=$?
+[ $status = 1 ] || fail "mpirun's status is $status: $(cat "$folder/log")"
+[ "$(stat -c %.9Z "$folder/cut/begun.h5")" != "$before" ] || fail "nothing was kept: $(cat "$folder/log")"
+
 mpiexec -n 2 "${evaluate[@]}" --out "$folder/cut" >/dev/null 2>"$folder/log" || fail "$(cat "$folder/log")"
 grep -q "going on with [0-9]* answers of an evaluation that was interrupted" "$folder/log" || fail "$(cat "$folder/log")"
 cmp "$folder/whole/samples.jsonl" "$folder/cut/samples.jsonl" || fail "other samples"

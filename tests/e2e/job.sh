@@ -25,11 +25,12 @@ requeue) echo "$2" >>"$FAKE/requeued" && exit "$(cat "$FAKE/refusal")" ;;
 *) cat "$FAKE/record" ;;
 esac
 END
-# A launcher: the rank saves as many checkpoints as it is told, and ends as it is told.
+# A launcher: the rank saves as many checkpoints, or answers, as it is told, and ends as it is told.
 made ranks <<'END'
 env >"$FAKE/environment"
 echo "$@" >"$FAKE/arguments"
 for ((i = 0; i < $(cat "$FAKE/saves"); i++)); do
+    [ "$2" != eval ] || { mkdir -p "$FAKE/results/pack/shard-1" && echo >"$FAKE/results/pack/shard-1/begun.h5" && continue; }
     mkdir -p "$FAKE/run/checkpoints"
     n=$(ls "$FAKE/run/checkpoints" | wc -l)
     mkdir "$FAKE/run/checkpoints/step_$(printf %06d $n)"
@@ -45,12 +46,13 @@ state() { # NAME VALUE...
 }
 state state RUNNING refusal 0 saves 0 record ""
 
+batch=(train.sbatch config.yaml)
 ends() { # STATUS EXIT REQUEUED TEXT [VARIABLE=VALUE...]: the rank's, the job's; the name in the queue; what is said
     local got=0
     echo "$1" >status
     : >requeued
     env SLURM_JOB_ID=12 SLURM_SUBMIT_DIR="$folder" SLURM_JOB_CPUS_PER_NODE=1 "${@:5}" \
-        bash "$root/slurm/train.sbatch" config.yaml >said 2>&1 || got=$?
+        bash "$root/slurm/${batch[0]}" "${batch[@]:1}" >said 2>&1 || got=$?
     [ "$got" = "$2" ] || fail "a rank that ended with $1: the job with $got, not $2: $(cat said)"
     [ "$(cat requeued)" = "$3" ] || fail "a rank that ended with $1: queued again \"$(cat requeued)\", not \"$3\": $(cat said)"
     [ -z "$4" ] || grep -qF -- "$4" said || fail "a rank that ended with $1: no \"$4\" in: $(cat said)"
@@ -101,6 +103,19 @@ vain 5 75 12_3 "$again"
 vain 6 1 "" "3 starts have saved nothing new"
 ends 75 75 9 "$again" SLURM_JOB_ID=9 SLURM_RESTART_COUNT=6
 ends 75 75 "" "started again 8 times already" "${task[@]}" FOVEA_MAX_RESTARTS=8 SLURM_RESTART_COUNT=8
+
+# So do those of an evaluation that keep no answers.
+touch pack.h5
+batch=(eval.sbatch results pack.h5 -- --model m) shards=(SLURM_ARRAY_TASK_{MIN,MAX,COUNT}=1)
+task=(SLURM_ARRAY_JOB_ID=12 SLURM_ARRAY_TASK_ID=1 "${shards[@]}")
+vain 1 75 12_1 "$again"
+vain 2 1 "" "3 starts have saved nothing new"
+state saves 1
+vain 2 75 12_1 "$again"
+ends 137 137 12_1 "$again" "${task[@]}"
+state saves 0
+vain 3 75 12_1 "$again"
+batch=(train.sbatch config.yaml) task=(SLURM_ARRAY_JOB_ID=12 SLURM_ARRAY_TASK_ID=3)
 
 # Slurm does not take it back.
 state refusal 1

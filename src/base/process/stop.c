@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static atomic_int is_requested, is_told;
+static atomic_int is_requested, is_interrupt, is_told;
 static atomic_uint_fast64_t n_places;
 
 void fv_stop_request(void)
@@ -22,6 +22,11 @@ int fv_stop_requested(void)
 {
     n_places++;
     return is_requested;
+}
+
+int fv_stop_is_interrupt(void)
+{
+    return is_interrupt;
 }
 
 void fv_stop_say_no_more(void)
@@ -68,8 +73,10 @@ static void on_signal(int number, siginfo_t *from, void *context)
     fv_stop_request();
     if (number == SIGTERM)
         fv_launcher_hold(from->si_pid);
-    if (number == SIGINT)
+    if (number == SIGINT) {
+        is_interrupt = 1;
         signal(SIGINT, SIG_DFL);
+    }
 }
 
 fv_err fv_stop_on_signals(void)
@@ -88,6 +95,7 @@ static struct sigaction before_interrupt;
 
 static void on_interrupt(int number)
 {
+    is_interrupt = 1;
     fv_stop_request();
     sigaction(number, &before_interrupt, NULL);
 }

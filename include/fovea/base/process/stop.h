@@ -11,6 +11,9 @@
 void fv_stop_request(void);
 int fv_stop_requested(void);
 
+/* 1: SIGINT was among what requested it. */
+int fv_stop_is_interrupt(void);
+
 /* How often this process has called fv_stop_requested: between two calls it could not be stopped. */
 uint64_t fv_stop_places(void);
 

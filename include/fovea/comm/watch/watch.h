@@ -18,6 +18,9 @@ typedef struct fv_watch_settings {
     double margin_s;  /* kept free before the end of the allocation, for what was not measured */
 } fv_watch_settings;
 
+/* What is usual. */
+enum { FV_WATCH_SILENCE_S = 600, FV_WATCH_MARGIN_S = 60 };
+
 typedef struct fv_watch fv_watch;
 
 /* status: of a process that the watch ends; EXIT_FAILURE if the allocation ends and nothing was saved in it.
