@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What is generated is the same on any allocation: by 4 ranks that hold one model together as by 1, and by 4, 2 and 1
+# What is generated is the same on any allocation: by 4 or 8 ranks that hold one model together as by 1, and by 4, 2 and 1
 # from the checkpoint that the 4 have left. Another order of sums is another run, and is refused.
 set -eu
 folder=$(mktemp -d)
@@ -31,6 +31,14 @@ for ranks in 4 2 1; do
     same from_4 from_$ranks
 done
 grep -q . "$folder/from_4/trajectories.jsonl" || fail "nothing was drawn"
+
+# Eight ranks, where the heads of both towers are as many; those of keys and values are not.
+sed '/^vision:/,$s/n_heads: 4/n_heads: 8/' "$root/configs/model/tiny-vl.yaml" >"$folder/eight.yaml"
+"$FOVEA" init --shape "$folder/eight.yaml" --out "$folder/eight" --seed 1 --dtype fp32
+for ranks in 1 8; do
+    well train eight_$ranks $ranks steps=1 rollout.samples=2 layout.chunks=8 model="$folder/eight"
+done
+same eight_1 eight_8
 
 refused "layout.chunks is 2, was 4" train from_chunks 2 steps=2 layout.chunks=2 resume="$(latest four_fp32)"
 well train from_chunks 2 steps=2 layout.chunks=2 resume="$(latest four_fp32)" resume.accept=layout.chunks

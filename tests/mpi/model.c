@@ -9,13 +9,41 @@
 static fv_comm *world;
 static model_case whole, split;
 
+/* Both towers of the last one have eight heads, with two heads of keys and values; eight ranks can share no
+ * other. */
+static const char *models[CASE_MODELS + 1];
+static int n_models;
+
+static int setup(void **state)
+{
+    fv_model_shape eight;
+    if (case_setup(state) != 0)
+        return -1;
+    for (int m = 0; m < CASE_MODELS && world->size < 8; m++)
+        models[n_models++] = case_models[m];
+    case_load_shape("tiny-vl", &eight);
+    eight.vision.n_heads = 8;
+    case_write_shape("eight", &eight, NULL, NULL);
+    models[n_models++] = "eight";
+    return 0;
+}
+
+/* chunks 0: as is usual, or as many as there are ranks. */
+static void open_in_chunks(const char *model, int chunks)
+{
+    for (int i = 0; i < 2; i++) {
+        fv_model_args args = {.tensor = i ? world : case_self,
+                              .folder = temp_path(model),
+                              .precision = case_precision,
+                              .chunks = chunks || world->size <= FV_DEFAULT_CHUNKS ? chunks : world->size};
+        assert_ok(fv_backend_cpu_create(NULL, 1, &args.backend));
+        case_open_args(i ? &split : &whole, &args);
+    }
+}
+
 static void open_both(const char *model)
 {
-    fv_backend *backends[2];
-    for (int i = 0; i < 2; i++)
-        assert_ok(fv_backend_cpu_create(NULL, 1, &backends[i]));
-    case_open(&whole, backends[0], case_self, temp_path(model));
-    case_open(&split, backends[1], world, temp_path(model));
+    open_in_chunks(model, 0);
 }
 
 typedef struct difference {
@@ -101,10 +129,10 @@ static void take_step(model_case *c, double *norm)
 static void test_split_models_agree(void **state)
 {
     (void)state;
-    for (int m = 0; m < CASE_MODELS; m++) {
+    for (int m = 0; m < n_models; m++) {
         float logprobs[2][CASE_ROWS];
         difference d = {0};
-        open_both(case_models[m]);
+        open_both(models[m]);
         compute(&whole, logprobs[0]);
         compute(&split, logprobs[1]);
         for (int i = 0; i < CASE_ROWS; i++)
@@ -113,18 +141,6 @@ static void test_split_models_agree(void **state)
         compare_params(&whole.grads, &split.grads, "gradient");
         case_close(&whole);
         case_close(&split);
-    }
-}
-
-static void open_in_chunks(const char *model, int chunks)
-{
-    for (int i = 0; i < 2; i++) {
-        fv_model_args args = {.tensor = i ? world : case_self,
-                              .folder = temp_path(model),
-                              .precision = case_precision,
-                              .chunks = chunks};
-        assert_ok(fv_backend_cpu_create(NULL, 1, &args.backend));
-        case_open_args(i ? &split : &whole, &args);
     }
 }
 
@@ -172,14 +188,15 @@ static void test_same_bits_on_any_ranks(void **state)
     (void)state;
     fv_model_shape odd;
     case_load_shape("tiny-vl", &odd);
+    odd.vision.n_heads = 8;
     odd.text.vocab = 333;
     odd.text.intermediate = 167;
     odd.vision.intermediate = 155;
     const char *odd_name = case_precision.activation == FV_BF16 ? "odd-bf16" : "odd";
     case_write_shape(odd_name, &odd, NULL, NULL);
     for (int chunks = world->size; chunks <= FV_MAX_CHUNKS; chunks *= 2) {
-        for (int m = 0; m < CASE_MODELS; m++)
-            check_same_bits(case_models[m], chunks);
+        for (int m = 0; m < n_models; m++)
+            check_same_bits(models[m], chunks);
         check_same_bits(odd_name, chunks);
     }
 }
@@ -201,9 +218,9 @@ static void test_too_few_chunks(void **state)
 static void test_split_steps_agree(void **state)
 {
     (void)state;
-    for (int m = 0; m < CASE_MODELS; m++) {
+    for (int m = 0; m < n_models; m++) {
         double norms[2];
-        open_both(case_models[m]);
+        open_both(models[m]);
         take_step(&whole, &norms[0]);
         take_step(&split, &norms[1]);
         assert_true(fabs(norms[0] - norms[1]) <= 1e-5 * norms[0]);
@@ -213,19 +230,23 @@ static void test_split_steps_agree(void **state)
     }
 }
 
-/* On any number of ranks, what is drawn has the log-prob that training finds, bit for bit. */
+/* On any number of ranks the same tokens are generated, with the log-probs that training finds, bit for bit.
+ */
 static void test_generation_has_the_same_bits(void **state)
 {
     (void)state;
-    enum { PROMPT = 150 };
-    for (int m = 0; m < CASE_MODELS; m++) {
-        case_answer a;
+    enum { PROMPT = 150, N = CASE_TOKENS - PROMPT };
+    const fv_sampling sampling = {.temperature = 1, .top_p = 1, .repetition_penalty = 1};
+    for (int m = 0; m < n_models; m++) {
+        case_answer a, b;
         float logprobs[CASE_ROWS];
-        open_both(case_models[m]);
-        case_generate(&split, PROMPT, 64,
-                      &(fv_sampling){.temperature = 1, .top_p = 1, .repetition_penalty = 1}, &a);
+        open_both(models[m]);
+        case_generate(&whole, PROMPT, 64, &sampling, &a);
+        case_generate(&split, PROMPT, 64, &sampling, &b);
+        assert_memory_equal(a.ids, b.ids, N * sizeof *a.ids);
+        assert_memory_equal(a.logprobs, b.logprobs, N * sizeof *a.logprobs);
         case_forward(&split, logprobs, NULL);
-        assert_memory_equal(a.logprobs, logprobs + PROMPT - 1, (CASE_TOKENS - PROMPT) * sizeof *logprobs);
+        assert_memory_equal(b.logprobs, logprobs + PROMPT - 1, N * sizeof *logprobs);
         case_close(&whole);
         case_close(&split);
     }
@@ -244,7 +265,7 @@ int main(void)
         {"models agree in bf16", test_split_models_agree, case_use_bf16, case_use_fp32, NULL},
         {"same bits in bf16", test_same_bits_on_any_ranks, case_use_bf16, case_use_fp32, NULL},
         {"generation in bf16", test_generation_has_the_same_bits, case_use_bf16, case_use_fp32, NULL}};
-    int failed = cmocka_run_group_tests(tests, case_setup, case_teardown);
+    int failed = cmocka_run_group_tests(tests, setup, case_teardown);
     fv_comm_destroy(world);
     return failed;
 }
