@@ -102,13 +102,20 @@ fv_judge_choice fv_judge_of(const fv_train_config *config)
     return is_folder ? FV_JUDGE_LOCAL : FV_JUDGE_API;
 }
 
+fv_precision_choice fv_judge_precision_of(const fv_train_config *config)
+{
+    return config->judge.precision == FV_JUDGE_AS_RUN
+               ? config->run.precision
+               : (fv_precision_choice)(config->judge.precision - FV_JUDGE_FP32);
+}
+
 static fv_err check_local(const fv_train_config *config)
 {
     const fv_judge_config *judge = &config->judge;
     FV_CHECK(judge->local.method == FV_JUDGE_COMPARE || judge->api.reply_tokens > 0, FV_ERR_ARGUMENT,
              "judge.reply_tokens is 0, but a local judge that thinks needs a bound");
     FV_CHECK(config->run.backend == FV_BACKEND_CPU, FV_ERR_ARGUMENT,
-             "backend is %s, and a local judge computes in fp32, on the cpu alone: ask one over HTTP "
+             "backend is %s, and a local judge computes on the cpu alone: ask one over HTTP "
              "(reward.judge=api)",
              fv_backend_kind_names[config->run.backend]);
     return FV_OK;

@@ -18,6 +18,7 @@ static const char *const view_names[] = {"low", "high", NULL};
 static const char *const alpha_names[] = {"white", "drop", NULL};
 static const char *const too_long_names[] = {"refuse", "skip", NULL};
 static const char *const judge_names[] = {"verifier", "api", "local", "program", "replay", NULL};
+static const char *const judge_precision_names[] = {"run", "fp32", "bf16", NULL};
 static const char *const method_names[] = {"compare", "think", NULL};
 static const char *const service_names[] = {"openai", "azure", NULL};
 static const char *const extraction_names[] = {"split", "strict", NULL};
@@ -182,6 +183,8 @@ static const fv_setting judge_fields[] = {
     {"temperature_step", FV_SETTING_REAL, JUDGE(api.temperature_step), "added for each further try", FROM(0)},
     {"reply_tokens", FV_SETTING_INTEGER, JUDGE(api.reply_tokens), "of a reply, at most; 0 = the API's bound",
      FROM(0)},
+    {"precision", FV_SETTING_CHOICE, JUDGE(precision), "of a local model: run = the run's",
+     .names = judge_precision_names},
     {"method", FV_SETTING_CHOICE, JUDGE(local.method), "of a local model: to compare words, or to think",
      .names = method_names},
     {"pass_tokens", FV_SETTING_INTEGER, JUDGE(local.pass_tokens), "tokens of a pass of it, at most", FROM(1)},
@@ -348,7 +351,7 @@ static const fv_train_config train_defaults = {
     .optimizer = OPTIMIZER_DEFAULT,
     .validate = {.every = 5, .before = 1},
     .save = {.every = 1, .retention = {.last = 2, .best = 1}, .best_by = "validate_score", .max_unsaved = 10},
-    .watch = {.silence_s = 600, .margin_s = 60},
+    .watch = {.silence_s = FV_WATCH_SILENCE_S, .margin_s = FV_WATCH_MARGIN_S},
     .log = {.trajectories = 8},
     .sft = {.answer = "<think>I can read it.</think><answer>{answer}</answer>",
             .call = "<think>It is too small.</think><tool_call>{\"name\": \"resize_image\", \"arguments\": "

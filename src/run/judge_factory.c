@@ -68,13 +68,15 @@ static fv_err make_program(const fv_train_config *config, const fv_judge_asker *
 /* Local models. */
 
 /* The model is what is in its folder, wherever that lies. */
-static fv_err identify_local(const fv_judge_config *c, const fv_judge_prompt *prompt, fv_buffer *out)
+static fv_err identify_local(const fv_train_config *config, const fv_judge_prompt *prompt, fv_buffer *out)
 {
+    const fv_judge_config *c = &config->judge;
     const fv_case names = names_as_case();
     fv_slice system = fv_judge_prompt_system(prompt);
     uint64_t folder;
     FV_TRY(fv_identity_of_folder(c->api.model, &folder));
-    FV_TRY(fv_buffer_print(out, "local %016llx %d %d %d\n", (unsigned long long)folder, (int)c->local.method,
+    FV_TRY(fv_buffer_print(out, "local %016llx %s %d %d %d\n", (unsigned long long)folder,
+                           fv_precision_names[fv_judge_precision_of(config)], (int)c->local.method,
                            c->local.method == FV_JUDGE_THINK ? c->api.reply_tokens : 0,
                            (int)fv_judge_prompt_grammar(prompt)));
     FV_TRY(fv_buffer_append(out, system.data, system.size));
@@ -83,11 +85,13 @@ static fv_err identify_local(const fv_judge_config *c, const fv_judge_prompt *pr
 }
 
 /* prompt is taken. */
-static fv_err open_local(const fv_judge_config *c, int running, fv_backend *backend, fv_judge_prompt *prompt,
-                         fv_judge **out)
+static fv_err open_local(const fv_train_config *config, int running, fv_backend *backend,
+                         fv_judge_prompt *prompt, fv_judge **out)
 {
+    const fv_judge_config *c = &config->judge;
     fv_judge_local_settings settings = c->local;
     settings.folder = c->api.model;
+    settings.precision = fv_precision_of(fv_judge_precision_of(config));
     settings.reply_tokens = c->api.reply_tokens;
     settings.running = running;
     return fv_judge_local_create(backend, &settings, prompt, out);
@@ -108,9 +112,9 @@ static fv_err make_local(const fv_train_config *config, const fv_judge_asker *as
     const fv_judge_config *c = &config->judge;
     fv_judge_prompt *prompt;
     FV_TRY(fv_judge_prompt_load(c->prompt, &prompt));
-    fv_err err = identify_local(c, prompt, &out->identity);
+    fv_err err = identify_local(config, prompt, &out->identity);
     if (err == FV_OK && !is_replay(config) && !asker->mailbox)
-        return open_local(c, share_of(c->api.in_flight, asker->rank, asker->n), asker->backend, prompt,
+        return open_local(config, share_of(c->api.in_flight, asker->rank, asker->n), asker->backend, prompt,
                           &out->model);
     fv_judge_prompt_destroy(prompt);
     return err == FV_OK && !is_replay(config) ? ask_ranks(config, asker, &out->model) : err;
@@ -123,7 +127,7 @@ fv_err fv_judge_factory_create_served(const fv_train_config *config, int number,
     fv_judge_prompt *prompt;
     *out = NULL;
     FV_TRY(fv_judge_prompt_load(c->prompt, &prompt));
-    return open_local(c, share_of(c->api.in_flight, number, config->layout.judge_ranks), backend, prompt,
+    return open_local(config, share_of(c->api.in_flight, number, config->layout.judge_ranks), backend, prompt,
                       out);
 }
 

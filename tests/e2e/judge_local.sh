@@ -46,6 +46,12 @@ judged more 5 layout.judge_ranks=3 layout.tensor=2
 judged again 2 judge.log="$folder/first/verdicts"
 judged replay 1 reward.judge=replay judge.log="$folder/first/verdicts"
 [ "$(total again judge_asked)$(total replay judge_asked)" = 00 ] || fail "again: asked"
+# In the run's precision or its own: another one is another judge.
+train own 1 judge.precision=bf16 judge.log="$folder/first/verdicts" || fail "own: $(cat "$folder/own.log")"
+[ "$(total own judge_asked)" -gt 0 ] || fail "own: verdicts of another precision"
+train run 1 precision=bf16 || fail "run: $(cat "$folder/run.log")"
+train same 1 precision=bf16 judge.precision=bf16 judge.log="$folder/run/verdicts" || fail "same: $(cat "$folder/same.log")"
+[ "$(total same judge_asked)" = 0 ] || fail "same: asked"
 held() { # POINT@RANK NAME [KEY=VALUE...]: a run that stands still there; $launcher is what started it
     FOVEA_AT="$1=hold:$folder/held" mpiexec -n 3 "$FOVEA" train "$folder/config.yaml" "${settings[@]}" out="$folder/$2" \
         layout.judge_ranks=1 "${@:3}" 2>"$folder/$2.log" &

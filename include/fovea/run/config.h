@@ -100,11 +100,19 @@ typedef struct fv_reward_config {
     fv_overlong_settings overlong; /* keys overlong_tokens, overlong_buffer, overlong_size */
 } fv_reward_config;
 
+/* A local judge's: that of the run, or its own. */
+typedef enum fv_judge_precision {
+    FV_JUDGE_AS_RUN,
+    FV_JUDGE_FP32 = FV_JUDGE_AS_RUN + 1 + FV_PRECISION_FP32,
+    FV_JUDGE_BF16 = FV_JUDGE_AS_RUN + 1 + FV_PRECISION_BF16
+} fv_judge_precision;
+
 /* Judges other than a verifier. */
 typedef struct fv_judge_config {
     char *prompt;                  /* YAML file (judge_prompt.h) */
     fv_judge_api_settings api;     /* keys service to reply_tokens; in_flight is of the whole run */
     fv_judge_local_settings local; /* keys method, pass_tokens, cache_pages; its folder is model */
+    fv_judge_precision precision;  /* of a local one; changes verdicts near a draw */
     char *program;                 /* fv_judge_program_settings */
     int verifier_first;            /* what reward.verifier gives 1 is right without more; and */
     double audit;                  /* fv_judge_prefilter_create */
@@ -198,6 +206,9 @@ fv_err fv_select_config_check(const fv_train_config *config, int n_ranks);
 /* Whose verdicts they are: reward.judge, but of a replay the program if one is given, else the local model if
  * judge.model is a folder, else the API. */
 fv_judge_choice fv_judge_of(const fv_train_config *config);
+
+/* As what the numbers of a local judge are stored. */
+fv_precision_choice fv_judge_precision_of(const fv_train_config *config);
 
 /* The learning rate of a step, 1 to steps. It rises over warmup_steps to rate, rate / warmup_steps a step,
  * and then is constant, or falls as a line or half a cosine towards final_share x rate, which the step after

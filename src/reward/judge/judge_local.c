@@ -263,7 +263,9 @@ static fv_err open_model(local *l, fv_backend *backend, const fv_judge_local_set
     FV_TRY(fv_judge_tokens_init(&l->tokens, l->tokenizer, l->prompt, s->method));
     FV_CHECK(s->method == FV_JUDGE_THINK || l->tokens.words[0] != l->tokens.words[1], FV_ERR_UNSUPPORTED,
              "%s: the tokenizer's tokens of the two verdicts begin alike", s->folder);
-    FV_TRY(fv_model_open(&(fv_model_args){backend, l->self, s->folder}, &l->model));
+    const fv_model_args args = {
+        .backend = backend, .tensor = l->self, .folder = s->folder, .precision = s->precision};
+    FV_TRY(fv_model_open(&args, &l->model));
     return open_engine(l);
 }
 

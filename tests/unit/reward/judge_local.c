@@ -176,6 +176,7 @@ static void test_texts(void **state)
 static fv_judge *create(const char *folder, const char *prompt, fv_judge_method method, const int *way)
 {
     const fv_judge_local_settings settings = {.folder = temp_path(folder),
+                                              .precision = case_precision,
                                               .method = method,
                                               .reply_tokens = 64,
                                               .running = way[0],
@@ -338,8 +339,12 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hostile_answers), cmocka_unit_test(test_texts),
-        cmocka_unit_test(test_compared),        cmocka_unit_test(test_replies),
-        cmocka_unit_test(test_too_long),        cmocka_unit_test(test_refusals)};
+        cmocka_unit_test(test_hostile_answers),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_compared),
+        cmocka_unit_test(test_replies),
+        cmocka_unit_test(test_too_long),
+        cmocka_unit_test(test_refusals),
+        {"compared in bf16", test_compared, case_use_bf16, case_use_fp32, NULL}};
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -10,6 +10,7 @@
 #ifndef FOVEA_REWARD_JUDGE_JUDGE_LOCAL_H
 #define FOVEA_REWARD_JUDGE_JUDGE_LOCAL_H
 
+#include "fovea/model/precision.h"
 #include "fovea/ops/backend.h"
 #include "fovea/reward/judge/judge_prompt.h"
 #include "fovea/model/tokenizer/tokenizer.h"
@@ -18,6 +19,7 @@ typedef enum fv_judge_method { FV_JUDGE_COMPARE, FV_JUDGE_THINK } fv_judge_metho
 
 typedef struct fv_judge_local_settings {
     const char *folder; /* of the model; borrowed for the call */
+    fv_precision precision; /* as what the model's numbers are stored */
     fv_judge_method method;
     int reply_tokens; /* of a reply that thinks, at most, thoughts too */
     int running;      /* cases at once */
