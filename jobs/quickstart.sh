@@ -78,15 +78,15 @@ evaluate() {
 }
 say "1000 images that it has not seen"
 evaluate low sft low glance-answer
-evaluate full sft full glance-answer
+evaluate high sft high glance-answer
 evaluate before sft policy glance
 evaluate after run policy glance
 
 # row TITLE NAME: one line of the table from what fovea eval printed.
 row() {
     awk -v title="$1" '
-        /^full / { small = $(NF - 2) }
-        /^half / { large = $(NF - 2) }
+        /^high / { small = $(NF - 2) }
+        /^low / { large = $(NF - 2) }
         /^all / { score = $(NF - 4); visual = $(NF - 2); seconds = $NF }
         END { printf "%-38s %8.1f %% %9.1f %% %9.1f %% %9.1f %% %8.1f\n",
               title, 100 * score, 100 * small, 100 * large, 100 * visual, seconds }' "$at/$2.txt"
@@ -96,7 +96,7 @@ echo
 heading "" "calls when" "calls when" "visual" ""
 heading "right" "small print" "large print" "tokens" "seconds"
 row "always low resolution" low
-row "always high resolution" full
+row "always high resolution" high
 row "the policy after supervised training" before
 row "the policy after learning when" after
 

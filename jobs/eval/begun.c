@@ -9,7 +9,7 @@
 
 static const char file_name[] = "begun.h5", groups[] = "groups", settings[] = "settings";
 
-/* All that the answers follow from, as one text. */
+/* All that the samples follow from, as one text. */
 static fv_err describe(const fv_report *asked, fv_buffer *out)
 {
     FV_TRY(fv_buffer_print(out, "format %d, shard %d/%d, ", FV_REPORT_FORMAT, asked->shard, asked->n_shards));

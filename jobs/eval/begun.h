@@ -1,4 +1,4 @@
-/* An evaluation that was interrupted: OUT/begun.h5 holds its answers so far, and the next one goes on. Local.
+/* An evaluation that was interrupted: OUT/begun.h5 holds its samples so far, and the next one goes on. Local.
  */
 #ifndef FOVEA_JOBS_EVAL_BEGUN_H
 #define FOVEA_JOBS_EVAL_BEGUN_H

@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_ROUNDS = 2, MAX_IMAGES = 2, CACHE_BYTES = 1 << 30 /* of views of the rows under way */ };
+enum { MAX_TURNS = 2, MAX_IMAGES = 2, CACHE_BYTES = 1 << 30 /* of views of the rows under way */ };
 
 typedef struct eval {
     const fv_eval_options *options;
@@ -32,7 +32,7 @@ typedef struct eval {
     fv_rows rows; /* of dataset: those that are asked */
     fv_evaluation what;
     fv_report report;
-    fv_batch begun; /* answers of an evaluation that was interrupted */
+    fv_batch begun; /* samples of an evaluation that was interrupted */
     int is_kept;    /* the results are there already */
 } eval;
 
@@ -152,7 +152,7 @@ static fv_rollout_settings rollout_of(eval *e)
         .dialogue = {.prompts = e->texts.prompts,
                      .chat = &e->texts.chat,
                      .merge = e->processor.merge,
-                     .max_rounds = MAX_ROUNDS,
+                     .max_turns = MAX_TURNS,
                      .max_images = MAX_IMAGES,
                      .max_turn_tokens = o->max_turn_tokens,
                      .max_tokens = e->max_tokens},
@@ -213,7 +213,7 @@ static fv_err measure(eval *e)
     const fv_eval_options *o = e->options;
     fv_rollout_settings rollout = rollout_of(e);
     const fv_prompt_builder builder = builder_of(e);
-    rollout.dialogue.max_rounds = fv_eval_rounds(o->mode, MAX_ROUNDS);
+    rollout.dialogue.max_turns = fv_eval_turns(o->mode, MAX_TURNS);
     const fv_dialogue_room room = {.builder = &builder,
                                    .dialogue = &rollout.dialogue,
                                    .cache_pages = cache_pages(e),
@@ -248,7 +248,7 @@ static fv_err read_begun(eval *e)
     FV_TRY(fv_begun_read(e->options->out, &e->report, &e->begun));
     FV_TRY(fv_batch_check(&e->begun, shape->text.vocab, e->processor.merge));
     if (e->begun.n > 0)
-        FV_LOG_ROOT(INFO, "going on with %d answers of an evaluation that was interrupted", e->begun.n);
+        FV_LOG_ROOT(INFO, "going on with %d samples of an evaluation that was interrupted", e->begun.n);
     return FV_OK;
 }
 
@@ -275,7 +275,7 @@ static fv_err save_begun(eval *e, int64_t n_before)
     FV_TRY(fv_begun_write(&e->begun, &e->report, e->options->out));
     FV_CHECK(tokens_of(&e->begun) > n_before || !fv_watch_has_run_out(e->watch), FV_ERR_ARGUMENT,
              "the allocation ends before anything was generated; its time must be longer (sbatch --time)");
-    return FV_FAIL(FV_STOPPED, "interrupted with %d answers, which are kept in %s; started again it goes on",
+    return FV_FAIL(FV_STOPPED, "interrupted with %d samples, which are kept in %s; started again it goes on",
                    e->begun.n, e->options->out);
 }
 

@@ -30,12 +30,12 @@ enum {
 static const struct argp_option options[] = {
     {"data", KEY_DATA, "PACK.h5", 0, "the data set, made by fovea pack (required)", 1},
     {"mode", KEY_MODE, "NAME", 0,
-     "low: the low-resolution view, one turn; full: the high-resolution view, one turn; policy: the low "
+     "low: the low-resolution view, one turn; high: the high-resolution view, one turn; policy: the low "
      "one, then the tool "
      "(required)",
      1},
     {"prompts", KEY_PROMPTS, "FILE", 0,
-     "the wording: in the sources configs/prompts/answer.yaml for low and full, look-closer.yaml for policy "
+     "the wording: in the sources configs/prompts/answer.yaml for low and high, look-closer.yaml for policy "
      "(required)",
      1},
     {"out", KEY_OUT, "DIR", 0, "receives summary.json, samples.jsonl and samples.h5 (required)", 1},
@@ -57,12 +57,12 @@ static const struct argp_option options[] = {
      "make tokens that were there before less likely; 1: do not (as generation_config.json says)", 4},
     {"max-turn-tokens", KEY_TURN_TOKENS, "N", 0, "generated in one turn (1024)", 4},
     {"max-tokens", KEY_TOKENS, "N", 0,
-     "of prompt and answer together (32768, or what the model has room for)", 4},
+     "of prompt and response together (32768, or what the model has room for)", 4},
     {0, 0, 0, 0, "Machine:", 5},
     {"tensor", KEY_TENSOR, "T", 0, "ranks that hold one copy of the model together (1)", 5},
-    {"max-running", KEY_RUNNING, "N", 0, "answers at once on a copy of the model (16)", 5},
+    {"max-running", KEY_RUNNING, "N", 0, "samples at once on a copy of the model (16)", 5},
     {"pass-tokens", KEY_PASS_TOKENS, "N", 0, "tokens of a pass at most (1024)", 5},
-    {"cache-pages", KEY_CACHE, "N", 0, "of 64 tokens each (for two of the longest answers)", 5},
+    {"cache-pages", KEY_CACHE, "N", 0, "of 64 tokens each (for two of the longest samples)", 5},
     {0}};
 
 static void parse_mode(struct argp_state *state, const char *text, fv_eval_options *out)
@@ -73,7 +73,7 @@ static void parse_mode(struct argp_state *state, const char *text, fv_eval_optio
             out->has_mode = 1;
             return;
         }
-    argp_error(state, "--mode is \"%s\", expected low, full or policy", text);
+    argp_error(state, "--mode is \"%s\", expected low, high or policy", text);
 }
 
 static void parse_rule(struct argp_state *state, const char *text, fv_eval_options *out)

@@ -306,8 +306,8 @@ static fv_err run(generate *g)
     FV_TRY(fv_comm_agree(g->runtime.world, prepare(g)));
     FV_TRY(fv_comm_agree(g->runtime.world, check_same(g)));
     int max_tokens = max_tokens_of(g),
-        rounds = g->options->prompts ? fv_generate_policy_rounds(&g->policy) : 1;
-    FV_TRY(fv_generate_answer_init(&g->answer, g->tokenizer, (size_t)max_tokens * (size_t)rounds,
+        n_turns = g->options->prompts ? fv_generate_policy_turns(&g->policy) : 1;
+    FV_TRY(fv_generate_answer_init(&g->answer, g->tokenizer, (size_t)max_tokens * (size_t)n_turns,
                                    !g->options->json && g->runtime.world->rank == 0));
     fv_err err = g->options->prompts ? answer_as_policy(g, max_tokens, &finish)
                                      : answer_plainly(g, max_tokens, &finish);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-    MAX_ROUNDS = 2,
+    MAX_TURNS = 2,
     MAX_IMAGES = 2,
     PASS_TOKENS = 1024,
     WORDING = 1024 /* tokens of a tool's turn, at most */
@@ -68,9 +68,9 @@ void fv_generate_policy_fini(fv_generate_policy *p)
     fv_prompts_destroy(p->prompts);
 }
 
-int fv_generate_policy_rounds(const fv_generate_policy *p)
+int fv_generate_policy_turns(const fv_generate_policy *p)
 {
-    return fv_prompts_has_tool(p->prompts) ? MAX_ROUNDS : 1;
+    return fv_prompts_has_tool(p->prompts) ? MAX_TURNS : 1;
 }
 
 static int64_t tokens_of(const fv_generate_policy *p, fv_grid grid)
@@ -83,7 +83,7 @@ int64_t fv_generate_policy_visual_tokens(const fv_generate_policy *p)
     return tokens_of(p, p->group.low) + p->group.responses[0].n_shown * tokens_of(p, p->group.high);
 }
 
-/* The rollout of one answer. */
+/* The rollout of one sample. */
 
 static fv_err next(void *context, fv_group **group)
 {
@@ -123,15 +123,15 @@ static fv_err passed(void *context, const fv_rollout_stats *stats, int *is_over)
 
 static void set_rollout(fv_generate_policy *p, const fv_sampling *sampling, int max_turn_tokens)
 {
-    int rounds = fv_generate_policy_rounds(p);
+    int n_turns = fv_generate_policy_turns(p);
     int64_t positions = fv_model_shape_of(p->runtime->model)->text.max_positions;
-    int64_t longest = (int64_t)p->group.prompt.n + rounds * ((int64_t)max_turn_tokens + WORDING) +
+    int64_t longest = (int64_t)p->group.prompt.n + n_turns * ((int64_t)max_turn_tokens + WORDING) +
                       tokens_of(p, p->group.high);
     longest = longest < positions ? longest : positions;
     p->rollout = (fv_rollout_settings){.dialogue = {.prompts = p->prompts,
                                                     .chat = p->builder.chat,
                                                     .merge = p->processor.merge,
-                                                    .max_rounds = rounds,
+                                                    .max_turns = n_turns,
                                                     .max_images = MAX_IMAGES,
                                                     .max_turn_tokens = max_turn_tokens,
                                                     .max_tokens = longest},
@@ -169,6 +169,6 @@ fv_err fv_generate_policy_run(fv_generate_policy *p, const fv_sampling *sampling
     fv_engine_destroy(engine);
     FV_TRY(err);
     const fv_response *response = &p->group.responses[0];
-    *finish = response->rounds[response->n_rounds - 1].is_cut ? FV_FINISH_LENGTH : FV_FINISH_STOP;
+    *finish = response->turns[response->n_turns - 1].is_cut ? FV_FINISH_LENGTH : FV_FINISH_STOP;
     return FV_OK;
 }

@@ -15,7 +15,7 @@ typedef struct fv_generate_policy {
     fv_prompts *prompts;
     fv_row row;
     fv_prompt_builder builder;
-    fv_group group; /* of one answer */
+    fv_group group; /* of one sample */
     int is_given;   /* to the rollout */
     int32_t excluded[FV_CHAT_VISION_IDS];
     fv_rollout_settings rollout;
@@ -37,7 +37,7 @@ fv_err fv_generate_policy_run(fv_generate_policy *policy, const fv_sampling *sam
                               fv_finish *finish);
 
 /* Turns of the assistant at most. Local. */
-int fv_generate_policy_rounds(const fv_generate_policy *policy);
+int fv_generate_policy_turns(const fv_generate_policy *policy);
 
 /* Tokens of all views shown. Local. */
 int64_t fv_generate_policy_visual_tokens(const fv_generate_policy *policy);

@@ -15,7 +15,7 @@ static void print(const fv_selection_counts *c, const char *out)
 {
     printf("%s: %lld of %lld rows: %lld that the low-resolution view is enough for, %lld that need the "
            "high-resolution one; %lld rows without a verdict",
-           out, (long long)(c->low + c->full), (long long)c->rows, (long long)c->low, (long long)c->full,
+           out, (long long)(c->low + c->high), (long long)c->rows, (long long)c->low, (long long)c->high,
            (long long)c->unjudged);
     if (c->imageless)
         printf(", %lld without an image", (long long)c->imageless);
@@ -57,7 +57,7 @@ fv_err fv_selected_write(const fv_selection *selection, const fv_dataset *datase
     fv_selection_counts c;
     FV_TRY(fv_selection_pack(selection, dataset, NULL, &c));
     FV_CHECK(c.open == 0, FV_ERR_INTERNAL, "%lld rows have not been looked at", (long long)c.open);
-    if (c.low + c.full == 0) {
+    if (c.low + c.high == 0) {
         FV_TRY(remove_file(done));
         return FV_FAIL(
             FV_ERR_FORMAT,

@@ -359,7 +359,7 @@ int fv_job_pack(int argc, char **argv)
             "the answer proper is taken); optional: \"data_source\", and \"info\" with tgt_width "
             "and tgt_height, the size of the low-resolution view. All other fields are kept. "
             "jobs/rows_from_parquet.py prints such rows from Parquet and Arrow files. Rows that are picked "
-            "get the fields \"selected\" (low or full), \"samples\", \"low_right\" and \"full_right\"; rows "
+            "get the fields \"selected\" (low or high), \"samples\", \"low_right\" and \"high_right\"; rows "
             "without "
             "an image, or with an answer that got no verdict, are left out. A selection that was stopped or "
             "killed goes on when it is started again: what it knows is in PACK.h5.selection."};

@@ -125,7 +125,7 @@ static fv_err measure(job *j)
     fv_dialogue dialogue = t->rollout.dialogue;
     builders[0].first = FV_FIRST_LOW;
     builders[1].first = FV_FIRST_HIGH;
-    dialogue.max_rounds = 1;
+    dialogue.max_turns = 1;
     const fv_dialogue_room rooms[] = {fv_training_room(t, &builders[0], &dialogue),
                                       fv_training_room(t, &builders[1], &dialogue)};
     const fv_training_rows what = {.data = t->questions.dataset,
@@ -141,7 +141,7 @@ static int is_known(const fv_selection *s, uint64_t row)
     return s->rows[row].low != FV_SELECTED_OPEN && s->rows[row].unjudged == 0;
 }
 
-/* Rows of the shard with an image that nothing is known of, or that have an answer without a verdict. */
+/* Rows of the shard with an image that nothing is known of, or that have a sample without a verdict. */
 static fv_err list_rows(job *j)
 {
     const fv_selection *s = &j->selection;
@@ -177,7 +177,7 @@ static fv_err open_all(job *j)
 
 /* The work. */
 
-/* Too many answers without a verdict, of all that is known, when enough is. */
+/* Too many samples without a verdict, of all that is known, when enough is. */
 static fv_err check_judged(const job *j)
 {
     const fv_selection *s = &j->selection;
@@ -188,12 +188,12 @@ static fv_err check_judged(const job *j)
         if (row->low == FV_SELECTED_OPEN || row->low == FV_SELECTED_LEFT_OUT)
             continue;
         n_rows++;
-        n_samples += s->n_samples * (row->full == FV_SELECTED_NOT_ASKED ? 1 : 2);
+        n_samples += s->n_samples * (row->high == FV_SELECTED_NOT_ASKED ? 1 : 2);
         n_unjudged += row->unjudged;
     }
     double share = n_samples ? (double)n_unjudged / (double)n_samples : 0;
     FV_CHECK(share <= most || (n_rows < FV_SELECT_MOST && j->n_rows > 0), FV_ERR_ARGUMENT,
-             "the judge gave no verdict on %lld of %lld answers to %lld rows, a share of %.3f; "
+             "the judge gave no verdict on %lld of %lld samples of %lld rows, a share of %.3f; "
              "reward.max_unjudged_share is %g",
              (long long)n_unjudged, (long long)n_samples, (long long)n_rows, share, most);
     return FV_OK;

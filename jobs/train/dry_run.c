@@ -160,7 +160,7 @@ static fv_err print_prompt(const fv_training *t, const fv_group *group)
     FV_TRY(print_ids(t, &group->prompt, group->low, group->row));
     printf("\n");
     for (int i = 0; i < group->n_samples && group->responses[i].ids.n > 0; i++) {
-        printf("the answer to it: %zu tokens\n", group->responses[i].ids.n);
+        printf("the response to it: %zu tokens\n", group->responses[i].ids.n);
         FV_TRY(print_ids(t, &group->responses[i].ids, group->high, group->row));
         printf("\n");
     }
@@ -170,7 +170,7 @@ static fv_err print_prompt(const fv_training *t, const fv_group *group)
 static void print_batch(const fv_training *t, const fv_group *groups, int n)
 {
     int merge = t->rollout.dialogue.merge;
-    printf("the first batch: %d prompts, %d answers to each\n", n, groups[0].n_samples);
+    printf("the first batch: %d prompts, %d samples of each\n", n, groups[0].n_samples);
     for (int i = 0; i < n; i++) {
         const fv_group *g = &groups[i];
         printf("  row %-8lld prompt of %zu tokens", (long long)g->row, g->prompt.n);

@@ -45,7 +45,7 @@ static fv_err write_example(const sft *s, int64_t prompt_index, fv_group *out)
         return fv_sft_example_group(&s->example, &builder, &dialogue, prompt_index, row, out);
     builder.prompts = dialogue.prompts = s->plain_prompts;
     builder.first = fv_rng_uniform(key, 1) < 0.5f ? FV_FIRST_LOW : FV_FIRST_HIGH;
-    dialogue.max_rounds = 1;
+    dialogue.max_turns = 1;
     return fv_sft_example_group(&s->plain_example, &builder, &dialogue, prompt_index, row, out);
 }
 
@@ -115,7 +115,7 @@ static fv_err prepare(sft *s)
     const fv_train_config *config = &s->training.config;
     const fv_sft_config *c = &config->sft;
     s->example = (fv_sft_example){.answer = c->answer,
-                                  .call = c->call[0] && config->rollout.max_rounds > 1 ? c->call : NULL,
+                                  .call = c->call[0] && config->rollout.max_turns > 1 ? c->call : NULL,
                                   .call_share = c->call_share,
                                   .seed = (uint64_t)config->run.seed};
     FV_TRY(fv_sft_example_check(&s->example));
@@ -139,7 +139,7 @@ static fv_err measure(sft *s)
     builders[1].prompts = builders[2].prompts = dialogues[1].prompts = s->plain_prompts;
     builders[1].first = FV_FIRST_LOW;
     builders[2].first = FV_FIRST_HIGH;
-    dialogues[1].max_rounds = 1;
+    dialogues[1].max_turns = 1;
     fv_sft_example_room rooms[3];
     fv_measurer measurers[3];
     for (int i = 0; i < n; i++) {

@@ -90,7 +90,7 @@ static void tell(const train *t, const fv_json *figures)
         if (fv_json_get_real(figures, names[i], &v[i]) != FV_OK)
             return;
     FV_LOG_ROOT(INFO,
-                "step %lld of %lld: reward %.3f, accuracy %.3f, call rate %.3f, %.0f tokens an answer; "
+                "step %lld of %lld: reward %.3f, accuracy %.3f, call rate %.3f, %.0f tokens a response; "
                 "%.0f generated and %.0f updated tokens/s",
                 (long long)t->trainer.step, (long long)t->training.config.run.steps, v[0], v[1], v[2], v[3],
                 v[4], v[5]);

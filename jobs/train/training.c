@@ -104,7 +104,7 @@ static fv_err read_config(fv_training *t, const fv_training_options *options)
     FV_TRY(err);
     t->is_selection = options->is_selection;
     if (options->is_selection) {
-        t->config.rollout.max_rounds = 1;
+        t->config.rollout.max_turns = 1;
         t->config.views.prompt = FV_VIEW_LOW;
     }
     return options->check(&t->config, t->runtime.world->size);
@@ -148,7 +148,7 @@ static fv_err set_stages(fv_training *t)
     t->rollout.dialogue = (fv_dialogue){.prompts = t->texts.prompts,
                                         .chat = &t->texts.chat,
                                         .merge = shape->vision.merge,
-                                        .max_rounds = c->rollout.max_rounds,
+                                        .max_turns = c->rollout.max_turns,
                                         .max_images = c->rollout.max_images,
                                         .max_turn_tokens = c->rollout.max_turn_tokens,
                                         .max_tokens = c->rollout.max_tokens};
@@ -287,7 +287,7 @@ fv_err fv_training_judge(fv_training *t)
     return fv_judge_serve(t->judging.judge, t->judging.mailbox, n_trainers / layout->tensor);
 }
 
-/* Examples are taught at temperature 1, and answers at the one they were drawn with. */
+/* Examples are taught at temperature 1, and samples at the one they were generated with. */
 static fv_err open_updater(fv_training *t, fv_updater_args *args)
 {
     int is_supervised = args->settings.is_supervised;

@@ -17,7 +17,7 @@ typedef struct fv_training_options {
     const char **overrides; /* KEY=VALUE; owned list */
     int n_overrides;
     int dry_run; /* --dry-run */
-    /* Set by the program: it answers once from either view. rollout.max_rounds and views.prompt are not
+    /* Set by the program: it samples in one turn from either view. rollout.max_turns and views.prompt are not
      * looked at, both views are checked and must differ. */
     int is_selection;
     int wants_folder;                                            /* --folder: printed, and the program ends */
@@ -48,7 +48,7 @@ typedef struct fv_run_rollout {
     int has_penalties; /* of repetition, in validation */
 } fv_run_rollout;
 
-/* How answers are judged. */
+/* How samples are judged. */
 typedef struct fv_run_judging {
     fv_mailbox *mailbox; /* to the ranks that judge; NULL: there are none */
     fv_judge *judge;
@@ -92,9 +92,9 @@ typedef struct fv_training {
  * (runtime.is_judge) has its judge, and no model. */
 fv_err fv_training_open(fv_training *training, const fv_training_options *options);
 
-/* Measure rows before anything is drawn (row_demands.h): the first dialogues and first views that they are
- * asked in (n_rooms), by the judge if they are judged, and by other measurers. rows receives those that are
- * asked, as data.too_long says. Collective over the processes that train. */
+/* Measure rows before anything is generated (row_demands.h): the first dialogues and first views that they
+ * are asked in (n_rooms), by the judge if they are judged, and by other measurers. rows receives those that
+ * are asked, as data.too_long says. Collective over the processes that train. */
 typedef struct fv_training_rows {
     const fv_dataset *data;
     const char *name; /* of data */
@@ -106,7 +106,7 @@ typedef struct fv_training_rows {
 } fv_training_rows;
 fv_err fv_training_measure(fv_training *training, const fv_training_rows *what, fv_rows *rows);
 
-/* What a prompt and its answer may take in this run. */
+/* What a prompt and its sample may take in this run. */
 fv_dialogue_room fv_training_room(const fv_training *training, const fv_prompt_builder *builder,
                                   const fv_dialogue *dialogue);
 

@@ -1,4 +1,4 @@
-/* Rows of a run are measured before anything is drawn. */
+/* Rows of a run are measured before anything is generated. */
 #include "jobs/train/training.h"
 
 enum { MAX_MEASURERS = 8 };

@@ -13,8 +13,8 @@
 static fv_eval_mode mode_of(const fv_train_config *config)
 {
     if (config->views.prompt == FV_VIEW_HIGH)
-        return FV_EVAL_FULL;
-    return config->rollout.max_rounds > 1 ? FV_EVAL_POLICY : FV_EVAL_LOW;
+        return FV_EVAL_HIGH;
+    return config->rollout.max_turns > 1 ? FV_EVAL_POLICY : FV_EVAL_LOW;
 }
 
 /* What the configuration leaves open is the folder's choice. */
@@ -63,7 +63,7 @@ fv_err fv_validation_measure(fv_validation *v)
     fv_prompt_builder builder = v->builder;
     fv_dialogue dialogue = t->rollout.dialogue;
     builder.first = fv_eval_first(v->what.mode);
-    dialogue.max_rounds = fv_eval_rounds(v->what.mode, dialogue.max_rounds);
+    dialogue.max_turns = fv_eval_turns(v->what.mode, dialogue.max_turns);
     const fv_dialogue_room room = fv_training_room(t, &builder, &dialogue);
     const fv_training_rows what = {
         .data = v->data, .name = t->config.data.validate, .rooms = &room, .n_rooms = 1, .is_judged = 1};

@@ -5,18 +5,18 @@
 
 const char *fv_eval_mode_name(fv_eval_mode mode)
 {
-    static const char *const names[] = {"low", "full", "policy"};
+    static const char *const names[] = {"low", "high", "policy"};
     return names[mode];
 }
 
 fv_first_view fv_eval_first(fv_eval_mode mode)
 {
-    return mode == FV_EVAL_FULL ? FV_FIRST_HIGH : FV_FIRST_LOW;
+    return mode == FV_EVAL_HIGH ? FV_FIRST_HIGH : FV_FIRST_LOW;
 }
 
-int fv_eval_rounds(fv_eval_mode mode, int max_rounds)
+int fv_eval_turns(fv_eval_mode mode, int max_turns)
 {
-    return mode == FV_EVAL_POLICY ? max_rounds : 1;
+    return mode == FV_EVAL_POLICY ? max_turns : 1;
 }
 
 /* An evaluation, and the rows of its shard. */
@@ -124,7 +124,7 @@ static fv_err evaluate(const fv_collector *with, const asked *a, fv_batch *begun
                                   .row_of = row_of,
                                   .row_context = a};
     builder.first = fv_eval_first(what->mode);
-    rollout.dialogue.max_rounds = fv_eval_rounds(what->mode, rollout.dialogue.max_rounds);
+    rollout.dialogue.max_turns = fv_eval_turns(what->mode, rollout.dialogue.max_turns);
     report->shard = what->shard;
     report->n_shards = what->n_shards;
     return a->n > 0 ? collect(with, what, &args, begun, report) : FV_OK;

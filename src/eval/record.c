@@ -6,14 +6,14 @@
 #include <string.h>
 
 const char *const fv_count_names[FV_COUNTS] = {
-    [FV_COUNT_ROUNDS] = "n_rounds",         [FV_COUNT_SHOWN] = "n_shown",
+    [FV_COUNT_TURNS] = "n_turns",           [FV_COUNT_SHOWN] = "n_shown",
     [FV_COUNT_CALLED] = "is_called",        [FV_COUNT_CUT] = "is_cut",
-    [FV_COUNT_VISUAL] = "visual_tokens",    [FV_COUNT_FULL] = "full_visual_tokens",
+    [FV_COUNT_VISUAL] = "visual_tokens",    [FV_COUNT_HIGH] = "high_visual_tokens",
     [FV_COUNT_RESPONSE] = "response_tokens"};
 
 void fv_record_fini(fv_record *record)
 {
-    for (int r = 0; r < FV_MAX_ROUNDS; r++)
+    for (int r = 0; r < FV_MAX_TURNS; r++)
         fv_buffer_fini(&record->turns[r]);
     free(record->source);
     free(record->question);
@@ -21,22 +21,22 @@ void fv_record_fini(fv_record *record)
     *record = (fv_record){0};
 }
 
-/* From an answer. */
+/* From a sample. */
 
 static void count(fv_record *record, const fv_group *group, const fv_response *response, int merge)
 {
     int64_t *counts = record->counts;
-    counts[FV_COUNT_ROUNDS] = response->n_rounds;
+    counts[FV_COUNT_TURNS] = response->n_turns;
     counts[FV_COUNT_SHOWN] = response->n_shown;
     counts[FV_COUNT_CALLED] = response->is_called;
-    for (int r = 0; r < response->n_rounds; r++) {
-        counts[FV_COUNT_CUT] |= response->rounds[r].is_cut;
-        counts[FV_COUNT_RESPONSE] += response->rounds[r].n;
+    for (int r = 0; r < response->n_turns; r++) {
+        counts[FV_COUNT_CUT] |= response->turns[r].is_cut;
+        counts[FV_COUNT_RESPONSE] += response->turns[r].n;
     }
     if (!group->has_image)
         return;
-    counts[FV_COUNT_FULL] = fv_grid_tokens(group->high, merge);
-    counts[FV_COUNT_VISUAL] = fv_grid_tokens(group->low, merge) + response->n_shown * counts[FV_COUNT_FULL];
+    counts[FV_COUNT_HIGH] = fv_grid_tokens(group->high, merge);
+    counts[FV_COUNT_VISUAL] = fv_grid_tokens(group->low, merge) + response->n_shown * counts[FV_COUNT_HIGH];
 }
 
 static void take_text(char **to, char **from)
@@ -57,7 +57,7 @@ fv_err fv_record_init(fv_record *out, const fv_dialogue *dialogue, const fv_grou
     take_text(&out->truth, &row->answer);
     out->more_bytes = row->more_bytes;
     count(out, group, response, dialogue->merge);
-    for (int r = 0; r < response->n_rounds && err == FV_OK; r++)
+    for (int r = 0; r < response->n_turns && err == FV_OK; r++)
         err = fv_response_text(dialogue, response, r, &out->turns[r]);
     if (err != FV_OK)
         fv_record_fini(out);
@@ -70,7 +70,7 @@ static fv_err set_turns(const fv_record *record, fv_json *object)
 {
     fv_json *turns = fv_json_make_array();
     FV_TRY(fv_json_set(object, "turns", turns));
-    for (int r = 0; r < record->counts[FV_COUNT_ROUNDS]; r++) {
+    for (int r = 0; r < record->counts[FV_COUNT_TURNS]; r++) {
         const fv_buffer *text = &record->turns[r];
         FV_TRY(fv_json_append(turns, fv_json_make_string(text->size ? text->data : "", text->size)));
     }
@@ -144,8 +144,8 @@ static fv_err copy_turns(const fv_json *object, fv_record *record)
 {
     const fv_json *turns = fv_json_get(object, "turns");
     size_t n = fv_json_size(turns);
-    FV_CHECK(n <= FV_MAX_ROUNDS && (int64_t)n == record->counts[FV_COUNT_ROUNDS], FV_ERR_FORMAT,
-             "%zu turns, but \"n_rounds\" is %lld", n, (long long)record->counts[FV_COUNT_ROUNDS]);
+    FV_CHECK(n <= FV_MAX_TURNS && (int64_t)n == record->counts[FV_COUNT_TURNS], FV_ERR_FORMAT,
+             "%zu turns, but \"n_turns\" is %lld", n, (long long)record->counts[FV_COUNT_TURNS]);
     for (size_t r = 0; r < n; r++) {
         const char *text;
         size_t size;

@@ -77,7 +77,7 @@ double fv_tally_call_rate(const fv_tally *tally)
 
 double fv_tally_visual_share(const fv_tally *tally)
 {
-    return over((double)tally->counts[FV_COUNT_VISUAL], tally->counts[FV_COUNT_FULL]);
+    return over((double)tally->counts[FV_COUNT_VISUAL], tally->counts[FV_COUNT_HIGH]);
 }
 
 double fv_tally_response_tokens(const fv_tally *tally)

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { LOW, FULL, N_VIEWS };
+enum { LOW, HIGH, N_VIEWS };
 
 /* Rows of one call. */
 typedef struct selecting {
@@ -40,7 +40,7 @@ static void note(selecting *s, int view, const fv_batch *batch)
 {
     for (int g = 0; g < batch->n; g++) {
         fv_selected *found = &s->found[s->asked[g]];
-        *(view == LOW ? &found->low : &found->full) = count_right(&batch->groups[g], &found->unjudged);
+        *(view == LOW ? &found->low : &found->high) = count_right(&batch->groups[g], &found->unjudged);
     }
 }
 
@@ -59,8 +59,8 @@ static fv_err answer_view(selecting *s, int view)
                                   .row_context = s};
     fv_batch begun = {0}, batch;
     fv_collect_stats stats;
-    builder.first = view == FULL ? FV_FIRST_HIGH : FV_FIRST_LOW;
-    rollout.dialogue.max_rounds = 1;
+    builder.first = view == HIGH ? FV_FIRST_HIGH : FV_FIRST_LOW;
+    rollout.dialogue.max_turns = 1;
     fv_err err = fv_collect(s->with, &args, &begun, &batch, &stats);
     fv_batch_fini(&begun); /* a stopped call begins again */
     FV_TRY(err);
@@ -94,7 +94,7 @@ fv_err fv_select(const fv_collector *with, const fv_select_args *args, const uin
     FV_TRY(answer_view(&s, LOW));
     keep_open(&s);
     if (s.n_asked)
-        FV_TRY(answer_view(&s, FULL));
+        FV_TRY(answer_view(&s, HIGH));
     *generated_tokens += s.generated_tokens;
     return FV_OK;
 }

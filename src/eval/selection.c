@@ -169,7 +169,7 @@ static fv_err read_right(const fv_json *object, const char *key, int64_t *out)
 
 static fv_err read_row(const fv_json *object, fv_selection *s)
 {
-    int64_t row, low, full, unjudged;
+    int64_t row, low, high, unjudged;
     int is_left_out = 0;
     FV_TRY(fv_json_require_integer(object, "row", &row));
     FV_TRY(fv_json_get_bool(object, "left_out", &is_left_out));
@@ -178,12 +178,12 @@ static fv_err read_row(const fv_json *object, fv_selection *s)
         return FV_OK;
     }
     FV_TRY(read_right(object, "low", &low));
-    FV_TRY(read_right(object, "full", &full));
+    FV_TRY(read_right(object, "high", &high));
     FV_TRY(fv_json_require_integer(object, "unjudged", &unjudged));
     FV_CHECK(row >= 0 && row < s->n_rows && low != FV_SELECTED_NOT_ASKED && is_right(s, low) &&
-                 is_right(s, full) && unjudged >= 0 && unjudged <= 2LL * s->n_samples,
+                 is_right(s, high) && unjudged >= 0 && unjudged <= 2LL * s->n_samples,
              FV_ERR_FORMAT, "numbers that make no sense");
-    s->rows[row] = (fv_selected){(int)low, (int)full, (int)unjudged};
+    s->rows[row] = (fv_selected){(int)low, (int)high, (int)unjudged};
     return FV_OK;
 }
 

@@ -108,7 +108,7 @@ static fv_err fill_line(fv_json *object, uint64_t row, const fv_selected *found)
     if (found->low == FV_SELECTED_LEFT_OUT)
         return fv_json_set(object, "left_out", fv_json_make_bool(1));
     FV_TRY(set_right(object, "low", found->low));
-    FV_TRY(set_right(object, "full", found->full));
+    FV_TRY(set_right(object, "high", found->high));
     return fv_json_set(object, "unjudged", fv_json_make_integer(found->unjudged));
 }
 

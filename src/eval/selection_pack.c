@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LOW, FULL, NEITHER };
-static const char *const view_names[] = {"low", "full"};
+enum { LOW, HIGH, NEITHER };
+static const char *const view_names[] = {"low", "high"};
 
 static fv_err set_fields(const fv_selection *s, int64_t row, int why, fv_json *extra)
 {
@@ -13,7 +13,7 @@ static fv_err set_fields(const fv_selection *s, int64_t row, int why, fv_json *e
     FV_TRY(fv_json_set_text(extra, "selected", name));
     FV_TRY(fv_json_set(extra, "samples", fv_json_make_integer(s->n_samples)));
     FV_TRY(fv_json_set(extra, "low_right", fv_json_make_integer(s->rows[row].low)));
-    return fv_json_set(extra, "full_right", fv_json_make_integer(s->rows[row].full));
+    return fv_json_set(extra, "high_right", fv_json_make_integer(s->rows[row].high));
 }
 
 static fv_err mark(const fv_selection *s, int64_t number, int why, fv_row *row)
@@ -49,11 +49,11 @@ static fv_err append(const fv_selection *s, const fv_dataset *dataset, int64_t n
 /* Why a row is kept. A row that the high-resolution view was not asked about has no right answers from it. */
 static int reason(const fv_selection *s, const fv_selected *row)
 {
-    if (row->low < 0 || row->full == FV_SELECTED_NO_VERDICT)
+    if (row->low < 0 || row->high == FV_SELECTED_NO_VERDICT)
         return NEITHER;
-    if (row->low == s->n_samples && row->full == s->n_samples)
+    if (row->low == s->n_samples && row->high == s->n_samples)
         return LOW;
-    return row->full - row->low >= s->gain ? FULL : NEITHER;
+    return row->high - row->low >= s->gain ? HIGH : NEITHER;
 }
 
 static int has_image(const fv_dataset *dataset, int64_t row)
@@ -74,9 +74,9 @@ static fv_err pack_row(const fv_selection *s, const fv_dataset *dataset, int64_t
     int why = reason(s, row);
     counts->too_long += row->low == FV_SELECTED_LEFT_OUT;
     counts->open += row->low == FV_SELECTED_OPEN;
-    counts->unjudged += row->low == FV_SELECTED_NO_VERDICT || row->full == FV_SELECTED_NO_VERDICT;
+    counts->unjudged += row->low == FV_SELECTED_NO_VERDICT || row->high == FV_SELECTED_NO_VERDICT;
     counts->low += why == LOW;
-    counts->full += why == FULL;
+    counts->high += why == HIGH;
     return why != NEITHER && out ? append(s, dataset, number, why, out) : FV_OK;
 }
 

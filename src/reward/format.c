@@ -62,18 +62,18 @@ static const char *json_fault(fv_slice text)
     return fault;
 }
 
-fv_turn fv_turn_parse(fv_slice text)
+fv_parsed_turn fv_turn_parse(fv_slice text)
 {
     size_t answer = fv_slice_find_last(text, fv_slice_of(answer_tag.open));
     size_t call = fv_slice_find_last(text, fv_slice_of(call_tag.open));
     if (call == FV_SLICE_NONE || (answer != FV_SLICE_NONE && answer > call))
-        return (fv_turn){answer == FV_SLICE_NONE ? FV_TURN_NEITHER : FV_TURN_ANSWER, NULL};
+        return (fv_parsed_turn){answer == FV_SLICE_NONE ? FV_TURN_NEITHER : FV_TURN_ANSWER, NULL};
     fv_slice rest = fv_slice_cut(text, call + strlen(call_tag.open), text.size);
     size_t end = fv_slice_find(rest, fv_slice_of(call_tag.close));
     if (end == FV_SLICE_NONE)
-        return (fv_turn){FV_TURN_BAD_CALL, "The tool call is not closed by </tool_call>."};
+        return (fv_parsed_turn){FV_TURN_BAD_CALL, "The tool call is not closed by </tool_call>."};
     const char *fault = json_fault(fv_slice_cut(rest, 0, end));
-    return (fv_turn){fault ? FV_TURN_BAD_CALL : FV_TURN_CALL, fault};
+    return (fv_parsed_turn){fault ? FV_TURN_BAD_CALL : FV_TURN_CALL, fault};
 }
 
 int fv_turns_called(const fv_slice *turns, int n_turns)

@@ -41,7 +41,7 @@ fv_err fv_overlong_check(const fv_overlong_settings *settings)
              settings->size);
     if (settings->size == 0)
         return FV_OK;
-    FV_CHECK(settings->max_tokens > 0, FV_ERR_ARGUMENT, "over-long answers from %lld tokens; above 0",
+    FV_CHECK(settings->max_tokens > 0, FV_ERR_ARGUMENT, "over-long responses from %lld tokens; above 0",
              (long long)settings->max_tokens);
     FV_CHECK(settings->buffer_tokens > 0 && settings->buffer_tokens <= settings->max_tokens, FV_ERR_ARGUMENT,
              "an over-long buffer of %lld tokens; 1 to the limit of %lld", (long long)settings->buffer_tokens,

@@ -29,10 +29,10 @@ static fv_err check_layout(const fv_layout_config *layout, int n_ranks)
 
 static fv_err check_views(const fv_views_config *views, const fv_rollout_config *rollout)
 {
-    FV_CHECK(views->prompt == FV_VIEW_LOW || rollout->max_rounds == 1, FV_ERR_ARGUMENT,
-             "views.prompt is high, so the tool has nothing more to show, but rollout.max_rounds is %d; "
+    FV_CHECK(views->prompt == FV_VIEW_LOW || rollout->max_turns == 1, FV_ERR_ARGUMENT,
+             "views.prompt is high, so the tool has nothing more to show, but rollout.max_turns is %d; "
              "expected 1",
-             rollout->max_rounds);
+             rollout->max_turns);
     FV_CHECK(views->bounds.min_pixels <= views->bounds.max_pixels, FV_ERR_ARGUMENT,
              "views.min_pixels is %lld, more than views.max_pixels, %lld",
              (long long)views->bounds.min_pixels, (long long)views->bounds.max_pixels);
@@ -53,16 +53,17 @@ static fv_err check_rollout(const fv_rollout_config *r)
              "rollout.pass_tokens is %d, expected at least 2 x rollout.max_running = 2 x %d = %lld",
              r->pass_tokens, r->max_running, 2LL * r->max_running);
     FV_CHECK(
-        r->max_rounds == 1 || r->max_images > 1, FV_ERR_ARGUMENT,
-        "rollout.max_images is %d, so the tool has nothing to show, but rollout.max_rounds is %d: expected "
-        "2 images or more, or 1 round",
-        r->max_images, r->max_rounds);
-    /* A prompt and its answer share no page: one more than their tokens fill. */
+        r->max_turns == 1 || r->max_images > 1, FV_ERR_ARGUMENT,
+        "rollout.max_images is %d, so the tool has nothing to show, but rollout.max_turns is %d: expected "
+        "2 images or more, or 1 turn",
+        r->max_images, r->max_turns);
+    /* A prompt and its sample share no page: one more than their tokens fill. */
     int64_t pages = (r->max_tokens - 1) / FV_PAGE + 2;
-    FV_CHECK(r->cache_pages >= pages, FV_ERR_ARGUMENT,
-             "rollout.cache_pages is %d, but a prompt and its answer of rollout.max_tokens = %lld tokens may "
-             "take %lld pages of %d tokens",
-             r->cache_pages, (long long)r->max_tokens, (long long)pages, FV_PAGE);
+    FV_CHECK(
+        r->cache_pages >= pages, FV_ERR_ARGUMENT,
+        "rollout.cache_pages is %d, but a prompt and its response of rollout.max_tokens = %lld tokens may "
+        "take %lld pages of %d tokens",
+        r->cache_pages, (long long)r->max_tokens, (long long)pages, FV_PAGE);
     return FV_OK;
 }
 
@@ -84,9 +85,8 @@ static fv_err check_reward(const fv_reward_config *reward, const fv_rollout_conf
         err = fv_overlong_check(&reward->overlong);
     if (err != FV_OK)
         return fv_error_prefix(err, "reward");
-    FV_CHECK(reward->format.product != FV_PRODUCT_GENERAL || rollout->max_rounds == 1, FV_ERR_ARGUMENT,
-             "reward.product is general, which has 1 turn, but rollout.max_rounds is %d",
-             rollout->max_rounds);
+    FV_CHECK(reward->format.product != FV_PRODUCT_GENERAL || rollout->max_turns == 1, FV_ERR_ARGUMENT,
+             "reward.product is general, which has 1 turn, but rollout.max_turns is %d", rollout->max_turns);
     return FV_OK;
 }
 
@@ -150,17 +150,17 @@ static fv_err check_running(const fv_rollout_config *r, int greedy)
     return FV_OK;
 }
 
-static fv_err check_answers(const fv_estimator *estimator, const fv_rollout_config *r)
+static fv_err check_samples(const fv_estimator *estimator, const fv_rollout_config *r)
 {
     const char *name = fv_estimator_name(estimator);
-    int least = fv_estimator_least_answers(estimator), greedy = fv_estimator_needs_greedy(estimator);
+    int least = fv_estimator_least_samples(estimator), greedy = fv_estimator_needs_greedy(estimator);
     FV_CHECK(r->samples >= least, FV_ERR_ARGUMENT,
-             "rollout.samples is %d, but advantage.estimator %s compares the answers to one prompt: "
+             "rollout.samples is %d, but advantage.estimator %s compares the samples of one prompt: "
              "expected at least %d",
              r->samples, name, least);
     FV_CHECK(greedy || (int64_t)r->prompts * r->samples > 1, FV_ERR_ARGUMENT,
              "rollout.prompts and rollout.samples are both 1, but advantage.estimator %s compares the "
-             "answers of a step",
+             "samples of a step",
              name);
     return check_running(r, greedy);
 }
@@ -171,7 +171,7 @@ static fv_err check_estimates(const fv_train_config *config)
     fv_err err = fv_estimator_find(config->advantage.estimator, &estimator);
     if (err != FV_OK)
         return fv_error_prefix(err, "advantage");
-    FV_TRY(check_answers(estimator, &config->rollout));
+    FV_TRY(check_samples(estimator, &config->rollout));
     err = fv_loss_check(&config->loss);
     return err == FV_OK ? FV_OK : fv_error_prefix(err, "loss");
 }

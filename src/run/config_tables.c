@@ -105,7 +105,7 @@ static const fv_setting sft_fields[] = {
 #define ROLLOUT(member) FV_SETTING_AT(fv_rollout_config, member)
 static const fv_setting rollout_fields[] = {
     {"prompts", FV_SETTING_INTEGER, ROLLOUT(prompts), "groups of a step", FROM(1)},
-    {"samples", FV_SETTING_INTEGER, ROLLOUT(samples), "answers to a prompt: the size of a group", FROM(1)},
+    {"samples", FV_SETTING_INTEGER, ROLLOUT(samples), "samples of a prompt: the size of a group", FROM(1)},
     {"temperature", FV_SETTING_REAL, ROLLOUT(temperature), "of sampling", ABOVE(0)},
     {"top_p",
      FV_SETTING_REAL,
@@ -116,10 +116,10 @@ static const fv_setting rollout_fields[] = {
      FROM(0)},
     {"max_turn_tokens", FV_SETTING_INTEGER, ROLLOUT(max_turn_tokens), "generated in one turn, at most",
      FROM(1)},
-    {"max_tokens", FV_SETTING_INTEGER, ROLLOUT(max_tokens), "of a prompt and its answer, at most", FROM(2)},
-    {"max_rounds", FV_SETTING_INTEGER, ROLLOUT(max_rounds), "turns of an answer", {1, FV_MAX_ROUNDS}},
-    {"max_images", FV_SETTING_INTEGER, ROLLOUT(max_images), "in a prompt and its answer", FROM(1)},
-    {"max_running", FV_SETTING_INTEGER, ROLLOUT(max_running), "answers at once on a copy of the model",
+    {"max_tokens", FV_SETTING_INTEGER, ROLLOUT(max_tokens), "of a prompt and its response, at most", FROM(2)},
+    {"max_turns", FV_SETTING_INTEGER, ROLLOUT(max_turns), "turns of a sample", {1, FV_MAX_TURNS}},
+    {"max_images", FV_SETTING_INTEGER, ROLLOUT(max_images), "in a prompt and its response", FROM(1)},
+    {"max_running", FV_SETTING_INTEGER, ROLLOUT(max_running), "samples at once on a copy of the model",
      FROM(1)},
     {"pass_tokens", FV_SETTING_INTEGER, ROLLOUT(pass_tokens), "tokens of a pass, at most", FROM(2)},
     {"cache_pages", FV_SETTING_INTEGER, ROLLOUT(cache_pages), "pages of 64 tokens of the key-value cache",
@@ -287,7 +287,7 @@ static const fv_setting watch_fields[] = {
 
 #define LOG(member) FV_SETTING_AT(fv_log_config, member)
 static const fv_setting log_fields[] = {
-    {"trajectories", FV_SETTING_INTEGER, LOG(trajectories), "answers of a step that are written out",
+    {"trajectories", FV_SETTING_INTEGER, LOG(trajectories), "samples of a step that are written out",
      FROM(0)},
     {"peak_flops", FV_SETTING_REAL, LOG(peak_flops), "operations a second of all ranks; 0 = unknown",
      FROM(0)},
@@ -323,7 +323,7 @@ static const fv_train_config train_defaults = {
                 .top_p = 1,
                 .max_turn_tokens = 8192,
                 .max_tokens = 32768,
-                .max_rounds = 2,
+                .max_turns = 2,
                 .max_images = 2,
                 .max_running = 64,
                 .pass_tokens = 4096,

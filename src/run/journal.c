@@ -96,7 +96,7 @@ static fv_err set_turns(const fv_dialogue *dialogue, const fv_response *response
 {
     fv_json *turns = fv_json_make_array();
     FV_TRY(fv_json_set(object, "turns", turns));
-    for (int r = 0; r < response->n_rounds; r++) {
+    for (int r = 0; r < response->n_turns; r++) {
         fv_buffer text = {0};
         fv_err err = fv_response_text(dialogue, response, r, &text);
         if (err == FV_OK)

@@ -206,7 +206,7 @@ fv_err fv_progress_check(const fv_progress *saved, const fv_progress *now, const
     return list_idle(saved, now, accept, idle);
 }
 
-/* What an update does with answers leaves them as they were drawn. */
+/* What an update does leaves samples as they were generated. */
 static int is_of_answers(const void *accept, const char *key)
 {
     static const char *const others[] = {"optimizer.", "update.", NULL};

@@ -6,13 +6,13 @@
 #include <math.h>
 #include <string.h>
 
-/* Turns the n rewards in place into advantages within their group; baseline: the greedy answer's reward. */
+/* Turns the n rewards in place into advantages within their group; baseline: the greedy sample's reward. */
 typedef void (*group_estimate)(double *values, int64_t n, double baseline, double eps);
 
 struct fv_estimator {
     const char *name;
     group_estimate estimate; /* NULL: rewards stay as they are */
-    int least_answers;       /* of a group */
+    int least_samples;       /* of a group */
     int needs_greedy;
     int whitens_batch; /* afterwards */
 };
@@ -107,9 +107,9 @@ const char *fv_estimator_name(const fv_estimator *estimator)
     return estimator->name;
 }
 
-int fv_estimator_least_answers(const fv_estimator *estimator)
+int fv_estimator_least_samples(const fv_estimator *estimator)
 {
-    return estimator->least_answers;
+    return estimator->least_samples;
 }
 
 int fv_estimator_needs_greedy(const fv_estimator *estimator)
@@ -147,7 +147,7 @@ static fv_err total(const fv_reward_weights *weights, const fv_reward *reward, i
 
 /* Fates. */
 
-/* Whether the task rewards of two answers are the same number, however their parts were rounded. */
+/* Whether the task rewards of two samples are the same number, however their parts were rounded. */
 static int is_equal(const fv_reward_weights *weights, const fv_reward *a, const fv_reward *b)
 {
     double difference = fv_reward_of_task(weights, a) - fv_reward_of_task(weights, b);
@@ -172,7 +172,7 @@ static int has_verdicts(const fv_estimator *estimator, const fv_advantage_args *
            (!estimator->needs_greedy || args->greedy[group].has_verdict);
 }
 
-/* An estimator that looks at the whole batch compares a single answer with those of other groups. */
+/* An estimator that looks at the whole batch compares a single sample with those of other groups. */
 static int has_signal(const fv_advantage_settings *settings, const fv_advantage_args *args, int64_t group)
 {
     const fv_estimator *estimator = settings->estimator;
@@ -186,7 +186,7 @@ static int has_signal(const fv_advantage_settings *settings, const fv_advantage_
 
 static fv_err decide(const fv_advantage_settings *settings, const fv_advantage_args *args, int64_t group)
 {
-    FV_CHECK(group_size(args, group) > 0, FV_ERR_ARGUMENT, "group %lld has no answers", (long long)group);
+    FV_CHECK(group_size(args, group) > 0, FV_ERR_ARGUMENT, "group %lld has no samples", (long long)group);
     if (!has_verdicts(settings->estimator, args, group))
         args->statuses[group] = FV_GROUP_NO_VERDICT;
     else
@@ -194,7 +194,7 @@ static fv_err decide(const fv_advantage_settings *settings, const fv_advantage_a
     return FV_OK;
 }
 
-/* A batch of single answers that are all worth the same. */
+/* A batch of single samples that are all worth the same. */
 static void drop_equal_batch(const fv_advantage_settings *settings, const fv_advantage_args *args)
 {
     const fv_reward *first = NULL;
@@ -232,7 +232,7 @@ static fv_err estimate_group(const fv_advantage_settings *settings, const fv_adv
     return FV_OK;
 }
 
-/* Over the answers of kept groups, group after group. */
+/* Over the samples of kept groups, group after group. */
 static void whiten_batch(const fv_advantage_args *args, double eps)
 {
     double sum = 0, squares = 0;
@@ -256,7 +256,7 @@ fv_err fv_advantage_compute(const fv_advantage_settings *settings, const fv_adva
 {
     FV_TRY(fv_advantage_check(settings));
     FV_CHECK(args->greedy || !settings->estimator->needs_greedy, FV_ERR_ARGUMENT,
-             "the estimator %s needs a greedy answer to every prompt", settings->estimator->name);
+             "the estimator %s needs a greedy sample of every prompt", settings->estimator->name);
     for (int64_t g = 0; g < args->n_groups; g++)
         FV_TRY(decide(settings, args, g));
     if (settings->estimator->whitens_batch)

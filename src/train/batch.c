@@ -80,8 +80,7 @@ static fv_err read_answer(reader *from, fv_response *out)
     a.logprobs = NULL;
     a.loss_mask = NULL;
     a.reference = NULL; /* asked for after responses are shared */
-    FV_CHECK(a.n_rounds >= 1 && a.n_rounds <= FV_MAX_ROUNDS, FV_ERR_FORMAT, "an answer of %d rounds",
-             a.n_rounds);
+    FV_CHECK(a.n_turns >= 1 && a.n_turns <= FV_MAX_TURNS, FV_ERR_FORMAT, "a response of %d turns", a.n_turns);
     *out = a;
     FV_TRY(read_array(from, n, sizeof *a.ids.ids, (void **)&out->ids.ids));
     out->ids.n = out->ids.capacity = n;
@@ -94,7 +93,7 @@ static fv_err read_group(reader *from, fv_group *out)
     fv_group g;
     FV_TRY(read_bytes(from, sizeof g, &g));
     FV_CHECK(g.n_samples > 0 && (size_t)g.n_samples <= from->left / sizeof *g.responses, FV_ERR_FORMAT,
-             "a group of %d answers in %zu bytes", g.n_samples, from->left);
+             "a group of %d responses in %zu bytes", g.n_samples, from->left);
     fv_err err = fv_group_init(out, g.prompt_index, g.row, g.n_samples);
     if (err == FV_OK && g.has_greedy)
         err = fv_group_add_greedy(out);

@@ -44,15 +44,14 @@ static const char *fault_of_group(const fv_group *g, int vocab, int merge)
     return fault_of_grids(g, merge);
 }
 
-static int are_rounds(const fv_response *a)
+static int are_turns(const fv_response *a)
 {
     int64_t end = 0, n = (int64_t)a->ids.n;
-    for (int r = 0; r < a->n_rounds; r++) {
-        const fv_round *round = &a->rounds[r];
-        if (round->first < end || round->first > n || round->n > n - round->first ||
-            !are_flags(&round->is_cut, 1))
+    for (int r = 0; r < a->n_turns; r++) {
+        const fv_turn *turn = &a->turns[r];
+        if (turn->first < end || turn->first > n || turn->n > n - turn->first || !are_flags(&turn->is_cut, 1))
             return 0;
-        end = round->first + round->n;
+        end = turn->first + turn->n;
     }
     return 1;
 }
@@ -67,11 +66,11 @@ static int is_reward(const fv_reward *r)
 static const char *fault_of_answer(const fv_response *a, int sample, int vocab)
 {
     const int flags[] = {a->is_done, a->is_called};
-    if (a->sample != sample || a->n_shown > FV_MAX_ROUNDS || !are_flags(flags, sizeof flags / sizeof *flags))
+    if (a->sample != sample || a->n_shown > FV_MAX_TURNS || !are_flags(flags, sizeof flags / sizeof *flags))
         return "its number, or what it did";
     if (!are_ids(&a->ids, vocab))
         return "its tokens";
-    if (!are_rounds(a))
+    if (!are_turns(a))
         return "its turns";
     for (size_t t = 0; t < a->ids.n; t++)
         if (a->loss_mask[t] > 1 || !isfinite(a->logprobs[t]) || a->logprobs[t] > 0)
@@ -87,7 +86,7 @@ fv_err fv_batch_check(const fv_batch *batch, int vocab, int merge)
         FV_CHECK(!fault, FV_ERR_FORMAT, "group %d of %d cannot be: %s", g, batch->n, fault);
         for (int i = 0; i < fv_group_size(group); i++) {
             fault = fault_of_answer(&group->responses[i], i, vocab);
-            FV_CHECK(!fault, FV_ERR_FORMAT, "answer %d of group %d cannot be: %s", i, g, fault);
+            FV_CHECK(!fault, FV_ERR_FORMAT, "sample %d of group %d cannot be: %s", i, g, fault);
         }
     }
     return FV_OK;

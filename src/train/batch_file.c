@@ -33,7 +33,7 @@ static const column group_columns[] = {{"prompt_index", AT(fv_group, prompt_inde
 
 static const column response_columns[] = {{"sample", AT(fv_response, sample), 0},
                                           {"tokens", AT(fv_response, ids.n), 0},
-                                          {"n_rounds", AT(fv_response, n_rounds), 0},
+                                          {"n_turns", AT(fv_response, n_turns), 0},
                                           {"n_shown", AT(fv_response, n_shown), 0},
                                           {"is_done", AT(fv_response, is_done), 0},
                                           {"is_called", AT(fv_response, is_called), 0},
@@ -46,8 +46,8 @@ static const column response_columns[] = {{"sample", AT(fv_response, sample), 0}
                                           {"kl", AT(fv_response, reward.kl), 1},
                                           {0}};
 
-static const column round_columns[] = {
-    {"first", AT(fv_round, first), 0}, {"n", AT(fv_round, n), 0}, {"is_cut", AT(fv_round, is_cut), 0}, {0}};
+static const column turn_columns[] = {
+    {"first", AT(fv_turn, first), 0}, {"n", AT(fv_turn, n), 0}, {"is_cut", AT(fv_turn, is_cut), 0}, {0}};
 
 /* Structs of one kind, wherever they are: the rows of a table. */
 typedef struct rows {
@@ -56,14 +56,14 @@ typedef struct rows {
 } rows;
 
 typedef struct tables {
-    rows groups, responses, rounds;
+    rows groups, responses, turns;
 } tables;
 
 static void tables_fini(tables *t)
 {
     free(t->groups.at);
     free(t->responses.at);
-    free(t->rounds.at);
+    free(t->turns.at);
 }
 
 static fv_err allocate(rows *r, size_t n)
@@ -75,26 +75,26 @@ static fv_err allocate(rows *r, size_t n)
 
 static fv_err list_groups(const fv_batch *batch, tables *t)
 {
-    size_t answers = 0;
+    size_t responses = 0;
     FV_TRY(allocate(&t->groups, (size_t)batch->n));
     for (int g = 0; g < batch->n; g++) {
         t->groups.at[t->groups.n++] = &batch->groups[g];
-        answers += (size_t)fv_group_size(&batch->groups[g]);
+        responses += (size_t)fv_group_size(&batch->groups[g]);
     }
-    FV_TRY(allocate(&t->responses, answers));
+    FV_TRY(allocate(&t->responses, responses));
     for (int g = 0; g < batch->n; g++)
         for (int i = 0; i < fv_group_size(&batch->groups[g]); i++)
             t->responses.at[t->responses.n++] = &batch->groups[g].responses[i];
     return FV_OK;
 }
 
-static fv_err list_rounds(tables *t)
+static fv_err list_turns(tables *t)
 {
-    FV_TRY(allocate(&t->rounds, t->responses.n * FV_MAX_ROUNDS));
+    FV_TRY(allocate(&t->turns, t->responses.n * FV_MAX_TURNS));
     for (size_t i = 0; i < t->responses.n; i++) {
         fv_response *response = t->responses.at[i];
-        for (int r = 0; r < response->n_rounds; r++)
-            t->rounds.at[t->rounds.n++] = &response->rounds[r];
+        for (int r = 0; r < response->n_turns; r++)
+            t->turns.at[t->turns.n++] = &response->turns[r];
     }
     return FV_OK;
 }
@@ -209,8 +209,8 @@ static fv_err write_tables(fv_hdf5 *file, const char *name, const tables *t)
     FV_TRY(write_table(file, table, group_columns, group_runs, &t->groups));
     snprintf(table, sizeof table, "%s/response", name);
     FV_TRY(write_table(file, table, response_columns, response_runs, &t->responses));
-    snprintf(table, sizeof table, "%s/round", name);
-    return write_table(file, table, round_columns, NULL, &t->rounds);
+    snprintf(table, sizeof table, "%s/turn", name);
+    return write_table(file, table, turn_columns, NULL, &t->turns);
 }
 
 fv_err fv_batch_write(const fv_batch *batch, fv_hdf5 *file, const char *name)
@@ -218,7 +218,7 @@ fv_err fv_batch_write(const fv_batch *batch, fv_hdf5 *file, const char *name)
     tables t = {0};
     fv_err err = list_groups(batch, &t);
     if (err == FV_OK)
-        err = list_rounds(&t);
+        err = list_turns(&t);
     if (err == FV_OK)
         err = write_tables(file, name, &t);
     tables_fini(&t);
@@ -313,22 +313,22 @@ static fv_err make_groups(const fv_hdf5 *file, const char *table, fv_batch *out)
 static fv_err make_responses(fv_group *group, int64_t *n_left)
 {
     FV_CHECK(group->has_greedy <= 1 && group->n_samples < *n_left + 1 - group->has_greedy, FV_ERR_FORMAT,
-             "a group of %d answers, of which %lld are there", group->n_samples, (long long)*n_left);
+             "a group of %d responses, of which %lld are there", group->n_samples, (long long)*n_left);
     int n = fv_group_size(group);
-    FV_CHECK(n > 0, FV_ERR_FORMAT, "a group without answers");
+    FV_CHECK(n > 0, FV_ERR_FORMAT, "a group without responses");
     *n_left -= n;
     group->prompt.capacity = group->prompt.n;
     group->responses = calloc((size_t)n, sizeof *group->responses);
-    FV_CHECK(group->responses, FV_ERR_MEMORY, "cannot allocate %d answers", n);
+    FV_CHECK(group->responses, FV_ERR_MEMORY, "cannot allocate %d responses", n);
     return FV_OK;
 }
 
 static fv_err check_response(fv_response *response)
 {
     response->ids.capacity = response->ids.n;
-    FV_CHECK(response->n_rounds >= 1 && response->n_rounds <= FV_MAX_ROUNDS &&
+    FV_CHECK(response->n_turns >= 1 && response->n_turns <= FV_MAX_TURNS &&
                  response->reward.why < FV_N_UNJUDGED,
-             FV_ERR_FORMAT, "an answer of %d rounds", response->n_rounds);
+             FV_ERR_FORMAT, "a response of %d turns", response->n_turns);
     return FV_OK;
 }
 
@@ -363,9 +363,9 @@ static fv_err read_tables(const fv_hdf5 *file, const char *name, tables *t, fv_b
         FV_TRY(check_response(t->responses.at[i]));
     for (const run *of = response_runs; of->name; of++)
         FV_TRY(read_run(file, table, of, &t->responses));
-    FV_TRY(list_rounds(t));
-    snprintf(table, sizeof table, "%s/round", name);
-    return read_table(file, table, round_columns, &t->rounds);
+    FV_TRY(list_turns(t));
+    snprintf(table, sizeof table, "%s/turn", name);
+    return read_table(file, table, turn_columns, &t->turns);
 }
 
 fv_err fv_batch_read(const fv_hdf5 *file, const char *name, fv_batch *out)

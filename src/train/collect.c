@@ -67,7 +67,7 @@ static fv_err take_up(fv_group *left, fv_group *anew)
                  left->prompt.n == anew->prompt.n &&
                  memcmp(left->prompt.ids, anew->prompt.ids, anew->prompt.n * sizeof *anew->prompt.ids) == 0 &&
                  left->n_samples == anew->n_samples && left->has_greedy == anew->has_greedy,
-             FV_ERR_ARGUMENT, "row %lld has another prompt, or other answers, than when the run was stopped",
+             FV_ERR_ARGUMENT, "row %lld has another prompt, or other samples, than when the run was stopped",
              (long long)anew->row);
     fv_group_fini(anew);
     *anew = *left;
@@ -111,7 +111,7 @@ static fv_err take_one(collection *c)
 /* Whether a response may show the high-resolution view. */
 static int has_tool(const fv_dialogue *dialogue)
 {
-    return dialogue->max_rounds > 1 && dialogue->max_images > 1 && fv_prompts_has_tool(dialogue->prompts);
+    return dialogue->max_turns > 1 && dialogue->max_images > 1 && fv_prompts_has_tool(dialogue->prompts);
 }
 
 static fv_err next(void *context, fv_group **group)

@@ -38,7 +38,7 @@ static const char *const in_run[] = {"layout.tensor", NULL};
 static const char *const in_selection[] = {"data.",
                                            "views.prompt",
                                            "rollout.prompts",
-                                           "rollout.max_rounds",
+                                           "rollout.max_turns",
                                            "rollout.max_images",
                                            "rollout.sampling_rounds",
                                            "reward.product",

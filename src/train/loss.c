@@ -17,12 +17,12 @@ typedef struct policy_term {
 } policy_term;
 
 /* One sequence of the batch. */
-typedef struct answer_span {
+typedef struct response_span {
     int64_t index, first, end, n_tokens;
     double advantage;
     double weight;         /* w_t */
     double mean_log_ratio; /* of new - old */
-} answer_span;
+} response_span;
 
 static int is_weight(double value)
 {
@@ -83,7 +83,7 @@ static policy_term cispo(const fv_loss_settings *settings, double log_ratio, dou
     return (policy_term){{-weight * advantage * logprob, -weight * advantage}, ratio, weight != ratio};
 }
 
-static policy_term policy_at(const fv_loss_settings *settings, const answer_span *answer, double new_logprob,
+static policy_term policy_at(const fv_loss_settings *settings, const response_span *span, double new_logprob,
                              double old_logprob)
 {
     double log_ratio = new_logprob - old_logprob;
@@ -91,12 +91,12 @@ static policy_term policy_at(const fv_loss_settings *settings, const answer_span
     case FV_RATIO_TOKEN:
         break;
     case FV_RATIO_SEQUENCE:
-        log_ratio = answer->mean_log_ratio;
+        log_ratio = span->mean_log_ratio;
         break;
     case FV_RATIO_CISPO:
-        return cispo(settings, log_ratio, answer->advantage, new_logprob);
+        return cispo(settings, log_ratio, span->advantage, new_logprob);
     }
-    return clipped(settings, log_ratio, answer->advantage);
+    return clipped(settings, log_ratio, span->advantage);
 }
 
 static term low_var(double d)
@@ -134,12 +134,12 @@ static double weight_of(const fv_loss_settings *settings, const fv_loss_args *ar
     return 0;
 }
 
-static answer_span answer_of(const fv_loss_settings *settings, const fv_loss_args *args, int64_t index)
+static response_span span_of(const fv_loss_settings *settings, const fv_loss_args *args, int64_t index)
 {
-    answer_span out = {.index = index,
-                       .first = args->starts[index],
-                       .end = args->starts[index + 1],
-                       .advantage = args->advantages[index]};
+    response_span out = {.index = index,
+                         .first = args->starts[index],
+                         .end = args->starts[index + 1],
+                         .advantage = args->advantages[index]};
     double sum = 0;
     for (int64_t t = out.first; t < out.end; t++)
         if (args->mask[t]) {
@@ -151,19 +151,19 @@ static answer_span answer_of(const fv_loss_settings *settings, const fv_loss_arg
     return out;
 }
 
-static fv_err check_finite(const answer_span *answer, int64_t t, const char *what, const float *values)
+static fv_err check_finite(const response_span *span, int64_t t, const char *what, const float *values)
 {
     FV_CHECK(!values || isfinite(values[t]), FV_ERR_NUMERIC, "sequence %lld, token %lld: %s is %g",
-             (long long)answer->index, (long long)(t - answer->first), what, (double)values[t]);
+             (long long)span->index, (long long)(t - span->first), what, (double)values[t]);
     return FV_OK;
 }
 
-static fv_err check_token(const fv_loss_args *args, const answer_span *answer, int64_t t)
+static fv_err check_token(const fv_loss_args *args, const response_span *span, int64_t t)
 {
-    FV_TRY(check_finite(answer, t, "the log-prob", args->new_logprob));
-    FV_TRY(check_finite(answer, t, "the log-prob when it was drawn", args->old_logprob));
-    FV_TRY(check_finite(answer, t, "the reference's log-prob", args->ref_logprob));
-    return check_finite(answer, t, "the entropy", args->entropy);
+    FV_TRY(check_finite(span, t, "the log-prob", args->new_logprob));
+    FV_TRY(check_finite(span, t, "the log-prob when it was generated", args->old_logprob));
+    FV_TRY(check_finite(span, t, "the reference's log-prob", args->ref_logprob));
+    return check_finite(span, t, "the entropy", args->entropy);
 }
 
 static void add_policy(fv_loss_sums *sums, const policy_term *policy, double weight, double diff)
@@ -176,26 +176,26 @@ static void add_policy(fv_loss_sums *sums, const policy_term *policy, double wei
     sums->n_clipped += policy->is_clipped;
 }
 
-static void add_token(const fv_loss_settings *settings, const fv_loss_args *args, const answer_span *answer,
+static void add_token(const fv_loss_settings *settings, const fv_loss_args *args, const response_span *span,
                       int64_t t, fv_loss_sums *sums)
 {
     double new_logprob = args->new_logprob[t], old_logprob = args->old_logprob[t];
-    policy_term policy = policy_at(settings, answer, new_logprob, old_logprob);
+    policy_term policy = policy_at(settings, span, new_logprob, old_logprob);
     double slope = policy.term.slope;
-    add_policy(sums, &policy, answer->weight, new_logprob - old_logprob);
+    add_policy(sums, &policy, span->weight, new_logprob - old_logprob);
     if (fv_loss_needs_reference(settings)) {
         term kl = kl_at(settings->kl, args->ref_logprob[t] - new_logprob);
-        sums->kl += answer->weight * kl.value;
+        sums->kl += span->weight * kl.value;
         sums->plain_kl += kl.value;
         slope += settings->kl_weight * kl.slope;
     }
-    args->logprob_grad[t] = (float)(answer->weight * slope);
+    args->logprob_grad[t] = (float)(span->weight * slope);
     if (args->entropy) {
-        sums->entropy += answer->weight * args->entropy[t];
+        sums->entropy += span->weight * args->entropy[t];
         sums->plain_entropy += args->entropy[t];
     }
     if (settings->entropy_weight > 0)
-        args->entropy_grad[t] = (float)(-answer->weight * settings->entropy_weight);
+        args->entropy_grad[t] = (float)(-span->weight * settings->entropy_weight);
 }
 
 static fv_err check_args(const fv_loss_settings *settings, const fv_loss_args *args)
@@ -220,7 +220,7 @@ fv_err fv_loss_compute(const fv_loss_settings *settings, const fv_loss_args *arg
     if (args->entropy_grad)
         memset(args->entropy_grad, 0, bytes);
     for (int64_t i = 0; i < args->n_sequences; i++) {
-        answer_span one = answer_of(settings, args, i);
+        response_span one = span_of(settings, args, i);
         FV_CHECK(isfinite(one.advantage), FV_ERR_NUMERIC, "sequence %lld: an advantage of %g", (long long)i,
                  one.advantage);
         for (int64_t t = one.first; t < one.end; t++)

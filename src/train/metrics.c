@@ -5,32 +5,32 @@
 #include <math.h>
 #include <sys/resource.h>
 
-/* Sums over the answers of a step. */
+/* Sums over the samples of a step. */
 typedef struct sums {
     double reward, square, accuracy, format, tool_penalty, overlong, kl, advantage;
     double generated, longest, prompt;
-    double visual, full; /* tokens of the views shown, and of the high-resolution views alone */
-    int64_t n, n_judged, n_called, n_right, n_right_called, n_wrong_called, n_cut, n_rounds;
+    double visual, high; /* tokens of the views shown, and of the high-resolution views alone */
+    int64_t n, n_judged, n_called, n_right, n_right_called, n_wrong_called, n_cut, n_turns;
     int64_t n_unjudged[FV_N_UNJUDGED];
     int64_t n_groups, n_judged_groups, n_solved_none, n_solved_all;
 } sums;
 
-static void add_answer(sums *s, const fv_response *answer, const fv_reward_weights *weights)
+static void add_sample(sums *s, const fv_response *sample, const fv_reward_weights *weights)
 {
-    const fv_reward *r = &answer->reward;
+    const fv_reward *r = &sample->reward;
     double generated = 0;
-    for (int i = 0; i < answer->n_rounds; i++)
-        generated += (double)answer->rounds[i].n;
+    for (int i = 0; i < sample->n_turns; i++)
+        generated += (double)sample->turns[i].n;
     s->n++;
     s->generated += generated;
     s->longest = fmax(s->longest, generated);
-    s->n_rounds += answer->n_rounds;
-    s->n_cut += answer->rounds[answer->n_rounds - 1].is_cut;
-    s->n_called += answer->is_called;
+    s->n_turns += sample->n_turns;
+    s->n_cut += sample->turns[sample->n_turns - 1].is_cut;
+    s->n_called += sample->is_called;
     s->format += r->format;
     s->overlong += r->overlong;
     s->kl += r->kl;
-    s->advantage += fabs(answer->advantage);
+    s->advantage += fabs(sample->advantage);
     s->n_unjudged[r->why] += !r->has_verdict;
     if (!r->has_verdict)
         return;
@@ -41,8 +41,8 @@ static void add_answer(sums *s, const fv_response *answer, const fv_reward_weigh
     s->accuracy += r->accuracy;
     s->tool_penalty += r->tool_penalty;
     s->n_right += r->accuracy >= 0.5;
-    s->n_right_called += r->accuracy >= 0.5 && answer->is_called;
-    s->n_wrong_called += r->accuracy < 0.5 && answer->is_called;
+    s->n_right_called += r->accuracy >= 0.5 && sample->is_called;
+    s->n_wrong_called += r->accuracy < 0.5 && sample->is_called;
 }
 
 static void add_views(sums *s, const fv_group *group, int merge)
@@ -52,7 +52,7 @@ static void add_views(sums *s, const fv_group *group, int merge)
     double low = (double)fv_grid_tokens(group->low, merge), high = (double)fv_grid_tokens(group->high, merge);
     for (int i = 0; i < group->n_samples; i++) {
         s->visual += low + group->responses[i].n_shown * high;
-        s->full += high;
+        s->high += high;
     }
 }
 
@@ -60,7 +60,7 @@ static void add_group(sums *s, const fv_group *group, const fv_reward_weights *w
 {
     int64_t right = s->n_right, judged = s->n_judged;
     for (int i = 0; i < group->n_samples; i++)
-        add_answer(s, &group->responses[i], weights);
+        add_sample(s, &group->responses[i], weights);
     add_views(s, group, merge);
     s->prompt += (double)group->prompt.n;
     s->n_groups++;
@@ -121,8 +121,8 @@ static fv_err set_answers(fv_json *object, const sums *s)
         {"response_tokens", over(s->generated, n)},
         {"response_tokens_most", s->longest},
         {"prompt_tokens", over(s->prompt, (double)s->n_groups)},
-        {"visual_share", over(s->visual, s->full)},
-        {"rounds", over((double)s->n_rounds, n)},
+        {"visual_share", over(s->visual, s->high)},
+        {"turns", over((double)s->n_turns, n)},
         {"cut_share", over((double)s->n_cut, n)},
         {"call_rate", over(called, n)},
         {"call_rate_right", over((double)s->n_right_called, (double)s->n_right)},
@@ -132,7 +132,7 @@ static fv_err set_answers(fv_json *object, const sums *s)
     return SET_ALL(object, figures);
 }
 
-/* Of the judge, and an object with the answers without a verdict by reason. */
+/* Of the judge, and an object with the samples without a verdict by reason. */
 static fv_err set_judge(fv_json *object, const sums *s, const fv_judge_counts *judge)
 {
     double asked = (double)judge->n_asked;

@@ -134,7 +134,7 @@ static void add_logprobs(packer *p, const fv_response *response, int64_t last_of
 static fv_err add_answer(packer *p, const fv_group *group, const fv_response *response, int64_t prompt_row,
                          int64_t first_feature, int32_t next)
 {
-    enum { MAX_SHOWN = FV_MAX_ROUNDS };
+    enum { MAX_SHOWN = FV_MAX_TURNS };
     fv_grid grids[MAX_SHOWN];
     int64_t n = computed(response), first = p->to->run.n, n_prompt = (int64_t)group->prompt.n;
     for (int i = 0; i < response->n_shown; i++)

@@ -1,5 +1,5 @@
 /* The loop of a rollout: take groups up while there is room, let the engine make a pass, give back the groups
- * whose answers have all ended. Nothing here is generated: the engine is told of a group's sequences
+ * whose samples have all ended. Nothing here is generated: the engine is told of a group's sequences
  * (rollout_group.c) and calls back with each token. A rollout that is ended between two passes leaves its
  * groups as they are, and another one takes them up to the same bits. */
 #include "train/rollout_internal.h"
@@ -36,7 +36,7 @@ void fv_rollout_show(fv_engine_settings *settings, fv_grid largest, int merge)
     int64_t tokens = largest.t ? fv_grid_tokens(largest, merge) : 0;
     int64_t cached = (int64_t)settings->cache_pages * FV_PAGE;
     settings->image = largest;
-    settings->max_images = FV_MAX_ROUNDS;
+    settings->max_images = FV_MAX_TURNS;
     settings->image_rows = min(2 * settings->max_running * tokens, tokens > cached ? tokens : cached);
 }
 

@@ -1,4 +1,4 @@
-/* A group under way: a sequence for its prompt, and a fork of it for each answer.
+/* A group under way: a sequence for its prompt, and a fork of it for each sample.
  *
  * The engine calls back with every token of an answer. The dialogue (trajectory.h) then says what follows:
  * nothing, the end, or what the tool answers, with the high-resolution view, which is appended to the same
@@ -29,7 +29,7 @@ static fv_err look(void *context, fv_engine *engine, fv_engine_image *image)
 /* Tokens of a response, which show the high-resolution view n_shown times. */
 static fv_err append(fv_running_response *running, const int32_t *ids, int64_t n, int n_shown)
 {
-    fv_engine_image *shown[FV_MAX_ROUNDS];
+    fv_engine_image *shown[FV_MAX_TURNS];
     for (int i = 0; i < n_shown; i++)
         shown[i] = &running->in->high;
     return fv_sequence_append(running->sequence, ids, n, shown, n_shown);

@@ -1,4 +1,4 @@
-/* What a prompt and its answer need. */
+/* What a prompt and its sample need. */
 #include "fovea/train/row_demands.h"
 
 #include "fovea/model/nn/pages.h"

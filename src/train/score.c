@@ -6,8 +6,8 @@
 static int64_t count_generated(const fv_response *response)
 {
     int64_t n = 0;
-    for (int r = 0; r < response->n_rounds; r++)
-        n += response->rounds[r].n;
+    for (int r = 0; r < response->n_turns; r++)
+        n += response->turns[r].n;
     return n;
 }
 
@@ -21,9 +21,9 @@ static fv_err begin_answer(fv_scoring *s, const fv_score_settings *settings, con
                            const fv_row *row, fv_judge *judge, int i)
 {
     fv_response *response = &s->group->responses[i];
-    fv_buffer *texts = s->turns + i * FV_MAX_ROUNDS;
-    fv_slice turns[FV_MAX_ROUNDS];
-    int n = response->n_rounds;
+    fv_buffer *texts = s->turns + i * FV_MAX_TURNS;
+    fv_slice turns[FV_MAX_TURNS];
+    int n = response->n_turns;
     for (int r = 0; r < n; r++) {
         FV_TRY(fv_response_text(dialogue, response, r, &texts[r]));
         turns[r] = (fv_slice){texts[r].data, texts[r].size};
@@ -43,7 +43,7 @@ fv_err fv_scoring_begin(fv_scoring *s, const fv_score_settings *settings, const 
 {
     size_t n = (size_t)fv_group_size(group);
     *s = (fv_scoring){.group = group,
-                      .turns = calloc(n * FV_MAX_ROUNDS, sizeof *s->turns),
+                      .turns = calloc(n * FV_MAX_TURNS, sizeof *s->turns),
                       .verdicts = calloc(n, sizeof *s->verdicts),
                       .rewards = calloc(n, sizeof *s->rewards),
                       .called = calloc(n, sizeof *s->called)};
@@ -84,7 +84,7 @@ void fv_scoring_end(fv_scoring *s, const fv_score_settings *settings)
 
 void fv_scoring_fini(fv_scoring *s)
 {
-    for (int i = 0; s->turns && i < fv_group_size(s->group) * FV_MAX_ROUNDS; i++)
+    for (int i = 0; s->turns && i < fv_group_size(s->group) * FV_MAX_TURNS; i++)
         fv_buffer_fini(&s->turns[i]);
     free(s->turns);
     free(s->verdicts);

@@ -15,7 +15,7 @@ fv_err fv_sft_example_check(const fv_sft_example *example)
              "call_share is %g, expected 0 to 1", example->call_share);
     if (!example->call)
         return FV_OK;
-    fv_turn turn = fv_turn_parse(fv_slice_of(example->call));
+    fv_parsed_turn turn = fv_turn_parse(fv_slice_of(example->call));
     FV_CHECK(turn.act == FV_TURN_CALL, FV_ERR_ARGUMENT, "the example's call is no call of the tool%s%s",
              turn.reason ? ": " : "", turn.reason ? turn.reason : "");
     return FV_OK;
@@ -40,9 +40,9 @@ static fv_err say(const fv_dialogue *dialogue, fv_group *group, const fv_buffer 
         fv_tokenizer_encode(dialogue->chat->tokenizer, text->data, text->size, FV_TOKENIZE_PLAIN, &ids);
     if (err == FV_OK)
         err = fv_tokens_push(&ids, dialogue->chat->im_end);
-    int rounds = response->n_rounds;
+    int n_turns = response->n_turns;
     for (size_t i = 0; i < ids.n && err == FV_OK; i++)
-        err = response->is_done || response->n_rounds != rounds
+        err = response->is_done || response->n_turns != n_turns
                   ? FV_FAIL(FV_ERR_ARGUMENT, "a turn of %zu tokens is cut by max_turn_tokens or max_tokens",
                             ids.n)
                   : fv_response_push(dialogue, group, response, ids.ids[i], 0);
@@ -67,7 +67,7 @@ static fv_err tell(const fv_sft_example *example, const fv_dialogue *dialogue, f
     if (example->call && group->has_image && fv_rng_uniform(key, 0) < example->call_share) {
         FV_TRY(say_text(dialogue, group, example->call, answer));
         FV_CHECK(!group->responses[0].is_done, FV_ERR_ARGUMENT,
-                 "no turn is left after the call: raise max_rounds or max_tokens");
+                 "no turn is left after the call: raise max_turns or max_tokens");
     }
     return say_text(dialogue, group, example->answer, answer);
 }

@@ -11,20 +11,20 @@ fv_err fv_group_init(fv_group *group, int64_t prompt_index, int64_t row, int n_s
 {
     *group = (fv_group){.prompt_index = prompt_index, .row = row};
     group->responses = calloc((size_t)n_samples, sizeof *group->responses);
-    FV_CHECK(group->responses, FV_ERR_MEMORY, "cannot allocate %d answers", n_samples);
+    FV_CHECK(group->responses, FV_ERR_MEMORY, "cannot allocate %d responses", n_samples);
     group->n_samples = n_samples;
     for (int i = 0; i < n_samples; i++)
-        group->responses[i] = (fv_response){.sample = i, .n_rounds = 1};
+        group->responses[i] = (fv_response){.sample = i, .n_turns = 1};
     return FV_OK;
 }
 
 fv_err fv_group_add_greedy(fv_group *group)
 {
     int n = group->n_samples;
-    fv_response *answers = realloc(group->responses, ((size_t)n + 1) * sizeof *answers);
-    FV_CHECK(answers, FV_ERR_MEMORY, "cannot allocate %d answers", n + 1);
-    answers[n] = (fv_response){.sample = n, .n_rounds = 1};
-    group->responses = answers;
+    fv_response *responses = realloc(group->responses, ((size_t)n + 1) * sizeof *responses);
+    FV_CHECK(responses, FV_ERR_MEMORY, "cannot allocate %d responses", n + 1);
+    responses[n] = (fv_response){.sample = n, .n_turns = 1};
+    group->responses = responses;
     group->has_greedy = 1;
     return FV_OK;
 }
@@ -58,10 +58,10 @@ static fv_err reserve(fv_response *response, size_t extra)
     if (response->logprobs && capacity == response->ids.capacity)
         return FV_OK;
     float *logprobs = realloc(response->logprobs, response->ids.capacity * sizeof *logprobs);
-    FV_CHECK(logprobs, FV_ERR_MEMORY, "cannot allocate an answer of %zu tokens", response->ids.capacity);
+    FV_CHECK(logprobs, FV_ERR_MEMORY, "cannot allocate a response of %zu tokens", response->ids.capacity);
     response->logprobs = logprobs;
     uint8_t *loss_mask = realloc(response->loss_mask, response->ids.capacity);
-    FV_CHECK(loss_mask, FV_ERR_MEMORY, "cannot allocate an answer of %zu tokens", response->ids.capacity);
+    FV_CHECK(loss_mask, FV_ERR_MEMORY, "cannot allocate a response of %zu tokens", response->ids.capacity);
     response->loss_mask = loss_mask;
     return FV_OK;
 }
@@ -79,23 +79,23 @@ static void append(fv_response *response, int32_t id, float logprob, int loss_ma
 
 fv_err fv_dialogue_check(const fv_dialogue *d)
 {
-    FV_CHECK(d->max_rounds >= 1 && d->max_rounds <= FV_MAX_ROUNDS, FV_ERR_ARGUMENT,
-             "max_rounds is %d, expected 1 to %d", d->max_rounds, FV_MAX_ROUNDS);
+    FV_CHECK(d->max_turns >= 1 && d->max_turns <= FV_MAX_TURNS, FV_ERR_ARGUMENT,
+             "max_turns is %d, expected 1 to %d", d->max_turns, FV_MAX_TURNS);
     FV_CHECK(d->max_images >= 1, FV_ERR_ARGUMENT, "max_images is %d, expected 1 or more", d->max_images);
     FV_CHECK(d->max_turn_tokens >= 1, FV_ERR_ARGUMENT, "max_turn_tokens is %d, expected 1 or more",
              d->max_turn_tokens);
     FV_CHECK(d->max_tokens >= 2, FV_ERR_ARGUMENT, "max_tokens is %lld, expected 2 or more",
              (long long)d->max_tokens);
     FV_CHECK(
-        d->max_rounds == 1 || fv_prompts_has_tool(d->prompts), FV_ERR_ARGUMENT,
-        "max_rounds is %d, but the prompts have no tool: 1 round, or prompts with tool_result and tool_error",
-        d->max_rounds);
+        d->max_turns == 1 || fv_prompts_has_tool(d->prompts), FV_ERR_ARGUMENT,
+        "max_turns is %d, but the prompts have no tool: 1 turn, or prompts with tool_result and tool_error",
+        d->max_turns);
     return FV_OK;
 }
 
-fv_err fv_response_text(const fv_dialogue *dialogue, const fv_response *response, int round, fv_buffer *out)
+fv_err fv_response_text(const fv_dialogue *dialogue, const fv_response *response, int turn, fv_buffer *out)
 {
-    const fv_round *r = &response->rounds[round];
+    const fv_turn *r = &response->turns[turn];
     const int32_t *ids = response->ids.ids + r->first;
     size_t n = (size_t)r->n;
     if (n > 0 && ids[n - 1] == dialogue->chat->im_end)
@@ -103,10 +103,10 @@ fv_err fv_response_text(const fv_dialogue *dialogue, const fv_response *response
     return fv_tokenizer_decode(dialogue->chat->tokenizer, ids, n, 0, out);
 }
 
-static fv_err parse_turn(const fv_dialogue *dialogue, const fv_response *response, fv_turn *out)
+static fv_err parse_turn(const fv_dialogue *dialogue, const fv_response *response, fv_parsed_turn *out)
 {
     fv_buffer text = {0};
-    fv_err err = fv_response_text(dialogue, response, response->n_rounds - 1, &text);
+    fv_err err = fv_response_text(dialogue, response, response->n_turns - 1, &text);
     if (err == FV_OK)
         *out = fv_turn_parse((fv_slice){text.data, text.size});
     fv_buffer_fini(&text);
@@ -120,9 +120,9 @@ static int may_show(const fv_dialogue *dialogue, const fv_group *group, const fv
 
 /* The ids of the tool's turn. */
 static fv_err reply(const fv_dialogue *dialogue, const fv_group *group, const fv_response *response,
-                    fv_turn turn, fv_tokens *out)
+                    fv_parsed_turn turn, fv_tokens *out)
 {
-    if (response->rounds[response->n_rounds - 1].is_cut)
+    if (response->turns[response->n_turns - 1].is_cut)
         FV_TRY(fv_tokens_push(out, dialogue->chat->im_end));
     if (turn.act == FV_TURN_CALL && may_show(dialogue, group, response))
         return fv_prompts_tool_result(dialogue->prompts, dialogue->chat,
@@ -133,19 +133,20 @@ static fv_err reply(const fv_dialogue *dialogue, const fv_group *group, const fv
 
 fv_err fv_dialogue_tool_tokens(const fv_dialogue *dialogue, const fv_group *group, int64_t *out)
 {
-    const fv_response first = {.n_rounds = 1};
+    const fv_response first = {.n_turns = 1};
     fv_tokens tool = {0};
     *out = 0;
-    if (dialogue->max_rounds == 1 || !group->has_image)
+    if (dialogue->max_turns == 1 || !group->has_image)
         return FV_OK;
-    fv_err err = reply(dialogue, group, &first, (fv_turn){FV_TURN_CALL, NULL}, &tool);
+    fv_err err = reply(dialogue, group, &first, (fv_parsed_turn){FV_TURN_CALL, NULL}, &tool);
     *out = (int64_t)tool.n;
     fv_tokens_fini(&tool);
     return err;
 }
 
-/* Append the tool's turn and open the next round, if there is room for it and for a token after it. */
-static fv_err go_on(const fv_dialogue *dialogue, const fv_group *group, fv_response *response, fv_turn turn)
+/* Append the tool's turn and open the next, if there is room for it and for a token after it. */
+static fv_err go_on(const fv_dialogue *dialogue, const fv_group *group, fv_response *response,
+                    fv_parsed_turn turn)
 {
     fv_tokens tool = {0};
     fv_err err = FV_OK;
@@ -157,7 +158,7 @@ static fv_err go_on(const fv_dialogue *dialogue, const fv_group *group, fv_respo
     for (size_t i = 0; i < tool.n; i++)
         append(response, tool.ids[i], 0, 0);
     response->n_shown += turn.act == FV_TURN_CALL && may_show(dialogue, group, response);
-    response->rounds[response->n_rounds++] = (fv_round){.first = (int64_t)response->ids.n};
+    response->turns[response->n_turns++] = (fv_turn){.first = (int64_t)response->ids.n};
 done:
     fv_tokens_fini(&tool);
     return err;
@@ -165,8 +166,8 @@ done:
 
 static fv_err end_turn(const fv_dialogue *dialogue, const fv_group *group, fv_response *response)
 {
-    fv_turn turn;
-    response->is_done = response->n_rounds == dialogue->max_rounds;
+    fv_parsed_turn turn;
+    response->is_done = response->n_turns == dialogue->max_turns;
     if (response->is_done)
         return FV_OK;
     FV_TRY(parse_turn(dialogue, response, &turn));
@@ -179,13 +180,13 @@ static fv_err end_turn(const fv_dialogue *dialogue, const fv_group *group, fv_re
 fv_err fv_response_push(const fv_dialogue *dialogue, const fv_group *group, fv_response *response, int32_t id,
                         float logprob)
 {
-    fv_round *round = &response->rounds[response->n_rounds - 1];
+    fv_turn *turn = &response->turns[response->n_turns - 1];
     int is_closed = id == dialogue->chat->im_end;
-    FV_CHECK(!response->is_done, FV_ERR_INTERNAL, "a token for an answer that is done");
+    FV_CHECK(!response->is_done, FV_ERR_INTERNAL, "a token for a response that is done");
     FV_TRY(reserve(response, 1));
     append(response, id, logprob, 1);
-    round->n++;
+    turn->n++;
     int is_full = (int64_t)(group->prompt.n + response->ids.n) >= dialogue->max_tokens;
-    round->is_cut = !is_closed && (is_full || round->n == dialogue->max_turn_tokens);
-    return is_closed || round->is_cut ? end_turn(dialogue, group, response) : FV_OK;
+    turn->is_cut = !is_closed && (is_full || turn->n == dialogue->max_turn_tokens);
+    return is_closed || turn->is_cut ? end_turn(dialogue, group, response) : FV_OK;
 }

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* Cut a group into trees of at most micro_tokens, of one answer at least; returns how many. */
+/* Cut a group into trees of at most micro_tokens, of one sample at least; returns how many. */
 static int cut(const fv_group *group, int64_t micro_tokens, fv_tree *trees)
 {
     int n = 0;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What a step of training waits for a local judge, with random weights of one small shape for both models: without a
 # judge; with one that the training rank runs itself, between its own passes and after them; and with one in a rank of
-# its own, which judges while answers are still drawn. One thread a rank; the draws are the same each time.
+# its own, which judges while samples are still generated. One thread a rank; the draws are the same each time.
 #
 # usage: judge_step.sh [ROUNDS]      FOVEA: the program
 set -eu
@@ -21,7 +21,7 @@ out: $folder/none
 prompts: $folder/prompts.yaml
 steps: $rounds
 data: {train: $folder/rows.h5}
-rollout: {prompts: 8, samples: 8, max_turn_tokens: 96, max_tokens: 512, max_rounds: 1, max_running: 16, pass_tokens: 1024, cache_pages: 256, sampling_rounds: 0}
+rollout: {prompts: 8, samples: 8, max_turn_tokens: 96, max_tokens: 512, max_turns: 1, max_running: 16, pass_tokens: 1024, cache_pages: 256, sampling_rounds: 0}
 reward: {product: general, tool_penalty: none}
 judge: {prompt: $folder/judge.yaml, model: $folder/judge, verifier_first: false, pass_tokens: 2048, cache_pages: 512}
 loss: {kl_weight: 0}

@@ -21,7 +21,7 @@ out: $folder/none
 prompts: $folder/prompts.yaml
 steps: $steps
 data: {train: $folder/rows.h5}
-rollout: {max_turn_tokens: 64, max_tokens: 1024, max_rounds: 1}
+rollout: {max_turn_tokens: 64, max_tokens: 1024, max_turns: 1}
 update: {groups: 4, micro_tokens: 4096, recompute: false}
 optimizer: {rate: 1e-5}
 END

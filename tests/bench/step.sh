@@ -26,7 +26,7 @@ out: $folder/none
 prompts: $folder/prompts.yaml
 steps: 1
 data: {train: $folder/rows.h5}
-rollout: {prompts: $prompts, samples: $answers, max_turn_tokens: 256, max_tokens: 2048, max_rounds: 1, max_running: 16, pass_tokens: 1024, cache_pages: 256, sampling_rounds: 0}
+rollout: {prompts: $prompts, samples: $answers, max_turn_tokens: 256, max_tokens: 2048, max_turns: 1, max_running: 16, pass_tokens: 1024, cache_pages: 256, sampling_rounds: 0}
 reward: {judge: program, product: general, tool_penalty: none}
 judge: {program: sh $folder/judge.sh, verifier_first: false}
 loss: {kl_weight: 0}

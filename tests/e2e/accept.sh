@@ -32,32 +32,32 @@ refused "another model: text." train plain model="$folder/other" resume.accept=m
 refused "this checkpoint is of" sft plain resume.accept=optimizer.rate
 refused 'resume.accept: unknown key "optimizer.rates", did you mean "optimizer.rate"?' train plain resume.accept=optimizer.rates
 
-# Another rate: the answers of the next step are the same, what is learned of them is not.
+# Another rate: the samples of the next step are the same, what is learned of them is not.
 copy plain longer
 copy plain faster
 well train longer steps=3
 well train faster steps=3 optimizer.rate=1e-3 resume.accept='[optimizer.rate]'
 logged faster "accepted: optimizer.rate is 0.001, was 0.0001"
 [ "$(cat "$folder/faster/accepted")" = "step 2: optimizer.rate is 0.001, was 0.0001" ] || fail "$(cat "$folder/faster/accepted")"
-cmp "$folder/longer/trajectories.jsonl" "$folder/faster/trajectories.jsonl" || fail "faster: other answers"
+cmp "$folder/longer/trajectories.jsonl" "$folder/faster/trajectories.jsonl" || fail "faster: other samples"
 "$FOVEA" ckpt diff "$(latest longer)" "$(latest faster)" >/dev/null && fail "faster: no other weights"
 well train faster steps=4 optimizer.rate=1e-3 resume.accept=optimizer.rate
 logged faster "resume.accept names what does not differ from the checkpoint: optimizer.rate"
 [ "$(wc -l <"$folder/faster/accepted")" = 1 ] || fail "$(cat "$folder/faster/accepted")"
 refused "optimizer.rate is 0.0001, was 0.001" train faster steps=5
 
-# Stopped in a step whose answers stay as they are, it goes on; where they would be of two kinds, it begins anew.
+# Stopped in a step whose samples stay as they are, it goes on; where they would be of two kinds, it begins anew.
 copy plain stopped
 stopped pass:20 train stopped steps=3
 copy stopped slower
 copy stopped within
 copy plain between
 well train slower steps=3 optimizer.rate=1e-3 resume.accept=optimizer.rate
-cmp "$folder/longer/trajectories.jsonl" "$folder/slower/trajectories.jsonl" || fail "slower: other answers"
+cmp "$folder/longer/trajectories.jsonl" "$folder/slower/trajectories.jsonl" || fail "slower: other samples"
 for name in between within; do
     well train $name steps=3 rollout.max_turn_tokens=50 rollout.temperature=0.5 resume.accept='[rollout.max_turn_tokens, rollout.temperature]'
 done
-cmp "$folder/between/trajectories.jsonl" "$folder/within/trajectories.jsonl" || fail "within: other answers"
+cmp "$folder/between/trajectories.jsonl" "$folder/within/trajectories.jsonl" || fail "within: other samples"
 "$FOVEA" ckpt diff "$(latest between)" "$(latest within)" || fail "within: other weights"
 
 # Another data set, model and wording, of SFT examples too.

@@ -15,7 +15,7 @@ run() { # JOB NAME RANKS [KEY=VALUE...]: as many ranks hold one model together
         layout.tensor="$ranks" out="$folder/$name" "$@" 2>"$folder/$name.log" || status=$?
     return $status
 }
-same() { # NAME NAME: what was drawn, and what is measured of it
+same() { # NAME NAME: what was generated, and what is measured of it
     cmp "$folder/$1/trajectories.jsonl" "$folder/$2/trajectories.jsonl" || fail "$2: other responses than $1"
     cmp <(field "$1" entropy) <(field "$2" entropy) || fail "$2: other entropies than $1"
     [ "$(field "$2" logprob_max_diff | sort -u)" = 0.0 ] || fail "$2: log-probs differ from the rollout's"
@@ -30,7 +30,7 @@ for ranks in 4 2 1; do
     well train from_$ranks $ranks steps=2 resume="$(latest four_fp32)"
     same from_4 from_$ranks
 done
-grep -q . "$folder/from_4/trajectories.jsonl" || fail "nothing was drawn"
+grep -q . "$folder/from_4/trajectories.jsonl" || fail "nothing was generated"
 
 # Eight ranks, where the heads of both towers are as many; those of keys and values are not.
 sed '/^vision:/,$s/n_heads: 4/n_heads: 8/' "$root/configs/model/tiny-vl.yaml" >"$folder/eight.yaml"

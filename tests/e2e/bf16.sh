@@ -17,7 +17,7 @@ run() {
     return $status
 }
 same() { # NAME NAME: as the first run
-    cmp "$folder/$1/trajectories.jsonl" "$folder/$2/trajectories.jsonl" || fail "$2: other answers than $1"
+    cmp "$folder/$1/trajectories.jsonl" "$folder/$2/trajectories.jsonl" || fail "$2: other samples than $1"
     "$FOVEA" ckpt diff "$(latest "$1")" "$(latest "$2")" >"$folder/diff" || fail "$2 is not $1: $(head -3 "$folder/diff")"
     paste <(field "$1" loss) <(field "$2" loss) | awk '$1 != $2 { exit 1 }' || fail "$2: other losses than $1"
 }
@@ -45,7 +45,7 @@ same whole cut
 # Tokens are the same on any ranks, and so is what is exported.
 well train split 4 steps=1 layout.tensor=2
 well train alone 1 steps=1
-cmp "$folder/split/trajectories.jsonl" "$folder/alone/trajectories.jsonl" || fail "other answers on other ranks"
+cmp "$folder/split/trajectories.jsonl" "$folder/alone/trajectories.jsonl" || fail "other samples on other ranks"
 "$FOVEA" export --model "$(latest whole)" --out "$folder/narrow" --dtype bf16
 "$FOVEA" export --model "$(latest whole)" --out "$folder/masters" --dtype fp32
 "$FOVEA" ckpt diff "$(latest whole)" "$folder/masters" >/dev/null || fail "the masters were not exported"

@@ -44,7 +44,7 @@ grep -Eq '^all +40 +0 +0\.[0-9]{4} +0\.0000 +0\.2500 +24\.0 +[0-9.]+$' "$folder/
 setting "$folder/one" visual_share 0.25
 setting "$folder/one" rows 40
 if command -v h5dump >/dev/null; then
-    h5dump -y -d full_visual_tokens "$folder/one/samples.h5" | tr -d ' \n' | grep -q '4,4,4,4,4,4' || fail "full_visual_tokens"
+    h5dump -y -d high_visual_tokens "$folder/one/samples.h5" | tr -d ' \n' | grep -q '4,4,4,4,4,4' || fail "high_visual_tokens"
 fi
 
 # Transparent pixels are white, or have the colour stored with them.
@@ -117,7 +117,7 @@ again "$folder/whole" --merge "$folder/whole" "$folder/one"
 kept() { refused 1 "$1" "${low[@]}" --out "$folder/one" --keep "${@:2}"; }
 kept 'one is there already, give another folder: ' --model "$folder/other"
 kept '"model_hash" is "' --model "$folder/other"
-kept '"mode" is "low" in one, "full" in the other' --mode full
+kept '"mode" is "low" in one, "high" in the other' --mode high
 kept '"verifier" is "containment" in one, "exact" in the other' --verifier exact
 kept '"max_tokens" is 200 in one, 199 in the other' --max-tokens 199
 kept '"rows" is 40 in one, 39 in the other' --limit 39
@@ -129,20 +129,20 @@ kept '"prompts_hash" is "' --prompts "$folder/others.yaml"
 refused 1 '"model_hash" is "' --keep --merge "$folder/whole" "$folder/foreign"
 
 # The other modes, and a part of the rows.
-"$FOVEA" eval "${options[@]}" --mode full --limit 5 --out "$folder/full" >"$folder/log"
-setting "$folder/full" visual_share 1.0
-setting "$folder/full" samples 5
+"$FOVEA" eval "${options[@]}" --mode high --limit 5 --out "$folder/high" >"$folder/log"
+setting "$folder/high" visual_share 1.0
+setting "$folder/high" samples 5
 "$FOVEA" eval "${options[@]}" --mode policy --limit 5 --out "$folder/policy" >"$folder/log"
 setting "$folder/policy" mode '"policy"'
 "$FOVEA" eval "${low[@]}" --by needs --out "$folder/by" >"$folder/log"
-grep -q '^full  *10 ' "$folder/log" && grep -q '^half  *30 ' "$folder/log" || fail "$(cat "$folder/log")"
+grep -q '^high  *10 ' "$folder/log" && grep -q '^low  *30 ' "$folder/log" || fail "$(cat "$folder/log")"
 "$FOVEA" eval "${low[@]}" --limit 3 --by nothing --out "$folder/by-nothing" >"$folder/log"
 grep -q '^(no name)  *3 ' "$folder/log" || fail "$(cat "$folder/log")"
 
 needed="--model DIR, --data PACK.h5, --mode NAME, --prompts FILE and --out DIR are required"
 refused 2 "$needed" --model "$model" --data "$pack" --mode low --out "$folder/x"
 refused 2 "--model DIR is required" --data "$pack"
-refused 2 '--mode is "middle", expected low, full or policy' --mode middle
+refused 2 '--mode is "middle", expected low, high or policy' --mode middle
 refused 2 '--shard is "4/3"' --shard 4/3
 refused 2 '--shard is "1/3x"' --shard 1/3x
 refused 2 'there is no verifier "near"' --verifier near

@@ -37,7 +37,7 @@ interrupted row:20 "nothing was written" "$FOVEA" pack --synthetic glance --rows
 evaluate=("$FOVEA" eval --model "$folder/model" --data "$folder/data.h5" "${wording[@]}" --mode policy --max-turn-tokens 30
     --max-tokens 400 --max-running 4)
 "${evaluate[@]}" --out "$folder/whole" >/dev/null
-interrupted pass:30 "answers, which are kept in $folder/cut; started again it goes on" "${evaluate[@]}" --out "$folder/cut"
+interrupted pass:30 "samples, which are kept in $folder/cut; started again it goes on" "${evaluate[@]}" --out "$folder/cut"
 [ ! -e "$folder/cut/summary.json" ] || fail "results of half an evaluation"
 "${evaluate[@]}" --out "$folder/cut" --limit 60 >"$folder/log" 2>&1 && fail "taken up with other settings"
 grep -q "begun.h5 is of an evaluation with other settings that was interrupted" "$folder/log" || fail "$(cat "$folder/log")"
@@ -60,7 +60,7 @@ wait $launcher || status=$?
 [ "$(stat -c %.9Z "$folder/cut/begun.h5")" != "$before" ] || fail "nothing was kept: $(cat "$folder/log")"
 
 mpiexec -n 2 "${evaluate[@]}" --out "$folder/cut" >/dev/null 2>"$folder/log" || fail "$(cat "$folder/log")"
-grep -q "going on with [0-9]* answers of an evaluation that was interrupted" "$folder/log" || fail "$(cat "$folder/log")"
+grep -q "going on with [0-9]* samples of an evaluation that was interrupted" "$folder/log" || fail "$(cat "$folder/log")"
 cmp "$folder/whole/samples.jsonl" "$folder/cut/samples.jsonl" || fail "other samples"
 cmp "$folder/whole/samples.h5" "$folder/cut/samples.h5" || fail "other samples"
 [ "$(ls "$folder/cut")" = "$(ls "$folder/whole")" ] || fail "left: $(ls "$folder/cut")"

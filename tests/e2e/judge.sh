@@ -29,7 +29,7 @@ judged() { # NAME RANKS [KEY=VALUE...]
     train "$@" || fail "$1: $(cat "$folder/$1.log")"
     [ "$(total "$1" unjudged_share)" = 0 ] || fail "$1: answers without a verdict: $(cat "$folder/$1/metrics.jsonl")"
 }
-same() { cmp "$folder/$1/trajectories.jsonl" "$folder/$2/trajectories.jsonl" || fail "$2: other answers or verdicts"; }
+same() { cmp "$folder/$1/trajectories.jsonl" "$folder/$2/trajectories.jsonl" || fail "$2: other samples or verdicts"; }
 
 # Verdicts, and the same with faults and another number of ranks.
 serve well

@@ -23,7 +23,7 @@ judged() { # NAME RANKS [KEY=VALUE...]
     train "$@" || fail "$1: $(cat "$folder/$1.log")"
     [ "$(total "$1" unjudged_share)" = 0 ] || fail "$1: answers without a verdict: $(cat "$folder/$1/metrics.jsonl")"
     [ "$1" = first ] || cmp "$folder/first/trajectories.jsonl" "$folder/$1/trajectories.jsonl" ||
-        fail "$1: other answers or verdicts"
+        fail "$1: other samples or verdicts"
 }
 refused() { # NAME RANKS TEXT [KEY=VALUE...]
     train "$1" "$2" "${@:4}" && fail "$1: not refused"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A run under plain mpirun stops as configs/README.md says, whoever is told: USR1 ends it with 75; TERM and Ctrl-C, of which
-# mpirun makes status 1 and a kill, are held until all is saved. No token is drawn twice. A signal is heeded from the
+# mpirun makes status 1 and a kill, are held until all is saved. No token is generated twice. A signal is heeded from the
 # first moment.
 . "$(dirname "$0")/../common"
 folder=$(mktemp -d)

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What cannot work is refused before anything is drawn, with the arithmetic: layouts, sizes, rows.
+# What cannot work is refused before anything is generated, with the arithmetic: layouts, sizes, rows.
 set -eu
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
@@ -88,17 +88,17 @@ refused 1 "mixed.h5: 5 of 5 rows are too long" data.train="$folder/mixed.h5" dat
 grep -q "; and 2 more; none is left$" "$folder/out" || fail "$(cat "$folder/out")"
 
 # Left out, they are not there: the same draws as from a data set without them, also when the run goes on.
-drawn() { # NAME [KEY=VALUE...]
+sampled() { # NAME [KEY=VALUE...]
     mpiexec -n 2 "$FOVEA" train "$folder/config.yaml" out="$folder/$1" "${@:2}" >"$folder/out" 2>&1 || fail "$(cat "$folder/out")"
 }
 small=(rollout.prompts=2 update.groups=1 rollout.max_turn_tokens=20 log.trajectories=2)
-drawn without "${small[@]}" data.train="$folder/rows.h5"
+sampled without "${small[@]}" data.train="$folder/rows.h5"
 for steps in 1 3; do
-    drawn skipped "${small[@]}" data.train="$folder/mixed.h5" data.too_long=skip steps=$steps
+    sampled skipped "${small[@]}" data.train="$folder/mixed.h5" data.too_long=skip steps=$steps
     grep -q "2 of 5 rows are too long and are left out (data.too_long: skip): row 3 needs" "$folder/out" || fail "$(cat "$folder/out")"
 done
 cmp "$folder/without/trajectories.jsonl" "$folder/skipped/trajectories.jsonl" || fail "rows that are left out change draws"
-! (drawn skipped "${small[@]}" data.train="$folder/rows.h5" data.too_long=skip steps=4) 2>/dev/null || fail "other rows are gone on with"
+! (sampled skipped "${small[@]}" data.train="$folder/rows.h5" data.too_long=skip steps=4) 2>/dev/null || fail "other rows are gone on with"
 
 # A judge that has no room: its wording with the question, against its context and its cache.
 "$FOVEA" init --shape "$root/configs/model/tiny-qwen3.yaml" --out "$folder/judge" --seed 4
@@ -112,7 +112,7 @@ refused 3 "row 4 needs [0-9]* tokens of the judge, and what judge.model has posi
 
 refused 1 "a local judge computes in fp32, on the cpu alone" "${judge[@]}" backend=cuda precision=bf16
 refused 1 "model: a local judge reads text alone, and this is a vision-language model" "${judge[@]}" judge.model="$folder/model"
-refused 1 "rollout.max_images is 1, so the tool has nothing to show, but rollout.max_rounds is 2" rollout.max_images=1
+refused 1 "rollout.max_images is 1, so the tool has nothing to show, but rollout.max_turns is 2" rollout.max_images=1
 
 # Evaluation and selection measure as well; an evaluation that is refused leaves no folder.
 evaluate() {

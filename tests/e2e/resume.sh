@@ -28,7 +28,7 @@ held() {
     await $launcher [ -e "$folder/held" ] || fail "$2 has ended: $(cat "$folder/$2.log")"
 }
 same() { # NAME NAME: as the first run
-    cmp "$folder/$1/trajectories.jsonl" "$folder/$2/trajectories.jsonl" || fail "$2: other answers than $1"
+    cmp "$folder/$1/trajectories.jsonl" "$folder/$2/trajectories.jsonl" || fail "$2: other samples than $1"
     "$FOVEA" ckpt diff "$(latest "$1")" "$(latest "$2")" >"$folder/diff" || fail "$2 is not $1: $(head -3 "$folder/diff")"
     [ "$(wc -l <"$folder/$1/metrics.jsonl")" = "$(wc -l <"$folder/$2/metrics.jsonl")" ] || fail "$2: other metrics"
     paste <(field "$1" loss) <(field "$2" loss) | awk '$1 != $2 { exit 1 }' || fail "$2: other losses than $1"
@@ -57,7 +57,7 @@ well train quarters 1 data.validate="$folder/validate.h5" validate.every=1 # is 
 same whole quarters
 well train early 2 steps=2
 well train late 2 steps=4 resume="$(latest early)"
-cmp <(tail -n 16 "$folder/whole/trajectories.jsonl") "$folder/late/trajectories.jsonl" || fail "late: other answers"
+cmp <(tail -n 16 "$folder/whole/trajectories.jsonl") "$folder/late/trajectories.jsonl" || fail "late: other samples"
 "$FOVEA" ckpt diff "$(latest whole)" "$(latest late)" >/dev/null || fail "late: other weights"
 
 # Cut inside a rollout, by other numbers of ranks each time; then by two, for an update by another number rounds

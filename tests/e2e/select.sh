@@ -52,13 +52,13 @@ column() { sed -n "s/.*\"$2\": \"\{0,1\}\([^\",]*\).*/\1/p" "$folder/$1/samples.
 # As good as greedy, all answers to a view are one: eval tells what is to be kept.
 choose cold 2 rollout.temperature=1e-7 --gain 4
 answers low data low
-answers full data full
-paste -d' ' <(column low score) <(column full score) <(column low question) <(column low truth) |
-    sed -n 's/^1.0 1.0 /low /p;s/^0.0 1.0 /full /p' >"$folder/expected"
+answers high data high
+paste -d' ' <(column low score) <(column high score) <(column low question) <(column low truth) |
+    sed -n 's/^1.0 1.0 /low /p;s/^0.0 1.0 /high /p' >"$folder/expected"
 answers kept cold low
 paste -d' ' <(column kept source) <(column kept question) <(column kept truth) >"$folder/found"
 cmp "$folder/expected" "$folder/found" || fail "kept: $(diff "$folder/expected" "$folder/found")"
-for why in low full; do
+for why in low high; do
     n=$(grep -c "^$why" "$folder/expected")
     [ "$n" -ge 2 ] || fail "only $n rows to keep as $why"
 done
@@ -75,16 +75,16 @@ if command -v h5dump >/dev/null; then
     h5dump -y -d extra "$folder/one.h5" | grep -o '{".*}' | tr -d '"\\{},' | awk '
         { for (i = 1; i < NF; i += 2) v[$i] = $(i + 1) }
         v["samples:"] != 4 || v["n:"] == "" { bad = 1 }
-        v["selected:"] == "low" { low++; if (v["low_right:"] != 4 || v["full_right:"] != 4) bad = 1 }
-        v["selected:"] == "full" { full++; if (v["full_right:"] - v["low_right:"] < 2) bad = 1 }
-        END { exit bad || full < 10 || NR != low + full }' || fail "fields: $(h5dump -y -d extra "$folder/one.h5")"
+        v["selected:"] == "low" { low++; if (v["low_right:"] != 4 || v["high_right:"] != 4) bad = 1 }
+        v["selected:"] == "high" { high++; if (v["high_right:"] - v["low_right:"] < 2) bad = 1 }
+        END { exit bad || high < 10 || NR != low + high }' || fail "fields: $(h5dump -y -d extra "$folder/one.h5")"
 fi
 
 # What is found of a row is the same whatever the gain.
-gains() { # PACK: n, low_right and full_right of the rows that gain at least 3
+gains() { # PACK: n, low_right and high_right of the rows that gain at least 3
     h5dump -y -d extra "$folder/$1.h5" | grep -o '{".*}' | tr -d '"\\{},' | awk '
         { for (i = 1; i < NF; i += 2) v[$i] = $(i + 1) }
-        v["selected:"] == "full" && v["full_right:"] - v["low_right:"] >= 3 { print v["n:"], v["low_right:"], v["full_right:"] }'
+        v["selected:"] == "high" && v["high_right:"] - v["low_right:"] >= 3 { print v["n:"], v["low_right:"], v["high_right:"] }'
 }
 choose three 2 --gain 3 "${draws[@]:2}"
 if command -v h5dump >/dev/null; then

@@ -31,7 +31,7 @@ done
 cmp "$folder/eval/samples.jsonl" "$folder/sft/validation/step_000012/samples.jsonl" || fail "validation is not what eval does"
 "$FOVEA" generate --model "$folder/sft/model" --prompt hi --max-tokens 3 >/dev/null
 
-# SFT examples are taught at temperature 1, whatever answers are drawn at.
+# SFT examples are taught at temperature 1, whatever samples are generated at.
 for temperature in 1 0.5; do
     "$FOVEA" sft "$folder/config.yaml" out="$folder/at$temperature" steps=2 rollout.temperature=$temperature 2>"$folder/sft.log" ||
         fail "$(cat "$folder/sft.log")"
@@ -54,15 +54,15 @@ train four 4
 train small 1 update.micro_tokens=200 update.recompute=true update.reference_on_host=true
 train narrow 1 rollout.max_running=4 rollout.pass_tokens=16 rollout.cache_pages=12
 for name in two four small narrow; do
-    cmp "$folder/one/trajectories.jsonl" "$folder/$name/trajectories.jsonl" || fail "$name: other answers"
+    cmp "$folder/one/trajectories.jsonl" "$folder/$name/trajectories.jsonl" || fail "$name: other samples"
     paste <(field one loss) <(field "$name" loss) | near 1e-6 || fail "$name: another loss: $(paste <(field one loss) <(field "$name" loss))"
     paste <(field one gradient_norm) <(field "$name" gradient_norm) | near 1e-5 || fail "$name: another norm: $(paste <(field one gradient_norm) <(field "$name" gradient_norm))"
 done
 train split 2 layout.tensor=2
 train remax 2 advantage.estimator=remax steps=1
 turns() { sed -n 's/.*\("turns": \[[^]]*\]\).*/\1/p' "$folder/$1/trajectories.jsonl"; }
-[ -n "$(turns remax)" ] || fail "no answers"
-[ "$(turns remax)" = "$(turns one | head -"$(turns remax | wc -l)")" ] || fail "a greedy answer changed the others"
+[ -n "$(turns remax)" ] || fail "no samples"
+[ "$(turns remax)" = "$(turns one | head -"$(turns remax | wc -l)")" ] || fail "a greedy sample changed the others"
 
 # The first step is at the reference; then the way that all of it goes costs something.
 train charged 2 loss.kl_place=reward loss.kl_weight=0.1 optimizer.rate=1e-3 steps=2
@@ -107,7 +107,7 @@ refused 1 "/nowhere.yaml" "$FOVEA" train /nowhere.yaml
 "$FOVEA" train --keys | grep -q "max_turn_tokens"
 mpiexec -n 4 "$FOVEA" train "$folder/config.yaml" out="$folder/dry" layout.tensor=2 --dry-run >"$folder/out"
 for text in "4 ranks = 2 copies of the model x 2 ranks each" "copy 1: ranks 2 3" "image at 28 x 28 pixels: 1 tokens]" \
-    "Answer or look closer" "together" "the first batch: 6 prompts, 4 answers to each" \
+    "Answer or look closer" "together" "the first batch: 6 prompts, 4 samples of each" \
     "1 of them an image that the tool shows in 4"; do
     grep -qF "$text" "$folder/out" || fail "no \"$text\" in: $(cat "$folder/out")"
 done

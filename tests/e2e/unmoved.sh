@@ -32,7 +32,7 @@ done
 
 # With a rate the same figures tell that something moves, from the second update on.
 train moved 2 optimizer.rate=1e-2 steps=2 rollout.sampling_rounds=4 data.validate=''
-[ "$(field moved logprob_max_diff | sort -u)" = 0.0 ] || fail "fresh answers differ from the rollout"
+[ "$(field moved logprob_max_diff | sort -u)" = 0.0 ] || fail "fresh samples differ from the rollout"
 [ "$(field moved kl | tail -1)" != 0.0 ] || fail "no distance from the reference"
 [ "$(field moved ratio | sort -u)" != 1.0 ] || fail "ratios of 1 after an update"
 

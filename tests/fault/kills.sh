@@ -73,7 +73,7 @@ while [ "$n_kills" -lt "$kills" ]; do
             [ ! -d "$saved" ] || "$FOVEA" ckpt verify "$saved" >/dev/null || fail "$saved is not whole after a kill"
         done
     done
-    cmp "$folder/whole/trajectories.jsonl" "$run/trajectories.jsonl" || fail "other answers after kills"
+    cmp "$folder/whole/trajectories.jsonl" "$run/trajectories.jsonl" || fail "other samples after kills"
     "$FOVEA" ckpt diff "$folder/whole/checkpoints/step_000008" "$run/checkpoints/step_000008" >/dev/null ||
         fail "other weights or moments after kills"
     rm -rf "$run"

@@ -35,7 +35,7 @@ static void check_rules(fv_slice answer, fv_slice truth)
 static void check_form(fv_slice text)
 {
     fv_slice turns[] = {text, text};
-    fv_turn turn = fv_turn_parse(text);
+    fv_parsed_turn turn = fv_turn_parse(text);
     int lenient = fv_format_score(&(fv_format_settings){FV_PRODUCT_EFFICIENT, 0}, turns, 2);
     int strict = fv_format_score(&(fv_format_settings){FV_PRODUCT_EFFICIENT, 1}, turns, 2);
     fv_slice answer = fv_answer_extract(FV_EXTRACT_SPLIT, text);

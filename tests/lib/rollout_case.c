@@ -143,7 +143,7 @@ rollout_plan rollout_settings(int max_running, int pass_tokens, int cache_pages)
     rollout_plan plan = {.rollout = {.dialogue = {.prompts = rollout.prompts,
                                                   .chat = &rollout.chat,
                                                   .merge = 2,
-                                                  .max_rounds = 3,
+                                                  .max_turns = 3,
                                                   .max_images = 2,
                                                   .max_turn_tokens = MAX_TURN,
                                                   .max_tokens = 700},

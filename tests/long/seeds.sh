@@ -16,13 +16,13 @@ seeds=("$@")
 
 # figures NAME: score, calls on small and on large print, share of visual tokens, as fovea eval printed them.
 figures() {
-    awk '/^full / { small = $(NF - 2) } /^half / { large = $(NF - 2) } /^all / { print $(NF - 4), small, large, $(NF - 2) }' "$1.txt"
+    awk '/^high / { small = $(NF - 2) } /^low / { large = $(NF - 2) } /^all / { print $(NF - 4), small, large, $(NF - 2) }' "$1.txt"
 }
 
 # check SEED SECONDS PROCESSOR_SECONDS: a line of the table; fails if the seed misses what it has to reach.
 check() {
     local at=build/quickstart/$1
-    paste -d' ' <(figures "$at/low") <(figures "$at/full") <(figures "$at/after") | awk -v seed="$1" -v s="$2" -v cpu="$3" '
+    paste -d' ' <(figures "$at/low") <(figures "$at/high") <(figures "$at/after") | awk -v seed="$1" -v s="$2" -v cpu="$3" '
         { missed = ""
           if ($9 < 0.97 * $5) missed = missed ", accuracy under 97 % of always large"
           if ($12 > 0.55 * $8) missed = missed ", visual tokens over 55 %"

@@ -11,7 +11,7 @@ ends "$job" COMPLETED 60 $work/run.log
 echo "FOVEA_LAUNCHER=mpirun" >$work/site.env
 FOVEA_SITE=$work/site.env submit mpirun -N2 --ntasks-per-node=2 slurm/train.sbatch $work/config.yaml out=$work/mpirun
 ends "$job" COMPLETED 60 $work/mpirun.log
-cmp $work/run/trajectories.jsonl $work/mpirun/trajectories.jsonl || fail "mpirun: other answers than with srun"
+cmp $work/run/trajectories.jsonl $work/mpirun/trajectories.jsonl || fail "mpirun: other samples than with srun"
 
 options=(--mode policy --verifier containment --prompts configs/prompts/glance.yaml --max-turn-tokens 120
     --max-tokens 320 --min-pixels 784 --max-pixels 3136)

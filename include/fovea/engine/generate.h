@@ -1,7 +1,7 @@
 /* Generation: one prompt, with images, to tokens. Collective over the model's tensor group.
  *
  * An engine of one sequence: the prompt is computed in chunks, then one token at a time over the cache; every
- * log-prob is the same bits as one whole forward pass over prompt and answer gives. */
+ * log-prob is the same bits as one whole forward pass over prompt and response gives. */
 #ifndef FOVEA_ENGINE_GENERATE_H
 #define FOVEA_ENGINE_GENERATE_H
 
@@ -16,7 +16,7 @@ typedef struct fv_prompt {
     fv_picture *const *pictures; /* (n_images) */
 } fv_prompt;
 
-/* The logit of a token that is in the prompt or the answer so far. */
+/* The logit of a token that is in the prompt or the response so far. */
 static inline float fv_repeated_logit(float logit, float penalty)
 {
     return logit > 0 ? logit / penalty : logit * penalty;

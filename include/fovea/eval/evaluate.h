@@ -1,6 +1,6 @@
-/* Evaluation: one answer to every row of a data set, greedy unless asked otherwise. Collective over the mesh.
+/* Evaluation: one sample of every row of a data set, greedy unless asked otherwise. Collective over the mesh.
  *
- * Whatever is left of the rows goes to whoever is free; no row of what->rows is dropped. Each answer is a
+ * Whatever is left of the rows goes to whoever is free; no row of what->rows is dropped. Each sample is a
  * function of model, row and settings alone, so neither the number of data ranks nor shards change a record.
  */
 #ifndef FOVEA_EVAL_EVALUATE_H
@@ -12,31 +12,31 @@
 
 typedef enum fv_eval_mode {
     FV_EVAL_LOW,   /* the low-resolution view, one turn */
-    FV_EVAL_FULL,  /* the high-resolution view, one turn */
+    FV_EVAL_HIGH,  /* the high-resolution view, one turn */
     FV_EVAL_POLICY /* the low-resolution view, then the tool */
 } fv_eval_mode;
 
-const char *fv_eval_mode_name(fv_eval_mode mode); /* low, full, policy */
+const char *fv_eval_mode_name(fv_eval_mode mode); /* low, high, policy */
 
 /* What a mode shows first, and how many turns it has. Local. */
 fv_first_view fv_eval_first(fv_eval_mode mode);
-int fv_eval_rounds(fv_eval_mode mode, int max_rounds);
+int fv_eval_turns(fv_eval_mode mode, int max_turns);
 
 typedef struct fv_evaluation {
     fv_eval_mode mode;
     const fv_prompt_builder *builder; /* borrowed; its first view is the mode's */
     const fv_rollout_settings
-        *rollout;             /* borrowed; of it the dialogue, whose rounds are the mode's, and seed */
+        *rollout;             /* borrowed; of it the dialogue, whose turns are the mode's, and seed */
     int64_t n_rows;           /* the first of the data set */
     const fv_rows *rows;      /* borrowed: those of them that are answered */
     int shard, n_shards;      /* report.h; 1 and 1: all of them */
-    float temperature;        /* of the draws; 0: greedy */
+    float temperature;        /* 0: greedy */
     float repetition_penalty; /* rollout.h; 0 or 1: none */
     const char *by; /* the extra field of a row that is its record's source; NULL: the row's own source */
 } fv_evaluation;
 
 /* Add the samples to *report on the first rank of the world; shard, n_shards and seconds are set on all.
- * FV_ERR_ARGUMENT: a shard without rows. begun, the same on every rank: answers of a call that was stopped,
+ * FV_ERR_ARGUMENT: a shard without rows. begun, the same on every rank: samples of a call that was stopped,
  * or {0}; {0} afterwards, but: FV_STOPPED: a stop was requested (stop.h), and begun holds what there is
  * (fv_collect). */
 fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_batch *begun, fv_report *report);

@@ -7,12 +7,12 @@
 
 /* The whole numbers of a record. In files they have these names. */
 typedef enum fv_count {
-    FV_COUNT_ROUNDS,   /* n_rounds: turns of the assistant */
+    FV_COUNT_TURNS,    /* n_turns: turns of the assistant */
     FV_COUNT_SHOWN,    /* n_shown: times that the tool showed the high-resolution view */
     FV_COUNT_CALLED,   /* is_called: 1 if a turn holds a call of the tool, well-formed or not */
     FV_COUNT_CUT,      /* is_cut: 1 if a limit of length ended a turn */
     FV_COUNT_VISUAL,   /* visual_tokens: of all views shown */
-    FV_COUNT_FULL,     /* full_visual_tokens: of the high-resolution view, shown once and alone */
+    FV_COUNT_HIGH,     /* high_visual_tokens: of the high-resolution view, shown once and alone */
     FV_COUNT_RESPONSE, /* response_tokens: generated, in all turns */
     FV_COUNTS
 } fv_count;
@@ -24,7 +24,7 @@ typedef struct fv_record {
     uint64_t row;                    /* of the data set */
     char *source, *question, *truth; /* owned, UTF-8 */
     size_t more_bytes;               /* of truth, as in a row */
-    fv_buffer turns[FV_MAX_ROUNDS];  /* owned: texts of the assistant's turns */
+    fv_buffer turns[FV_MAX_TURNS];   /* owned: texts of the assistant's turns */
     int has_verdict;
     double score; /* 0 to 1; means nothing without a verdict */
     int64_t counts[FV_COUNTS];
@@ -32,7 +32,7 @@ typedef struct fv_record {
 
 void fv_record_fini(fv_record *record); /* back to {0} */
 
-/* From a group's first answer, which is done and scored. The row's texts are taken. On failure *out is {0}.
+/* From a group's first sample, which is done and scored. The row's texts are taken. On failure *out is {0}.
  */
 fv_err fv_record_init(fv_record *out, const fv_dialogue *dialogue, const fv_group *group, fv_row *row);
 

@@ -16,7 +16,7 @@
 #include "fovea/train/row_demands.h"
 #include "fovea/eval/record.h"
 
-enum { FV_REPORT_FORMAT = 2 /* that is read and written */ };
+enum { FV_REPORT_FORMAT = 3 /* that is read and written */ };
 
 /* Starts as {0}. */
 typedef struct fv_report {

@@ -2,7 +2,7 @@
  *
  * Every row with an image is answered several times from the low-resolution view alone and from the
  * high-resolution view alone. It is kept as "low" if all answers from either view are right: the
- * low-resolution view is enough; as "full" if the high-resolution view gains enough right answers. What lies
+ * low-resolution view is enough; as "high" if the high-resolution view gains enough right answers. What lies
  * between teaches neither. A row of which an answer has no verdict is not kept; nor is one without an image,
  * which has no two views. Source of the rule: VisionThink (Yang et al., 2025): 8 answers, and a gain of 6.
  *
@@ -19,7 +19,7 @@ enum { FV_SELECT_MOST = 256 }; /* rows of one call */
 /* How rows are answered. */
 typedef struct fv_select_args {
     const fv_prompt_builder *builder;   /* borrowed; either view is its first */
-    const fv_rollout_settings *rollout; /* borrowed; with one round */
+    const fv_rollout_settings *rollout; /* borrowed; with one turn */
     int n_samples;                      /* from each view */
     int gain;
 } fv_select_args;

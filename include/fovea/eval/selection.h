@@ -3,7 +3,7 @@
  * The file is JSON lines. The first says what is selected: "format" (FV_SELECTION_FORMAT), "rows", "samples"
  * (of each view), "gain", "shard"
  * ("I/N", the rows of report.h) and all else that the results follow from. Each further line is a row: "row",
- * "low" and "full", the right answers from either view, null if one of them has no verdict, "full" absent if
+ * "low" and "high", the right answers from either view, null if one of them has no verdict, "high" absent if
  * it was not asked for; and "unjudged", the answers without a verdict; or "left_out", true, if it is too
  * long. The last line of a row counts. Lines are appended whole, a chunk of rows at once; a torn end is cut
  * off, lines that are none are counted and left. */
@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-enum { FV_SELECTION_FORMAT = 2 /* that is read and written */ };
+enum { FV_SELECTION_FORMAT = 3 /* that is read and written */ };
 
 /* In place of a number of right answers; the last two of low only. */
 enum {
@@ -27,7 +27,7 @@ enum {
 };
 
 typedef struct fv_selected {
-    int low, full; /* right answers from either view */
+    int low, high; /* right answers from either view */
     int unjudged;  /* answers without a verdict */
 } fv_selected;
 
@@ -78,7 +78,7 @@ fv_err fv_selection_close(fv_selection_file *file);
 /* What became of the rows of a selection. */
 typedef struct fv_selection_counts {
     int64_t rows;      /* of the shard */
-    int64_t low, full; /* kept */
+    int64_t low, high; /* kept */
     int64_t unjudged;  /* left out: without a verdict, */
     int64_t imageless; /* without an image, */
     int64_t too_long;
@@ -86,7 +86,7 @@ typedef struct fv_selection_counts {
 } fv_selection_counts;
 
 /* Count, and append the rows that are kept to out (NULL: count only), with the extra fields "selected" ("low"
- * or "full"), "samples" (of each view), "low_right" and "full_right". Local. */
+ * or "high"), "samples" (of each view), "low_right" and "high_right". Local. */
 fv_err fv_selection_pack(const fv_selection *selection, const fv_dataset *dataset, fv_dataset_writer *out,
                          fv_selection_counts *counts);
 

@@ -21,12 +21,12 @@ typedef enum fv_turn_act {
     FV_TURN_BAD_CALL
 } fv_turn_act;
 
-typedef struct fv_turn {
+typedef struct fv_parsed_turn {
     fv_turn_act act;
     const char *reason; /* of a bad call, one sentence for the tool's error turn; static. Else NULL */
-} fv_turn;
+} fv_parsed_turn;
 
-fv_turn fv_turn_parse(fv_slice text);
+fv_parsed_turn fv_turn_parse(fv_slice text);
 
 /* Whether any turn holds <tool_call>: textual, so a malformed call counts too. */
 int fv_turns_called(const fv_slice *turns, int n_turns);

@@ -1,4 +1,4 @@
-/* What an answer is worth. Local.
+/* What a sample is worth. Local.
  *
  *     reward = accuracy_weight x accuracy + format_weight x format - tool_penalty - overlong - kl
  *
@@ -28,17 +28,17 @@ typedef struct fv_reward_weights {
 
 fv_err fv_reward_weights_check(const fv_reward_weights *weights);
 
-/* The sum without kl: what the answer is worth, whatever policy gave it. Meaningless without a verdict, as is
+/* The sum without kl: what the sample is worth, whatever policy gave it. Meaningless without a verdict, as is
  * the next. */
 double fv_reward_of_task(const fv_reward_weights *weights, const fv_reward *reward);
 
 /* The sum. */
 double fv_reward_total(const fv_reward_weights *weights, const fv_reward *reward);
 
-/* Whether all n answers of a group have a verdict. */
+/* Whether all n samples of a group have a verdict. */
 int fv_rewards_have_verdicts(const fv_reward *rewards, int64_t n);
 
-/* The soft punishment of long answers (DAPO, Yu et al., 2025, equation 13): nothing up to max_tokens -
+/* The soft punishment of long responses (DAPO, Yu et al., 2025, equation 13): nothing up to max_tokens -
  * buffer_tokens, then growing linearly to size at max_tokens, and size beyond. */
 typedef struct fv_overlong_settings {
     int64_t max_tokens;    /* above 0 */
@@ -49,7 +49,7 @@ typedef struct fv_overlong_settings {
 
 fv_err fv_overlong_check(const fv_overlong_settings *settings);
 
-/* For an answer of n_tokens generated tokens. */
+/* For a response of n_tokens generated tokens. */
 double fv_overlong_penalty(const fv_overlong_settings *settings, int64_t n_tokens);
 
 #endif

@@ -2,8 +2,8 @@
  *
  * The keys of a file are those of `fovea train --keys`; a section of the file is a member here. Where a stage
  * has settings of its own, they are embedded as they are. Defaults are those of VisionThink's two-turn
- * product (Yang et al., 2025). A step draws rollout.prompts groups of rollout.samples answers and trains on
- * them in mini-batches of update.groups groups. */
+ * product (Yang et al., 2025). A step takes rollout.prompts prompts, generates rollout.samples samples of
+ * each, and trains on them in mini-batches of update.groups groups. */
 #ifndef FOVEA_RUN_CONFIG_H
 #define FOVEA_RUN_CONFIG_H
 
@@ -72,9 +72,9 @@ typedef struct fv_rollout_config {
     int top_k;
     int max_turn_tokens; /* this and the next three: fv_dialogue */
     int64_t max_tokens;
-    int max_rounds, max_images;
+    int max_turns, max_images;
     int max_running, pass_tokens, cache_pages; /* fv_rollout_settings */
-    int sampling_rounds; /* times a step may draw further prompts in place of dropped groups, and prompts in
+    int sampling_rounds; /* times a step may take further prompts in place of dropped groups, and prompts in
                             all as a multiple of prompts; 0: never */
 } fv_rollout_config;
 
@@ -91,7 +91,7 @@ typedef enum fv_judge_choice {
 typedef struct fv_reward_config {
     fv_judge_choice judge;
     char *verifier;            /* of accuracy: fv_verifier_find */
-    double max_unjudged_share; /* of a step's answers without a verdict */
+    double max_unjudged_share; /* of a step's samples without a verdict */
     fv_extraction extraction;
     fv_format_settings format; /* keys product, needs_valid_call */
     fv_reward_weights weights; /* keys accuracy_weight, format_weight */

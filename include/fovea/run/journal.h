@@ -2,7 +2,7 @@
  *
  *   config.yaml         the configuration with all its values
  *   metrics.jsonl       an object a step, and one a validation
- *   trajectories.jsonl  an object for some answers of each step: texts, rewards by part, the row of the data
+ *   trajectories.jsonl  an object for some samples of each step: texts, rewards by part, the row of the data
  *                       set
  *
  * What cannot be written, because the disk is full, say, is kept and tried again with the next line: the run
@@ -60,7 +60,7 @@ fv_journal_position fv_journal_position_of(const fv_journal *journal);
 /* Append {"step": step, ...}; figures is taken, and gets its step. */
 fv_err fv_journal_metrics(fv_journal *journal, int64_t step, fv_json *figures);
 
-/* Append the first answer of the first n groups. */
+/* Append the first sample of the first n groups. */
 fv_err fv_journal_trajectories(fv_journal *journal, int64_t step, const fv_dialogue *dialogue,
                                const fv_batch *batch, int n);
 

@@ -3,7 +3,7 @@
  *     state/<name>        one number each: the counts of FV_PROGRESS_COUNTS, U64, and score, F64
  *     state/config        the resolved configuration, a text; its XXH3 hash is the attribute config_hash
  *     state/batch/...     the step under way: groups with their rewards (fv_batch_write),
- *     state/begun/...     and groups that were being drawn
+ *     state/begun/...     and groups that were being generated
  *
  * A field that is missing is an error: nothing starts from a part of what it needs. */
 #ifndef FOVEA_RUN_PROGRESS_H
@@ -52,8 +52,8 @@ fv_err fv_progress_read_score(const fv_hdf5 *file, double *out);
 fv_err fv_progress_check(const fv_progress *saved, const fv_progress *now, const char *accept,
                          fv_buffer *accepted, fv_buffer *idle);
 
-/* Begin the step under way anew if what was accepted makes other answers than saved holds, so that no step
- * has answers of two kinds: its prompts come again. */
+/* Begin the step under way anew if what was accepted makes other samples than saved holds, so that no step
+ * has samples of two kinds: its prompts come again. */
 fv_err fv_progress_adopt(fv_progress *saved, const fv_progress *now, const char *accept);
 
 #endif

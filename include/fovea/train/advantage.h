@@ -1,6 +1,6 @@
-/* Advantages: how much better an answer is than what it is compared with. Local.
+/* Advantages: how much better a sample is than what it is compared with. Local.
  *
- * Of the rewards R of a group, the n answers to one prompt, with mean m and unbiased standard deviation s:
+ * Of the rewards R of a group, the n samples of one prompt, with mean m and unbiased standard deviation s:
  *
  *   grpo          (R - m) / (s + eps)
  *                 DeepSeekMath, Shao et al., 2024, section 4.1.2
@@ -8,16 +8,16 @@
  *                 Understanding R1-Zero-like training, Liu et al., 2025
  *   rloo          R - mean of the n - 1 others
  *                 Back to basics, Ahmadian et al., 2024
- *   remax         R - reward of the greedy answer
+ *   remax         R - reward of the greedy sample
  *                 ReMax, Li et al., 2023, algorithm 1
- *   reinforce_pp  (R - M) / (S + eps), with mean M and unbiased standard deviation S of all answers of
+ *   reinforce_pp  (R - M) / (S + eps), with mean M and unbiased standard deviation S of all samples of
  *                 the batch's kept groups, each once whatever its length
  *                 REINFORCE++, Hu et al., 2025
  *
  * A group is kept if its task rewards, the rewards before a KL, differ: they are compared before anything is
  * subtracted or divided, and numbers that rounding alone tells apart are the same. (VisionThink's program
- * drops groups whose task rewards have a standard deviation below 1e-4.) With remax the greedy answer is one
- * of the group; single answers of reinforce_pp are compared with the other answers of the batch.
+ * drops groups whose task rewards have a standard deviation below 1e-4.) With remax the greedy sample is one
+ * of the group; single samples of reinforce_pp are compared with the other samples of the batch.
  *
  * A batch is all groups of one training step, over all ranks. Rewards are gathered before (they are few), in
  * the order of the prompts; every rank then computes the advantages of the whole batch: all sums are in
@@ -33,8 +33,8 @@ typedef struct fv_estimator fv_estimator;
 /* By name. FV_ERR_ARGUMENT lists the names there are. */
 fv_err fv_estimator_find(const char *name, const fv_estimator **out);
 const char *fv_estimator_name(const fv_estimator *estimator);
-int fv_estimator_least_answers(const fv_estimator *estimator); /* of a group: 2 if they are compared */
-int fv_estimator_needs_greedy(const fv_estimator *estimator);  /* remax: one greedy answer a prompt */
+int fv_estimator_least_samples(const fv_estimator *estimator); /* of a group: 2 if they are compared */
+int fv_estimator_needs_greedy(const fv_estimator *estimator);  /* remax: one greedy sample a prompt */
 
 typedef struct fv_advantage_settings {
     const fv_estimator *estimator; /* by default grpo */
@@ -48,8 +48,8 @@ fv_err fv_advantage_check(const fv_advantage_settings *settings);
 /* What becomes of a group. Only kept groups are trained on. */
 typedef enum fv_group_status {
     FV_GROUP_KEPT,
-    FV_GROUP_NO_VERDICT, /* an answer, or the greedy one where it is needed, has none */
-    FV_GROUP_NO_SIGNAL   /* task rewards that are all the same, or a single answer */
+    FV_GROUP_NO_VERDICT, /* a sample, or the greedy one where it is needed, has none */
+    FV_GROUP_NO_SIGNAL   /* task rewards that are all the same, or a single sample */
 } fv_group_status;
 
 typedef struct fv_advantage_args {
@@ -62,8 +62,8 @@ typedef struct fv_advantage_args {
 } fv_advantage_args;
 
 /* Groups that are not kept take no part in anything. All but reinforce_pp look at one group at a time, so
- * that the statuses of new groups are known before the batch is full. FV_ERR_NUMERIC names an answer whose
- * reward is not finite; FV_ERR_ARGUMENT: no greedy answers where they are needed, an empty group. */
+ * that the statuses of new groups are known before the batch is full. FV_ERR_NUMERIC names a sample whose
+ * reward is not finite; FV_ERR_ARGUMENT: no greedy samples where they are needed, an empty group. */
 fv_err fv_advantage_compute(const fv_advantage_settings *settings, const fv_advantage_args *args);
 
 #endif

@@ -21,15 +21,15 @@ void fv_batch_fini(fv_batch *batch); /* back to {0} */
 fv_err fv_group_pack(const fv_group *group, fv_buffer *out);
 fv_err fv_group_unpack(const void *bytes, size_t size, size_t *used, fv_group *out);
 
-/* The groups as columns of an HDF5 file, under name: name/group_..., a row a group, name/answer_... and
- * name/round_..., a row each, in the same order, with the tokens of all rows one behind the other
- * (group_prompt_ids, answer_ids, answer_logprobs, answer_loss_mask); and back. Advantages are not kept.
+/* The groups as columns of an HDF5 file, under name: name/group_..., a row a group, name/response_...
+ * and name/turn_..., a row each, in the same order, with the tokens of all rows one behind the other
+ * (group_prompt_ids, response_ids, response_logprobs, response_loss_mask); and back. Advantages are not kept.
  * FV_ERR_FORMAT names the column that does not fit. */
 fv_err fv_batch_write(const fv_batch *batch, fv_hdf5 *file, const char *name);
 fv_err fv_batch_read(const fv_hdf5 *file, const char *name, fv_batch *out);
 
 /* Whether a batch that was read is one that a run of a model could have left: token ids below vocab, turns
- * inside their answers, grids of whole tokens of merge x merge patches, finite numbers. FV_ERR_FORMAT names
+ * inside their responses, grids of whole tokens of merge x merge patches, finite numbers. FV_ERR_FORMAT names
  * the group. */
 fv_err fv_batch_check(const fv_batch *batch, int vocab, int merge);
 

@@ -12,7 +12,7 @@
 #include "fovea/train/score.h"
 #include "fovea/train/prompt_builder.h"
 
-/* Who answers and who judges. */
+/* Who samples and who judges. */
 typedef struct fv_collector {
     const fv_mesh *mesh; /* borrowed, as is all behind pointers */
     fv_engine *engine;
@@ -27,7 +27,7 @@ typedef struct fv_collect_args {
     uint32_t step;    /* names the draws */
     int64_t first, n; /* prompts [first, first + n) */
     int n_samples;    /* of a prompt */
-    int has_greedy;   /* a group has a greedy answer besides */
+    int has_greedy;   /* a group has a greedy sample besides */
     int keeps_views;  /* until the caller forgets them (fv_prompt_builder_forget_all); else as long as a group
                          is under way */
     /* Draws are named by rows, which rise with their prompt indices, and not by those: those of a row are the

@@ -1,6 +1,6 @@
 /* The policy loss, token by token, and its slopes. Local.
  *
- * Over the tokens t that the model generated, of log-prob new_t now, old_t when they were drawn and ref_t
+ * Over the tokens t that the model generated, of log-prob new_t now, old_t when they were generated and ref_t
  * under the reference policy, with the advantage A of their sequence:
  *
  *     loss = sum over t of w_t (policy_t + kl_weight kl_t - entropy_weight entropy_t)
@@ -30,7 +30,7 @@
  *             DeepSeekMath, Shao et al., 2024, equation 3
  *   token     1 / tokens
  *             DAPO, equation 8
- *   constant  1 / (sequences x constant), constant: the longest answer allowed
+ *   constant  1 / (sequences x constant), constant: the longest response allowed
  *             Understanding R1-Zero-like training, Liu et al., 2025
  *
  * Sequences and tokens are counted over the whole mini-batch, all ranks and micro-batches, so neither shows
@@ -77,7 +77,7 @@ int fv_loss_needs_reference(const fv_loss_settings *settings);
 /* Whether they are wanted in the reward. */
 int fv_loss_charges_kl(const fv_loss_settings *settings);
 
-/* A micro-batch: n_sequences answers in N = starts[n_sequences] tokens. Tokens with mask 0 (prompts, tool
+/* A micro-batch: n_sequences responses in N = starts[n_sequences] tokens. Tokens with mask 0 (prompts, tool
  * texts, images) count nowhere and their numbers are not looked at. */
 typedef struct fv_loss_args {
     const float *new_logprob, *old_logprob; /* (N) */
@@ -112,8 +112,8 @@ double fv_loss_value(const fv_loss_settings *settings, const fv_loss_sums *sums)
  * token of a number that is not finite; FV_ERR_ARGUMENT: arrays or counts that are missing. */
 fv_err fv_loss_compute(const fv_loss_settings *settings, const fv_loss_args *args, fv_loss_sums *sums);
 
-/* With the KL in the reward: kl_weight x sum of kl_t over the n tokens of one answer, at the log-probs it was
- * drawn with. For fv_reward.kl. */
+/* With the KL in the reward: kl_weight x sum of kl_t over the n tokens of one response, at the log-probs it
+ * was generated with. For fv_reward.kl. */
 double fv_loss_kl_of_answer(const fv_loss_settings *settings, const float *logprob, const float *ref_logprob,
                             const uint8_t *mask, int64_t n);
 

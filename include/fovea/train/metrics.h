@@ -34,9 +34,9 @@ typedef struct fv_metrics_args {
     fv_memory_figures memory;
 } fv_metrics_args;
 
-/* Of all answers of the step, those of dropped groups included: reward and its parts, lengths, calls, solved
- * groups; of the updates: loss, norm, clipping, KL, entropy, the log-prob difference of fresh answers;
- * seconds and tokens a second of each phase; peak memory. Means over answers unless the name
+/* Of all samples of the step, those of dropped groups included: reward and its parts, lengths, calls, solved
+ * groups; of the updates: loss, norm, clipping, KL, entropy, the log-prob difference of fresh samples;
+ * seconds and tokens a second of each phase; peak memory. Means over samples unless the name
  * says otherwise; answers without a verdict count in no mean of accuracy or reward. */
 fv_err fv_metrics_of_step(const fv_metrics_args *args, fv_json **out);
 

@@ -14,7 +14,7 @@ typedef struct fv_tree {
 
 /* Tokens that a pass over the tree computes: the prompt's, and the answers' but the last of each. */
 int64_t fv_tree_tokens(const fv_tree *tree);
-/* Drawn tokens: what a pass gives log-probs of. */
+/* Generated tokens: what a pass gives log-probs of. */
 int64_t fv_tree_generated(const fv_tree *tree);
 
 /* Announce the views that packing the tree asks for. */

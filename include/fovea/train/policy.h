@@ -1,6 +1,6 @@
-/* The policy as a function of its weights: log-probs and entropies of what was drawn, and their gradients.
- * Training, supervised training, the reference policy and the check of the same bits all go through here.
- * Collective over the model's tensor group. */
+/* The policy as a function of its weights: log-probs and entropies of what was generated, and their
+ * gradients. Training, supervised training, the reference policy and the check of the same bits all go
+ * through here. Collective over the model's tensor group. */
 #ifndef FOVEA_TRAIN_POLICY_H
 #define FOVEA_TRAIN_POLICY_H
 

@@ -1,8 +1,8 @@
-/* Rollout: groups of prompts to answers, through an engine. Collective over the model's tensor group.
+/* Rollout: groups of prompts to samples, through an engine. Collective over the model's tensor group.
  *
- * A prompt is a sequence of the engine that wants nothing, and its answers are forks of it, so it is computed
+ * A prompt is a sequence of the engine that wants nothing, and its samples are forks of it, so it is computed
  * once for a group, as are the features of a view. A draw is a pure function of (seed, step, prompt, sample,
- * place in the answer), so neither batching nor the number of ranks changes a token. */
+ * place in the response), so neither batching nor the number of ranks changes a token. */
 #ifndef FOVEA_TRAIN_ROLLOUT_H
 #define FOVEA_TRAIN_ROLLOUT_H
 
@@ -16,11 +16,11 @@ typedef struct fv_rollout_settings {
     float top_p;              /* 1 = all */
     float repetition_penalty; /* of an engine that has penalties: what is generated follows logits so changed,
                                  log-probs do not; 0 or 1: none, as in training, whose ratios would not be
-                                 those of what was drawn */
+                                 those of what was generated */
     uint64_t seed;
 } fv_rollout_settings;
 
-/* What an engine for rollouts needs, but for images: running answers at once, at least a group's; pass_tokens
+/* What an engine for rollouts needs, but for images: running samples at once, at least a group's; pass_tokens
  * at least twice that; a dialogue's max_tokens and the excluded ids. fv_rollout_show adds what the images of
  * the groups need, the largest of which is given. */
 void fv_rollout_show(fv_engine_settings *settings, fv_grid largest, int merge);
@@ -33,11 +33,11 @@ typedef struct fv_rollout_stats {
 /* Where groups come from and go to. Every rank of the tensor group is given the same. */
 typedef struct fv_rollout_source {
     void *context;
-    /* The next group, its prompt and grids filled in, its answers empty or as an earlier rollout left them;
+    /* The next group, its prompt and grids filled in, its samples empty or as an earlier rollout left them;
      * NULL if there is none any more. */
     fv_err (*next)(void *context, fv_group **group);
     fv_view_of view;
-    /* All answers of the group are done. */
+    /* All samples of the group are done. */
     fv_err (*done)(void *context, fv_group *group);
     /* After every pass, with the sums so far; NULL: nothing. For what goes on beside the rollout. *is_over (0
      * before), on every rank of the tensor group at the same pass: the rollout ends here, and groups keep the

@@ -1,4 +1,4 @@
-/* Rows that are too long, found before anything is drawn: what every row of a data set needs is measured
+/* Rows that are too long, found before anything is generated: what every row of a data set needs is measured
  * against what limits it, by counting tokens; no image is decoded.
  *
  * A row that needs more than there is would end a run in the middle, at every start again. So it is refused
@@ -64,7 +64,7 @@ int fv_rows_has(const fv_rows *rows, uint64_t row); /* 1: it is asked. Local */
 /* A data set's hash, or another one if rows of it are left out. Local. */
 uint64_t fv_rows_identity(const fv_rows *rows, uint64_t dataset);
 
-/* A prompt and its answer, as fv_prompt_builder_group makes it and the dialogue goes on: every turn needs a
+/* A prompt and its sample, as fv_prompt_builder_group makes it and the dialogue goes on: every turn needs a
  * token at least, and where the tool can be called there has to be room for the high-resolution view.
  * context: an fv_dialogue_room. */
 typedef struct fv_dialogue_room {

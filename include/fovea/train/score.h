@@ -1,4 +1,4 @@
-/* The reward stage: from the answers of a group to the parts of their rewards. Local. */
+/* The reward stage: from the samples of a group to the parts of their rewards. Local. */
 #ifndef FOVEA_TRAIN_SCORE_H
 #define FOVEA_TRAIN_SCORE_H
 
@@ -19,13 +19,13 @@ typedef struct fv_score_settings {
 /* A group that waits for verdicts. */
 typedef struct fv_scoring {
     fv_group *group;      /* borrowed */
-    fv_buffer *turns;     /* owned, (fv_group_size * FV_MAX_ROUNDS): texts */
+    fv_buffer *turns;     /* owned, (fv_group_size * FV_MAX_TURNS): texts */
     fv_verdict *verdicts; /* owned, (fv_group_size), as are the next two */
     fv_reward *rewards;
     uint8_t *called;
 } fv_scoring;
 
-/* Set format, overlong and is_called of every answer and hand the answers to the judge (NULL: another rank
+/* Set format, overlong and is_called of every sample and hand the samples to the judge (NULL: another rank
  * asks, and its verdicts are to be set here). row is borrowed until the judge has been collected. */
 fv_err fv_scoring_begin(fv_scoring *scoring, const fv_score_settings *settings, const fv_dialogue *dialogue,
                         const fv_row *row, fv_judge *judge, fv_group *group);

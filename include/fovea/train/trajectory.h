@@ -9,14 +9,14 @@
 #include "fovea/reward/reward.h"
 #include "fovea/data/view.h"
 
-enum { FV_MAX_ROUNDS = 8 };
+enum { FV_MAX_TURNS = 8 };
 
 /* A turn of the assistant: tokens [first, first + n) of the response, all generated; its end-of-turn token,
  * if it was generated, is the last of them. */
-typedef struct fv_round {
+typedef struct fv_turn {
     int64_t first, n;
     int is_cut; /* ended by a length limit */
-} fv_round;
+} fv_turn;
 
 /* One response. Starts as {0} with its number. */
 typedef struct fv_response {
@@ -26,8 +26,8 @@ typedef struct fv_response {
                         all ids but the excluded ones, whatever top-p or top-k left to draw from */
     uint8_t *loss_mask; /* owned, (ids.n): 1 for the tokens that are trained on */
     float *reference;   /* owned, (ids.n): logprobs under the reference policy; NULL until it is asked */
-    fv_round rounds[FV_MAX_ROUNDS];
-    int n_rounds;
+    fv_turn turns[FV_MAX_TURNS];
+    int n_turns;
     int n_shown; /* times that the high-resolution view was shown */
     int is_done;
     int is_called;    /* a turn holds a call of the tool, well-formed or not */
@@ -44,8 +44,8 @@ typedef struct fv_group {
     int is_high_first;    /* the low-resolution view is the high-resolution one */
     fv_grid low, high;
     fv_response *responses; /* owned, (fv_group_size) */
-    int n_samples;          /* drawn as the settings say, and trained on */
-    int has_greedy;         /* one more follows them, drawn greedily: judged, but not trained on */
+    int n_samples;          /* generated as the settings say, and trained on */
+    int has_greedy;         /* one more follows them, greedy: judged, but not trained on */
 } fv_group;
 
 static inline int fv_group_size(const fv_group *group)
@@ -72,7 +72,7 @@ typedef struct fv_dialogue {
     const fv_prompts *prompts; /* borrowed */
     const fv_chat *chat;       /* borrowed */
     int merge;                 /* patches of an edge that become one token */
-    int max_rounds;            /* turns of the assistant, at most FV_MAX_ROUNDS */
+    int max_turns;             /* turns of the assistant, at most FV_MAX_TURNS */
     int max_images;            /* in prompt and response together */
     int max_turn_tokens;       /* generated in one turn */
     int64_t max_tokens;        /* of prompt and response together */
@@ -86,14 +86,14 @@ fv_err fv_dialogue_check(const fv_dialogue *dialogue);
 fv_err fv_dialogue_tool_tokens(const fv_dialogue *dialogue, const fv_group *group, int64_t *out);
 
 /* Append a generated token. A turn ends with <|im_end|> or at a limit of length. Then, if the turn called the
- * tool and a round is left, the tool's turn is appended whole: the high-resolution view after a good call, if
- * max_images allows it, else what is wrong; a turn that was cut is closed with <|im_end|> first. If nothing
- * follows, or it would exceed max_tokens, the response is done. On failure the response can only be
+ * tool and another one is left, the tool's turn is appended whole: the high-resolution view after a good
+ * call, if max_images allows it, else what is wrong; a turn that was cut is closed with <|im_end|> first. If
+ * nothing follows, or it would exceed max_tokens, the response is done. On failure the response can only be
  * freed. */
 fv_err fv_response_push(const fv_dialogue *dialogue, const fv_group *group, fv_response *response, int32_t id,
                         float logprob);
 
 /* The text of a turn, without its end-of-turn token, appended to out. */
-fv_err fv_response_text(const fv_dialogue *dialogue, const fv_response *response, int round, fv_buffer *out);
+fv_err fv_response_text(const fv_dialogue *dialogue, const fv_response *response, int turn, fv_buffer *out);
 
 #endif

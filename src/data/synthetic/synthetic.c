@@ -8,7 +8,7 @@ static fv_err copy_row(const fv_synthetic_texts *texts, const fv_image *image, f
     row->question = strdup(texts->question);
     row->answer = strdup(texts->answer);
     row->source = strdup(texts->source);
-    row->extra = strdup(texts->is_small ? "{\"needs\": \"full\"}" : "{\"needs\": \"half\"}");
+    row->extra = strdup(texts->is_small ? "{\"needs\": \"high\"}" : "{\"needs\": \"low\"}");
     row->images = calloc(1, sizeof *row->images);
     FV_CHECK(row->question && row->answer && row->source && row->extra && row->images, FV_ERR_MEMORY,
              "no memory for a row");

@@ -36,8 +36,8 @@ static inline int fv_synthetic_is_small(uint64_t seed, uint64_t number)
     return (uint64_t)fv_draw(&draws, 0, 3) == number % 4;
 }
 
-/* A row with one image, whose low-resolution view is half of it; extra is {"needs": "full"} or {"needs":
- * "half"}. On failure *out is {0}. */
+/* A row with one image, whose low-resolution view is half of it; extra is {"needs": "high"} or {"needs":
+ * "low"}. On failure *out is {0}. */
 typedef struct fv_synthetic_texts {
     const char *question, *answer, *source; /* copied */
     int is_small;

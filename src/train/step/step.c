@@ -48,7 +48,7 @@ static fv_err sample_groups(fv_trainer *t, fv_group_status **statuses, fv_step_s
         FV_TRY(fv_step_weigh(advantage, &t->batch, statuses, &n_kept));
     for (; t->sampling_round <= t->settings.plan.sampling_rounds; t->sampling_round++) {
         int before = t->batch.n;
-        int64_t n = fv_step_plan_draws(&t->settings.plan, before, n_kept);
+        int64_t n = fv_step_plan_more(&t->settings.plan, before, n_kept);
         if (n == 0)
             break;
         FV_TRY(collect(t, n, stats));

@@ -35,7 +35,7 @@ static void hand_out(const fv_batch *batch, const double *advantages)
             batch->groups[g].responses[i].advantage = *advantages++;
 }
 
-/* Advantages of all answers, and what becomes of every group (statuses: batch->n). */
+/* Advantages of all samples, and what becomes of every group (statuses: batch->n). */
 static fv_err set_advantages(const fv_advantage_settings *settings, const fv_batch *batch,
                              fv_group_status *statuses)
 {
@@ -48,7 +48,7 @@ static fv_err set_advantages(const fv_advantage_settings *settings, const fv_bat
     int64_t *starts = malloc(((size_t)batch->n + 1) * sizeof *starts);
     fv_err err = FV_OK;
     FV_CHECK_DONE(rewards && greedy && advantages && starts, FV_ERR_MEMORY,
-                  "cannot allocate the advantages of %zu answers", n);
+                  "cannot allocate the advantages of %zu samples", n);
     list_rewards(batch, rewards, greedy, starts);
     const fv_advantage_args args = {.rewards = rewards,
                                     .starts = starts,
@@ -114,7 +114,7 @@ static fv_err refuse_unjudged(const fv_trainer *t, int64_t n, int64_t n_unjudged
     FV_TRY(say_why(n_by_reason, &why));
     fv_err err =
         FV_FAIL(FV_ERR_ARGUMENT,
-                "step %lld: the judge gave no verdict on %lld of %lld answers (%s), a share of %.3f; "
+                "step %lld: the judge gave no verdict on %lld of %lld samples (%s), a share of %.3f; "
                 "reward.max_unjudged_share is %g",
                 (long long)t->step + 1, (long long)n_unjudged, (long long)n, why.data,
                 (double)n_unjudged / (double)n, t->settings.max_unjudged_share);

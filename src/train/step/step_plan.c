@@ -9,14 +9,14 @@ static double needed(double missing, double p)
     return ceil((missing + sqrt(missing * (1 - p))) / p);
 }
 
-int64_t fv_step_plan_draws(const fv_step_plan *plan, int64_t n_drawn, int64_t n_kept)
+int64_t fv_step_plan_more(const fv_step_plan *plan, int64_t n_taken, int64_t n_kept)
 {
     int64_t missing = plan->prompts - n_kept;
-    int64_t left = (int64_t)plan->prompts * (1 + plan->sampling_rounds) - n_drawn;
+    int64_t left = (int64_t)plan->prompts * (1 + plan->sampling_rounds) - n_taken;
     if (missing <= 0 || left <= 0)
         return 0;
     double wanted =
-        n_kept > 0 ? needed((double)missing, (double)n_kept / (double)n_drawn) : (double)plan->prompts;
+        n_kept > 0 ? needed((double)missing, (double)n_kept / (double)n_taken) : (double)plan->prompts;
     return wanted < (double)left ? (int64_t)wanted : left;
 }
 

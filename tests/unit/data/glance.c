@@ -30,7 +30,7 @@ static void test_shares(void **state)
     for (uint64_t i = 0; i < N; i++) {
         fv_row row;
         assert_ok(fv_glance_row(1, i, &row));
-        n_small += strcmp(row.extra, "{\"needs\": \"full\"}") == 0;
+        n_small += strcmp(row.extra, "{\"needs\": \"high\"}") == 0;
         assert_int_equal(strlen(row.answer), 1);
         assert_in_range(row.answer[0], '0', '9');
         digits[row.answer[0] - '0']++;
@@ -74,7 +74,7 @@ static void test_places_and_sizes(void **state)
         fv_image image;
         assert_ok(fv_glance_row(2, i, &row));
         assert_ok(fv_image_decode(row.images[0].file.data, row.images[0].file.size, "row", 1 << 20, &image));
-        int is_small = strstr(row.extra, "full") != NULL, cell = is_small ? 14 : 28;
+        int is_small = strstr(row.extra, "high") != NULL, cell = is_small ? 14 : 28;
         extent e = find_ink(&image);
         assert_int_equal(e.left / cell, e.right / cell); /* in one cell */
         assert_int_equal(e.top / cell, e.bottom / cell);

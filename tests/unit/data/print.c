@@ -58,7 +58,7 @@ static void test_pages(void **state)
     for (uint64_t i = 0; i < N; i++) {
         fv_row row;
         assert_ok(fv_print_row(5, i, &row));
-        int is_small = strcmp(row.extra, "{\"needs\": \"full\"}") == 0, value = atoi(row.answer);
+        int is_small = strcmp(row.extra, "{\"needs\": \"high\"}") == 0, value = atoi(row.answer);
         int width = row.images[0].width, height = row.images[0].height;
         n_small += is_small;
         kinds[strstr(row.question, "bar") ? 0 : strstr(row.question, " in ") ? 1 : 2]++;

@@ -32,7 +32,7 @@ static fv_record record_of(uint64_t row, const char *source, double score)
                        .truth = strdup("\xc3\xa4"),
                        .has_verdict = score >= 0,
                        .score = score,
-                       .counts = {[FV_COUNT_ROUNDS] = 0, [FV_COUNT_VISUAL] = 5, [FV_COUNT_FULL] = 10}};
+                       .counts = {[FV_COUNT_TURNS] = 0, [FV_COUNT_VISUAL] = 5, [FV_COUNT_HIGH] = 10}};
 }
 
 /* An answer of two turns, "a" with its end and "bc" cut, to a question about an image of 2 and 8 tokens. */
@@ -44,9 +44,9 @@ static fv_group make_group(void)
     const int32_t ids[] = {'a', IM_END, 'x', 'y', 'b', 'c'};
     for (int i = 0; i < 6; i++)
         assert_ok(fv_tokens_push(&response->ids, ids[i]));
-    response->rounds[0] = (fv_round){.first = 0, .n = 2};
-    response->rounds[1] = (fv_round){.first = 4, .n = 2, .is_cut = 1};
-    response->n_rounds = 2;
+    response->turns[0] = (fv_turn){.first = 0, .n = 2};
+    response->turns[1] = (fv_turn){.first = 4, .n = 2, .is_cut = 1};
+    response->n_turns = 2;
     response->n_shown = 1;
     response->is_called = 1;
     response->reward = (fv_reward){.accuracy = 0.25, .has_verdict = 1};
@@ -84,7 +84,7 @@ static void test_a_record_of_an_answer(void **state)
 
     group.has_image = 0;
     r = record_of_group(&group);
-    assert_true(r.counts[FV_COUNT_VISUAL] == 0 && r.counts[FV_COUNT_FULL] == 0);
+    assert_true(r.counts[FV_COUNT_VISUAL] == 0 && r.counts[FV_COUNT_HIGH] == 0);
     fv_record_fini(&r);
     fv_group_fini(&group);
 }
@@ -111,7 +111,7 @@ static void test_lines_come_back(void **state)
     static const double scores[] = {-1, 0, 1, 1.0 / 3, 0.1 + 0.2};
     for (int i = 0; i < 5; i++) {
         fv_record r = record_of(7, "s", scores[i]);
-        r.counts[FV_COUNT_ROUNDS] = 3;
+        r.counts[FV_COUNT_TURNS] = 3;
         assert_ok(fv_buffer_append(&r.turns[0], "a\0b\xff\n", 5));
         assert_ok(fv_buffer_append(&r.turns[2], "\"</answer>\"", 11));
         check_line(&r);
@@ -146,13 +146,13 @@ static void test_bad_lines(void **state)
     static const char rest[] =
         "\"row\": 1, \"source\": \"\", \"question\": \"\", \"truth\": \"\", \"score\": 1, "
         "\"n_shown\": 0, \"is_called\": 0, \"is_cut\": 0, \"visual_tokens\": 0, "
-        "\"full_visual_tokens\": 0, ";
+        "\"high_visual_tokens\": 0, ";
     static const char *const bad[][2] = {
-        {"\"response_tokens\": 1, \"n_rounds\": 2, \"turns\": [\"\"]}", "1 turns, but \"n_rounds\" is 2"},
-        {"\"response_tokens\": 1, \"n_rounds\": 1, \"turns\": [4]}", "turns"},
-        {"\"response_tokens\": -1, \"n_rounds\": 1, \"turns\": [\"\"]}", "\"response_tokens\" is -1"},
-        {"\"n_rounds\": 1, \"turns\": [\"\"]}", "response_tokens"},
-        {"\"n_rounds\": 1", "line"}};
+        {"\"response_tokens\": 1, \"n_turns\": 2, \"turns\": [\"\"]}", "1 turns, but \"n_turns\" is 2"},
+        {"\"response_tokens\": 1, \"n_turns\": 1, \"turns\": [4]}", "turns"},
+        {"\"response_tokens\": -1, \"n_turns\": 1, \"turns\": [\"\"]}", "\"response_tokens\" is -1"},
+        {"\"n_turns\": 1, \"turns\": [\"\"]}", "response_tokens"},
+        {"\"n_turns\": 1", "line"}};
     static const char no_score[] = "{\"row\": 1, \"source\": \"\", \"question\": \"\", \"truth\": \"\"}";
     fv_record r;
     for (int i = 0; i < 5; i++) {
@@ -219,7 +219,7 @@ static void test_nothing_to_divide_by(void **state)
     (void)state;
     fv_report report = make_report(0, 1, 1);
     fv_record record = record_of(0, "a long name", -1);
-    record.counts[FV_COUNT_FULL] = record.counts[FV_COUNT_VISUAL] = 0;
+    record.counts[FV_COUNT_HIGH] = record.counts[FV_COUNT_VISUAL] = 0;
     assert_ok(fv_report_add(&report, &record));
     fv_summary s;
     fv_buffer table = {0};
@@ -359,18 +359,18 @@ static void test_bad_summaries(void **state)
 {
     (void)state;
     static const char *const bad[][2] = {
-        {"{\"format\": 2, \"model\": \"m\", \"data\": \"d\", \"settings\": {}, \"shard\": \"3/2\", "
+        {"{\"format\": 3, \"model\": \"m\", \"data\": \"d\", \"settings\": {}, \"shard\": \"3/2\", "
          "\"seconds\": 1}",
          "\"shard\" is \"3/2\""},
-        {"{\"format\": 2, \"model\": \"m\", \"data\": \"d\", \"settings\": {}, \"shard\": \"1/2x\", "
+        {"{\"format\": 3, \"model\": \"m\", \"data\": \"d\", \"settings\": {}, \"shard\": \"1/2x\", "
          "\"seconds\": 1}",
          "\"shard\" is \"1/2x\""},
-        {"{\"format\": 2, \"model\": \"m\", \"data\": \"d\", \"shard\": \"1/2\", \"seconds\": 1}",
+        {"{\"format\": 3, \"model\": \"m\", \"data\": \"d\", \"shard\": \"1/2\", \"seconds\": 1}",
          "\"settings\" is missing"},
-        {"{\"format\": 2, \"model\": \"m\", \"data\": \"d\", \"settings\": {}, \"shard\": \"1/2\"}",
+        {"{\"format\": 3, \"model\": \"m\", \"data\": \"d\", \"settings\": {}, \"shard\": \"1/2\"}",
          "seconds"},
-        {"{\"model\": \"m\"}", "format 1, this program reads 2: evaluate again"},
-        {"{\"format\": 3}", "format 3, this program reads 2"},
+        {"{\"model\": \"m\"}", "format 1, this program reads 3: evaluate again"},
+        {"{\"format\": 4}", "format 4, this program reads 3"},
         {"{\"model\": \"m\"", "summary.json"}};
     fv_report report;
     temp_folder("bad");

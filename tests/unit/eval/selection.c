@@ -7,7 +7,7 @@
 #include <string.h>
 
 static const char header[] =
-    "{\"format\": 2, \"shard\": \"1/1\", \"data\": \"d.h5\", \"rows\": 6, \"samples\": 4, "
+    "{\"format\": 3, \"shard\": \"1/1\", \"data\": \"d.h5\", \"rows\": 6, \"samples\": 4, "
     "\"gain\": 2, \"model_hash\": \"a\", "
     "\"config\": \"seed: 1\\nout: a\\n\"}\n";
 
@@ -20,10 +20,10 @@ static fv_selection selection_of(const char *text)
     return s;
 }
 
-static void check(const fv_selection *s, int row, int low, int full, int unjudged)
+static void check(const fv_selection *s, int row, int low, int high, int unjudged)
 {
     assert_int_equal(s->rows[row].low, low);
-    assert_int_equal(s->rows[row].full, full);
+    assert_int_equal(s->rows[row].high, high);
     assert_int_equal(s->rows[row].unjudged, unjudged);
 }
 
@@ -65,7 +65,7 @@ static void survives_odd_lines(void **state)
                                         "{\"row\": 0, \"low\": 5, \"unjudged\": 0}",
                                         "{\"row\": 0, \"low\": -3, \"unjudged\": 0}",
                                         "{\"row\": 0, \"low\": 1e30, \"unjudged\": 0}",
-                                        "{\"row\": 0, \"low\": 0, \"full\": 4294967297, \"unjudged\": 0}",
+                                        "{\"row\": 0, \"low\": 0, \"high\": 4294967297, \"unjudged\": 0}",
                                         "{\"row\": 0, \"low\": 0, \"unjudged\": 9}",
                                         "{\"row\": 0, \"unjudged\": 0}",
                                         "{\"row\": 0, \"low\": 0}",
@@ -108,7 +108,7 @@ static void is_of_one_selection(void **state)
                  {"seed: 1", "seed: 2", "seed is 1, was 2"},
                  {"\"1/1\"", "\"1/2\"", "shard is \"1/1\", was \"1/2\""},
                  {"{", "no {", "is not the file of a selection"},
-                 {"\"format\": 2", "\"format\": 1", "is a selection of format 1, this program reads 2"}};
+                 {"\"format\": 3", "\"format\": 2", "is a selection of format 2, this program reads 3"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char text[sizeof header + 16];
         const char *at = strstr(header, cases[i].from);
@@ -121,7 +121,7 @@ static void is_of_one_selection(void **state)
     }
     temp_write(
         "free",
-        "{\"format\": 2, \"shard\": \"1/1\", \"data\": \"e.h5\", \"rows\": 6, \"samples\": 4, \"gain\": 2, "
+        "{\"format\": 3, \"shard\": \"1/1\", \"data\": \"e.h5\", \"rows\": 6, \"samples\": 4, \"gain\": 2, "
         "\"model_hash\": \"a\", \"config\": \"seed: 1\\nout: b\\n\"}\n");
     assert_ok(fv_selection_open(&s, temp_path("free"), &file));
     assert_ok(fv_selection_close(&file));

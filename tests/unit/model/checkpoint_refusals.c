@@ -175,12 +175,12 @@ static void test_versions(void **state)
     (void)state;
     fv_hdf5 *index;
     static const char *const said[] = {
-        "copy/index.h5 has format_version 1, this program reads 2: end the run with the fovea that wrote it",
-        "copy/index.h5 has format_version 3, this program reads 2: use a newer fovea"};
+        "copy/index.h5 has format_version 2, this program reads 3: end the run with the fovea that wrote it",
+        "copy/index.h5 has format_version 4, this program reads 3: use a newer fovea"};
     for (int i = 0; i < 2; i++) {
         copy();
         assert_ok(fv_hdf5_create(temp_path("copy/index.h5"), &index));
-        assert_ok(fv_hdf5_write_attribute(index, "format_version", (uint64_t)(1 + 2 * i)));
+        assert_ok(fv_hdf5_write_attribute(index, "format_version", (uint64_t)(2 + 2 * i)));
         assert_ok(fv_hdf5_close(index));
         seal(temp_path("copy"), "index.h5");
         assert_ok(fv_checkpoint_verify(temp_path("copy"), 0, 1));

@@ -53,7 +53,7 @@ static void test_what_a_turn_does(void **state)
          FV_TURN_BAD_CALL, "\"action\""},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        fv_turn turn = fv_turn_parse(fv_slice_of(cases[i].text));
+        fv_parsed_turn turn = fv_turn_parse(fv_slice_of(cases[i].text));
         if (turn.act != cases[i].act || !turn.reason != !cases[i].reason ||
             (turn.reason && !strstr(turn.reason, cases[i].reason)))
             fail_msg("\"%s\": act %d, %s", cases[i].text, turn.act, turn.reason ? turn.reason : "no reason");

@@ -85,7 +85,7 @@ static void check_case(const hostile *h, const fv_case *asked)
     fv_tokens_fini(&ids);
 }
 
-static void check_answers(const hostile *h)
+static void check_samples(const hostile *h)
 {
     for (uint32_t i = 0; i < N_HOSTILE + N_HOSTILE_LONG; i++) {
         fv_buffer answer = {0};
@@ -121,7 +121,7 @@ static void test_hostile_answers(void **state)
     for (int place = 0; place < FV_JUDGE_PLACES; place++)
         for (size_t i = ends[place]; i < starts[place + 1]; i++)
             assert_ok(fv_tokens_push(&h.fixed[place], ids.ids[i]));
-    check_answers(&h);
+    check_samples(&h);
     for (int place = 0; place < FV_JUDGE_PLACES; place++)
         fv_tokens_fini(&h.fixed[place]);
     fv_tokens_fini(&ids);

@@ -125,7 +125,7 @@ static void test_ends_of_ranges(void **state)
         {"rollout.temperature=1e-3", "rollout.temperature=0", "a number, above 0"},
         {"rollout.top_p=1", "rollout.top_p=1.001", "a number, above 0, at most 1"},
         {"rollout.top_p=0.001", "rollout.top_p=0", "a number, above 0, at most 1"},
-        {"rollout.max_rounds=8", "rollout.max_rounds=9", "a whole number, 1 to 8"},
+        {"rollout.max_turns=8", "rollout.max_turns=9", "a whole number, 1 to 8"},
         {"reward.tool_penalty_theta=1", "reward.tool_penalty_theta=1.1", "a number, 0 to 1"},
         {"loss.clip_low=0", "loss.clip_low=-0.1", "a number, 0 to 1"},
         {"optimizer.rate=0", "optimizer.rate=-1e-9", "a number, 0 or more"},
@@ -172,11 +172,10 @@ static void test_checks(void **state)
         {"views.min_pixels=4194305", "views.min_pixels is 4194305, more than views.max_pixels, 4194304"},
         {"optimizer.warmup_steps=11", "optimizer.warmup_steps is 11, more than steps, 10"},
         {"reward.verifier=guess", "reward: there is no verifier \"guess\"; there are exact, number"},
-        {"reward.overlong_size=1", "reward: over-long answers from 0 tokens; above 0"},
-        {"reward.product=general",
-         "reward.product is general, which has 1 turn, but rollout.max_rounds is 2"},
+        {"reward.overlong_size=1", "reward: over-long responses from 0 tokens; above 0"},
+        {"reward.product=general", "reward.product is general, which has 1 turn, but rollout.max_turns is 2"},
         {"advantage.estimator=ppo", "advantage: there is no estimator \"ppo\"; there are grpo"},
-        {"rollout.samples=1", "rollout.samples is 1, but advantage.estimator grpo compares the answers"},
+        {"rollout.samples=1", "rollout.samples is 1, but advantage.estimator grpo compares the samples"},
         {"views.prompt=high", "views.prompt is high, so the tool has nothing more to show, but"},
         {"loss.dual_clip=1", "loss: a dual clip of 1; above 1, or 0 for none"},
         {"loss.mean=constant", "loss: sums over tokens are divided by 0; above 0"},
@@ -202,14 +201,14 @@ static void check_two(const char *a, const char *b, const char *refusal)
     fv_settings_fini(&fv_train_settings, &c);
 }
 
-/* How many answers an estimator needs. */
+/* How many samples an estimator needs. */
 static void test_answers_of_estimators(void **state)
 {
     (void)state;
     const char *const compare[] = {"advantage.estimator=grpo", "advantage.estimator=dr_grpo",
                                    "advantage.estimator=rloo"};
     for (int i = 0; i < 3; i++) {
-        check_two(compare[i], "rollout.samples=1", "compares the answers to one prompt: expected at least 2");
+        check_two(compare[i], "rollout.samples=1", "compares the samples of one prompt: expected at least 2");
         check_two(compare[i], "rollout.samples=2", NULL);
     }
     check_two("advantage.estimator=remax", "rollout.samples=1", NULL);
@@ -323,12 +322,12 @@ static void test_files(void **state)
     (void)state;
     fv_train_config c;
     read_config("visionthink-efficient.yaml", 32, &c);
-    assert_int_equal(c.rollout.max_rounds, 2);
+    assert_int_equal(c.rollout.max_turns, 2);
     assert_int_equal(c.layout.tensor, 2);
     assert_true(c.optimizer.adamw.decay_all);
     fv_settings_fini(&fv_train_settings, &c);
     read_config("visionthink-general.yaml", 32, &c);
-    assert_int_equal(c.rollout.max_rounds, 1);
+    assert_int_equal(c.rollout.max_turns, 1);
     assert_int_equal(c.views.prompt, FV_VIEW_HIGH);
     assert_int_equal(c.reward.tool_penalty.kind, FV_TOOL_PENALTY_NONE);
     fv_settings_fini(&fv_train_settings, &c);

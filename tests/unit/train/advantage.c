@@ -60,7 +60,7 @@ static void check(batch *b, const char *name, const double *expected, const fv_g
     assert_ok(compute(b, name));
     for (int64_t i = 0; i < b->starts[b->n_groups]; i++)
         if (!(fabs(b->advantages[i] - expected[i]) < 1e-9))
-            fail_msg("%s: answer %lld has %.12g, not %.12g", name, (long long)i, b->advantages[i],
+            fail_msg("%s: sample %lld has %.12g, not %.12g", name, (long long)i, b->advantages[i],
                      expected[i]);
     for (int64_t g = 0; g < b->n_groups; g++)
         assert_int_equal(b->statuses[g], statuses[g]);
@@ -143,7 +143,7 @@ static void test_greedy_answer_needs_a_verdict(void **state)
                               .n_groups = 1,
                               .advantages = b.advantages,
                               .statuses = b.statuses};
-    assert_fails(fv_advantage_compute(&settings, &args), FV_ERR_ARGUMENT, "remax needs a greedy answer");
+    assert_fails(fv_advantage_compute(&settings, &args), FV_ERR_ARGUMENT, "remax needs a greedy sample");
 }
 
 /* All parts of a reward count, by their weights. */
@@ -245,7 +245,7 @@ static void test_refusals(void **state)
     assert_fails(compute(&b, "grpo"), FV_ERR_NUMERIC, "group 3: a reward of inf");
     b = example();
     b.starts[1] = 0;
-    assert_fails(compute(&b, "grpo"), FV_ERR_ARGUMENT, "group 0 has no answers");
+    assert_fails(compute(&b, "grpo"), FV_ERR_ARGUMENT, "group 0 has no samples");
     fv_advantage_settings settings = settings_of("grpo");
     settings.eps = 0;
     assert_fails(fv_advantage_check(&settings), FV_ERR_ARGUMENT, "eps of advantages of 0");

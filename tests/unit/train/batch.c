@@ -25,7 +25,7 @@ static void fill(fv_group *group, int64_t prompt_index, int n_samples)
             a->loss_mask[t] = 1;
         }
         a->reward.accuracy = 0.25 * i;
-        a->rounds[0].n = i;
+        a->turns[0].n = i;
     }
 }
 
@@ -42,7 +42,7 @@ static void check_equal(const fv_group *a, const fv_group *b)
         const fv_response *x = &a->responses[i], *y = &b->responses[i];
         assert_int_equal(x->ids.n, y->ids.n);
         assert_int_equal(x->sample, y->sample);
-        assert_true(x->reward.accuracy == y->reward.accuracy && x->rounds[0].n == y->rounds[0].n);
+        assert_true(x->reward.accuracy == y->reward.accuracy && x->turns[0].n == y->turns[0].n);
         if (x->ids.n == 0)
             continue;
         assert_memory_equal(x->ids.ids, y->ids.ids, x->ids.n * sizeof *x->ids.ids);
@@ -106,8 +106,8 @@ static void fill_batch(fv_batch *batch)
         fill(&group, i, 1 + i);
         if (i == 2)
             assert_ok(fv_group_add_greedy(&group));
-        group.responses[i].n_rounds = 1 + i;
-        group.responses[i].rounds[i].first = 3;
+        group.responses[i].n_turns = 1 + i;
+        group.responses[i].turns[i].first = 3;
         group.responses[i].reward.has_verdict = i % 2;
         assert_ok(fv_batch_add(batch, &group));
     }
@@ -132,7 +132,7 @@ static void test_columns(void **state)
     for (int i = 0; i < 4; i++) {
         const fv_response *a = &batch.groups[i].responses[i], *b = &back.groups[i].responses[i];
         check_equal(&batch.groups[i], &back.groups[i]);
-        assert_true(a->n_rounds == b->n_rounds && b->rounds[i].first == 3);
+        assert_true(a->n_turns == b->n_turns && b->turns[i].first == 3);
         assert_int_equal(b->reward.has_verdict, i % 2);
     }
     fv_batch_fini(&back);
@@ -151,16 +151,16 @@ static void test_lying_columns(void **state)
     for (int lie = 0; lie < 3; lie++) {
         fv_group *group = &batch.groups[1];
         size_t n_ids = group->responses[1].ids.n;
-        int n_rounds = group->responses[0].n_rounds;
+        int n_turns = group->responses[0].n_turns;
         uint8_t why = (uint8_t)group->responses[0].reward.why;
         group->responses[1].ids.n = lie == 0 ? 0 : n_ids; /* read again with what was written of it */
-        group->responses[0].n_rounds = lie == 1 ? 0 : n_rounds;
+        group->responses[0].n_turns = lie == 1 ? 0 : n_turns;
         group->responses[0].reward.why = lie == 2 ? FV_N_UNJUDGED : why;
         assert_ok(fv_hdf5_create(temp_path("lie.h5"), &file));
         assert_ok(fv_batch_write(&batch, file, "b"));
         assert_ok(fv_hdf5_close(file));
         group->responses[1].ids.n = n_ids;
-        group->responses[0].n_rounds = n_rounds;
+        group->responses[0].n_turns = n_turns;
         group->responses[0].reward.why = why;
         assert_ok(fv_hdf5_open(temp_path("lie.h5"), &file));
         if (lie == 0) { /* fewer ids, but all of it fits together */
@@ -168,7 +168,7 @@ static void test_lying_columns(void **state)
             assert_int_equal(back.groups[1].responses[1].ids.n, 0);
             fv_batch_fini(&back);
         } else {
-            assert_fails(fv_batch_read(file, "b", &back), FV_ERR_FORMAT, "an answer of");
+            assert_fails(fv_batch_read(file, "b", &back), FV_ERR_FORMAT, "a response of");
             assert_int_equal(back.n, 0);
         }
         assert_ok(fv_hdf5_close(file));
@@ -199,13 +199,13 @@ static void spoil_token(fv_group *g)
 {
     g->responses[2].ids.ids[1] = -1;
 }
-static void spoil_round(fv_group *g)
+static void spoil_turn(fv_group *g)
 {
-    g->responses[2].rounds[0].n = 3;
+    g->responses[2].turns[0].n = 3;
 }
 static void spoil_first(fv_group *g)
 {
-    g->responses[2].rounds[0].first = 1000;
+    g->responses[2].turns[0].first = 1000;
 }
 static void spoil_logprob(fv_group *g)
 {
@@ -238,8 +238,8 @@ static void test_what_no_run_leaves(void **state)
                  {spoil_odd_grid, "the size of its image"},
                  {spoil_flag, "what it has"},
                  {spoil_prompt, "the tokens of its prompt"},
-                 {spoil_token, "answer 2 of group 0 cannot be: its tokens"},
-                 {spoil_round, "its turns"},
+                 {spoil_token, "sample 2 of group 0 cannot be: its tokens"},
+                 {spoil_turn, "its turns"},
                  {spoil_first, "its turns"},
                  {spoil_logprob, "its log-probabilities"},
                  {spoil_mask, "its log-probabilities"},
@@ -259,7 +259,7 @@ static void test_what_no_run_leaves(void **state)
     }
 }
 
-/* More answers than their table has: refused before there is memory for them. */
+/* More samples than their table has: refused before there is memory for them. */
 static void test_too_many_answers(void **state)
 {
     (void)state;
@@ -277,7 +277,7 @@ static void test_too_many_answers(void **state)
     H5Fclose(id);
     assert_ok(fv_hdf5_open(temp_path("many.h5"), &file));
     assert_fails(fv_batch_read(file, "b", &back), FV_ERR_FORMAT,
-                 "a group of 1048576 answers, of which 8 are there");
+                 "a group of 1048576 responses, of which 8 are there");
     assert_ok(fv_hdf5_close(file));
     fv_batch_fini(&batch);
 }

@@ -19,15 +19,15 @@ static const fv_model_shape shape = {.text = {.hidden = 8,
 static void set(fv_response *response, int drawn, int is_called, int is_cut, fv_reward reward,
                 double advantage)
 {
-    *response = (fv_response){.n_rounds = 1 + is_called,
+    *response = (fv_response){.n_turns = 1 + is_called,
                               .n_shown = is_called,
                               .is_called = is_called,
                               .is_done = 1,
                               .reward = reward,
                               .advantage = advantage};
-    response->rounds[0].n = drawn - is_called;
-    response->rounds[1].n = is_called;
-    response->rounds[is_called].is_cut = is_cut;
+    response->turns[0].n = drawn - is_called;
+    response->turns[1].n = is_called;
+    response->turns[is_called].is_cut = is_cut;
 }
 
 /* Views of 1 and 4 tokens. */
@@ -120,7 +120,7 @@ static void test_answers(void **state)
     CHECK(object, {"reward", sum / 7}, {"reward_deviation", sqrt(squares / 6)}, {"accuracy", 4.0 / 7},
           {"format", 5.0 / 8}, {"tool_penalty", 0.1 / 7}, {"overlong", 0.2 / 8}, {"kl_cost", 0.4 / 8},
           {"unjudged_share", 1.0 / 8}, {"advantage_size", 1.0 / 8}, {"response_tokens", 32.0 / 8},
-          {"response_tokens_most", 8}, {"prompt_tokens", 15}, {"rounds", 12.0 / 8}, {"cut_share", 1.0 / 8},
+          {"response_tokens_most", 8}, {"prompt_tokens", 15}, {"turns", 12.0 / 8}, {"cut_share", 1.0 / 8},
           {"call_rate", 4.0 / 8}, {"call_rate_right", 2.0 / 4}, {"call_rate_wrong", 2.0 / 3},
           {"visual_share", (8 * 1 + 4 * 4) / 32.0}, {"solved_none_share", 1.0 / 3},
           {"solved_all_share", 1.0 / 3});

@@ -1,9 +1,9 @@
-/* Rollout: answers do not depend on batching, chunks, memory or evictions; their log-probs are the bits of
- * one whole pass over prompt, answer, tool turns and both views; a rollout that was ended is taken up to the
- * same bits; nothing excluded is drawn. */
+/* Rollout: samples do not depend on batching, chunks, memory or evictions; their log-probs are the bits of
+ * one whole pass over prompt, response, tool turns and both views; a rollout that was ended is taken up to
+ * the same bits; nothing excluded is generated. */
 #include "rollout_case.h"
 
-/* One whole pass over prompt and answer gives the same bits as the rollout. */
+/* One whole pass over prompt and response gives the same bits as the rollout. */
 static void check_answer(model_case *c, const fv_group *group, const fv_response *response)
 {
     float logprobs[CASE_MAX_TOKENS];
@@ -41,7 +41,7 @@ static void check_all(void)
     case_close(&c);
 }
 
-/* The answers of this rollout are those of groups. */
+/* The samples of this rollout are those of groups. */
 static void check_same(const fv_group *groups)
 {
     for (int g = 0; g < GROUPS; g++)
@@ -87,7 +87,7 @@ static void test_drawn_answers(void **state)
     check_batchings("tiny-vl");
 }
 
-/* What the answers of the talker come to; of a right way to draw four kinds among twelve, any has them all.
+/* What the samples of the talker come to; of a right way to draw four kinds among twelve, any has them all.
  */
 typedef struct kinds {
     int direct, looked, mistaken, cut;
@@ -97,12 +97,12 @@ static void count_kinds(kinds *n, const fv_group *group)
 {
     for (int i = 0; i < ANSWERS; i++) {
         const fv_response *a = &group->responses[i];
-        const fv_round *last = &a->rounds[a->n_rounds - 1];
-        assert_true(a->n_shown <= (group->has_image ? 1 : 0) && a->n_shown <= a->n_rounds - 1);
-        assert_true(a->n_rounds <= 3 && (!last->is_cut || a->ids.n >= MAX_TURN));
-        n->direct += a->n_rounds == 1 && !last->is_cut;
+        const fv_turn *last = &a->turns[a->n_turns - 1];
+        assert_true(a->n_shown <= (group->has_image ? 1 : 0) && a->n_shown <= a->n_turns - 1);
+        assert_true(a->n_turns <= 3 && (!last->is_cut || a->ids.n >= MAX_TURN));
+        n->direct += a->n_turns == 1 && !last->is_cut;
         n->looked += a->n_shown == 1;
-        n->mistaken += a->n_rounds > 1 + a->n_shown;
+        n->mistaken += a->n_turns > 1 + a->n_shown;
         n->cut += last->is_cut;
     }
 }
@@ -121,7 +121,7 @@ static void test_dialogues(void **state)
     rollout_forget();
 }
 
-/* Ended again and again and taken up again, in another batching each time: the same answers. */
+/* Ended again and again and taken up again, in another batching each time: the same samples. */
 static void check_taken_up(const char *folder)
 {
     static const int ways[][3] = {{12, 2048, 200}, {4, 8, 200}, {4, 64, 14}, {12, 40, 16}};
@@ -138,7 +138,7 @@ static void check_taken_up(const char *folder)
             fv_tokens_fini(&a->ids);
             free(a->logprobs);
             free(a->loss_mask);
-            *a = (fv_response){.sample = i, .n_rounds = 1};
+            *a = (fv_response){.sample = i, .n_turns = 1};
         }
     rollout.is_left = 1;
     do {
@@ -163,7 +163,7 @@ static void test_ended_and_taken_up(void **state)
     check_taken_up("talker");
 }
 
-/* An excluded token is never drawn, however likely; a step or a seed gives other draws. */
+/* An excluded token is never generated, however likely; a step or a seed gives other draws. */
 static void test_draws(void **state)
 {
     (void)state;
@@ -193,7 +193,7 @@ static void test_draws(void **state)
         fv_group_fini(&before[g]);
 }
 
-/* A greedy answer beside the others changes none of them, and is what a temperature of 0 gives. */
+/* A greedy sample beside the others changes none of them, and is what a temperature of 0 gives. */
 static void test_greedy_answers(void **state)
 {
     (void)state;
@@ -230,8 +230,8 @@ static int is_in(const fv_tokens *ids, size_t n, int32_t id)
     return 0;
 }
 
-/* A penalty changes what is drawn, but not what its log-prob means: check_all. A large one forbids whatever
- * was in the prompt or the answer. */
+/* A penalty changes what is generated, but not what its log-prob means: check_all. A large one forbids
+ * whatever was in the prompt or the response. */
 static void test_repetition_penalty(void **state)
 {
     (void)state;

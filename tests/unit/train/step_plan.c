@@ -1,4 +1,4 @@
-/* How many prompts a round draws, and how groups are cut into mini-batches. */
+/* How many prompts a round takes, and how groups are cut into mini-batches. */
 #include "test.h"
 
 #include "fovea/base/rng.h"
@@ -56,29 +56,29 @@ static void test_draws_by_hand(void **state)
 {
     (void)state;
     const fv_step_plan plan = {.prompts = 8, .groups = 4, .sampling_rounds = 8};
-    assert_int_equal(fv_step_plan_draws(&plan, 0, 0), 8);
-    assert_int_equal(fv_step_plan_draws(&plan, 8, 8), 0);
-    assert_int_equal(fv_step_plan_draws(&plan, 20, 9), 0);
-    assert_int_equal(fv_step_plan_draws(&plan, 8, 4), 11); /* (4 + sqrt(4 / 2)) x 2 */
-    assert_int_equal(fv_step_plan_draws(&plan, 8, 2), 33); /* (6 + sqrt(6 x 3 / 4)) x 4 */
-    assert_int_equal(fv_step_plan_draws(&plan, 8, 1), 64); /* all that is left */
-    assert_int_equal(fv_step_plan_draws(&plan, 8, 0), 8);  /* nothing is known */
-    assert_int_equal(fv_step_plan_draws(&plan, 70, 7), 2); /* no more is left */
-    assert_int_equal(fv_step_plan_draws(&plan, 72, 7), 0);
+    assert_int_equal(fv_step_plan_more(&plan, 0, 0), 8);
+    assert_int_equal(fv_step_plan_more(&plan, 8, 8), 0);
+    assert_int_equal(fv_step_plan_more(&plan, 20, 9), 0);
+    assert_int_equal(fv_step_plan_more(&plan, 8, 4), 11); /* (4 + sqrt(4 / 2)) x 2 */
+    assert_int_equal(fv_step_plan_more(&plan, 8, 2), 33); /* (6 + sqrt(6 x 3 / 4)) x 4 */
+    assert_int_equal(fv_step_plan_more(&plan, 8, 1), 64); /* all that is left */
+    assert_int_equal(fv_step_plan_more(&plan, 8, 0), 8);  /* nothing is known */
+    assert_int_equal(fv_step_plan_more(&plan, 70, 7), 2); /* no more is left */
+    assert_int_equal(fv_step_plan_more(&plan, 72, 7), 0);
     const fv_step_plan never = {.prompts = 8, .groups = 4};
-    assert_int_equal(fv_step_plan_draws(&never, 0, 0), 8);
-    assert_int_equal(fv_step_plan_draws(&never, 8, 3), 0);
+    assert_int_equal(fv_step_plan_more(&never, 0, 0), 8);
+    assert_int_equal(fv_step_plan_more(&never, 8, 3), 0);
 }
 
 /* Rounds of a step in which a group is kept with the probability p; -1: it did not fill. */
 static int rounds_of(const fv_step_plan *plan, double p, uint64_t seed)
 {
-    int64_t n_drawn = 0, n_kept = 0;
+    int64_t n_taken = 0, n_kept = 0;
     for (int round = 0; round <= plan->sampling_rounds; round++) {
-        int64_t n = fv_step_plan_draws(plan, n_drawn, n_kept);
+        int64_t n = fv_step_plan_more(plan, n_taken, n_kept);
         for (int64_t i = 0; i < n; i++)
-            n_kept += fv_rng_uniform((fv_rng_key){.seed = seed}, (uint32_t)(n_drawn + i)) < p;
-        n_drawn += n;
+            n_kept += fv_rng_uniform((fv_rng_key){.seed = seed}, (uint32_t)(n_taken + i)) < p;
+        n_taken += n;
         if (n_kept >= plan->prompts)
             return round + 1;
     }

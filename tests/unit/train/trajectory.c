@@ -47,7 +47,7 @@ static void start(fv_group *group)
     dialogue = (fv_dialogue){.prompts = prompts,
                              .chat = &chat,
                              .merge = 2,
-                             .max_rounds = 2,
+                             .max_turns = 2,
                              .max_images = 2,
                              .max_turn_tokens = 200,
                              .max_tokens = 1000};
@@ -74,28 +74,28 @@ static void check(const fv_group *group, const char *text)
 {
     const fv_response *response = &group->responses[1];
     fv_tokens expected = {0};
-    int64_t n_drawn = 0, in_rounds = 0;
+    int64_t n_generated = 0, in_turns = 0;
     assert_ok(fv_tokenizer_encode(tokenizer, text, strlen(text), FV_TOKENIZE_MARKUP, &expected));
     assert_int_equal(response->ids.n, expected.n);
     assert_memory_equal(response->ids.ids, expected.ids, expected.n * sizeof *expected.ids);
     for (size_t i = 0; i < response->ids.n; i++) {
-        n_drawn += response->loss_mask[i];
+        n_generated += response->loss_mask[i];
         assert_int_equal(response->loss_mask[i], response->logprobs[i] != 0);
     }
-    for (int r = 0; r < response->n_rounds; r++) {
-        for (int64_t i = 0; i < response->rounds[r].n; i++)
-            assert_int_equal(response->loss_mask[response->rounds[r].first + i], 1);
-        in_rounds += response->rounds[r].n;
+    for (int r = 0; r < response->n_turns; r++) {
+        for (int64_t i = 0; i < response->turns[r].n; i++)
+            assert_int_equal(response->loss_mask[response->turns[r].first + i], 1);
+        in_turns += response->turns[r].n;
     }
-    assert_int_equal(n_drawn, in_rounds);
+    assert_int_equal(n_generated, in_turns);
     fv_tokens_fini(&expected);
 }
 
-static void check_end(const fv_group *group, int is_done, int n_rounds, int n_shown)
+static void check_end(const fv_group *group, int is_done, int n_turns, int n_shown)
 {
     const fv_response *response = &group->responses[1];
     assert_int_equal(response->is_done, is_done);
-    assert_int_equal(response->n_rounds, n_rounds);
+    assert_int_equal(response->n_turns, n_turns);
     assert_int_equal(response->n_shown, n_shown);
     assert_int_equal(group->responses[0].ids.n, 0);
 }
@@ -108,7 +108,7 @@ static void test_direct_answer(void **state)
     draw(&group, "<answer>4</answer>", IM_END);
     check(&group, "<answer>4</answer><|im_end|>");
     check_end(&group, 1, 1, 0);
-    assert_int_equal(group.responses[1].rounds[0].is_cut, 0);
+    assert_int_equal(group.responses[1].turns[0].is_cut, 0);
     assert_fails(fv_response_push(&dialogue, &group, &group.responses[1], 'a', -1), FV_ERR_INTERNAL, "done");
     fv_buffer text = {0};
     assert_ok(fv_response_text(&dialogue, &group.responses[1], 0, &text));
@@ -136,7 +136,7 @@ static void test_malformed_call_then_good_one(void **state)
     (void)state;
     fv_group group;
     start(&group);
-    dialogue.max_rounds = 3;
+    dialogue.max_turns = 3;
     draw(&group, "<tool_call>{oops</tool_call>", IM_END);
     check(&group, "<tool_call>{oops</tool_call><|im_end|>" ERROR("The tool call is not valid JSON."));
     check_end(&group, 0, 2, 0);
@@ -144,7 +144,7 @@ static void test_malformed_call_then_good_one(void **state)
     check(&group, "<tool_call>{oops</tool_call><|im_end|>" ERROR("The tool call is not valid JSON.") GOOD_CALL
           "<|im_end|>" RESULT);
     check_end(&group, 0, 3, 1);
-    draw(&group, GOOD_CALL, IM_END); /* no round is left for it */
+    draw(&group, GOOD_CALL, IM_END); /* no turn is left for it */
     check_end(&group, 1, 3, 1);
     fv_group_fini(&group);
 }
@@ -154,7 +154,7 @@ static void test_image_limit(void **state)
     (void)state;
     fv_group group;
     start(&group);
-    dialogue.max_rounds = 4;
+    dialogue.max_turns = 4;
     draw(&group, GOOD_CALL, IM_END);
     draw(&group, GOOD_CALL, IM_END);
     check(&group,
@@ -192,7 +192,7 @@ static void test_cut_turns(void **state)
     draw(&group, "<answer>4", -1);
     check(&group, "<answ");
     check_end(&group, 1, 1, 0);
-    assert_int_equal(group.responses[1].rounds[0].is_cut, 1);
+    assert_int_equal(group.responses[1].turns[0].is_cut, 1);
     fv_group_fini(&group);
     /* A call that was whole when the turn was cut counts; its turn is closed before the tool speaks. */
     start(&group);
@@ -205,7 +205,7 @@ static void test_cut_turns(void **state)
     start(&group);
     dialogue.max_turn_tokens = 3;
     draw(&group, "ab", IM_END);
-    assert_int_equal(group.responses[1].rounds[0].is_cut, 0);
+    assert_int_equal(group.responses[1].turns[0].is_cut, 0);
     fv_group_fini(&group);
 }
 
@@ -241,9 +241,9 @@ static void test_settings(void **state)
     (void)state;
     fv_group group;
     start(&group);
-    dialogue.max_rounds = 9;
-    assert_fails(fv_dialogue_check(&dialogue), FV_ERR_ARGUMENT, "max_rounds is 9, expected 1 to 8");
-    dialogue.max_rounds = 2, dialogue.max_turn_tokens = 0;
+    dialogue.max_turns = 9;
+    assert_fails(fv_dialogue_check(&dialogue), FV_ERR_ARGUMENT, "max_turns is 9, expected 1 to 8");
+    dialogue.max_turns = 2, dialogue.max_turn_tokens = 0;
     assert_fails(fv_dialogue_check(&dialogue), FV_ERR_ARGUMENT, "max_turn_tokens is 0");
     fv_group_fini(&group);
 }

@@ -11,8 +11,8 @@
  * after the high-resolution view): large digits are read after 10,000 to 20,000 images, small ones after
  * 30,000 with the high-resolution view, and without it they stay at 10 %, which is chance.
  *
- * question "Which digit?", answer "0" to "9", source "glance", extra {"needs": "full"} for small digits and
- * {"needs": "half"} for large ones. */
+ * question "Which digit?", answer "0" to "9", source "glance", extra {"needs": "high"} for small digits and
+ * {"needs": "low"} for large ones. */
 #ifndef FOVEA_DATA_SYNTHETIC_GLANCE_H
 #define FOVEA_DATA_SYNTHETIC_GLANCE_H
 

@@ -6,8 +6,8 @@
  * kinds are equally large. The target is half the page, so the low-resolution view is the page halved and the
  * high-resolution one the page itself.
  *
- * The question asks for a number of the scene, which is the answer; source "print"; extra {"needs": "full"}
- * for small letters and {"needs": "half"} for large ones. */
+ * The question asks for a number of the scene, which is the answer; source "print"; extra {"needs": "high"}
+ * for small letters and {"needs": "low"} for large ones. */
 #ifndef FOVEA_DATA_SYNTHETIC_PRINT_H
 #define FOVEA_DATA_SYNTHETIC_PRINT_H
 

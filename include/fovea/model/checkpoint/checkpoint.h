@@ -19,7 +19,7 @@
 #include "fovea/io/hdf5/hdf5.h"
 #include "fovea/model/weights.h"
 
-enum { FV_CHECKPOINT_FORMAT = 2 /* the format_version that is read and written */ };
+enum { FV_CHECKPOINT_FORMAT = 3 /* the format_version that is read and written */ };
 
 typedef enum fv_checkpoint_set {
     FV_CHECKPOINT_WEIGHTS,

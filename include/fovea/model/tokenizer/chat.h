@@ -51,7 +51,7 @@ typedef struct fv_chat {
     int32_t im_start, im_end;
     int32_t vision_start, vision_end, image_pad; /* -1 if the tokenizer has none */
     char system[FV_CHAT_SYSTEM_BYTES];           /* of conversations that bring none; "" = no message */
-    int begins_thinking;                         /* answers begin with <think>\n, which is not drawn */
+    int begins_thinking;                         /* answers begin with <think>\n, which is not generated */
 } fv_chat;
 
 /* FV_ERR_UNSUPPORTED if the tokenizer lacks <|im_start|> or <|im_end|> as special tokens. The system message

@@ -2,7 +2,7 @@
  *
  * The verdict is the word of the prompt's grammar (1 or 0, YES or NO) that the model finds likelier at the
  * place where its reply would say it, so no text is parsed; a draw is no verdict. Or the model thinks: its
- * reply is drawn greedily, and what follows the last "</think>" is read (verdict.h).
+ * reply is generated greedily, and what follows the last "</think>" is read (verdict.h).
  *
  * The tokens of the prompt around the data are the same for every case, for each piece of data is made tokens
  * by itself and as plain text: no answer can become a special token or part of the prompt's. All up to the
@@ -18,7 +18,7 @@
 typedef enum fv_judge_method { FV_JUDGE_COMPARE, FV_JUDGE_THINK } fv_judge_method;
 
 typedef struct fv_judge_local_settings {
-    const char *folder; /* of the model; borrowed for the call */
+    const char *folder;     /* of the model; borrowed for the call */
     fv_precision precision; /* as what the model's numbers are stored */
     fv_judge_method method;
     int reply_tokens; /* of a reply that thinks, at most, thoughts too */

@@ -9,7 +9,7 @@
 
 typedef struct fv_step_settings {
     fv_step_plan plan;
-    double max_unjudged_share; /* of the answers of a step; with more of them without a verdict it fails */
+    double max_unjudged_share; /* of the samples of a step; with more of them without a verdict it fails */
     fv_advantage_settings advantage;
 } fv_step_settings;
 
@@ -23,7 +23,7 @@ typedef struct fv_trainer {
     int64_t next_prompt; /* prompts taken from the data set */
     /* The step under way, if it was stopped; owned, the same on every rank. */
     fv_batch batch;     /* its groups so far, with their rewards, */
-    fv_batch begun;     /* groups from next_prompt on that were being drawn, */
+    fv_batch begun;     /* groups from next_prompt on that were being generated, */
     int sampling_round; /* and the sampling round that they are of */
 } fv_trainer;
 
@@ -33,7 +33,7 @@ typedef struct fv_step_stats {
     int n_no_signal, n_no_verdict; /* groups dropped */
     int n_spare;                   /* groups with a signal that are left over */
     int n_updates, n_skipped;      /* mini-batches; those with a number that was not finite */
-    fv_update_stats first;         /* of the first update: the answers are fresh */
+    fv_update_stats first;         /* of the first update: the samples are fresh */
     fv_update_stats sum;           /* losses, norms and sums of all updates added up */
     int64_t reference_tokens;      /* through the reference policy's decoder, on all ranks, */
     double reference_s;            /* and the seconds of it */

@@ -1,4 +1,4 @@
-/* The numbers of a step: how many prompts each round of it draws, and how the groups that are kept are cut
+/* The numbers of a step: how many prompts each round of it takes, and how the groups that are kept are cut
  * into mini-batches. Pure. Local. */
 #ifndef FOVEA_TRAIN_STEP_STEP_PLAN_H
 #define FOVEA_TRAIN_STEP_STEP_PLAN_H
@@ -20,11 +20,11 @@ typedef struct fv_step_plan {
     fv_partial partial;
 } fv_step_plan;
 
-/* How many prompts the next round draws when n_kept of n_drawn groups were kept; 0: no round is needed, or
- * left. The first draws prompts. The others draw what is missing over the share that was kept, and a standard
- * deviation more, so that most often one is enough; all later rounds together draw at most sampling_rounds x
+/* How many prompts the next round takes when n_kept of n_taken groups were kept; 0: no round is needed, or
+ * left. The first takes prompts. The others take what is missing over the share that was kept, and a standard
+ * deviation more, so that most often one is enough; all later rounds together take at most sampling_rounds x
  * prompts. */
-int64_t fv_step_plan_draws(const fv_step_plan *plan, int64_t n_drawn, int64_t n_kept);
+int64_t fv_step_plan_more(const fv_step_plan *plan, int64_t n_taken, int64_t n_kept);
 
 /* The number of updates that n groups give, and where mini-batch i of them begins; that of i = the number of
  * updates is the number of groups trained on. */
