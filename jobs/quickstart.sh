@@ -46,6 +46,10 @@ setup build
 say "building (build/release)"
 cmake --preset release >/dev/null
 NINJA_STATUS='[%f/%t] ' cmake --build --preset release --target fovea
+if has_gpu; then
+    say "a GPU is here: building its library, for what comes after (the model that learns here is a small one)"
+    NINJA_STATUS='[%f/%t] ' cmake --build --preset release --target fovea_cuda
+fi
 
 fovea=build/release/fovea
 at=build/quickstart/$seed

@@ -20,7 +20,7 @@ static const struct argp_option options[] = {
     {"model", KEY_MODEL, "DIR", 0, "the model: a Hugging Face folder (required)", 1},
     {"threads", KEY_THREADS, "N", 0,
      "threads of a process (default: as OMP_NUM_THREADS says, else all cores)", 2},
-    {"backend", KEY_BACKEND, "NAME", 0, "what computes: cpu or cuda (cpu)", 2},
+    {"backend", KEY_BACKEND, "NAME", 0, "what computes: auto, cpu or cuda (auto: cuda if it can)", 2},
     {"kernels", KEY_KERNELS, "NAME", 0, "avx512, avx2 or portable (default: the best of this processor)", 2},
     {"chunks", KEY_CHUNKS, "N", 0, "of the sums that ranks share, a multiple of these: 1, 2, 4 or 8 (4)", 2},
     {"precision", KEY_PRECISION, "NAME", 0,
@@ -90,18 +90,39 @@ static fv_err check_cuda(fv_runtime *runtime, const fv_runtime_options *chosen)
     return FV_OK;
 }
 
+/* Why an automatic choice leaves cuda alone; NULL: no reason. */
+static const char *against_cuda(const fv_runtime *runtime, const fv_runtime_options *chosen, int device)
+{
+    if (fv_runtime_all(runtime)->size > 1)
+        return "there are several ranks, and cuda works in one process";
+    if (device < 0)
+        return "no GPU is seen here";
+    if (chosen->precision != FV_PRECISION_BF16)
+        return "precision is fp32, and the GPU that is here computes in bf16 (precision=bf16, --precision "
+               "bf16)";
+    return chosen->needs_fp32;
+}
+
+/* Several processes do not look for one: they compute on the cpu. */
+static fv_err find_device(fv_runtime *runtime, const fv_runtime_options *chosen, int *out)
+{
+    fv_device device;
+    *out = -1;
+    if (chosen->backend == FV_BACKEND_CUDA)
+        FV_TRY(check_cuda(runtime, chosen));
+    else if (chosen->backend == FV_BACKEND_CPU || fv_runtime_all(runtime)->size > 1)
+        return FV_OK;
+    FV_TRY(fv_device_choose(runtime->world, &device));
+    *out = device.index;
+    return FV_OK;
+}
+
 fv_err fv_runtime_open_backend(fv_runtime *runtime, const fv_runtime_options *chosen)
 {
-    fv_device device = {0};
-    if (chosen->backend == FV_BACKEND_CUDA) {
-        FV_TRY(check_cuda(runtime, chosen));
-        FV_TRY(fv_device_choose(runtime->world, &device));
-    }
-    FV_TRY(fv_backend_create(&(fv_backend_args){.kind = chosen->backend,
-                                                .isa = chosen->kernels,
-                                                .n_threads = chosen->threads,
-                                                .device = device.index},
-                             &runtime->backend));
+    fv_backend_args args = {.kind = chosen->backend, .isa = chosen->kernels, .n_threads = chosen->threads};
+    FV_TRY(find_device(runtime, chosen, &args.device));
+    args.against = against_cuda(runtime, chosen, args.device);
+    FV_TRY(fv_backend_create(&args, &runtime->backend_kind, &runtime->backend));
     return chosen->is_plan ? fv_backend_plan_create(runtime->backend, &runtime->backend) : FV_OK;
 }
 
@@ -120,7 +141,10 @@ fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *chosen)
                                 .data_ranks = runtime->mesh.data->size,
                                 .precision = fv_precision_of(chosen->precision),
                                 .chunks = chosen->chunks};
-    return fv_comm_agree(runtime->world, fv_model_open(&args, &runtime->model));
+    fv_err err = fv_model_open(&args, &runtime->model);
+    if (err == FV_ERR_MEMORY)
+        fv_error_prefix(err, "the weights do not fit: precision bf16 takes half of fp32");
+    return fv_comm_agree(runtime->world, err);
 }
 
 fv_err fv_runtime_load_processor(const fv_runtime *runtime, const char *model, const fv_chat *chat,

@@ -12,7 +12,7 @@
 
 typedef struct fv_runtime_options {
     const char *model;             /* --model DIR, required */
-    fv_backend_kind backend;       /* --backend cpu|cuda */
+    fv_backend_kind backend;       /* --backend auto|cpu|cuda */
     const char *kernels;           /* --kernels avx512|avx2|portable; NULL: the best */
     int threads;                   /* --threads N; 0: as OpenMP says */
     int tensor;                    /* ranks of a tensor group, set by the program; 0: all ranks are one */
@@ -20,6 +20,7 @@ typedef struct fv_runtime_options {
     fv_precision_choice precision; /* --precision fp32|bf16 */
     int is_plan;                   /* set by a program: memory is planned, nothing is computed */
     int needs_no_model;            /* set by a program that was told to do without */
+    const char *needs_fp32;        /* set by a program: what does; NULL: nothing. auto is cpu then */
 } fv_runtime_options;
 
 /* A child parser for these options; its input is a fv_runtime_options. */
@@ -31,6 +32,7 @@ typedef struct fv_runtime {
     fv_comm *world; /* the processes that do the same as this one */
     fv_mesh mesh;   /* the model is opened on its tensor group */
     fv_backend *backend;
+    fv_backend_kind backend_kind; /* cpu or cuda: what was taken */
     int ends_by_interrupt; /* set by the program: FV_STOPPED is FV_EXIT_INTERRUPTED, not FV_EXIT_AGAIN */
     int obeys_launcher;    /* which is held, and kills the ranks now: they wait for that at their end */
     fv_model *model;

@@ -119,6 +119,11 @@ setup() {
     [ -z "$(needs_of_build | missing)" ]
 }
 
+# Whether a GPU is here. The build finds nvcc itself, in PATH or not (CMakeLists.txt).
+has_gpu() {
+    [ -e /dev/nvidiactl ] || nvidia-smi -L >/dev/null 2>&1
+}
+
 # Python with pyarrow in build/python, for the test of what reads Parquet files: Debian has no such package. Without a
 # network that test is skipped.
 setup_python() {

@@ -6,7 +6,7 @@
 # release: an optimised build and every test. debug: the address and undefined-behaviour sanitizers and the fast tests
 # (labels unit and conform). fuzz: every libFuzzer target with clang, a few seconds each. On two cores release takes at
 # most 10 minutes, all of them 25. Missing system packages are installed first with apt, as root or through sudo;
-# nothing is asked.
+# nothing is asked. The library for GPUs, which takes minutes, is built by FOVEA_CUDA=ON, and tested by tests/gpu.sh.
 set -u -o pipefail
 
 case ${1-} in
@@ -44,7 +44,7 @@ timed() {
 }
 
 build() { # PRESET [TARGET]
-    cmake --preset "$1" >"build/$1.log" 2>&1 || {
+    cmake --preset "$1" -DFOVEA_CUDA="${FOVEA_CUDA:-OFF}" >"build/$1.log" 2>&1 || {
         cat "build/$1.log"
         return 1
     }

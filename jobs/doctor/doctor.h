@@ -2,7 +2,20 @@
 #ifndef FOVEA_JOBS_DOCTOR_H
 #define FOVEA_JOBS_DOCTOR_H
 
-#include <stddef.h>
+#include "fovea/base/buffer.h"
+
+/* What is missing, in the order found. */
+typedef struct fv_doctor {
+    fv_buffer missing; /* owned */
+    int n_required;
+} fv_doctor;
+
+/* One line of what is there, on standard output; one of what is missing, and how to get it. */
+void fv_doctor_print(const char *label, const char *format, ...) __attribute__((format(printf, 2, 3)));
+fv_err fv_doctor_note(fv_doctor *doctor, int required, const char *what, const char *mend);
+
+/* Driver, library and devices, each of which is tested. */
+fv_err fv_doctor_gpu(fv_doctor *doctor);
 
 /* The rest of the first line of a file of /proc that starts with key, without ':' and blanks; "" if none. */
 void fv_doctor_read_proc(const char *path, const char *key, char *out, size_t size);

@@ -133,6 +133,7 @@ static fv_err describe(eval *e)
     FV_TRY(fv_json_set_text(report->settings, "transparency",
                             o->views.transparency == FV_ALPHA_WHITE ? "white" : "drop"));
     FV_TRY(fv_json_set_text(report->settings, "precision", fv_precision_names[o->runtime.precision]));
+    FV_TRY(fv_json_set_text(report->settings, "backend", fv_backend_kind_names[e->runtime.backend_kind]));
     if (e->what.repetition_penalty != 1)
         FV_TRY(fv_json_set(report->settings, "repetition_penalty",
                            fv_json_make_real((double)e->what.repetition_penalty)));

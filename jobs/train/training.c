@@ -227,20 +227,27 @@ static fv_err build(fv_training *t)
 static fv_runtime_options runtime_options(const fv_training *t)
 {
     const fv_run_config *run = &t->config.run;
-    return (fv_runtime_options){.model = run->model,
-                                .backend = run->backend,
-                                .kernels = run->kernels[0] ? run->kernels : NULL,
-                                .threads = run->threads,
-                                .tensor = t->config.layout.tensor,
-                                .precision = run->precision,
-                                .chunks = t->config.layout.chunks,
-                                .is_plan = t->is_plan};
+    int has_wide_judge =
+        t->config.reward.judge == FV_JUDGE_LOCAL && fv_judge_precision_of(&t->config) != FV_PRECISION_BF16;
+    return (fv_runtime_options){
+        .model = run->model,
+        .backend = run->backend,
+        .kernels = run->kernels[0] ? run->kernels : NULL,
+        .threads = run->threads,
+        .tensor = t->config.layout.tensor,
+        .precision = run->precision,
+        .chunks = t->config.layout.chunks,
+        .is_plan = t->is_plan,
+        .needs_fp32 = has_wide_judge
+                          ? "there is a GPU, but a local judge computes in fp32 (judge.precision=bf16)"
+                          : NULL};
 }
 
 static fv_err open_trainer(fv_training *t)
 {
     const fv_runtime_options options = runtime_options(t);
     FV_TRY(fv_runtime_open(&t->runtime, &options));
+    t->config.run.backend = t->runtime.backend_kind; /* what the run is known by */
     return fv_comm_agree(t->runtime.world, build(t));
 }
 

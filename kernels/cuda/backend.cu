@@ -11,14 +11,6 @@ struct fv_event {
     cudaEvent_t it;
 };
 
-fv_err fv_cuda_result(cudaError_t code, const char *what)
-{
-    if (code == cudaSuccess)
-        return FV_OK;
-    return FV_FAIL(code == cudaErrorMemoryAllocation ? FV_ERR_MEMORY : FV_ERR_DEVICE, "CUDA: %s: %s", what,
-                   cudaGetErrorString(code));
-}
-
 fv_err fv_cuda_workspace(fv_backend *backend, size_t bytes, void **out)
 {
     fv_cuda_state *s = fv_cuda_state_of(backend);
@@ -32,7 +24,8 @@ fv_err fv_cuda_workspace(fv_backend *backend, size_t bytes, void **out)
         FV_CUDA(cudaFree(s->workspace));
         s->workspace = nullptr;
         s->workspace_bytes = 0;
-        FV_CUDA(cudaMalloc(&s->workspace, bytes));
+        FV_TRY(fv_cuda_memory_result(cudaMalloc(&s->workspace, bytes), bytes,
+                                     "as the workspace of an operation"));
         s->workspace_bytes = bytes;
         s->n_workspaces++;
     }
@@ -71,8 +64,7 @@ static fv_err device_alloc(fv_backend *backend, size_t bytes, void **out)
 {
     (void)backend;
     *out = nullptr;
-    FV_CUDA(cudaMalloc(out, bytes ? bytes : 1));
-    return FV_OK;
+    return fv_cuda_memory_result(cudaMalloc(out, bytes ? bytes : 1), bytes, "as tensors");
 }
 
 static void device_free(fv_backend *backend, void *memory)
@@ -85,8 +77,11 @@ static fv_err pinned_alloc(fv_backend *backend, size_t bytes, void **out)
 {
     (void)backend;
     *out = nullptr;
-    FV_CUDA(cudaHostAlloc(out, bytes ? bytes : 1, cudaHostAllocDefault));
-    return FV_OK;
+    cudaError_t code = cudaHostAlloc(out, bytes ? bytes : 1, cudaHostAllocDefault);
+    FV_CHECK(code != cudaErrorMemoryAllocation, FV_ERR_MEMORY,
+             "the host has no %.2f GiB of memory that can be pinned (ulimit -l, and what is free)",
+             (double)bytes / (1 << 30));
+    return fv_cuda_result(code, "cudaHostAlloc");
 }
 
 static void pinned_free(fv_backend *backend, void *memory)
@@ -200,7 +195,11 @@ static fv_backend_table table_of(void)
 {
     fv_backend_table t = {};
     t.name = "cuda";
-#define FV_OP(op, fields) t.op = fv_cuda_##op;
+#define FV_OP(op, fields)                                        \
+    t.op = [](fv_backend *backend, const fv_##op##_args *args) { \
+        fv_cuda_begin(backend, #op);                             \
+        return fv_cuda_end(fv_cuda_##op(backend, args), #op);    \
+    };
 #include "fovea/ops/ops.def"
 #undef FV_OP
     t.workspace = workspace;
@@ -227,6 +226,7 @@ static fv_err open_device(fv_cuda_state *s, int device)
 {
     cudaDeviceProp it;
     s->device = device;
+    FV_TRY(fv_cuda_check_device(device));
     FV_CUDA(cudaSetDevice(device));
     FV_CUDA(cudaGetDeviceProperties(&it, device));
     s->n_processors = it.multiProcessorCount;

@@ -56,11 +56,16 @@ static inline cudaStream_t fv_cuda_compute(fv_backend *backend)
 fv_err fv_cuda_result(cudaError_t code, const char *what);
 #define FV_CUDA(call) FV_TRY(fv_cuda_result((call), #call))
 
-/* After a launch. */
-static inline fv_err fv_cuda_launched(const char *kernel)
-{
-    return fv_cuda_result(cudaGetLastError(), kernel);
-}
+/* Of an allocation of device memory, for what `use` says: FV_ERR_MEMORY tells what was asked and what is
+ * free. */
+fv_err fv_cuda_memory_result(cudaError_t code, size_t bytes, const char *use);
+
+/* After a launch. kernel: static storage. */
+fv_err fv_cuda_launched(const char *kernel);
+
+/* Around the function of an operation (error.cu). */
+void fv_cuda_begin(fv_backend *backend, const char *operation);
+fv_err fv_cuda_end(fv_err err, const char *operation);
 
 /* Memory for the operation that is being queued; what the one before had is gone once that has run. */
 fv_err fv_cuda_workspace(fv_backend *backend, size_t bytes, void **out);

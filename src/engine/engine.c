@@ -61,6 +61,9 @@ fv_err fv_engine_create(fv_model *model, const fv_engine_settings *settings, fv_
         *out = engine;
     else
         fv_engine_destroy(engine);
+    if (err == FV_ERR_MEMORY)
+        fv_error_prefix(err, "%s does not fit: lower cache_pages (%d), pass_tokens (%d) or max_running (%d)",
+                        settings->name, settings->cache_pages, settings->pass_tokens, settings->max_running);
     return err;
 }
 

@@ -1,5 +1,7 @@
 #include "fovea/ops/backend.h"
 
+#include "ops/device/failure.h"
+
 #include "fovea/base/log.h"
 #include "fovea/base/phase.h"
 
@@ -110,13 +112,17 @@ void fv_host_free(fv_backend *backend, void *memory)
 fv_err fv_upload(fv_backend *backend, fv_stream stream, fv_tensor to, const void *from)
 {
     FV_TRY(not_in_graph(backend, "an upload"));
-    return fv_tensor_count(to) ? backend->table->upload(backend, stream, to, from) : FV_OK;
+    return fv_tensor_count(to)
+               ? fv_failure_at(backend->table->upload(backend, stream, to, from), "a copy to the device")
+               : FV_OK;
 }
 
 fv_err fv_download(fv_backend *backend, fv_stream stream, fv_tensor from, void *to)
 {
     FV_TRY(not_in_graph(backend, "a download"));
-    return fv_tensor_count(from) ? backend->table->download(backend, stream, from, to) : FV_OK;
+    return fv_tensor_count(from)
+               ? fv_failure_at(backend->table->download(backend, stream, from, to), "a copy from the device")
+               : FV_OK;
 }
 
 fv_err fv_event_create(fv_backend *backend, fv_event **out)
@@ -145,13 +151,15 @@ fv_err fv_event_wait(fv_backend *backend, fv_event *event, fv_stream stream)
 fv_err fv_event_synchronize(fv_backend *backend, fv_event *event)
 {
     FV_TRY(not_in_graph(backend, "a synchronisation"));
-    return backend->table->event_synchronize(backend, event);
+    fv_wait_begin();
+    return fv_wait_end(backend->table->event_synchronize(backend, event));
 }
 
 fv_err fv_backend_synchronize(fv_backend *backend)
 {
     FV_TRY(not_in_graph(backend, "a synchronisation"));
-    return backend->table->synchronize(backend);
+    fv_wait_begin();
+    return fv_wait_end(backend->table->synchronize(backend));
 }
 
 int fv_backend_has_graphs(const fv_backend *backend)
@@ -173,8 +181,9 @@ void fv_graph_destroy(fv_backend *backend, fv_graph *graph)
 
 fv_err fv_graph_run(fv_backend *backend, fv_graph *graph, fv_graph_body body, void *context)
 {
-    fv_phase_move();
-    return graph ? backend->table->graph_run(backend, graph, body, context) : body(context);
+    fv_phase_operation("a recorded graph");
+    return graph ? fv_failure_at(backend->table->graph_run(backend, graph, body, context), "a recorded graph")
+                 : body(context);
 }
 
 /* Wrap from the end of the list, so that its first is the outermost. */

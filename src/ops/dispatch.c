@@ -1,5 +1,6 @@
 /* Every operation: its arguments are checked, the call is timed and given to the back end. */
 #include "args_check.h"
+#include "ops/device/failure.h"
 #include "record.h"
 
 #include "fovea/base/phase.h"
@@ -23,11 +24,11 @@ static int64_t now_ns(void)
         if (backend->recording)                                           \
             FV_TRY(fv_record_call(backend->recording, FV_OP_##op, args)); \
         int64_t start = now_ns();                                         \
-        fv_phase_move();                                                  \
+        fv_phase_operation(#op);                                          \
         fv_err err = backend->table->op(backend, args);                   \
         backend->timer[FV_OP_##op].n_calls++;                             \
         backend->timer[FV_OP_##op].ns += now_ns() - start;                \
-        return err;                                                       \
+        return fv_failure_at(err, #op);                                   \
     }
 #include "fovea/ops/ops.def"
 #undef FV_OP

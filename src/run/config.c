@@ -114,10 +114,11 @@ static fv_err check_local(const fv_train_config *config)
     const fv_judge_config *judge = &config->judge;
     FV_CHECK(judge->local.method == FV_JUDGE_COMPARE || judge->api.reply_tokens > 0, FV_ERR_ARGUMENT,
              "judge.reply_tokens is 0, but a local judge that thinks needs a bound");
-    FV_CHECK(config->run.backend == FV_BACKEND_CPU, FV_ERR_ARGUMENT,
-             "backend is %s, and a local judge computes on the cpu alone: ask one over HTTP "
-             "(reward.judge=api)",
-             fv_backend_kind_names[config->run.backend]);
+    FV_CHECK(
+        config->run.backend != FV_BACKEND_CUDA || fv_judge_precision_of(config) == FV_PRECISION_BF16,
+        FV_ERR_ARGUMENT,
+        "backend is cuda, which computes in bf16, but the local judge in fp32: set judge.precision=bf16, or "
+        "ask one over HTTP (reward.judge=api)");
     return FV_OK;
 }
 

@@ -43,7 +43,7 @@ static const fv_setting run_fields[] = {
     {"seed", FV_SETTING_INTEGER, RUN(seed), "of every draw and order", FROM(0)},
     {"steps", FV_SETTING_INTEGER, RUN(steps), "steps of training", FROM(1)},
     {"threads", FV_SETTING_INTEGER, RUN(threads), "of a rank; 0 = as OMP_NUM_THREADS says", FROM(0)},
-    {"backend", FV_SETTING_CHOICE, RUN(backend), "what computes: cpu or cuda",
+    {"backend", FV_SETTING_CHOICE, RUN(backend), "what computes: auto, cpu or cuda",
      .names = fv_backend_kind_names},
     {"kernels", FV_SETTING_TEXT, RUN(kernels), "avx512, avx2 or portable; '' = the best", FROM(0)},
     {"precision", FV_SETTING_CHOICE, RUN(precision), "as what weights, activations and cache are stored",

@@ -101,9 +101,12 @@ static int is_accepted(const char *accept, const char *key)
     return 0;
 }
 
+/* A run goes on on what there is; that the numbers are rounded otherwise from there on is told. */
+static const char told[] = "backend";
+
 static int is_refused(const void *accept, const char *key)
 {
-    return !fv_setting_is_free(key, FV_FREE_IN_RUN) && !is_accepted(accept, key);
+    return !fv_setting_is_free(key, FV_FREE_IN_RUN) && !is_accepted(accept, key) && strcmp(key, told) != 0;
 }
 
 /* What is compared by its contents. */
@@ -203,6 +206,8 @@ fv_err fv_progress_check(const fv_progress *saved, const fv_progress *now, const
     FV_TRY(check_config(saved, now, accept));
     FV_TRY(check_contents(saved, now, accept));
     FV_TRY(list_accepted(saved, now, accept, accepted));
+    if (!is_accepted(accept, told))
+        FV_TRY(list_accepted(saved, now, told, accepted));
     return list_idle(saved, now, accept, idle);
 }
 
@@ -210,7 +215,7 @@ fv_err fv_progress_check(const fv_progress *saved, const fv_progress *now, const
 static int is_of_answers(const void *accept, const char *key)
 {
     static const char *const others[] = {"optimizer.", "update.", NULL};
-    return is_meant(accept, key) && !fv_setting_is_free(key, FV_FREE_IN_RUN) &&
+    return (is_meant(accept, key) || strcmp(key, told) == 0) && !fv_setting_is_free(key, FV_FREE_IN_RUN) &&
            !fv_setting_is_among(others, key);
 }
 

@@ -23,6 +23,17 @@ text=$(ulimit -v 600000 && OMP_NUM_THREADS=4000 "$FOVEA" doctor) || status=$?
 [ "$status" = 1 ] || { echo "status $status without memory for the kernels: $text"; exit 1; }
 grep -q '^  kernels .*REQUIRED: cannot allocate' <<<"$text"
 
+# A library for GPUs that cannot be used is told of and missed by nobody else.
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cp "$FOVEA" "$folder/fovea"
+echo "no library" >"$folder/libfovea_cuda.so"
+grep -q "^  libfovea_cuda.so .* does not load: .*; the libraries of the CUDA toolkit" <<<"$("$folder/fovea" doctor)"
+cp "$FAULT_SHIM" "$folder/libfovea_cuda.so"
+text=$("$folder/fovea" doctor)
+grep -q "^  libfovea_cuda.so .* is of another version of fovea .*: build both again" <<<"$text" || { echo "another version: $text"; exit 1; }
+grep -q "fovea can run here" <<<"$text"
+
 # Ranks: one line each; tests/mpi/device.c and tests/slurm have more.
 text=$(CUDA_VISIBLE_DEVICES='' mpiexec -n 2 "$FOVEA" doctor --ranks)
 [ "$(awk 'NR > 1 { print $1, $4, $5 }' <<<"$text")" = "0 $OMP_NUM_THREADS none"$'\n'"1 $OMP_NUM_THREADS none" ] || {

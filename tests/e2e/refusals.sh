@@ -46,7 +46,7 @@ refused 1 '"layout.tensor" is 0, expected a whole number, 1 or more' layout.tens
 # A device: what it cannot do yet, and where its library is missing.
 refused 1 "the back end cuda computes in bf16, and precision is fp32: set precision=bf16" backend=cuda
 refused 2 "the back end cuda works in one process, and there are 2 ranks" backend=cuda precision=bf16
-refused 1 '"backend" is "gpu", expected cpu or cuda' backend=gpu
+refused 1 '"backend" is "gpu", expected auto, cpu or cuda' backend=gpu
 [ -e "$(dirname "$FOVEA")/libfovea_cuda.so" ] ||
     refused 1 "the back end cuda needs libfovea_cuda.so, which is not beside the program: with the CUDA toolkit, cmake --preset cuda" \
         backend=cuda precision=bf16
@@ -110,7 +110,8 @@ sed -i 's/"max_position_embeddings": [0-9]*/"max_position_embeddings": 600/' "$f
 refused 3 "row 4 needs [0-9]* tokens of the judge, and what judge.model has positions for is 600: raise rollout.max_tokens to [0-9]*, lower views" data.train="$folder/mixed.h5" "${judge[@]}" \
     layout.judge_ranks=1 rollout.max_tokens=800
 
-refused 1 "a local judge computes in fp32, on the cpu alone" "${judge[@]}" backend=cuda precision=bf16
+refused 1 "backend is cuda, which computes in bf16, but the local judge in fp32: set judge.precision=bf16" "${judge[@]}" \
+    backend=cuda precision=bf16 judge.precision=fp32
 refused 1 "model: a local judge reads text alone, and this is a vision-language model" "${judge[@]}" judge.model="$folder/model"
 refused 1 "rollout.max_images is 1, so the tool has nothing to show, but rollout.max_turns is 2" rollout.max_images=1
 

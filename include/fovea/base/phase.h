@@ -8,8 +8,10 @@
 #include <stdint.h>
 
 typedef struct fv_phase {
-    const char *name;   /* of the part of the program, e.g. "rollout" */
-    const char *inside; /* the collective that the main thread waits in; NULL: it computes */
+    const char *name;      /* of the part of the program, e.g. "rollout" */
+    const char *inside;    /* the collective or the wait for a device that the main thread is in; NULL: it
+                              computes */
+    const char *operation; /* of a back end, the last that was called; NULL: none was */
     uint64_t n_moves;
 } fv_phase;
 
@@ -17,6 +19,7 @@ void fv_phase_set(const char *name);
 void fv_phase_enter(const char *collective);
 void fv_phase_leave(void);
 void fv_phase_move(void);
+void fv_phase_operation(const char *name); /* is called; a move */
 fv_phase fv_phase_get(void);
 
 #endif

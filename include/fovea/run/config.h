@@ -29,7 +29,8 @@ typedef struct fv_run_config {
     int64_t seed;
     int64_t steps;
     int threads;             /* of a rank; 0: as OpenMP says */
-    fv_backend_kind backend; /* cuda: one rank, precision bf16, no local judge */
+    fv_backend_kind backend; /* cuda: one rank, precision bf16, of a local judge too; of a run that is open:
+                                what was taken */
     char *kernels;           /* fv_backend_cpu_create; "": the best of the processor */
     fv_precision_choice precision;
 } fv_run_config;

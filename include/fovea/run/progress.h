@@ -47,8 +47,8 @@ fv_err fv_progress_read_score(const fv_hdf5 *file, double *out);
 /* That a run which is described by now may go on from saved: FV_ERR_ARGUMENT names what differs, with both
  * values. Settings that change no bit of a run, or are there to be changed, are not compared. accept is a
  * list (settings.h) of the settings that are meant to differ; data.train, model and prompts stand for the
- * contents of what they name. Appended, with ", " between them: to accepted what of them differs, "KEY is
- * NOW, was BEFORE"; to idle the names of the others. */
+ * contents of what they name; backend is accepted without being named. Appended, with ", " between them: to
+ * accepted what of them differs, "KEY is NOW, was BEFORE"; to idle the names of the others. */
 fv_err fv_progress_check(const fv_progress *saved, const fv_progress *now, const char *accept,
                          fv_buffer *accepted, fv_buffer *idle);
 

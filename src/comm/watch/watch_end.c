@@ -45,8 +45,9 @@ void fv_watch_end(fv_watch *watch, const char *sentence, double grace_s)
         tell_ranks(watch);
         fv_beat_send(watch, FV_BEAT_END);
     }
-    FV_LOG_RANK(ERROR, "phase %s%s%s; the main thread's stack:", phase.name, phase.inside ? ", in " : "",
-                phase.inside ? phase.inside : "");
+    FV_LOG_RANK(ERROR, "phase %s%s%s%s%s; the main thread's stack:", phase.name, phase.inside ? ", in " : "",
+                phase.inside ? phase.inside : "", phase.operation ? ", last operation " : "",
+                phase.operation ? phase.operation : "");
     (void)backtrace(&frame, 1); /* loads what it needs now, not in the handler */
     signal(SIGUSR2, print_stack);
     pthread_kill(watch->main_thread, SIGUSR2);

@@ -28,13 +28,30 @@ fv_err fv_cuda_find(char *path, size_t size)
         FV_CUDA_LIBRARY);
 }
 
+static fv_err check_version(void *library, const char *path)
+{
+    fv_cuda_contract_function contract =
+        (fv_cuda_contract_function)dlsym(library, "fv_cuda_contract_of_library");
+    uint64_t wanted = fv_cuda_contract(), found = contract ? contract() : 0;
+    FV_CHECK(found == wanted, FV_ERR_UNSUPPORTED,
+             "%s is of another version of fovea (%08x, this program wants %08x): build both again (cmake "
+             "--build the folder that has them)",
+             path, (unsigned)found, (unsigned)wanted);
+    return FV_OK;
+}
+
 /* It stays loaded to the end of the process, as the driver does. */
 fv_err fv_cuda_symbol(const char *name, void **out)
 {
     char path[PATH_MAX];
     FV_TRY(fv_cuda_find(path, sizeof path));
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    FV_CHECK(library, FV_ERR_UNSUPPORTED, "%s does not load: %s", path, dlerror());
+    FV_CHECK(
+        library, FV_ERR_UNSUPPORTED,
+        "%s does not load: %s; the libraries of the CUDA toolkit that it was built with must be found here "
+        "(module cuda, or LD_LIBRARY_PATH)",
+        path, dlerror());
+    FV_TRY(check_version(library, path));
     *out = dlsym(library, name);
     FV_CHECK(*out, FV_ERR_UNSUPPORTED, "%s is of another version of fovea: it has no %s", path, name);
     return FV_OK;
