@@ -1,6 +1,27 @@
 /* Rotary positions. */
 #include "rows.h"
 
+#include <math.h>
+
+fv_err FV_CPU(rope_angles)(fv_backend *backend, const fv_rope_angles_args *args)
+{
+    int64_t rows = args->cos.dim[0], half = args->cos.dim[1];
+    const double *rates = args->rates.data;
+    int first = args->sections[0], second = first + args->sections[1];
+#pragma omp parallel for num_threads(backend->n_threads) if (rows * half > FV_CPU_SERIAL / 16)
+    for (int64_t t = 0; t < rows; t++) {
+        float *cosines = fv_f32(args->cos) + t * args->cos.stride;
+        float *sines = fv_f32(args->sin) + t * args->sin.stride;
+        for (int64_t i = 0; i < half; i++) {
+            int axis = (i >= first) + (i >= second);
+            double angle = fv_i32(args->positions)[axis * args->positions.stride + t] * rates[i];
+            cosines[i] = (float)(cos(angle) * args->scale);
+            sines[i] = (float)(sin(angle) * args->scale);
+        }
+    }
+    return FV_OK;
+}
+
 static void rotate(const float *restrict cos, const float *restrict sin, float sign, float *restrict x,
                    int64_t half)
 {

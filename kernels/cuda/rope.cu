@@ -1,7 +1,34 @@
-/* Rotary positions, in place. */
+/* Rotary positions: their tables, and turning in place. */
 #include "cuda.cuh"
 
 enum { THREADS = 256 };
+
+struct sections {
+    int first, second; /* pairs before that of axis 1, and of axis 2 */
+};
+
+__global__ void rope_angles_kernel(const int32_t *positions, int64_t stride, const double *rates,
+                                   matrix<float> cosines, matrix<float> sines, sections s, double scale)
+{
+    int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x, row = i / cosines.cols, pair = i % cosines.cols;
+    if (row >= cosines.rows)
+        return;
+    int axis = (pair >= s.first) + (pair >= s.second);
+    double c, d;
+    sincos(positions[axis * stride + row] * rates[pair], &d, &c);
+    cosines.data[row * cosines.stride + pair] = (float)(c * scale);
+    sines.data[row * sines.stride + pair] = (float)(d * scale);
+}
+
+extern "C" fv_err fv_cuda_rope_angles(fv_backend *backend, const fv_rope_angles_args *args)
+{
+    sections s = {args->sections[0], args->sections[0] + args->sections[1]};
+    rope_angles_kernel<<<blocks_for(fv_tensor_count(args->cos), THREADS), THREADS, 0,
+                         fv_cuda_compute(backend)>>>(
+        (const int32_t *)args->positions.data, args->positions.stride, (const double *)args->rates.data,
+        matrix_of<float>(args->cos), matrix_of<float>(args->sin), s, args->scale);
+    return fv_cuda_launched("rope_angles");
+}
 
 template <typename T>
 __global__ void rope_kernel(matrix<T> x, matrix<float> cosines, matrix<float> sines, int64_t heads,

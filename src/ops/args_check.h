@@ -18,7 +18,8 @@ enum {
     FV_CLASS_U8 = 1 << FV_U8,
     FV_CLASS_U16 = 1 << FV_U16,
     FV_CLASS_BF16 = 1 << FV_BF16,
-    FV_CLASS_STORED = 1 << FV_F32 | 1 << FV_BF16, /* weights, activations, keys and values */
+    FV_CLASS_STORED = 1 << FV_F32 | 1 << FV_BF16,  /* weights, activations, keys and values */
+    FV_CLASS_ROWS = FV_CLASS_STORED | 1 << FV_I32, /* what is only moved */
     FV_CLASS_FLOAT = 1 << FV_F32 | 1 << FV_BF16 | 1 << FV_F16,
     FV_CLASS_ANY = (1 << FV_N_DTYPES) - 1
 };

@@ -1,6 +1,23 @@
 /* Checks of the arguments of attention and rotary positions. */
 #include "args_check.h"
 
+fv_err fv_check_rope_angles_args(const fv_rope_angles_args *args, int *empty)
+{
+    EXPECT(rope_angles, positions, I32, 3, FV_DIM_ANY);
+    EXPECT(rope_angles, rates, F64, FV_DIM_ANY);
+    int64_t rows = args->positions.dim[1], half = args->rates.dim[0];
+    const int *sections = args->sections;
+    int is_whole = sections[0] >= 0 && sections[1] >= 0 && sections[2] >= 0 &&
+                   (int64_t)sections[0] + sections[1] + sections[2] == half;
+    FV_CHECK(is_whole, FV_ERR_SHAPE,
+             "rope_angles: sections of %d, %d and %d pairs, expected three of the %lld together", sections[0],
+             sections[1], sections[2], (long long)half);
+    EXPECT(rope_angles, cos, F32, rows, half);
+    EXPECT(rope_angles, sin, F32, rows, half);
+    *empty = fv_tensor_count(args->cos) == 0;
+    return FV_OK;
+}
+
 fv_err fv_check_rope_args(const fv_rope_args *args, int *empty)
 {
     EXPECT(rope, x, STORED, FV_DIM_ANY, FV_DIM_ANY, FV_DIM_ANY);

@@ -12,7 +12,7 @@ fv_err fv_check_gather_args(const fv_gather_args *args, int *empty)
 
 fv_err fv_check_scatter_args(const fv_scatter_args *args, int *empty)
 {
-    EXPECT(scatter, table, STORED, FV_DIM_ANY, FV_DIM_ANY);
+    EXPECT(scatter, table, ROWS, FV_DIM_ANY, FV_DIM_ANY);
     EXPECT_AS(scatter, in, table, FV_DIM_ANY, args->table.dim[1]);
     EXPECT(scatter, index, I32, args->in.dim[0]);
     *empty = fv_tensor_count(args->in) == 0;

@@ -117,6 +117,41 @@ void cases_norm_grad(void)
         }
 }
 
+void reference_rope_angles(const fv_rope_angles_args *args)
+{
+    for (int64_t t = 0; t < args->cos.dim[0]; t++)
+        for (int64_t i = 0; i < args->cos.dim[1]; i++) {
+            int axis = 0;
+            for (int64_t end = args->sections[0]; i >= end; end += args->sections[axis])
+                axis++;
+            double angle = *i32_at(args->positions, axis, t) * ((const double *)args->rates.data)[i];
+            *f64_at(args->cos, t, i) = cos(angle) * args->scale;
+            *f64_at(args->sin, t, i) = sin(angle) * args->scale;
+        }
+}
+
+void cases_rope_angles(void)
+{
+    /* rows, and pairs of each axis */
+    static const int tables[][4] = {{0, 2, 1, 1}, {1, 1, 0, 0}, {5, 0, 0, 3}, {3, 0, 4, 0}, {37, 16, 24, 24}};
+    for (size_t k = 0; k < sizeof tables / sizeof *tables; k++) {
+        const int *at = tables[k];
+        int half = at[1] + at[2] + at[3];
+        fv_rope_angles_args args = {.positions = zeros_2d(FV_I32, 3, at[0]),
+                                    .rates = zeros_1d(FV_F64, half),
+                                    .cos = zeros_2d(FV_F32, at[0], half),
+                                    .sin = zeros_2d(FV_F32, at[0], half),
+                                    .sections = {at[1], at[2], at[3]},
+                                    .scale = k == 4 ? 1.25 : 1};
+        for (int axis = 0; axis < 3; axis++)
+            for (int t = 0; t < at[0]; t++)
+                *i32_at(args.positions, axis, t) = (7919 * axis + 577 * t) % 32768;
+        for (int i = 0; i < half; i++)
+            ((double *)args.rates.data)[i] = pow(1e6, -(double)i / half);
+        CONFORM(rope_angles, args, .near = 1e-7, .n_rows = at[0], .rows = "cos sin", .columns = "positions");
+    }
+}
+
 void reference_rope(const fv_rope_args *args)
 {
     int64_t half = args->x.dim[2] / 2, n_heads = args->x.dim[1];

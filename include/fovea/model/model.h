@@ -8,7 +8,7 @@
 #ifndef FOVEA_MODEL_MODEL_H
 #define FOVEA_MODEL_MODEL_H
 
-#include "fovea/ops/backend.h"
+#include "fovea/ops/staging.h"
 #include "fovea/model/image/picture.h"
 #include "fovea/model/nn/positions.h"
 #include "fovea/model/precision.h"
@@ -88,6 +88,7 @@ typedef struct fv_token_run {
     const int32_t *slots;     /* (n): cache rows that receive the keys; NULL without a cache */
     int64_t n_segments, n_spans;
     int64_t n_features; /* image tokens among ids: the i-th takes row i of the features */
+    int64_t max_spans;  /* room for them, if not exactly that many: spans that no segment names */
 } fv_token_run;
 
 /* Keys and values of every layer: (R, K, D) tensors in memory of the back end. */
@@ -101,8 +102,16 @@ void fv_text_pass_destroy(fv_text_pass *pass);                   /* Local. NULL 
 
 /* Take the pass's tensors from arena: for exactly tokens' counts (no array is read). Local. */
 fv_err fv_text_take(fv_text_pass *pass, const fv_token_run *tokens, fv_save save, fv_arena *arena);
-/* hidden (n, C): after the final norm; lives in the arena. features (n_features, C) or absent. store: NULL
- * without slots. */
+/* What a pass reads of tokens, each part in its tensor (staging.h): the first that fv_text_take takes, one
+ * after the other. Arrays live until the model's next call. FV_ERR_ARGUMENT: ids outside the vocabulary, or
+ * image tokens that are not n_features. Local. */
+enum { FV_TEXT_PARTS = 7, FV_TEXT_IDS = 0 /* the part that the embedding reads */ };
+fv_err fv_text_parts(fv_text_pass *pass, const fv_token_run *tokens, fv_upload_part parts[FV_TEXT_PARTS]);
+/* The pass, when its parts are there: operations alone. hidden, features and store as below. */
+fv_err fv_text_compute(fv_text_pass *pass, fv_tensor features, const fv_key_store *store, fv_tensor *hidden);
+
+/* Parts, their upload and the pass. hidden (n, C): after the final norm; lives in the arena. features
+ * (n_features, C) or absent. store: NULL without slots. */
 fv_err fv_text_forward(fv_text_pass *pass, const fv_token_run *tokens, fv_tensor features,
                        const fv_key_store *store, fv_tensor *hidden);
 /* dhidden F32 (n, C) is overwritten. dfeatures F32 (n_features, C) is written unless absent. Gradients are

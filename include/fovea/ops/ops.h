@@ -73,6 +73,17 @@ typedef struct fv_norm_grad_args {
     int accumulate;
 } fv_norm_grad_args;
 
+/* Tables of rotary positions with axes (M-RoPE, Qwen2.5-VL technical report, section 2.1): cos, sin (T, D /
+ * 2), pair i of row t = scale times those of the angle positions[axis][t] * rates[i], in double precision,
+ * rounded once. positions I32 (3, T); rates F64 (D / 2), how far a pair turns for one position; the first
+ * sections[0] pairs are of axis 0, the next sections[1] of axis 1, the next sections[2] of axis 2, which are
+ * all. */
+typedef struct fv_rope_angles_args {
+    fv_tensor positions, rates, cos, sin;
+    int sections[3];
+    double scale;
+} fv_rope_angles_args;
+
 /* Rotary positions in place (Su et al., 2021; halves rotated together as in GPT-NeoX): with x (T, H, D), x1
  * and x2 the halves of a head, (x1, x2) <- (x1 cos - x2 sin, x2 cos + x1 sin). cos, sin (T, D / 2): the
  * caller's tables carry M-RoPE. inverse turns back by the same angle: the gradient. */
@@ -136,7 +147,7 @@ typedef struct fv_gather_args {
 } fv_gather_args;
 
 /* table row index[i] - first = in row i (T, C); rows outside are skipped. Indexes that are inside are
- * distinct. */
+ * distinct. F32, BF16 or I32. */
 typedef struct fv_scatter_args {
     fv_tensor in, index, table;
     int32_t first;

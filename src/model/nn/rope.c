@@ -48,19 +48,13 @@ static double rate_of(const fv_text_shape *shape, int pair)
     }
 }
 
-void fv_rope_text(const fv_text_shape *shape, const int32_t *positions, int64_t stride, int64_t n,
-                  float *cos_out, float *sin_out)
+void fv_rope_rates(const fv_text_shape *shape, double *rates)
 {
-    int half = shape->head_dim / 2;
-    double scale = shape->rope.kind == FV_ROPE_YARN ? shape->rope.attention : 1;
-    for (int pair = 0, axis = 0, left = shape->mrope_section[0]; pair < half; pair++, left--) {
-        while (left == 0)
-            left = shape->mrope_section[++axis];
-        double rate = rate_of(shape, pair);
-        for (int64_t i = 0; i < n; i++) {
-            double angle = positions[axis * stride + i] * rate;
-            cos_out[i * half + pair] = (float)(cos(angle) * scale);
-            sin_out[i * half + pair] = (float)(sin(angle) * scale);
-        }
-    }
+    for (int pair = 0; pair < shape->head_dim / 2; pair++)
+        rates[pair] = rate_of(shape, pair);
+}
+
+double fv_rope_scale(const fv_text_shape *shape)
+{
+    return shape->rope.kind == FV_ROPE_YARN ? shape->rope.attention : 1;
 }

@@ -10,20 +10,24 @@ struct fv_text_pass {
     fv_save save;
     const fv_key_store *store; /* of the forward pass under way */
     fv_tensor ids;             /* I32 (T): -1 at image tokens, whose rows come from the features */
-    fv_tensor cos, sin;        /* (T, D / 2) */
+    fv_tensor positions;       /* I32 (3, T) */
+    fv_tensor rates, cos, sin; /* F64 (D / 2), (T, D / 2) */
     fv_tensor segments, spans; /* I32 */
     fv_tensor slots;           /* I32 (T), absent without a cache */
     fv_tensor feature_rows;    /* I32 (n_features): rows of the image tokens */
     fv_tensor rstd, hidden;    /* (T), (T, C) of the final norm */
     fv_tensor dpicked;         /* (n_features, C): gradients of their rows; absent if activations are F32 */
     fv_stack stack;
+    double rate[]; /* (D / 2): what is uploaded to rates */
 };
 
 fv_err fv_text_pass_create(fv_model *model, fv_text_pass **out)
 {
-    *out = calloc(1, sizeof **out);
+    const fv_text_shape *shape = &model->shape.text;
+    *out = calloc(1, sizeof **out + (size_t)(shape->head_dim / 2) * sizeof *(*out)->rate);
     FV_CHECK(*out, FV_ERR_MEMORY, "cannot allocate a pass of the text decoder");
     (*out)->model = model;
+    fv_rope_rates(shape, (*out)->rate);
     return FV_OK;
 }
 
@@ -37,21 +41,31 @@ static fv_err take_i32(fv_arena *arena, int64_t rows, int64_t cols, fv_tensor *o
     return fv_tensor_take(arena, FV_I32, cols == 1 ? 1 : 2, (int64_t[]){rows, cols}, out);
 }
 
+/* In this order in memory: a run that leaves room for spans ends with those that it has. */
+static fv_err take_parts(fv_text_pass *pass, const fv_token_run *tokens, fv_arena *arena)
+{
+    int64_t n = tokens->n, half = pass->model->shape.text.head_dim / 2;
+    int64_t n_spans = tokens->max_spans > 0 ? tokens->max_spans : tokens->n_spans;
+    pass->slots = pass->feature_rows = (fv_tensor){0};
+    FV_TRY(take_i32(arena, n, 1, &pass->ids));
+    FV_TRY(fv_tensor_take(arena, FV_I32, 2, (int64_t[]){3, n}, &pass->positions));
+    FV_TRY(fv_tensor_take(arena, FV_F64, 1, &half, &pass->rates));
+    FV_TRY(take_i32(arena, tokens->n_segments, FV_SEGMENT_FIELDS, &pass->segments));
+    if (tokens->slots)
+        FV_TRY(take_i32(arena, n, 1, &pass->slots));
+    if (tokens->n_features > 0)
+        FV_TRY(take_i32(arena, tokens->n_features, 1, &pass->feature_rows));
+    return take_i32(arena, n_spans, FV_SPAN_FIELDS, &pass->spans);
+}
+
 fv_err fv_text_take(fv_text_pass *pass, const fv_token_run *tokens, fv_save save, fv_arena *arena)
 {
     const fv_text_shape *shape = &pass->model->shape.text;
     int64_t n = tokens->n, table[] = {n, shape->head_dim / 2};
     pass->save = save;
-    pass->slots = pass->feature_rows = (fv_tensor){0};
-    FV_TRY(take_i32(arena, n, 1, &pass->ids));
+    FV_TRY(take_parts(pass, tokens, arena));
     FV_TRY(fv_tensor_take(arena, FV_F32, 2, table, &pass->cos));
     FV_TRY(fv_tensor_take(arena, FV_F32, 2, table, &pass->sin));
-    FV_TRY(take_i32(arena, tokens->n_segments, FV_SEGMENT_FIELDS, &pass->segments));
-    FV_TRY(take_i32(arena, tokens->n_spans, FV_SPAN_FIELDS, &pass->spans));
-    if (tokens->slots)
-        FV_TRY(take_i32(arena, n, 1, &pass->slots));
-    if (tokens->n_features > 0)
-        FV_TRY(take_i32(arena, tokens->n_features, 1, &pass->feature_rows));
     pass->dpicked = (fv_tensor){0};
     if (save != FV_SAVE_NONE && tokens->n_features > 0 && pass->model->text.dtype != FV_F32)
         FV_TRY(fv_tensor_take(arena, pass->model->text.dtype, 2,
@@ -88,27 +102,24 @@ static fv_err split_ids(const fv_model_shape *shape, const fv_token_run *tokens,
     return FV_OK;
 }
 
-/* One copy: the tensors were taken one after the other. */
-static fv_err upload_inputs(fv_text_pass *pass, const fv_token_run *tokens)
+fv_err fv_text_parts(fv_text_pass *pass, const fv_token_run *tokens, fv_upload_part parts[FV_TEXT_PARTS])
 {
-    const fv_model_shape *shape = &pass->model->shape;
-    size_t n = (size_t)tokens->n, table = (size_t)fv_tensor_count(pass->cos);
+    size_t n = (size_t)tokens->n;
     void *staging;
-    FV_TRY(fv_model_stage(pass->model, 2 * (n * sizeof(int32_t) + table * sizeof(float)), &staging));
+    FV_TRY(fv_model_stage(pass->model, 2 * n * sizeof(int32_t), &staging));
     int32_t *ids = staging, *rows = ids + n;
-    float *cosines = (float *)(rows + n), *sines = cosines + table;
-    FV_TRY(split_ids(shape, tokens, ids, rows));
-    fv_rope_text(&shape->text, tokens->positions, tokens->n, tokens->n, cosines, sines);
-    const fv_upload_part parts[] = {
+    FV_TRY(split_ids(&pass->model->shape, tokens, ids, rows));
+    const fv_upload_part own[FV_TEXT_PARTS] = {
         {pass->ids, ids},
-        {pass->cos, cosines},
-        {pass->sin, sines},
+        {pass->positions, tokens->positions},
+        {pass->rates, pass->rate},
         {pass->segments, tokens->segments},
-        {pass->spans, tokens->spans},
         {pass->slots, tokens->slots},
         {pass->feature_rows, rows},
+        {fv_tensor_rows(pass->spans, 0, tokens->n_spans), tokens->spans},
     };
-    return fv_upload_parts(pass->model->backend, parts, sizeof parts / sizeof *parts);
+    memcpy(parts, own, sizeof own);
+    return FV_OK;
 }
 
 static int32_t first_id(const fv_model *model)
@@ -126,6 +137,19 @@ static fv_err sum_embeddings(const fv_text_pass *pass, fv_tensor x)
     FV_TRY(fv_round(backend, x, part));
     FV_TRY(fv_all_reduce(backend, &(fv_all_reduce_args){pass->model->tensor, part}));
     return fv_round(backend, part, x);
+}
+
+static fv_err make_angles(const fv_text_pass *pass)
+{
+    const fv_text_shape *shape = &pass->model->shape.text;
+    const int *sections = shape->mrope_section;
+    return fv_rope_angles(pass->model->backend,
+                          &(fv_rope_angles_args){.positions = pass->positions,
+                                                 .rates = pass->rates,
+                                                 .cos = pass->cos,
+                                                 .sin = pass->sin,
+                                                 .sections = {sections[0], sections[1], sections[2]},
+                                                 .scale = fv_rope_scale(shape)});
 }
 
 static fv_err embed(fv_text_pass *pass, fv_tensor features)
@@ -171,9 +195,17 @@ static fv_stack_run run_of(const fv_text_pass *pass)
 fv_err fv_text_forward(fv_text_pass *pass, const fv_token_run *tokens, fv_tensor features,
                        const fv_key_store *store, fv_tensor *hidden)
 {
+    fv_upload_part parts[FV_TEXT_PARTS];
+    FV_TRY(fv_text_parts(pass, tokens, parts));
+    FV_TRY(fv_upload_parts(pass->model->backend, parts, FV_TEXT_PARTS));
+    return fv_text_compute(pass, features, store, hidden);
+}
+
+fv_err fv_text_compute(fv_text_pass *pass, fv_tensor features, const fv_key_store *store, fv_tensor *hidden)
+{
     fv_model *model = pass->model;
-    pass->store = tokens->slots ? store : NULL;
-    FV_TRY(upload_inputs(pass, tokens));
+    pass->store = pass->slots.data ? store : NULL;
+    FV_TRY(make_angles(pass));
     FV_TRY(embed(pass, features));
     fv_stack_run run = run_of(pass);
     FV_TRY(fv_stack_forward(&pass->stack, &run));

@@ -1,5 +1,5 @@
 /* Positions: where tokens stand in time, height and width (M-RoPE, Qwen2.5-VL technical report, section 2.1),
- * the rotary tables made from them, and the windows of the vision tower. Host arithmetic. Local. */
+ * what the rotary tables are made with, and the windows of the vision tower. Host arithmetic. Local. */
 #ifndef FOVEA_MODEL_NN_POSITIONS_H
 #define FOVEA_MODEL_NN_POSITIONS_H
 
@@ -14,11 +14,10 @@
 fv_err fv_positions_append(const fv_model_shape *shape, const int32_t *ids, int64_t n, const fv_grid *grids,
                            int n_grids, int32_t *next, int32_t *out, int64_t stride);
 
-/* Tables cos, sin (n, D / 2) of the decoder for positions (3, n) with the given row stride: pair i turns by
- * position / theta^(2i / D), scaled as shape->rope says, the position being time, height or width by
- * mrope_section. */
-void fv_rope_text(const fv_text_shape *shape, const int32_t *positions, int64_t stride, int64_t n,
-                  float *cos_out, float *sin_out);
+/* Of the decoder's rotary tables (fv_rope_angles_args): how far its pairs turn for one position, theta^(-2i /
+ * D) scaled as shape->rope says (D / 2); and what cosines and sines are multiplied with. */
+void fv_rope_rates(const fv_text_shape *shape, double *rates);
+double fv_rope_scale(const fv_text_shape *shape);
 
 /* The order in which the vision tower sees patches: units of merge^2 patches sorted by window (an image's
  * windows in row order, units of a window in row order). All arrays are the caller's, sized by
