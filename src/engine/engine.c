@@ -34,7 +34,7 @@ static fv_err open_all(fv_engine *engine)
     FV_TRY(copy_excluded(engine));
     FV_TRY(fv_cache_init(&engine->cache, engine->model, engine->settings.cache_pages));
     FV_TRY(fv_sequences_init(engine));
-    FV_TRY(fv_schedule_init(engine));
+    FV_TRY(fv_pass_plan_init(engine));
     FV_TRY(fv_images_init(engine));
     return fv_forward_init(engine);
 }
@@ -45,6 +45,8 @@ static fv_engine engine_of(fv_model *model, const fv_engine_settings *settings)
                        .backend = fv_model_backend(model),
                        .settings = *settings,
                        .n_sequences = 2 * settings->max_running,
+                       .is_recording =
+                           !settings->is_choosing && fv_backend_has_graphs(fv_model_backend(model)),
                        .work = {.name = settings->name},
                        .vision_work = {.name = settings->name}};
 }
@@ -71,10 +73,9 @@ void fv_engine_destroy(fv_engine *engine)
 {
     if (!engine)
         return;
-    fv_text_pass_destroy(engine->text);
-    fv_workspace_fini(&engine->work);
+    fv_forward_fini(engine);
     fv_images_fini(engine);
-    fv_schedule_fini(engine);
+    fv_pass_plan_fini(engine);
     fv_sequences_fini(engine);
     fv_cache_fini(&engine->cache);
     free(engine->excluded_ids);
@@ -113,37 +114,82 @@ int fv_engine_free_pages(const fv_engine *engine)
 int64_t fv_engine_pending(const fv_engine *engine)
 {
     int64_t n = 0;
-    for (const fv_sequence *s = engine->oldest; s; s = s->younger)
+    for (const fv_sequence *s = engine->oldest; s; s = s->younger) {
+        int64_t left = s->n - (fv_sequence_rows(s) > 0 ? fv_sequence_rows(s) : s->first);
         if (s->is_running)
-            n += s->n - (fv_sequence_rows(s) > 0 ? fv_sequence_rows(s) : s->first);
+            n += left > 0 ? left : 1; /* the last one is computed already */
+    }
     return n;
 }
 
-/* What came of the pass goes to the owners. */
+/* What came of a pass goes to the owners. */
 
-static fv_err tell_drawn(fv_engine *engine)
+static fv_err tell_drawn(fv_engine *engine, const fv_flight *flight, const fv_awaited *a)
 {
-    const fv_pass_plan *p = &engine->pass;
-    for (int64_t i = 0; i < p->n_draws; i++) {
-        fv_sequence *s = p->draws[i];
-        FV_TRY(fv_sequence_push(s, p->drawn[i]));
-        FV_TRY(s->owner.generated(s->owner.context, s, p->drawn[i], p->logprobs[i]));
+    fv_sequence *s = a->sequence;
+    int32_t id = flight->results[a->look];
+    float logprob;
+    memcpy(&logprob, &flight->results[engine->settings.max_running + a->look], sizeof logprob);
+    FV_CHECK(id >= 0, FV_ERR_NUMERIC,
+             "the logits of a token hold a NaN or an infinity, or no token that may be generated");
+    engine->stats.generated_tokens++;
+    FV_TRY(fv_sequence_push(s, id));
+    return s->owner.generated(s->owner.context, s, id, logprob);
+}
+
+static fv_err tell_chosen(const fv_flight *flight, const fv_awaited *a)
+{
+    fv_sequence *s = a->sequence;
+    float logprobs[FV_MAX_CHOICES];
+    memcpy(logprobs, &flight->results[a->look], (size_t)s->n_choices * sizeof *logprobs);
+    fv_sequence_end(s);
+    return s->owner.chosen(s->owner.context, s, logprobs);
+}
+
+/* Tokens whose rows stay, of a pass that was queued before it was known who needs it. */
+static void count_ahead(fv_engine *engine, const fv_flight *flight)
+{
+    int is_of_use = 0;
+    for (const fv_awaited *a = flight->awaited; a < flight->awaited + flight->n_awaited; a++) {
+        is_of_use |= fv_is_awaited(a);
+        engine->stats.computed_tokens +=
+            a->sequence->life == a->life && a->sequence->is_running && a->sequence->n >= a->n;
     }
+    engine->stats.n_passes += is_of_use;
+}
+
+static fv_err arrive(fv_engine *engine, fv_flight *flight)
+{
+    flight->is_under_way = 0;
+    if (flight->n_awaited == 0)
+        return FV_OK;
+    FV_TRY(fv_event_synchronize(engine->backend, flight->arrived));
+    for (const fv_awaited *a = flight->awaited; a < flight->awaited + flight->n_awaited; a++)
+        if (fv_is_awaited(a))
+            FV_TRY(engine->settings.is_choosing ? tell_chosen(flight, a) : tell_drawn(engine, flight, a));
     return FV_OK;
 }
 
-static fv_err tell_chosen(fv_engine *engine)
+/* A pass that was queued ahead is of use while somebody still waits for it. */
+static int is_of_use(const fv_flight *flight)
 {
-    const fv_pass_plan *p = &engine->pass;
-    const float *logprobs = p->choice_logprobs;
-    for (int64_t i = 0; i < p->n_choosing; i++) {
-        fv_sequence *s = p->choosing[i];
-        int n = s->n_choices;
-        fv_sequence_end(s);
-        FV_TRY(s->owner.chosen(s->owner.context, s, logprobs));
-        logprobs += n;
-    }
-    return FV_OK;
+    int n = 0;
+    for (int64_t i = 0; flight->is_under_way && i < flight->n_awaited; i++)
+        n += fv_is_awaited(&flight->awaited[i]);
+    return n > 0;
+}
+
+static fv_err begin(fv_engine *engine, fv_flight *flight)
+{
+    if (flight->is_under_way)
+        count_ahead(engine, flight);
+    if (is_of_use(flight))
+        return FV_OK;
+    FV_TRY(fv_schedule_pass(engine));
+    FV_CHECK(engine->pass.n > 0, FV_ERR_INTERNAL, "an engine that cannot go on");
+    engine->stats.n_passes++;
+    engine->stats.computed_tokens += engine->pass.n;
+    return fv_forward_pass(engine, flight);
 }
 
 fv_err fv_engine_pass(fv_engine *engine, int *is_idle)
@@ -154,9 +200,10 @@ fv_err fv_engine_pass(fv_engine *engine, int *is_idle)
     *is_idle = n_running == 0;
     if (*is_idle)
         return FV_OK;
-    FV_TRY(fv_schedule_pass(engine));
-    FV_CHECK(engine->pass.n > 0, FV_ERR_INTERNAL, "an engine that cannot go on");
-    FV_TRY(fv_forward_pass(engine));
-    FV_TRY(tell_drawn(engine));
-    return tell_chosen(engine);
+    fv_flight *flight = &engine->flights[engine->at], *behind = &engine->flights[!engine->at];
+    FV_TRY(begin(engine, flight));
+    if (fv_schedule_ahead(engine, flight))
+        FV_TRY(fv_forward_pass(engine, behind));
+    engine->at = !engine->at;
+    return arrive(engine, flight);
 }

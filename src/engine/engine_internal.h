@@ -1,5 +1,5 @@
 /* The parts of an engine: sequences (sequence.c), features of images (images.c), who computes what in the
- * next pass (schedule.c), the pass itself (forward.c) and what is drawn (sample.c). */
+ * next pass (schedule.c, ahead.c, pass_plan.c), the pass itself (forward.c) and what is drawn (sample.c). */
 #ifndef FOVEA_SRC_ENGINE_ENGINE_INTERNAL_H
 #define FOVEA_SRC_ENGINE_ENGINE_INTERNAL_H
 
@@ -18,7 +18,8 @@ typedef struct fv_shown {
 
 struct fv_sequence {
     fv_engine *engine;
-    int slot; /* its row of the page table */
+    int slot;     /* its row of the page table */
+    int64_t life; /* no other one has this number, in the same slot or another */
     fv_sequence *parent;
     int n_forks; /* open ones that go on from it */
     fv_sequence_owner owner;
@@ -40,32 +41,53 @@ struct fv_sequence {
     fv_sequence *older, *younger;
 };
 
-/* A pass being put together; host arrays of fixed capacity. R runs at once, S sequences, T tokens. */
+/* Something that comes of a pass: it is for this sequence if that still has this life and n tokens. */
+typedef struct fv_awaited {
+    fv_sequence *sequence;
+    int64_t life, n;
+    int64_t look; /* the first look at a row that is for it */
+} fv_awaited;
+
+/* A pass that is queued, until its owners are told of it. */
+typedef struct fv_flight {
+    int is_under_way;
+    int64_t n_awaited;
+    fv_awaited *awaited; /* owned, (R) */
+    int32_t *results;    /* owned, pinned: as those of the engine */
+    fv_event *arrived;   /* owned: they are there */
+} fv_flight;
+
+/* A pass being put together; host arrays of fixed capacity. R runs at once, S sequences, T tokens, L = R *
+ * FV_MAX_CHOICES looks at rows: one a draw, or one a choice. */
 typedef struct fv_pass_plan {
     int64_t number; /* from 1 */
     int64_t n, n_segments, n_spans, n_features;
+    int64_t size;          /* rows: n and padding */
     int32_t *ids, *slots;  /* (T) */
     int32_t *positions;    /* (3, T) as they come, */
-    int32_t *by_axis;      /* and (3, n) */
+    int32_t *by_axis;      /* and (3, size) */
     int32_t *feature_rows; /* (T): of the image tokens, in order */
     int32_t *segments;     /* (S, 6) */
     int32_t *spans;        /* (S * width, 2) */
     fv_page_copy *copies;  /* (S) */
     int n_copies;
-    /* Sequences whose last token is in the pass, and the row that it is. */
-    int64_t n_draws, n_choosing;
-    fv_sequence **draws, **choosing;  /* (R) */
-    int32_t *draw_rows, *choice_rows; /* (R), (R * FV_MAX_CHOICES): one for each choice; */
-    int32_t *rows;                    /* both */
-    int64_t n_choices;
-    int32_t *drawn, *choices; /* (R), (R * FV_MAX_CHOICES) */
-    int32_t *keys;            /* (R, FV_DRAW_FIELDS) */
-    float *inv_temperatures;  /* (R), as are */
-    float *top_p, *logprobs, *choice_logprobs;
+    int64_t n_awaited, n_looks;
+    fv_awaited *awaited;     /* (R) */
+    int32_t *rows, *targets; /* (L), (L) of choices */
+    int32_t *keys;           /* (L, FV_DRAW_FIELDS) */
+    float *inv_temperatures; /* (L), as are */
+    float *top_p;
     int32_t *top_k;
+    int is_filtered, has_penalty;
     float *changed;   /* (R, V) logits, if draws may be filtered */
     uint8_t *is_seen; /* (V), 0 between draws */
+    /* A pass that takes one token of every sequence, and a draw from each, has the rows of its bucket, and is
+     * recorded: row before[j] gets draw j of the pass before; -1: none does. */
+    int is_decode, bucket;
+    int32_t *before; /* (R) */
 } fv_pass_plan;
+
+enum { FV_MAX_BUCKETS = 64 };
 
 struct fv_engine {
     fv_model *model;
@@ -87,19 +109,28 @@ struct fv_engine {
     void *feature_memory;    /* owned */
     fv_tensor features;      /* (image_rows, C) */
     fv_grid grid;            /* of the image that is looked at */
+    int64_t n_lives;
     fv_pass_plan pass;
+    fv_flight flights[2]; /* that whose owners are told next, and the one behind it, by turns */
+    int at;               /* which is the first */
+    int is_recording;     /* decoding is recorded, and the next pass queued before draws are known */
+    fv_graph *graphs[FV_MAX_BUCKETS][2]; /* owned; NULL before the first use; [1]: draws are filtered */
+    const void *recorded;                /* the weights of those */
     fv_token_run run;
     fv_text_pass *text;
     fv_vision_pass *vision; /* NULL if no images may come */
     fv_workspace work, vision_work;
-    /* Of a pass: F image tokens, D draws, L choices. */
+    /* Of a pass: F image tokens, L looks. Results are in one place for all: I32 ids and F32 log-probs of
+     * draws, (2, R), or log-probs of choices, (R * FV_MAX_CHOICES). */
+    fv_tensor results, before;      /* before: I32 (R) */
+    fv_tensor read_ids;             /* I32 (T): that the decoder reads */
     fv_tensor feature_rows, picked; /* I32 (F), (F, C) */
-    fv_tensor rows, hidden;         /* I32 (D + L), (D + L, C) */
-    fv_head_draws head_draws;       /* D rows */
-    fv_logits logits;               /* (D, V); these if draws may be filtered */
-    fv_tensor changed;              /* (D, V) what is drawn from then */
-    fv_tensor top_k, top_p;         /* I32 (D), (D) */
-    fv_head_pass head, choice_head; /* D, L rows */
+    fv_tensor rows, hidden;         /* I32 (L), (L, C) */
+    fv_head_draws head_draws;
+    fv_logits logits;       /* (L, V); these if draws may be filtered */
+    fv_tensor changed;      /* (L, V) what is drawn from then */
+    fv_tensor top_k, top_p; /* I32 (L), (L) */
+    fv_head_pass head;      /* L rows */
 };
 
 /* sequence.c */
@@ -126,24 +157,38 @@ fv_err fv_images_need(fv_engine *engine, const fv_sequence *sequence, int64_t fi
 /* The row of features that token i shows; -1: none. */
 int64_t fv_images_row(const fv_sequence *sequence, int64_t i);
 
-/* schedule.c */
+/* pass_plan.c */
 
-fv_err fv_schedule_init(fv_engine *engine);
-void fv_schedule_fini(fv_engine *engine);
+fv_err fv_pass_plan_init(fv_engine *engine);
+void fv_pass_plan_fini(fv_engine *engine);
+void fv_pass_clear(fv_engine *engine);
+/* n more rows of s, which the page table has already; then its tokens, or the one that is draw `draw` of the
+ * pass before; then what is wanted of the last row: with it s has n tokens. */
+void fv_pass_add_segment(fv_engine *engine, const fv_sequence *s, int64_t n);
+void fv_pass_add_token(fv_engine *engine, const fv_sequence *s, int64_t i);
+void fv_pass_add_unknown(fv_engine *engine, const fv_sequence *s, int64_t draw);
+void fv_pass_add_want(fv_engine *engine, fv_sequence *s, int64_t n);
+void fv_pass_close(fv_engine *engine);
+/* Rows of the least bucket for n of at most `most`; returns its number. */
+int fv_bucket_of(int64_t n, int64_t most, int64_t *size);
+
+/* schedule.c: the next pass. */
 fv_err fv_schedule_pass(fv_engine *engine);
+
+/* ahead.c: the next pass but one; 0: it has to wait for the flight. */
+int fv_schedule_ahead(fv_engine *engine, const fv_flight *flight);
+int fv_is_awaited(const fv_awaited *awaited);
 
 /* forward.c */
 
 /* See that there is memory for the largest pass, or count it. */
 fv_err fv_forward_init(fv_engine *engine);
+void fv_forward_fini(fv_engine *engine);
 fv_err fv_forward_measure(fv_engine *engine, size_t *bytes);
-/* Compute the pass, draw and choose. */
-fv_err fv_forward_pass(fv_engine *engine);
+/* Queue the pass. */
+fv_err fv_forward_pass(fv_engine *engine, fv_flight *flight);
 
-/* sample.c */
-
-/* One more draw: the next token of the sequence. */
-void fv_sample_add(fv_pass_plan *pass, fv_sequence *sequence);
-fv_err fv_sample_draws(fv_engine *engine);
+/* sample.c: queue the draws from hidden (L, C). */
+fv_err fv_sample_draws(fv_engine *engine, fv_tensor hidden);
 
 #endif

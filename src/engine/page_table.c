@@ -50,13 +50,19 @@ static int32_t *shared_tail(const fv_page_table *table, int sequence)
     return n_rows % FV_PAGE && table->n_users[*tail] > 1 ? tail : NULL;
 }
 
+int fv_page_table_wants(const fv_page_table *table, int sequence, int64_t n)
+{
+    int64_t n_rows = table->n_rows[sequence];
+    return fv_pages_for(n_rows + n) - fv_pages_for(n_rows) + (shared_tail(table, sequence) != NULL);
+}
+
 int fv_page_table_extend(fv_page_table *table, int sequence, int64_t n, fv_page_copy *copy)
 {
     int64_t n_rows = table->n_rows[sequence];
     int32_t *tail = shared_tail(table, sequence), *pages = pages_of(table, sequence);
     int n_named = fv_pages_for(n_rows), n_wanted = fv_pages_for(n_rows + n);
     *copy = (fv_page_copy){0};
-    if (n_wanted - n_named + (tail != NULL) > table->n_free)
+    if (fv_page_table_wants(table, sequence, n) > table->n_free)
         return 0;
     if (tail) {
         *copy = (fv_page_copy){*tail, take_page(table), (int32_t)(n_rows % FV_PAGE)};

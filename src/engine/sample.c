@@ -45,20 +45,16 @@ static fv_err penalize_all(fv_engine *engine)
     const fv_pass_plan *p = &engine->pass;
     int64_t vocab = engine->logits.all.dim[1];
     FV_TRY(fv_download_now(engine->backend, engine->logits.all, p->changed));
-    for (int64_t i = 0; i < p->n_draws; i++)
-        if (p->draws[i]->sampling.repetition_penalty != 1)
-            penalize(p->draws[i], p->changed + i * vocab, p->is_seen);
+    for (int64_t i = 0; i < p->n_awaited; i++)
+        if (p->awaited[i].sequence->sampling.repetition_penalty != 1)
+            penalize(p->awaited[i].sequence, p->changed + i * vocab, p->is_seen);
     return fv_upload_array(engine->backend, engine->changed, p->changed);
 }
 
 /* Logits that are drawn from. */
 static fv_err filter(fv_engine *engine)
 {
-    const fv_pass_plan *p = &engine->pass;
-    int has_penalty = 0;
-    for (int64_t i = 0; i < p->n_draws; i++)
-        has_penalty |= p->draws[i]->sampling.repetition_penalty != 1;
-    FV_TRY(has_penalty
+    FV_TRY(engine->pass.has_penalty
                ? penalize_all(engine)
                : fv_copy(engine->backend, &(fv_copy_args){.in = engine->logits.all, .out = engine->changed}));
     return fv_vocab_filter(engine->backend,
@@ -70,19 +66,6 @@ static fv_err filter(fv_engine *engine)
 }
 
 /* Draws. */
-
-void fv_sample_add(fv_pass_plan *p, fv_sequence *s)
-{
-    int64_t i = p->n_draws++, place = s->start < 0 ? 0 : s->n - s->start;
-    int32_t *draw = p->keys + i * FV_DRAW_FIELDS;
-    const fv_sampling *sampling = &s->sampling;
-    fv_rng_words(sampling->key, (uint32_t)place, (uint32_t *)draw);
-    draw[FV_DRAW_FIELDS - 1] = sampling->temperature > 0;
-    p->inv_temperatures[i] = sampling->temperature > 0 ? 1.0f / sampling->temperature : 1.0f;
-    p->top_k[i] = sampling->top_k;
-    p->top_p[i] = sampling->top_p;
-    p->draws[i] = s;
-}
 
 static fv_err draw_filtered(fv_engine *engine, fv_tensor hidden)
 {
@@ -99,31 +82,8 @@ static fv_err draw_filtered(fv_engine *engine, fv_tensor hidden)
     return fv_head_from_logits(engine->model, &engine->head, engine->logits.all);
 }
 
-static fv_err upload(fv_engine *engine)
+fv_err fv_sample_draws(fv_engine *engine, fv_tensor hidden)
 {
-    const fv_pass_plan *p = &engine->pass;
-    const fv_upload_part parts[] = {{engine->head.inv_temperature, p->inv_temperatures},
-                                    {engine->head_draws.draws, p->keys},
-                                    {engine->head.excluded, engine->excluded_ids},
-                                    {engine->top_k, p->top_k},
-                                    {engine->top_p, p->top_p}};
-    return fv_upload_parts(engine->backend, parts, engine->settings.has_filters ? 5 : 3);
-}
-
-fv_err fv_sample_draws(fv_engine *engine)
-{
-    fv_pass_plan *p = &engine->pass;
-    fv_tensor hidden = fv_tensor_rows(engine->hidden, 0, p->n_draws);
-    int is_filtered = 0;
-    for (int64_t i = 0; i < p->n_draws; i++)
-        is_filtered |= fv_sampling_is_filtered(&p->draws[i]->sampling);
-    FV_TRY(upload(engine));
-    FV_TRY(is_filtered ? draw_filtered(engine, hidden)
-                       : fv_head_draw(engine->model, &engine->head, hidden, &engine->head_draws));
-    FV_TRY(fv_download_now(engine->backend, engine->head.logprob, p->logprobs));
-    FV_TRY(fv_download_now(engine->backend, engine->head.targets, p->drawn));
-    for (int64_t i = 0; i < p->n_draws; i++)
-        FV_CHECK(p->drawn[i] >= 0, FV_ERR_NUMERIC,
-                 "the logits of a token hold a NaN or an infinity, or no token that may be generated");
-    return FV_OK;
+    return engine->pass.is_filtered ? draw_filtered(engine, hidden)
+                                    : fv_head_draw(engine->model, &engine->head, hidden, &engine->head_draws);
 }

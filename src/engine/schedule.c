@@ -11,93 +11,6 @@
  * it names itself. So the oldest always goes on, and a sequence that fits into the cache comes to its end. */
 #include "engine/engine_internal.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-static void *array(int64_t n, size_t element)
-{
-    return malloc((size_t)n * element + 1);
-}
-
-static fv_err allocate_filters(fv_engine *engine)
-{
-    fv_pass_plan *p = &engine->pass;
-    size_t vocab = (size_t)fv_model_shape_of(engine->model)->text.vocab;
-    if (!engine->settings.has_filters)
-        return FV_OK;
-    p->changed = array(engine->settings.max_running, vocab * sizeof *p->changed);
-    p->is_seen = calloc(vocab, 1);
-    FV_CHECK(p->changed && p->is_seen, FV_ERR_MEMORY, "cannot allocate the logits of %d draws",
-             engine->settings.max_running);
-    return FV_OK;
-}
-
-fv_err fv_schedule_init(fv_engine *engine)
-{
-    fv_pass_plan *p = &engine->pass;
-    int64_t tokens = engine->settings.pass_tokens, running = engine->settings.max_running;
-    int64_t sequences = engine->n_sequences, spans = sequences * engine->table.width;
-    int64_t choices = running * FV_MAX_CHOICES;
-    *p = (fv_pass_plan){.ids = array(tokens, sizeof *p->ids),
-                        .slots = array(tokens, sizeof *p->slots),
-                        .positions = array(3 * tokens, sizeof *p->positions),
-                        .by_axis = array(3 * tokens, sizeof *p->by_axis),
-                        .feature_rows = array(tokens, sizeof *p->feature_rows),
-                        .segments = array(sequences * FV_SEGMENT_FIELDS, sizeof *p->segments),
-                        .spans = array(spans * FV_SPAN_FIELDS, sizeof *p->spans),
-                        .copies = array(sequences, sizeof *p->copies),
-                        .draws = array(running, sizeof *p->draws),
-                        .choosing = array(running, sizeof *p->choosing),
-                        .rows = array(running + choices, sizeof *p->rows),
-                        .draw_rows = array(running, sizeof *p->draw_rows),
-                        .choice_rows = array(choices, sizeof *p->choice_rows),
-                        .drawn = array(running, sizeof *p->drawn),
-                        .choices = array(choices, sizeof *p->choices),
-                        .keys = array(running * FV_DRAW_FIELDS, sizeof *p->keys),
-                        .inv_temperatures = array(running, sizeof *p->inv_temperatures),
-                        .top_k = array(running, sizeof *p->top_k),
-                        .top_p = array(running, sizeof *p->top_p),
-                        .logprobs = array(running, sizeof *p->logprobs),
-                        .choice_logprobs = array(choices, sizeof *p->choice_logprobs)};
-    int is_there = p->ids && p->slots && p->positions && p->by_axis && p->feature_rows && p->segments &&
-                   p->spans && p->copies && p->draws && p->choosing && p->rows && p->draw_rows &&
-                   p->choice_rows && p->drawn && p->choices && p->keys && p->inv_temperatures && p->top_k &&
-                   p->top_p && p->logprobs && p->choice_logprobs;
-    FV_CHECK(is_there, FV_ERR_MEMORY, "cannot allocate a pass of %lld tokens", (long long)tokens);
-    return allocate_filters(engine);
-}
-
-void fv_schedule_fini(fv_engine *engine)
-{
-    fv_pass_plan *p = &engine->pass;
-    void *const arrays[] = {p->ids,
-                            p->slots,
-                            p->positions,
-                            p->by_axis,
-                            p->feature_rows,
-                            p->segments,
-                            p->spans,
-                            p->copies,
-                            p->draws,
-                            p->choosing,
-                            p->rows,
-                            p->draw_rows,
-                            p->choice_rows,
-                            p->drawn,
-                            p->choices,
-                            p->keys,
-                            p->inv_temperatures,
-                            p->top_k,
-                            p->top_p,
-                            p->logprobs,
-                            p->choice_logprobs,
-                            p->changed,
-                            p->is_seen};
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
-        free(arrays[i]);
-    *p = (fv_pass_plan){0};
-}
-
 /* Who computes. */
 
 static int64_t min(int64_t a, int64_t b)
@@ -171,55 +84,14 @@ static void begin_fork(fv_engine *engine, fv_sequence *s)
 
 /* The pass. */
 
-static void add_segment(fv_engine *engine, const fv_sequence *s, int64_t n)
-{
-    fv_pass_plan *p = &engine->pass;
-    int64_t n_keys = fv_sequence_rows(s);
-    int64_t n_spans = fv_page_table_spans(&engine->table, s->slot, p->spans + FV_SPAN_FIELDS * p->n_spans);
-    const int32_t segment[FV_SEGMENT_FIELDS] = {(int32_t)p->n,       (int32_t)n,       (int32_t)(n_keys - n),
-                                                (int32_t)p->n_spans, (int32_t)n_spans, (int32_t)n_keys};
-    memcpy(p->segments + FV_SEGMENT_FIELDS * p->n_segments++, segment, sizeof segment);
-    p->n_spans += n_spans;
-}
-
-static void add_token(fv_engine *engine, const fv_sequence *s, int64_t i)
-{
-    fv_pass_plan *p = &engine->pass;
-    const fv_sequence *with = fv_sequence_with(s, i);
-    int64_t own = i - with->first, feature = fv_images_row(with, i);
-    p->ids[p->n] = with->ids[own];
-    memcpy(p->positions + 3 * p->n, with->positions + 3 * own, 3 * sizeof *p->positions);
-    p->slots[p->n] = fv_page_table_row(&engine->table, s->slot, i);
-    p->n++;
-    if (feature >= 0)
-        p->feature_rows[p->n_features++] = (int32_t)feature;
-}
-
-/* What the sequence wants is told by the last row of the pass so far. */
-static void add_end(fv_engine *engine, fv_sequence *s)
-{
-    fv_pass_plan *p = &engine->pass;
-    int32_t row = (int32_t)p->n - 1;
-    if (s->owner.generated) {
-        p->draw_rows[p->n_draws] = row;
-        fv_sample_add(p, s);
-        return;
-    }
-    p->choosing[p->n_choosing++] = s;
-    for (int i = 0; i < s->n_choices; i++) {
-        p->choice_rows[p->n_choices] = row;
-        p->choices[p->n_choices++] = s->choices[i];
-    }
-}
-
 /* The sequence is computed to its end: that is also where forks without a token of their own begin. */
 static void add_ends(fv_engine *engine, fv_sequence *s)
 {
     if (s->is_running)
-        add_end(engine, s);
+        fv_pass_add_want(engine, s, s->n);
     for (fv_sequence *fork = s->n_forks ? s->younger : NULL; fork; fork = fork->younger)
         if (fork->parent == s && fork->is_running && fork->n == s->n && fork->first == s->n)
-            add_end(engine, fork);
+            fv_pass_add_want(engine, fork, fork->n);
 }
 
 /* computing gets n tokens of the pass if there is room for their features and rows. */
@@ -231,26 +103,18 @@ static fv_err add_tokens(fv_engine *engine, fv_sequence *computing, const fv_seq
         *n = 0;
         return FV_OK;
     }
-    add_segment(engine, computing, *n);
+    fv_pass_add_segment(engine, computing, *n);
     for (int64_t i = first; i < first + *n; i++)
-        add_token(engine, computing, i);
+        fv_pass_add_token(engine, computing, i);
     if (first + *n == computing->n)
         add_ends(engine, computing);
     return FV_OK;
 }
 
-static void clear(fv_pass_plan *p)
-{
-    p->number++;
-    p->n = p->n_segments = p->n_spans = p->n_features = 0;
-    p->n_copies = 0;
-    p->n_draws = p->n_choosing = p->n_choices = 0;
-}
-
 fv_err fv_schedule_pass(fv_engine *engine)
 {
     fv_pass_plan *p = &engine->pass;
-    clear(p);
+    fv_pass_clear(engine);
     for (fv_sequence *s = engine->oldest; s; s = s->younger)
         s->n_computed = fv_sequence_rows(s);
     int64_t spare = spare_tokens(engine), most = engine->settings.pass_tokens;

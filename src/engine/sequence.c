@@ -121,6 +121,7 @@ fv_err fv_sequence_open(fv_engine *engine, const fv_sequence_args *args, fv_sequ
     fv_sequence *s = &engine->sequences[slot];
     init_slot(engine, slot);
     s->is_open = 1;
+    s->life = ++engine->n_lives;
     s->is_running = is_wanting;
     s->owner = args->owner;
     s->sampling = args->sampling;
@@ -204,6 +205,8 @@ fv_err fv_sequence_append(fv_sequence *s, const int32_t *ids, int64_t n, fv_engi
 {
     const fv_model_shape *shape = fv_model_shape_of(s->engine->model);
     int64_t at = s->n - s->first;
+    if (fv_sequence_rows(s) > s->n) /* of a draw that is not told, and no longer the next token */
+        fv_sequence_evict(s);
     FV_TRY(check_more(s, n, n_images));
     FV_TRY(check_images(s, images, n_images));
     FV_TRY(fv_positions_append(shape, ids, n, s->engine->grids, n_images, &s->next, s->engine->scratch, n));

@@ -29,6 +29,9 @@ typedef struct fv_page_copy {
 fv_err fv_page_table_init(fv_page_table *table, int n_pages, int n_sequences, int64_t max_tokens);
 void fv_page_table_fini(fv_page_table *table); /* back to {0} */
 
+/* Free pages that n more tokens of a sequence take. */
+int fv_page_table_wants(const fv_page_table *table, int sequence, int64_t n);
+
 /* Rows for n more tokens of a sequence, which may not exceed its width. Returns 0, with nothing changed, if
  * too few pages are free. *copy: what to do before the rows are written. */
 int fv_page_table_extend(fv_page_table *table, int sequence, int64_t n, fv_page_copy *copy);

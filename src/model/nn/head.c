@@ -17,13 +17,23 @@ static int64_t chunk_width(const fv_model *model)
 
 fv_err fv_head_take(const fv_model *model, int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out)
 {
-    int64_t width = chunk_width(model);
-    int64_t parts[] = {n_chunks(model), n, FV_VOCAB_FIELDS};
+    FV_TRY(fv_head_take_inputs(n, n_excluded, arena, out));
+    return fv_head_take_rest(model, arena, out);
+}
+
+fv_err fv_head_take_inputs(int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out)
+{
     *out = (fv_head_pass){0};
-    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &n, &out->inv_temperature));
     FV_TRY(fv_tensor_take(arena, FV_I32, 1, &n, &out->targets));
     if (n_excluded > 0)
         FV_TRY(fv_tensor_take(arena, FV_I32, 1, &n_excluded, &out->excluded));
+    return fv_tensor_take(arena, FV_F32, 1, &n, &out->inv_temperature);
+}
+
+fv_err fv_head_take_rest(const fv_model *model, fv_arena *arena, fv_head_pass *out)
+{
+    int64_t n = out->targets.dim[0], width = chunk_width(model);
+    int64_t parts[] = {n_chunks(model), n, FV_VOCAB_FIELDS};
     FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, width}, &out->logits));
     FV_TRY(fv_take_rounded(arena, out->logits, model->text.dtype, &out->dlogits));
     FV_TRY(fv_tensor_take(arena, FV_F32, 3, parts, &out->own_parts));
@@ -105,6 +115,11 @@ fv_err fv_head_forward(fv_model *model, fv_head_pass *pass, fv_tensor hidden, co
     const fv_upload_part parts[] = {{pass->targets, targets}, {pass->excluded, excluded}};
     FV_TRY(fv_upload_parts(backend, parts, 2));
     FV_TRY(fv_fill(backend, &(fv_fill_args){.x = pass->inv_temperature, .value = inv_temperature}));
+    return fv_head_look(model, pass, hidden);
+}
+
+fv_err fv_head_look(fv_model *model, fv_head_pass *pass, fv_tensor hidden)
+{
     FV_TRY(scan(model, pass, hidden, NULL));
     return merge(model, pass, (fv_tensor){0});
 }
@@ -119,7 +134,6 @@ fv_err fv_head_draw(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const
 
 fv_err fv_head_draws_take(int64_t n, fv_arena *arena, fv_head_draws *out)
 {
-    FV_TRY(fv_tensor_take(arena, FV_I32, 2, (int64_t[]){n, FV_DRAW_FIELDS}, &out->draws));
     FV_TRY(fv_tensor_take(arena, FV_F32, 1, &n, &out->value));
     return fv_tensor_take(arena, FV_F32, 1, &n, &out->z);
 }
