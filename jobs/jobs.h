@@ -16,6 +16,7 @@
     X(ckpt, "list, verify, compare and export checkpoints")                           \
     X(train, "teach a model by reinforcement learning when to look closer")           \
     X(sft, "teach a model from the answers of a data set")                            \
+    X(bench, "measure how fast this machine is, beside what it could do at most")     \
     X(sweep, "plan, submit, follow and collect many runs of training")                \
     X(doctor, "tell what this machine has for fovea, and what is missing")            \
     X(probe, "one sequence through a model, every figure about it into an HDF5 file") \

@@ -138,6 +138,7 @@ fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *chosen)
     const fv_model_args args = {.backend = runtime->backend,
                                 .tensor = runtime->mesh.tensor,
                                 .folder = chosen->model,
+                                .shape = chosen->shape,
                                 .data_ranks = runtime->mesh.data->size,
                                 .precision = fv_precision_of(chosen->precision),
                                 .chunks = chosen->chunks};

@@ -12,6 +12,7 @@
 
 typedef struct fv_runtime_options {
     const char *model;             /* --model DIR, required */
+    const fv_model_shape *shape;   /* set by a program: noise of this shape in place of a model; borrowed */
     fv_backend_kind backend;       /* --backend auto|cpu|cuda */
     const char *kernels;           /* --kernels avx512|avx2|portable; NULL: the best */
     int threads;                   /* --threads N; 0: as OpenMP says */

@@ -125,8 +125,7 @@ static fv_err event_create(fv_backend *backend, fv_event **out)
     fv_event *event = (fv_event *)calloc(1, sizeof *event);
     *out = nullptr;
     FV_CHECK(event, FV_ERR_MEMORY, "cannot allocate an event");
-    fv_err err =
-        fv_cuda_result(cudaEventCreateWithFlags(&event->it, cudaEventDisableTiming), "cudaEventCreate");
+    fv_err err = fv_cuda_result(cudaEventCreate(&event->it), "cudaEventCreate");
     if (err == FV_OK)
         *out = event;
     else
@@ -159,6 +158,15 @@ static fv_err event_synchronize(fv_backend *backend, fv_event *event)
 {
     (void)backend;
     FV_CUDA(cudaEventSynchronize(event->it));
+    return FV_OK;
+}
+
+static fv_err event_seconds(fv_backend *backend, fv_event *from, fv_event *to, double *seconds)
+{
+    float milliseconds;
+    (void)backend;
+    FV_CUDA(cudaEventElapsedTime(&milliseconds, from->it, to->it));
+    *seconds = 1e-3 * milliseconds;
     return FV_OK;
 }
 
@@ -215,6 +223,7 @@ static fv_backend_table table_of(void)
     t.event_wait = event_wait;
     t.event_synchronize = event_synchronize;
     t.synchronize = synchronize;
+    t.event_seconds = event_seconds;
     t.graph_create = fv_cuda_graph_create;
     t.graph_destroy = fv_cuda_graph_destroy;
     t.graph_run = fv_cuda_graph_run;

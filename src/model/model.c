@@ -127,7 +127,20 @@ static fv_err join_replicas(fv_model *model)
 
 enum { LOAD_BYTES = 4 << 20 /* of a buffer that weights go through */ };
 
-/* As many rows at a time as a buffer holds. */
+/* Rows [first, first + n) of the part: what of it lies side by side in the whole tensor at a time. */
+static void draw_rows(const fv_param *param, const fv_param_part *part, int64_t first, int64_t n,
+                      fv_folder_out out)
+{
+    int64_t begin = first * part->cols, end = begin + n * part->cols;
+    for (int64_t i = begin, run, whole; i < end; i += run) {
+        run = fv_param_run(param, part, i, &whole);
+        run = run < end - i ? run : end - i;
+        fv_param_noise(param, whole, run, out.dtype,
+                       (char *)out.data + (size_t)(i - begin) * fv_dtype_bytes(out.dtype));
+    }
+}
+
+/* As many rows at a time as a buffer holds. folder NULL: noise. */
 static fv_err read_param(fv_model *model, const fv_folder *folder, int i, fv_staging *staging)
 {
     const fv_param *param = &model->layout.params.items[i];
@@ -140,7 +153,11 @@ static fv_err read_param(fv_model *model, const fv_folder *folder, int i, fv_sta
         void *buffer;
         n = part.rows - first < most ? part.rows - first : most;
         FV_TRY(fv_staging_next(staging, &buffer));
-        FV_TRY(fv_folder_read(folder, i, &part, first, n, (fv_folder_out){values.dtype, buffer}));
+        const fv_folder_out out = {values.dtype, buffer};
+        if (folder)
+            FV_TRY(fv_folder_read(folder, i, &part, first, n, out));
+        else
+            draw_rows(param, &part, first, n, out);
         FV_TRY(fv_staging_upload(staging, fv_tensor_rows(values, first, n)));
     }
     return FV_OK;
@@ -171,7 +188,7 @@ static fv_err check_chunks(int chunks, int n_ranks)
 
 static fv_err open_parts(fv_model *model, const fv_model_args *args, const fv_folder *folder)
 {
-    model->shape = folder->shape;
+    model->shape = folder ? folder->shape : *args->shape;
     FV_TRY(check_chunks(model->chunks, model->tensor->size));
     FV_TRY(fv_layout_init(&model->layout, &model->shape, model->tensor->rank, model->tensor->size));
     if (args->data_ranks > 1)
@@ -192,9 +209,9 @@ fv_err fv_model_open(const fv_model_args *args, fv_model **out)
     model->tensor = args->tensor;
     model->chunks = args->chunks ? args->chunks : FV_DEFAULT_CHUNKS;
     model->precision = args->precision;
-    fv_err err = fv_folder_open(args->folder, &folder);
+    fv_err err = args->folder ? fv_folder_open(args->folder, &folder) : FV_OK;
     if (err == FV_OK)
-        err = open_parts(model, args, &folder);
+        err = open_parts(model, args, args->folder ? &folder : NULL);
     fv_folder_close(&folder);
     err = fv_comm_agree(args->tensor, err);
     if (err != FV_OK)

@@ -19,9 +19,10 @@ typedef struct fv_model fv_model;
 typedef struct fv_model_args {
     fv_backend *backend; /* borrowed, as is tensor */
     fv_comm *tensor;
-    const char *folder; /* of Hugging Face, or a checkpoint */
-    int data_ranks;     /* which share out the training state: flat buffers are padded for them; 0: one */
-    int chunks; /* of the sums that the ranks of tensor share, a multiple of these: 1, 2, 4, 8; 0: 4 */
+    const char *folder; /* of Hugging Face, or a checkpoint; NULL: noise (fv_param_noise) of */
+    const fv_model_shape *shape;
+    int data_ranks; /* which share out the training state: flat buffers are padded for them; 0: one */
+    int chunks;     /* of the sums that the ranks of tensor share, a multiple of these: 1, 2, 4, 8; 0: 4 */
     fv_precision precision;
 } fv_model_args;
 
@@ -29,7 +30,7 @@ typedef struct fv_model_args {
  * chunks is the order of sums, and changes them. */
 enum { FV_DEFAULT_CHUNKS = 4 };
 
-/* Open a folder and read this rank's part of the weights. */
+/* Open a folder and read this rank's part of the weights; or draw it. */
 fv_err fv_model_open(const fv_model_args *args, fv_model **out);
 void fv_model_destroy(fv_model *model); /* Local. NULL is fine */
 

@@ -6,6 +6,7 @@
 #ifndef FOVEA_MODEL_PARAM_H
 #define FOVEA_MODEL_PARAM_H
 
+#include "fovea/base/dtype.h"
 #include "fovea/model/shape/shape.h"
 
 enum { FV_PARAM_NAME_BYTES = 80, FV_PARAM_MAX_DIMS = 5 };
@@ -57,5 +58,9 @@ int64_t fv_param_run(const fv_param *param, const fv_param_part *part, int64_t i
 /* Random first values of rows [first, first + n) into out (n, cols), as param->init says. A number depends on
  * seed, the parameter's name and its place in the tensor alone. */
 void fv_param_fill(const fv_param *param, uint64_t seed, int64_t first, int64_t n, float *out);
+
+/* Numbers to measure speed with, drawn many times as fast: uniform, of the same deviations. Elements [first,
+ * first + n) of the tensor into out (n), of dtype, a float one. A number depends on name and place alone. */
+void fv_param_noise(const fv_param *param, int64_t first, int64_t n, fv_dtype dtype, void *out);
 
 #endif

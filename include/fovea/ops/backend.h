@@ -72,6 +72,10 @@ typedef struct fv_backend_table {
     fv_err (*event_synchronize)(fv_backend *, fv_event *);
     fv_err (*synchronize)(fv_backend *);
 
+    /* OPTIONAL: absent where an operation has run when its call returns. Between two events that have
+     * happened. */
+    fv_err (*event_seconds)(fv_backend *, fv_event *from, fv_event *to, double *seconds);
+
     /* Graphs, OPTIONAL, all or none; see the functions of the same names. */
     fv_err (*graph_create)(fv_backend *, fv_graph **out);
     void (*graph_destroy)(fv_backend *, fv_graph *);
@@ -97,8 +101,9 @@ struct fv_backend {
     void *state; /* owned by the back end */
     int n_threads;
     fv_op_timer timer[FV_N_OPS];
-    fv_graph *recording; /* of wrappers: the graph whose body is running */
-    fv_staging *staging; /* owned; NULL before its first use */
+    fv_graph *recording;        /* of wrappers: the graph whose body is running */
+    struct fv_profile *profile; /* owned; NULL: timers hold what calls took on the host (profile.h) */
+    fv_staging *staging;        /* owned; NULL before its first use */
     fv_backend_memory memory;
     struct fv_block *blocks; /* owned, (n_blocks): what the memory is */
     int n_blocks, max_blocks;

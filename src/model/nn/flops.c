@@ -25,3 +25,18 @@ double fv_flops_of_patch(const fv_model_shape *shape)
     double merger = (merged * merged + merged * v->out_hidden) / unit;
     return 2 * (embed + v->depth * block + merger);
 }
+
+double fv_flops_of_pair(const fv_model_shape *shape)
+{
+    const fv_text_shape *t = &shape->text;
+    return 4.0 * t->n_layers * t->n_heads * t->head_dim;
+}
+
+double fv_flops_of_views(const fv_model_shape *shape, double n_patches)
+{
+    const fv_vision_shape *v = &shape->vision;
+    double edge = v->depth ? (double)v->window / v->patch : 0, pairs = 0;
+    for (int i = 0; i < v->depth; i++)
+        pairs += v->full_attention[i] || n_patches < edge * edge ? n_patches : edge * edge;
+    return 4.0 * v->hidden * pairs * n_patches;
+}

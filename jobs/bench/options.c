@@ -1,0 +1,198 @@
+#include "jobs/bench/options.h"
+
+#include "jobs/terminal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    KEY_SHAPE = 256,
+    KEY_BATCH,
+    KEY_PROMPT,
+    KEY_NEW,
+    KEY_PROMPTS,
+    KEY_SAMPLES,
+    KEY_IMAGE,
+    KEY_LENGTH,
+    KEY_SEQUENCES,
+    KEY_PASS,
+    KEY_MICRO,
+    KEY_RECOMPUTE,
+    KEY_REPEATS,
+    KEY_JSON,
+    KEY_PROFILE,
+    MOST = 1 << 20
+};
+
+static const struct argp_option options[] = {
+    {"shape", KEY_SHAPE, "SHAPE", 0,
+     "random weights of this shape: 3b or 7b of Qwen2.5-VL, tiny (default), or a file of "
+     "configs/model",
+     0},
+    {"batch", KEY_BATCH, "N,...", 0, "answers at once, of decode (1,8,64)", 0},
+    {"prompt", KEY_PROMPT, "N", 0, "tokens of a prompt, those of its image included (320)", 0},
+    {"new", KEY_NEW, "N", 0, "tokens of an answer (256)", 0},
+    {"prompts", KEY_PROMPTS, "N", 0, "of a rollout (32)", 0},
+    {"samples", KEY_SAMPLES, "N", 0, "answers to each of them (8)", 0},
+    {"image", KEY_IMAGE, "PIXELS", 0,
+     "edge of an image (448); that of vision is twice as long, as the high-resolution view is", 0},
+    {"length", KEY_LENGTH, "N", 0, "tokens of a sequence of prefill and train (2048)", 0},
+    {"sequences", KEY_SEQUENCES, "N", 0, "such sequences at once, and images of vision (8)", 0},
+    {"pass-tokens", KEY_PASS, "N", 0, "tokens of a pass of the engine, at most (8192)", 0},
+    {"micro-tokens", KEY_MICRO, "N", 0, "tokens of a micro-batch of train (4096)", 0},
+    {"recompute", KEY_RECOMPUTE, NULL, 0, "train as with update.recompute", 0},
+    {"repeats", KEY_REPEATS, "N", 0, "of each measurement, after one that does not count (5)", 0},
+    {"json", KEY_JSON, "FILE", 0, "write all figures as JSON; -: to standard output, and nothing else", 0},
+    {"profile", KEY_PROFILE, NULL, 0, "after each measurement the time by operation, of one more repeat", 0},
+    {0}};
+
+static const char *const names[] = {
+#define X(name, help) #name,
+    FV_BENCH_LIST(X)
+#undef X
+        NULL};
+
+static void ask(fv_bench_options *out, struct argp_state *state, const char *text)
+{
+    if (strcmp(text, "all") == 0) {
+        for (int i = 0; i < FV_N_BENCHES; i++)
+            out->asked[i] = 1;
+        return;
+    }
+    out->asked[fv_parse_choice(state, "a measurement", text, names)] = 1;
+}
+
+static void parse_batches(fv_bench_options *out, struct argp_state *state, char *text)
+{
+    char *rest = NULL;
+    out->n_batches = 0;
+    for (char *one = strtok_r(text, ",", &rest); one; one = strtok_r(NULL, ",", &rest)) {
+        if (out->n_batches == FV_BENCH_MAX_BATCHES)
+            argp_error(state, "--batch has more than %d numbers", FV_BENCH_MAX_BATCHES);
+        out->batches[out->n_batches++] = (int)fv_parse_integer(state, "--batch", one, 1, 4096);
+    }
+    if (out->n_batches == 0)
+        argp_error(state, "--batch is empty, expected numbers with commas between");
+}
+
+static int *number_of(fv_bench_options *out, int key)
+{
+    switch (key) {
+    case KEY_PROMPT:
+        return &out->prompt;
+    case KEY_NEW:
+        return &out->generated;
+    case KEY_PROMPTS:
+        return &out->prompts;
+    case KEY_SAMPLES:
+        return &out->samples;
+    case KEY_IMAGE:
+        return &out->image;
+    case KEY_LENGTH:
+        return &out->length;
+    case KEY_SEQUENCES:
+        return &out->n_lengths;
+    case KEY_PASS:
+        return &out->pass_tokens;
+    case KEY_MICRO:
+        return &out->micro_tokens;
+    default:
+        return NULL;
+    }
+}
+
+static const char *option_of(int key)
+{
+    const struct argp_option *o = options;
+    while (o->key != key)
+        o++;
+    return o->name;
+}
+
+static error_t parse_number(fv_bench_options *out, struct argp_state *state, int key, const char *text)
+{
+    char option[32];
+    int *number = number_of(out, key);
+    if (!number)
+        return ARGP_ERR_UNKNOWN;
+    snprintf(option, sizeof option, "--%s", option_of(key));
+    *number = (int)fv_parse_integer(state, option, text, 1, MOST);
+    return 0;
+}
+
+static error_t check(const fv_bench_options *out, struct argp_state *state)
+{
+    int n = 0;
+    for (int i = 0; i < FV_N_BENCHES; i++)
+        n += out->asked[i];
+    if (n == 0)
+        argp_error(state, "what to measure is missing");
+    if (out->shape && out->runtime.model)
+        argp_error(state, "--shape and --model are two models, expected one");
+    return 0;
+}
+
+static error_t parse(int key, char *text, struct argp_state *state)
+{
+    fv_bench_options *out = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &out->runtime;
+        return 0;
+    case ARGP_KEY_ARG:
+        ask(out, state, text);
+        return 0;
+    case ARGP_KEY_END:
+        return check(out, state);
+    case KEY_SHAPE:
+        out->shape = fv_parse_path(state, "--shape", text);
+        return 0;
+    case KEY_BATCH:
+        parse_batches(out, state, text);
+        return 0;
+    case KEY_REPEATS:
+        out->repeats = (int)fv_parse_integer(state, "--repeats", text, 1, FV_BENCH_MAX_REPEATS);
+        return 0;
+    case KEY_RECOMPUTE:
+        out->recompute = 1;
+        return 0;
+    case KEY_JSON:
+        out->json = fv_parse_path(state, "--json", text);
+        return 0;
+    case KEY_PROFILE:
+        out->is_profile = 1;
+        return 0;
+    default:
+        return parse_number(out, state, key, text);
+    }
+}
+
+void fv_bench_options_parse(int argc, char **argv, fv_bench_options *out)
+{
+    const struct argp_child children[] = {{&fv_runtime_argp, 0, NULL, 0}, {0}};
+    const struct argp argp = {.options = options,
+                              .parser = parse,
+                              .args_doc = "WHAT...",
+                              .children = children,
+                              .doc =
+                                  "Measure how fast this machine is, beside what it could do at most. WHAT "
+                                  "is all, or some of:\v"
+#define X(name, help) "  " #name ": " help "\n"
+                              FV_BENCH_LIST(X)
+#undef X
+    };
+    *out = (fv_bench_options){.runtime.needs_no_model = 1,
+                              .batches = {1, 8, 64},
+                              .n_batches = 3,
+                              .prompt = 320,
+                              .generated = 256,
+                              .prompts = 32,
+                              .samples = 8,
+                              .image = 448,
+                              .length = 2048,
+                              .n_lengths = 8,
+                              .pass_tokens = 8192,
+                              .micro_tokens = 4096,
+                              .repeats = 5};
+    fv_terminal_parse(&argp, argc, argv, out);
+}
