@@ -1,28 +1,86 @@
 #!/usr/bin/env bash
-# The back end cuda on the first device that is seen: the conformance suite, the reference implementation's figures in
-# bf16, and a short training in which the log-probs of rollout and update are the same bits.
+# fovea on the first GPU that is seen, in at most 9 minutes: doctor and its self-test, the conformance suite, the
+# reference implementation's figures in bf16, the same bits in rollout and update at the size of a 3B model, faults, a
+# small training that goes on from the CPU's checkpoint and back, and how fast all of it is.
 #
-# usage: bash tests/gpu.sh [BUILD]      BUILD: the folder of a build; without it the preset cuda is built first
+# usage: bash tests/gpu.sh [BUILD]      BUILD: the folder of a build; without it the preset cuda is built first, for this
+#                                       GPU alone
+#
+# tests/gpu/sanitize.sh runs the suite under compute-sanitizer, tests/gpu/accuracy.py compares with transformers; both
+# take longer, and are not run here.
 set -eu
 cd "$(dirname "$0")/.."
-[ $# -gt 0 ] || {
-    cmake --preset cuda
-    cmake --build --preset cuda --target fovea fovea_cuda conform golden_probe
-}
-build=$(cd "${1:-build/cuda}" && pwd)
-export FOVEA=$build/fovea TEST_DATA=$PWD/tests/data FOVEA_TEST_CUDA=1
-export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
 . tests/common
 . tests/e2e/common
+. jobs/setup.sh
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 FOVEA_TEST_CUDA=only TEST_DATA=$PWD/tests/data
+unset SLURM_JOB_ID SLURM_RESTART_COUNT
+OMP_NUM_THREADS=$(nproc)
+times=()
 
-"$build/tests/conform"
-"$build/tests/golden_probe" test_bf16
+# stage NAME COMMAND...: the command is run, and its seconds are noted; a failure ends it all.
+stage() {
+    local from=$SECONDS name=$1
+    shift
+    say "$name"
+    "$@" || fail "$name"
+    times+=("$(printf '  %-40s %5d s' "$name" $((SECONDS - from)))")
+}
 
-make_run "$folder"
-run() { "$FOVEA" "$1" "$folder/config.yaml" backend=cuda precision=bf16 out="$folder/$2" "${@:3}" 2>"$folder/$2.log"; }
-well sft taught steps=60 save.every=0 update.groups=6 optimizer.rate=2e-3
-well train learnt model="$folder/taught/model"
-[ "$(field learnt logprob_max_diff | sort -u)" = 0.0 ] || fail "log-probs differ from the rollout's"
-echo "gpu: well"
+build() {
+    local capability
+    capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -1) || true
+    setup build
+    cmake --preset cuda ${capability:+-DFOVEA_CUDA_ARCHITECTURES=$([ "$capability" = 9.0 ] && echo 90a-real || echo 80)}
+    cmake --build --preset cuda --target fovea fovea_cuda conform golden_probe gpu_logprobs gpu_products gpu_repeats
+}
+[ $# -gt 0 ] || stage "build" build
+build=$(cd "${1:-build/cuda}" && pwd)
+export FOVEA=$build/fovea
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+doctor() {
+    "$FOVEA" doctor | tee "$folder/doctor"
+    grep -q 'device 0: copies, a product and its bits are right' "$folder/doctor"
+}
+
+same_bits() {
+    "$build/tests/gpu_products" configs/model/qwen2.5-vl-3b.yaml cuda
+    "$build/tests/gpu_products" configs/model/qwen2.5-vl-7b.yaml cuda 1024
+    "$build/tests/gpu_logprobs" configs/model/qwen2.5-vl-3b.yaml cuda 100000
+    "$build/tests/gpu_repeats" configs/model/tiny-vl.yaml cuda 1000
+}
+
+run() {
+    OMP_NUM_THREADS=4 "$FOVEA" "$1" "$folder/config.yaml" precision=bf16 out="$folder/$2" "${@:3}" 2>"$folder/$2.log"
+}
+told() { grep -q "$2" "$folder/$1/accepted" || fail "$1 is not told of: $(cat "$folder/$1/accepted")"; }
+train() {
+    make_run "$folder"
+    well sft taught backend=cuda steps=60 save.every=0 update.groups=6 optimizer.rate=2e-3
+    well train learnt model="$folder/taught/model"
+    grep -q "computing on cuda" "$folder/learnt.log" || fail "auto is not cuda: $(cat "$folder/learnt.log")"
+    well train moved backend=cpu steps=2
+    well train moved backend=cuda steps=4
+    told moved "backend is cuda, was cpu"
+    well train moved backend=cpu steps=6
+    told moved "backend is cpu, was cuda"
+    for name in learnt moved; do
+        [ "$(field $name logprob_max_diff | sort -u)" = 0.0 ] || fail "log-probs of $name differ from the rollout's"
+    done
+}
+
+stage "doctor" doctor
+stage "conformance" "$build/tests/conform"
+stage "golden figures" "$build/tests/golden_probe" test_bf16
+stage "the same bits" same_bits
+stage "training, from the CPU and back" train
+bench() {
+    "$FOVEA" bench --backend cuda --precision bf16 --shape 3b --repeats 2 decode prefill vision train
+}
+stage "how fast" bench
+stage "faults" env FOVEA="$FOVEA" bash tests/gpu/faults.sh "$folder"
+say "seconds"
+printf '%s\n' "${times[@]}"
+say "gpu: well, in $SECONDS s"

@@ -1,5 +1,5 @@
 /* The suite: families of back ends, what is checked of a case on each, and a test for every operation. With
- * FOVEA_TEST_CUDA=1 the first CUDA device is a family.
+ * FOVEA_TEST_CUDA=1 the first CUDA device is a family, with FOVEA_TEST_CUDA=only the only one.
  *
  * usage: conform [operation] */
 #include "suite.h"
@@ -255,8 +255,10 @@ void conform_rounds_once(const conform_case *c, const any_args *wide)
 static int setup(void **state)
 {
     (void)state;
-    add_cpu(&families[n_families++]);
-    if (getenv("FOVEA_TEST_CUDA"))
+    const char *cuda = getenv("FOVEA_TEST_CUDA");
+    if (!cuda || strcmp(cuda, "only") != 0)
+        add_cpu(&families[n_families++]);
+    if (cuda)
         add_cuda(&families[n_families++]);
     return 0;
 }
