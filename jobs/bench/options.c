@@ -1,5 +1,6 @@
 #include "jobs/bench/options.h"
 
+#include "jobs/option.h"
 #include "jobs/terminal.h"
 
 #include <stdlib.h>
@@ -46,6 +47,23 @@ static const struct argp_option options[] = {
     {"profile", KEY_PROFILE, NULL, 0, "after each measurement the time by operation, of one more repeat", 0},
     {0}};
 
+#define AT(member) offsetof(fv_bench_options, member)
+static const fv_option table[] = {{KEY_SHAPE, FV_OPTION_PATH, AT(shape)},
+                                  {KEY_PROMPT, FV_OPTION_INT, AT(prompt), 1, MOST},
+                                  {KEY_NEW, FV_OPTION_INT, AT(generated), 1, MOST},
+                                  {KEY_PROMPTS, FV_OPTION_INT, AT(prompts), 1, MOST},
+                                  {KEY_SAMPLES, FV_OPTION_INT, AT(samples), 1, MOST},
+                                  {KEY_IMAGE, FV_OPTION_INT, AT(image), 1, MOST},
+                                  {KEY_LENGTH, FV_OPTION_INT, AT(length), 1, MOST},
+                                  {KEY_SEQUENCES, FV_OPTION_INT, AT(n_lengths), 1, MOST},
+                                  {KEY_PASS, FV_OPTION_INT, AT(pass_tokens), 1, MOST},
+                                  {KEY_MICRO, FV_OPTION_INT, AT(micro_tokens), 1, MOST},
+                                  {KEY_RECOMPUTE, FV_OPTION_FLAG, AT(recompute)},
+                                  {KEY_REPEATS, FV_OPTION_INT, AT(repeats), 1, FV_BENCH_MAX_REPEATS},
+                                  {KEY_JSON, FV_OPTION_PATH, AT(json)},
+                                  {KEY_PROFILE, FV_OPTION_FLAG, AT(is_profile)},
+                                  {0}};
+
 static const char *const names[] = {
 #define X(name, help) #name,
     FV_BENCH_LIST(X)
@@ -75,51 +93,6 @@ static void parse_batches(fv_bench_options *out, struct argp_state *state, char 
         argp_error(state, "--batch is empty, expected numbers with commas between");
 }
 
-static int *number_of(fv_bench_options *out, int key)
-{
-    switch (key) {
-    case KEY_PROMPT:
-        return &out->prompt;
-    case KEY_NEW:
-        return &out->generated;
-    case KEY_PROMPTS:
-        return &out->prompts;
-    case KEY_SAMPLES:
-        return &out->samples;
-    case KEY_IMAGE:
-        return &out->image;
-    case KEY_LENGTH:
-        return &out->length;
-    case KEY_SEQUENCES:
-        return &out->n_lengths;
-    case KEY_PASS:
-        return &out->pass_tokens;
-    case KEY_MICRO:
-        return &out->micro_tokens;
-    default:
-        return NULL;
-    }
-}
-
-static const char *option_of(int key)
-{
-    const struct argp_option *o = options;
-    while (o->key != key)
-        o++;
-    return o->name;
-}
-
-static error_t parse_number(fv_bench_options *out, struct argp_state *state, int key, const char *text)
-{
-    char option[32];
-    int *number = number_of(out, key);
-    if (!number)
-        return ARGP_ERR_UNKNOWN;
-    snprintf(option, sizeof option, "--%s", option_of(key));
-    *number = (int)fv_parse_integer(state, option, text, 1, MOST);
-    return 0;
-}
-
 static error_t check(const fv_bench_options *out, struct argp_state *state)
 {
     int n = 0;
@@ -144,26 +117,11 @@ static error_t parse(int key, char *text, struct argp_state *state)
         return 0;
     case ARGP_KEY_END:
         return check(out, state);
-    case KEY_SHAPE:
-        out->shape = fv_parse_path(state, "--shape", text);
-        return 0;
     case KEY_BATCH:
         parse_batches(out, state, text);
         return 0;
-    case KEY_REPEATS:
-        out->repeats = (int)fv_parse_integer(state, "--repeats", text, 1, FV_BENCH_MAX_REPEATS);
-        return 0;
-    case KEY_RECOMPUTE:
-        out->recompute = 1;
-        return 0;
-    case KEY_JSON:
-        out->json = fv_parse_path(state, "--json", text);
-        return 0;
-    case KEY_PROFILE:
-        out->is_profile = 1;
-        return 0;
     default:
-        return parse_number(out, state, key, text);
+        return fv_option_set(table, options, key, text, state, out);
     }
 }
 

@@ -3,6 +3,7 @@
 #include "fovea/model/nn/flops.h"
 #include "fovea/model/weights.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -210,9 +211,36 @@ static void test_too_many_layers(void **state)
     assert_fails(fv_param_list_init(&list, &shape), FV_ERR_FORMAT, "is 257, expected 1 to 256");
 }
 
+/* Noise has the deviation of first values, is the same whatever piece is asked for, and is rounded once. */
+static void test_noise(void **state)
+{
+    enum { N = 30000, FIRST = 12345, PIECE = 7777 };
+    static float all[N], piece[PIECE];
+    static uint16_t rounded[PIECE], expected[PIECE];
+    (void)state;
+    const fv_param param = {.name = "x", .rows = N / 48, .cols = 48, .init = FV_INIT_LINEAR};
+    double sum = 0, squares = 0;
+    fv_param_noise(&param, 0, N, FV_F32, all);
+    fv_param_noise(&param, FIRST, PIECE, FV_F32, piece);
+    fv_param_noise(&param, FIRST, PIECE, FV_BF16, rounded);
+    assert_memory_equal(piece, all + FIRST, sizeof piece);
+    fv_dtype_encode(FV_BF16, piece, PIECE, expected);
+    assert_memory_equal(rounded, expected, sizeof rounded);
+    for (int i = 0; i < N; i++) {
+        sum += all[i];
+        squares += (double)all[i] * all[i];
+        assert_true(fabsf(all[i]) <= 1 / sqrtf(48));
+    }
+    assert_true(fabs(sum / N) < 0.005 && fabs(squares / N * 3 * 48 - 1) < 0.03);
+    const fv_param ones = {.name = "y", .rows = 3, .cols = 1, .init = FV_INIT_ONE};
+    fv_param_noise(&ones, 0, 3, FV_F32, all);
+    assert_true(all[0] == 1 && all[2] == 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_noise),
         cmocka_unit_test(test_parts_of_all_ranks_tile_every_parameter),
         cmocka_unit_test(test_parts_known_by_hand),
         cmocka_unit_test(test_list_follows_the_family),
