@@ -90,6 +90,14 @@ static void pinned_free(fv_backend *backend, void *memory)
     (void)cudaFreeHost(memory);
 }
 
+static fv_err free_bytes(fv_backend *backend, size_t *out)
+{
+    size_t all = 0;
+    (void)backend;
+    FV_CUDA(cudaMemGetInfo(out, &all));
+    return FV_OK;
+}
+
 /* Rows of a tensor and the same ones side by side on the host. */
 static fv_err copy(fv_backend *backend, fv_stream stream, fv_tensor t, void *host, cudaMemcpyKind kind)
 {
@@ -215,6 +223,7 @@ static fv_backend_table table_of(void)
     t.free = device_free;
     t.host_alloc = pinned_alloc;
     t.host_free = pinned_free;
+    t.free_bytes = free_bytes;
     t.upload = upload;
     t.download = download;
     t.event_create = event_create;

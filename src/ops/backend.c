@@ -98,6 +98,12 @@ void fv_backend_release(fv_backend *backend, void *memory)
     fv_backend_free(backend, memory);
 }
 
+fv_err fv_backend_free_bytes(fv_backend *backend, size_t *out)
+{
+    *out = 0;
+    return backend->table->free_bytes ? backend->table->free_bytes(backend, out) : FV_OK;
+}
+
 fv_err fv_host_alloc(fv_backend *backend, size_t bytes, void **out)
 {
     return backend->table->host_alloc(backend, bytes, out);

@@ -28,6 +28,36 @@ static void plan_free(fv_backend *backend, void *memory)
     (void)memory;
 }
 
+/* Buffers that copies go through are there, for code that writes into them. What is larger is only named:
+ * state that waits on the host. */
+enum { MOST_HOST_BYTES = 1 << 26 };
+
+static int is_named(const void *memory)
+{
+    return (uintptr_t)memory >= first_address;
+}
+
+static fv_err plan_host_alloc(fv_backend *backend, size_t bytes, void **out)
+{
+    if (bytes > MOST_HOST_BYTES)
+        return plan_alloc(backend, bytes, out);
+    return fv_host_alloc(((plan_state *)backend->state)->wrapper.inner, bytes, out);
+}
+
+static void plan_host_free(fv_backend *backend, void *memory)
+{
+    if (!is_named(memory))
+        fv_host_free(((plan_state *)backend->state)->wrapper.inner, memory);
+}
+
+static fv_err plan_free_bytes(fv_backend *backend, size_t *out)
+{
+    FV_TRY(fv_backend_free_bytes(((plan_state *)backend->state)->wrapper.inner, out));
+    if (*out > 0) /* 0 is for what is not known */
+        *out = *out > backend->memory.bytes ? *out - backend->memory.bytes : 1;
+    return FV_OK;
+}
+
 static void count(fv_backend *backend, fv_op op, const void *args)
 {
     size_t bytes = fv_backend_workspace(backend, op, args);
@@ -57,7 +87,8 @@ static fv_err plan_download(fv_backend *backend, fv_stream stream, fv_tensor fro
 {
     (void)backend;
     (void)stream;
-    memset(to, 0, (size_t)fv_tensor_count(from) * fv_dtype_bytes(from.dtype));
+    if (!is_named(to))
+        memset(to, 0, (size_t)fv_tensor_count(from) * fv_dtype_bytes(from.dtype));
     return FV_OK;
 }
 
@@ -125,6 +156,9 @@ fv_err fv_backend_plan_create(fv_backend *inner, fv_backend **out)
 #undef FV_OP
         .alloc = plan_alloc,
         .free = plan_free,
+        .host_alloc = plan_host_alloc,
+        .host_free = plan_host_free,
+        .free_bytes = plan_free_bytes,
         .upload = plan_upload,
         .download = plan_download,
         .event_create = plan_event_create,

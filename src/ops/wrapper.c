@@ -23,6 +23,11 @@ static void pass_host_free(fv_backend *backend, void *memory)
     fv_host_free(inner_of(backend), memory);
 }
 
+static fv_err pass_free_bytes(fv_backend *backend, size_t *out)
+{
+    return fv_backend_free_bytes(inner_of(backend), out);
+}
+
 static fv_err pass_event_create(fv_backend *backend, fv_event **out)
 {
     return fv_event_create(inner_of(backend), out);
@@ -69,6 +74,7 @@ static void fill(fv_backend_table *table)
     PASS(workspace);
     PASS(host_alloc);
     PASS(host_free);
+    PASS(free_bytes);
     PASS(event_create);
     PASS(event_destroy);
     PASS(event_record);

@@ -27,6 +27,7 @@ typedef enum fv_op {
 typedef enum fv_stream {
     FV_STREAM_COMPUTE, /* operations, and copies that they need or that need them */
     FV_STREAM_COPY,    /* copies that overlap with operations */
+    FV_STREAM_BACK,    /* copies to the host that overlap with those on FV_STREAM_COPY, too */
     FV_N_STREAMS
 } fv_stream;
 
@@ -61,6 +62,8 @@ typedef struct fv_backend_table {
     /* Pinned host memory, aligned to FV_HOST_ALIGN, contents undefined: what copies read and write. */
     fv_err (*host_alloc)(fv_backend *, size_t bytes, void **out);
     void (*host_free)(fv_backend *, void *memory);
+    /* OPTIONAL (NULL: nobody knows). Bytes that alloc could still give. */
+    fv_err (*free_bytes)(fv_backend *, size_t *out);
 
     /* Order, REQUIRED; see the functions of the same names. */
     fv_err (*upload)(fv_backend *, fv_stream, fv_tensor to, const void *from);
@@ -151,6 +154,7 @@ fv_err fv_backend_alloc(fv_backend *backend, size_t bytes, void **out);
 void fv_backend_free(fv_backend *backend, void *memory);
 void fv_backend_release(fv_backend *backend, void *memory);
 fv_err fv_host_alloc(fv_backend *backend, size_t bytes, void **out);
+fv_err fv_backend_free_bytes(fv_backend *backend, size_t *out); /* 0: nobody knows */
 void fv_host_free(fv_backend *backend, void *memory);
 
 /* Queue a copy between a tensor and pinned host memory, where its elements lie side by side. Ordinary memory

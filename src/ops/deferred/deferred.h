@@ -57,6 +57,7 @@ typedef struct fv_call {
     void *args; /* owned: a copy of the operation's */
     fv_tensor tensor;
     void *host;     /* pinned: what is uploaded or downloaded */
+    int is_behind;  /* a copy that waits uses that memory: what is in it now means nothing */
     uint64_t hash;  /* of what is uploaded */
     fv_clock clock; /* what is waited for */
 } fv_call;

@@ -19,7 +19,8 @@ int64_t fv_order_call(fv_order *order, fv_stream stream)
 
 static const char *name_of(fv_stream stream)
 {
-    return stream == FV_STREAM_COPY ? "copy" : "compute";
+    static const char *const names[] = {"compute", "copy", "back"};
+    return names[stream];
 }
 
 static int overlap(const fv_use *a, const fv_use *b)

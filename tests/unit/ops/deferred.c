@@ -130,6 +130,30 @@ static void test_missing_wait(void **state)
     assert_ok(add(f));
 }
 
+/* What comes from a buffer and goes back into it may be queued at once. */
+static void test_there_and_back(void **state)
+{
+    fixture *f = *state;
+    fv_backend *backend = f->backend;
+    for (int i = 0; i < N; i++)
+        f->up[i] = (float)i;
+    for (int round = 0; round < 2; round++) {
+        assert_ok(fv_upload(backend, FV_STREAM_COMPUTE, f->a, f->up));
+        assert_ok(fv_fill(backend, &(fv_fill_args){.x = f->b, .value = 1}));
+        assert_ok(add(f));
+        assert_ok(fv_event_record(backend, f->event, FV_STREAM_COMPUTE));
+        assert_ok(fv_event_wait(backend, f->event, FV_STREAM_BACK));
+        assert_ok(fv_download(backend, FV_STREAM_BACK, f->sum, f->up));
+        assert_fails(fv_upload(backend, FV_STREAM_COMPUTE, f->a, f->up), FV_ERR_INTERNAL,
+                     "download on the back stream may still write it (host memory)");
+        assert_ok(fv_event_record(backend, f->event, FV_STREAM_BACK));
+        assert_ok(fv_event_wait(backend, f->event, FV_STREAM_COMPUTE));
+    }
+    assert_ok(fv_backend_synchronize(backend));
+    for (int i = 0; i < N; i++)
+        assert_true(f->up[i] == (float)i + 2);
+}
+
 /* An event covers what its stream knew, and what is recorded behind it does not count. */
 static void test_events(void **state)
 {
@@ -245,15 +269,11 @@ static void test_wrap(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_early_read),
-        TEST(test_early_reuse),
-        TEST(test_missing_wait),
-        TEST(test_events),
-        TEST(test_laziness),
-        TEST(test_freed_too_early),
-        TEST(test_memory_that_is_not_pinned),
-        TEST(test_late_failure),
-        cmocka_unit_test(test_wrap),
+        TEST(test_early_read),      TEST(test_early_reuse),
+        TEST(test_missing_wait),    TEST(test_there_and_back),
+        TEST(test_events),          TEST(test_laziness),
+        TEST(test_freed_too_early), TEST(test_memory_that_is_not_pinned),
+        TEST(test_late_failure),    cmocka_unit_test(test_wrap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
