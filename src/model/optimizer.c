@@ -1,7 +1,7 @@
 /* A step: the gradients of all ranks are added up so that each has the sum of its share; their norm is one
  * number, which stays on the device and clips them there; AdamW moves the master of the share; the weights
  * are given from each share to all ranks. The host waits once, at the end, for the norm. */
-#include "fovea/model/optimizer.h"
+#include "model/optimizer_internal.h"
 #include "fovea/ops/staging.h"
 #include "model/model.h"
 
@@ -26,7 +26,7 @@ enum { PIECE = 1 << 18 /* elements */ };
 static fv_err take_master(fv_optimizer *o, fv_arena *arena)
 {
     const int64_t piece = PIECE;
-    if (fv_model_weights(o->model)->flat.dtype == FV_F32)
+    if (fv_model_weights(o->model)->flat.dtype == FV_F32 || fv_state_waits(o, FV_STATE_MASTER))
         return FV_OK;
     if (o->settings.master == FV_MASTER_WHOLE)
         return fv_tensor_take(arena, FV_F32, 1, &o->n, &o->master);
@@ -38,10 +38,12 @@ static fv_err take_tensors(void *context, fv_arena *arena)
 {
     fv_optimizer *o = context;
     const int64_t one = 1, segments[] = {fv_model_layout(o->model)->params.n, 2};
-    fv_dtype moments = o->settings.moments == FV_MOMENTS_BF16 ? FV_BF16 : FV_F32;
     FV_TRY(take_master(o, arena));
-    FV_TRY(fv_tensor_take(arena, moments, 1, &o->n, &o->m));
-    FV_TRY(fv_tensor_take(arena, moments, 1, &o->n, &o->v));
+    if (!fv_state_waits(o, FV_STATE_M)) {
+        FV_TRY(fv_tensor_take(arena, fv_optimizer_dtype(o, FV_STATE_M), 1, &o->n, &o->m));
+        FV_TRY(fv_tensor_take(arena, fv_optimizer_dtype(o, FV_STATE_V), 1, &o->n, &o->v));
+    }
+    FV_TRY(fv_state_slots_take(o, arena));
     FV_TRY(fv_tensor_take(arena, FV_I64, 2, segments, &o->segments));
     FV_TRY(fv_tensor_take(arena, FV_F64, 1, &one, &o->sum));
     return fv_tensor_take(arena, FV_F32, 1, &one, &o->scale);
@@ -61,16 +63,27 @@ static fv_err set_segments(fv_optimizer *o)
     return err;
 }
 
-/* The masters are the weights as they are: nothing is missing of these. */
-static fv_err set_masters(fv_optimizer *o, fv_tensor weights)
+/* Of a piece: moments are zero, masters the weights as they are, of which nothing is missing. */
+static fv_err begin(void *context, const fv_state_piece *piece)
 {
+    fv_optimizer *o = context;
     fv_backend *backend = fv_model_backend(o->model);
-    if (o->low.data) /* zeros of any dtype */
-        return fv_fill(backend, &(fv_fill_args){.x = fv_tensor_1d(o->low.data, FV_F32, o->n / 2)});
-    if (o->master.data)
-        return fv_cast(backend, &(fv_cast_args){weights, o->master});
-    o->master = weights;
-    return FV_OK;
+    FV_TRY(fv_fill(backend, &(fv_fill_args){.x = piece->m}));
+    FV_TRY(fv_fill(backend, &(fv_fill_args){.x = piece->v}));
+    if (piece->low.data) /* zeros of any dtype */
+        return fv_fill(backend, &(fv_fill_args){.x = fv_tensor_1d(piece->low.data, FV_F32, piece->n / 2)});
+    fv_tensor weights = fv_tensor_rows(fv_model_weights(o->model)->flat, o->first + piece->first, piece->n);
+    if (weights.dtype == FV_F32)
+        return FV_OK;
+    return fv_cast(backend, &(fv_cast_args){weights, piece->master});
+}
+
+static fv_err begin_all(fv_optimizer *o)
+{
+    fv_tensor weights = fv_tensor_rows(fv_model_weights(o->model)->flat, o->first, o->n);
+    if (weights.dtype == FV_F32)
+        o->master = weights;
+    return o->slots ? fv_state_host_init(o, begin, o) : fv_state_visit(o, 0, o->n, begin, o);
 }
 
 static fv_err init(fv_optimizer *o)
@@ -86,10 +99,11 @@ static fv_err init(fv_optimizer *o)
              (long long)layout->n_elements);
     FV_CHECK(weights.dtype != FV_F32 || o->settings.master == FV_MASTER_WHOLE, FV_ERR_ARGUMENT,
              "optimizer.master: split is of bf16 weights; fp32 weights are their own masters: take whole");
+    FV_CHECK(o->settings.on_host != FV_ON_HOST_ALL || o->settings.master == FV_MASTER_WHOLE, FV_ERR_ARGUMENT,
+             "optimizer.on_host: all is of whole masters: take optimizer.master: whole, or on_host: moments");
+    FV_TRY(fv_state_slots_create(o));
     FV_TRY(fv_workspace_fit(&o->memory, backend, take_tensors, o));
-    FV_TRY(set_masters(o, weights));
-    FV_TRY(fv_fill(backend, &(fv_fill_args){.x = o->m}));
-    FV_TRY(fv_fill(backend, &(fv_fill_args){.x = o->v}));
+    FV_TRY(begin_all(o));
     return set_segments(o);
 }
 
@@ -110,8 +124,26 @@ fv_err fv_optimizer_init(fv_optimizer *o, fv_model *model, fv_comm *data,
     return err;
 }
 
+fv_err fv_optimizer_bytes(fv_model *model, int n_ranks, const fv_optimizer_settings *settings, size_t *device,
+                          size_t *host)
+{
+    fv_optimizer o = {.model = model, .settings = *settings, .n = fv_model_layout(model)->n_flat / n_ranks};
+    fv_arena dry = fv_arena_dry("optimizer");
+    *host = 0;
+    fv_err err = fv_state_slots_create(&o);
+    if (err == FV_OK)
+        err = take_tensors(&o, &dry);
+    for (fv_state_part part = 0; part < FV_STATE_PARTS; part++)
+        if (fv_state_waits(&o, part))
+            *host += (size_t)o.n * fv_dtype_bytes(fv_optimizer_dtype(&o, part));
+    fv_state_slots_destroy(&o);
+    *device = dry.peak;
+    return err;
+}
+
 void fv_optimizer_fini(fv_optimizer *o)
 {
+    fv_state_slots_destroy(o);
     fv_workspace_fini(&o->memory);
     *o = (fv_optimizer){0};
 }
@@ -151,28 +183,36 @@ static fv_part_place place_of(const fv_param *param, const fv_param_part *part)
     return place;
 }
 
-static fv_tensor rows_if(fv_tensor t, int64_t first, int64_t n)
-{
-    return t.data ? fv_tensor_rows(t, first, n) : t;
-}
+/* A step under way. */
+typedef struct moving {
+    fv_optimizer *o;
+    fv_tensor share; /* of the gradient */
+    fv_adamw_args args;
+} moving;
 
-/* Elements [first, first + n) of the share, of parameter i. */
-static fv_err move_param(fv_optimizer *o, fv_tensor share, int i, fv_adamw_args args)
+/* What the piece has of parameter i. */
+static fv_err move_param(const moving *all, const fv_state_piece *piece, int i)
 {
+    const fv_optimizer *o = all->o;
     const fv_layout *layout = fv_model_layout(o->model);
     const fv_param *param = &layout->params.items[i];
     const fv_param_part part = fv_param_part_of(param, layout->rank, layout->n_ranks);
     fv_tensor weights = fv_model_weights(o->model)->flat;
-    int64_t first, n = held_of(o, i, &first);
-    if (n == 0)
+    int64_t first, n = held_of(o, i, &first), end = first + n;
+    first = first > piece->first ? first : piece->first;
+    end = end < piece->first + piece->n ? end : piece->first + piece->n;
+    n = end - first;
+    if (n <= 0)
         return FV_OK;
-    args.grad = fv_tensor_rows(share, first, n);
-    args.param = rows_if(o->master, first, n);
+    fv_adamw_args args = all->args;
+    int64_t at = first - piece->first;
+    args.grad = fv_tensor_rows(all->share, first, n);
+    args.param = fv_rows_if(piece->master, at, n);
     if (weights.dtype != FV_F32)
         args.weight = fv_tensor_rows(weights, o->first + first, n);
-    args.low = rows_if(o->low, first, n);
-    args.m = fv_tensor_rows(o->m, first, n);
-    args.v = fv_tensor_rows(o->v, first, n);
+    args.low = fv_rows_if(piece->low, at, n);
+    args.m = fv_tensor_rows(piece->m, at, n);
+    args.v = fv_tensor_rows(piece->v, at, n);
     args.weight_decay *= o->settings.decay_all || param->init == FV_INIT_LINEAR;
     args.tensor = (uint64_t)i;
     args.first = o->first + first - layout->offset[i];
@@ -181,20 +221,28 @@ static fv_err move_param(fv_optimizer *o, fv_tensor share, int i, fv_adamw_args 
 }
 
 /* A parameter is moved alone, for decay is its own. Between parameters there is nothing to move. */
+static fv_err move_piece(void *context, const fv_state_piece *piece)
+{
+    const moving *all = context;
+    for (int i = 0; i < fv_model_layout(all->o->model)->params.n; i++)
+        FV_TRY(move_param(all, piece, i));
+    return FV_OK;
+}
+
 static fv_err move(fv_optimizer *o, fv_tensor share, float lr)
 {
     const fv_optimizer_settings *settings = &o->settings;
-    const fv_adamw_args args = {.scale = o->scale,
-                                .step = o->step + 1,
-                                .lr = lr,
-                                .beta1 = settings->beta1,
-                                .beta2 = settings->beta2,
-                                .eps = settings->eps,
-                                .weight_decay = settings->weight_decay,
-                                .seed = settings->seed};
-    for (int i = 0; i < fv_model_layout(o->model)->params.n; i++)
-        FV_TRY(move_param(o, share, i, args));
-    return FV_OK;
+    moving all = {.o = o,
+                  .share = share,
+                  .args = {.scale = o->scale,
+                           .step = o->step + 1,
+                           .lr = lr,
+                           .beta1 = settings->beta1,
+                           .beta2 = settings->beta2,
+                           .eps = settings->eps,
+                           .weight_decay = settings->weight_decay,
+                           .seed = settings->seed}};
+    return fv_state_visit(o, 0, o->n, move_piece, &all);
 }
 
 fv_err fv_optimizer_step(fv_optimizer *o, fv_weights *grads, float lr, double *norm)

@@ -1,11 +1,12 @@
-/* Masters on their way from and to the host, a piece at a time where they are split. */
-#include "fovea/model/optimizer.h"
+/* Masters and moments on their way from and to the host, a piece at a time where masters are split. */
+#include "model/optimizer_internal.h"
 
 #include "fovea/model/hf/folder.h"
 #include "fovea/ops/staging.h"
 #include "model/model.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum { BLOCK = 1 << 20 /* numbers of a folder in host memory, if a row is not longer */ };
 
@@ -31,7 +32,12 @@ static fv_err join(const fv_optimizer *o, int64_t first, int64_t n, fv_tensor *o
     return fv_pair_join(o->model->backend, &args);
 }
 
-fv_err fv_optimizer_copy_master(const fv_optimizer *o, float *out)
+fv_dtype fv_optimizer_dtype(const fv_optimizer *o, fv_state_part part)
+{
+    return part == FV_STATE_MASTER || o->settings.moments == FV_MOMENTS_FP32 ? FV_F32 : FV_BF16;
+}
+
+static fv_err copy_master(const fv_optimizer *o, float *out)
 {
     for (int64_t at = 0, n; at < o->held; at += n) {
         fv_tensor piece;
@@ -42,8 +48,29 @@ fv_err fv_optimizer_copy_master(const fv_optimizer *o, float *out)
     return FV_OK;
 }
 
+fv_err fv_optimizer_copy(const fv_optimizer *o, fv_state_part part, void *out)
+{
+    if (part == FV_STATE_MASTER)
+        return copy_master(o, out);
+    fv_tensor moment = fv_tensor_rows(part == FV_STATE_M ? o->m : o->v, 0, o->held);
+    return fv_download(o->model->backend, FV_STREAM_COMPUTE, moment, out);
+}
+
+/* Elements from first on of a part in host memory, which nothing that is queued changes. */
+static fv_err host_at(const fv_optimizer *o, fv_state_part part, int64_t first, void **out)
+{
+    *out = (char *)o->host[part] + (size_t)first * fv_dtype_bytes(fv_optimizer_dtype(o, part));
+    return fv_backend_synchronize(o->model->backend);
+}
+
 fv_err fv_optimizer_read_master(const fv_optimizer *o, int64_t first, int64_t n, float *out)
 {
+    void *host;
+    if (o->host[FV_STATE_MASTER]) {
+        FV_TRY(host_at(o, FV_STATE_MASTER, first, &host));
+        memcpy(out, host, (size_t)n * sizeof *out);
+        return FV_OK;
+    }
     for (int64_t at = 0, some; at < n; at += some) {
         fv_tensor piece;
         some = some_of(o, n - at);
@@ -54,17 +81,34 @@ fv_err fv_optimizer_read_master(const fv_optimizer *o, int64_t first, int64_t n,
 }
 
 /* Round the weights of a piece of the master, and keep what they lack. */
-static fv_err split(fv_optimizer *o, int64_t first, fv_tensor piece)
+static fv_err split(const fv_optimizer *o, int64_t first, fv_tensor piece)
 {
     fv_tensor weights = weights_of(o, first, piece.dim[0]);
     if (weights.dtype == FV_F32)
         return FV_OK;
-    const fv_pair_split_args args = {piece, weights, fv_tensor_rows(o->low, first, piece.dim[0])};
+    const fv_pair_split_args args = {piece, weights, fv_rows_if(o->low, first, piece.dim[0])};
     return fv_pair_split(o->model->backend, &args);
+}
+
+static fv_err split_piece(void *context, const fv_state_piece *piece)
+{
+    return split(context, piece->first, piece->master);
+}
+
+static fv_err write_on_host(fv_optimizer *o, int64_t first, int64_t n, const float *in)
+{
+    void *host;
+    if (o->before_change)
+        FV_TRY(o->before_change(o->before_context));
+    FV_TRY(host_at(o, FV_STATE_MASTER, first, &host));
+    memcpy(host, in, (size_t)n * sizeof *in);
+    return fv_state_visit(o, first, n, split_piece, o);
 }
 
 fv_err fv_optimizer_write_master(fv_optimizer *o, int64_t first, int64_t n, const float *in)
 {
+    if (o->host[FV_STATE_MASTER])
+        return write_on_host(o, first, n, in);
     for (int64_t at = 0, some; at < n; at += some) {
         some = some_of(o, n - at);
         fv_tensor piece =
@@ -72,6 +116,36 @@ fv_err fv_optimizer_write_master(fv_optimizer *o, int64_t first, int64_t n, cons
         FV_TRY(fv_upload_array(o->model->backend, piece, in + at));
         FV_TRY(split(o, first + at, piece));
     }
+    return FV_OK;
+}
+
+/* A moment's elements in memory of the back end. */
+static fv_tensor moment_of(const fv_optimizer *o, fv_state_part part, int64_t first, int64_t n)
+{
+    return fv_tensor_rows(part == FV_STATE_M ? o->m : o->v, first, n);
+}
+
+fv_err fv_optimizer_read_moment(const fv_optimizer *o, fv_state_part part, int64_t first, int64_t n,
+                                void *out)
+{
+    void *host;
+    if (!o->host[part])
+        return fv_download_now(o->model->backend, moment_of(o, part, first, n), out);
+    FV_TRY(host_at(o, part, first, &host));
+    memcpy(out, host, (size_t)n * fv_dtype_bytes(fv_optimizer_dtype(o, part)));
+    return FV_OK;
+}
+
+fv_err fv_optimizer_write_moment(fv_optimizer *o, fv_state_part part, int64_t first, int64_t n,
+                                 const void *in)
+{
+    void *host;
+    if (!o->host[part])
+        return fv_upload_array(o->model->backend, moment_of(o, part, first, n), in);
+    if (o->before_change)
+        FV_TRY(o->before_change(o->before_context));
+    FV_TRY(host_at(o, part, first, &host));
+    memcpy(host, in, (size_t)n * fv_dtype_bytes(fv_optimizer_dtype(o, part)));
     return FV_OK;
 }
 

@@ -96,11 +96,12 @@ typedef struct loader {
 
 /* What is fp32 in the checkpoint is rounded to nearest if moments are bf16 now: in place, where halves lie
  * before the numbers that they come from. */
-static fv_err write_moment(const fv_optimizer *o, fv_tensor to, float *block)
+static fv_err write_moment(fv_optimizer *o, fv_state_part part, int64_t first, int64_t n, float *block)
 {
-    if (to.dtype != FV_F32)
-        fv_dtype_encode(to.dtype, block, to.dim[0], block);
-    return fv_upload_array(fv_model_backend(o->model), to, block);
+    fv_dtype dtype = fv_optimizer_dtype(o, part);
+    if (dtype != FV_F32)
+        fv_dtype_encode(dtype, block, n, block);
+    return fv_optimizer_write_moment(o, part, first, n, block);
 }
 
 /* This rank's share of a set, a block at a time. */
@@ -108,14 +109,14 @@ static fv_err read_set(const loader *l, fv_checkpoint_set set)
 {
     fv_optimizer *o = l->args->optimizer;
     const fv_layout *layout = fv_model_layout(o->model);
-    fv_tensor moment = set == FV_CHECKPOINT_EXP_AVG ? o->m : o->v;
+    fv_state_part part = set == FV_CHECKPOINT_EXP_AVG ? FV_STATE_M : FV_STATE_V;
     for (int64_t at = 0, n; at < o->held; at += n) {
         n = o->held - at < BLOCK ? o->held - at : BLOCK;
         FV_TRY(fv_checkpoint_read(l->from, set, layout, o->first + at, n, l->block));
         if (set == FV_CHECKPOINT_WEIGHTS)
             FV_TRY(fv_optimizer_write_master(o, at, n, l->block));
         else
-            FV_TRY(write_moment(o, fv_tensor_rows(moment, at, n), l->block));
+            FV_TRY(write_moment(o, part, at, n, l->block));
     }
     return FV_OK;
 }

@@ -1,7 +1,8 @@
 /* A save, in order:
  *
  * 1. Rank 0 makes a folder within that of its lease's epoch. Every rank copies its share of weights and
- * moments into pinned memory. Training goes on from here.
+ * moments into pinned memory. Training goes on from here. What waits on the host already is written from
+ * there, and the next step of the optimizer waits until that is done.
  * 2. A thread of each rank writes the copy as a shard, syncs it to the disk, and leaves a .done file.
  * 3. Rank 0's thread waits for the .done files of all and writes index.h5 and, last, the checksums.
  * 4. One rename gives the folder its name: the commit. Then "latest" is written and old checkpoints are
@@ -34,7 +35,7 @@ typedef enum shards { SHARDS_UNKNOWN, SHARDS_WRITTEN, SHARDS_FAILED } shards;
 
 struct fv_saver {
     fv_saver_args args;
-    void *copy[FV_CHECKPOINT_N_SETS]; /* owned, pinned: this rank's share of each set */
+    void *copy[FV_CHECKPOINT_N_SETS]; /* pinned: this rank's share of each set; owned, or the optimizer's */
     fv_shard shard;
     char folder[PATH_MAX], source[PATH_MAX];
     fv_progress progress; /* of the last save */
@@ -245,15 +246,24 @@ fv_err fv_saver_poll(fv_saver *s, int *has_failed)
 
 /* Beginning. */
 
+static const fv_state_part parts[FV_CHECKPOINT_N_SETS] = {FV_STATE_MASTER, FV_STATE_M, FV_STATE_V};
+
 static fv_err copy_share(fv_saver *s)
 {
     const fv_optimizer *o = s->args.optimizer;
-    fv_backend *backend = fv_model_backend(o->model);
-    const fv_tensor m = fv_tensor_rows(o->m, 0, o->held), v = fv_tensor_rows(o->v, 0, o->held);
-    FV_TRY(fv_optimizer_copy_master(o, s->copy[FV_CHECKPOINT_WEIGHTS]));
-    FV_TRY(fv_download(backend, FV_STREAM_COMPUTE, m, s->copy[FV_CHECKPOINT_EXP_AVG]));
-    FV_TRY(fv_download(backend, FV_STREAM_COMPUTE, v, s->copy[FV_CHECKPOINT_EXP_AVG_SQ]));
-    return fv_backend_synchronize(backend);
+    for (int i = 0; i < FV_CHECKPOINT_N_SETS; i++)
+        if (!o->host[parts[i]])
+            FV_TRY(fv_optimizer_copy(o, parts[i], s->copy[i]));
+    return fv_backend_synchronize(fv_model_backend(o->model));
+}
+
+/* The optimizer is about to change what the thread may be reading. How that went is told later. */
+static fv_err let_read(void *context)
+{
+    fv_saver *s = context;
+    if (s->is_running)
+        (void)own_outcome(s);
+    return FV_OK;
 }
 
 static fv_err make_folder(fv_saver *s)
@@ -331,13 +341,17 @@ static fv_err init(fv_saver *s, const fv_saver_args *args)
                           .tensor_ranks = args->mesh->tensor->size,
                           .first = o->first,
                           .n = o->held,
-                          .moments = o->m.dtype};
+                          .moments = fv_optimizer_dtype(o, FV_STATE_M)};
     FV_CHECK(snprintf(s->source, sizeof s->source, "%s", args->model) < (int)sizeof s->source,
              FV_ERR_ARGUMENT, "path too long: %s", args->model);
     for (int i = 0; i < FV_CHECKPOINT_N_SETS; i++) {
         size_t bytes = fv_dtype_bytes(fv_shard_dtype(&s->shard, (fv_checkpoint_set)i));
-        FV_TRY(fv_host_alloc(fv_model_backend(o->model), (size_t)o->n * bytes, &s->copy[i]));
+        s->copy[i] = o->host[parts[i]];
+        if (!s->copy[i])
+            FV_TRY(fv_host_alloc(fv_model_backend(o->model), (size_t)o->n * bytes, &s->copy[i]));
     }
+    args->optimizer->before_change = let_read;
+    args->optimizer->before_context = s;
     return FV_OK;
 }
 
@@ -369,6 +383,8 @@ void fv_saver_destroy(fv_saver *s)
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->mutex);
     for (int i = 0; i < FV_CHECKPOINT_N_SETS; i++)
-        fv_host_free(fv_model_backend(s->args.optimizer->model), s->copy[i]);
+        if (s->copy[i] != s->args.optimizer->host[parts[i]])
+            fv_host_free(fv_model_backend(s->args.optimizer->model), s->copy[i]);
+    s->args.optimizer->before_change = NULL;
     free(s);
 }

@@ -95,15 +95,12 @@ static void check_state(const learner *one, const learner *shared)
 {
     const fv_optimizer *o = &shared->optimizer, *whole = &one->optimizer;
     int64_t at = o->first - whole->first;
-    const fv_tensor of_one[] = {whole->m, whole->v}, of_share[] = {o->m, o->v};
-    for (int i = 0; i < 2; i++) {
-        void *a = numbers_of(one, fv_tensor_rows(of_one[i], at, o->held), o->held);
-        void *b = numbers_of(shared, of_share[i], o->held);
-        assert_memory_equal(a, b, (size_t)o->held * fv_dtype_bytes(o->m.dtype));
-        free(a);
-        free(b);
-    }
     float *a = malloc((size_t)o->held * sizeof *a), *b = malloc((size_t)o->held * sizeof *b);
+    for (fv_state_part part = FV_STATE_M; part <= FV_STATE_V; part++) {
+        assert_ok(fv_optimizer_read_moment(whole, part, at, o->held, a));
+        assert_ok(fv_optimizer_read_moment(o, part, 0, o->held, b));
+        assert_memory_equal(a, b, (size_t)o->held * fv_dtype_bytes(fv_optimizer_dtype(o, part)));
+    }
     assert_ok(fv_optimizer_read_master(whole, at, o->held, a));
     assert_ok(fv_optimizer_read_master(o, 0, o->held, b));
     assert_memory_equal(a, b, (size_t)o->held * sizeof *a);
@@ -233,6 +230,70 @@ static void test_split_masters_are_whole_ones(void **state)
     learner_close(&exact);
     learner_close(&whole);
     learner_close(&split);
+    assert_int_equal(case_use_fp32(NULL), 0);
+}
+
+/* State that waits on the host, and goes through the back end piece by piece, is the same bits: at the start,
+ * after steps, after one that moves nothing, and as it is written and read. */
+static void check_on_host(fv_optimizer_settings settings)
+{
+    learner here, away;
+    learner_open(&here, world, vl, &settings);
+    settings.on_host = settings.master == FV_MASTER_WHOLE ? FV_ON_HOST_ALL : FV_ON_HOST_MOMENTS;
+    learner_open(&away, world, vl, &settings);
+    assert_ok(fv_optimizer_load(&here.optimizer, temp_path(vl)));
+    assert_ok(fv_optimizer_load(&away.optimizer, temp_path(vl)));
+    check_state(&here, &away);
+    assert_true(away.optimizer.m.data == NULL && away.optimizer.memory.bytes < here.optimizer.memory.bytes);
+    for (int i = 0; i < 3; i++) {
+        find_gradient(&here, world->rank, world->size);
+        find_gradient(&away, world->rank, world->size);
+        assert_true(step(&here) == step(&away));
+    }
+    check_state(&here, &away);
+    check_weights(&here, &away);
+    int64_t n = here.optimizer.held;
+    float *numbers = malloc((size_t)n * sizeof *numbers);
+    for (fv_state_part part = FV_STATE_M; part <= FV_STATE_V; part++) {
+        assert_ok(fv_optimizer_read_moment(&here.optimizer, part, 0, n, numbers));
+        assert_ok(fv_optimizer_write_moment(&away.optimizer, part, 7, n - 7, numbers));
+        assert_ok(fv_optimizer_write_moment(&here.optimizer, part, 7, n - 7, numbers));
+    }
+    assert_ok(fv_optimizer_read_master(&here.optimizer, 0, n, numbers));
+    assert_ok(fv_optimizer_write_master(&here.optimizer, 5, n - 5, numbers));
+    assert_ok(fv_optimizer_write_master(&away.optimizer, 5, n - 5, numbers));
+    check_state(&here, &away);
+    assert_ok(fv_optimizer_publish(&here.optimizer));
+    assert_ok(fv_optimizer_publish(&away.optimizer));
+    check_weights(&here, &away);
+    free(numbers);
+    learner_close(&here);
+    learner_close(&away);
+}
+
+static void test_state_on_host(void **state)
+{
+    (void)state;
+    for (int form = 0; form < N_FORMS; form++)
+        check_on_host(settings_of(form));
+    assert_int_equal(case_use_fp32(NULL), 0);
+}
+
+static void test_what_waits_on_the_host_is_whole(void **state)
+{
+    (void)state;
+    fv_optimizer optimizer;
+    fv_backend *backend;
+    model_case c;
+    fv_optimizer_settings settings = adamw;
+    settings.master = FV_MASTER_SPLIT;
+    settings.on_host = FV_ON_HOST_ALL;
+    assert_int_equal(case_use_bf16(NULL), 0);
+    assert_ok(fv_backend_cpu_create(NULL, 1, &backend));
+    case_open(&c, backend, case_self, temp_path(vl));
+    assert_fails(fv_optimizer_init(&optimizer, c.model, case_self, &settings), FV_ERR_ARGUMENT,
+                 "optimizer.on_host: all is of whole masters");
+    case_close(&c);
     assert_int_equal(case_use_fp32(NULL), 0);
 }
 
@@ -371,6 +432,8 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_every_rank_has_some_rows),
                                        cmocka_unit_test(test_bits_of_one_rank),
                                        cmocka_unit_test(test_split_masters_are_whole_ones),
+                                       cmocka_unit_test(test_state_on_host),
+                                       cmocka_unit_test(test_what_waits_on_the_host_is_whole),
                                        cmocka_unit_test(test_fp32_weights_have_no_split_masters),
                                        cmocka_unit_test(test_not_finite),
                                        cmocka_unit_test(test_saving),

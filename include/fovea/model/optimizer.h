@@ -7,7 +7,10 @@
  *
  * Weights that are fp32 need no second copy: the master of a share is that share of the weights. Of bf16
  * weights the master is a tensor of its own, or the 16 bits that the weights lack (fv_pair_split_args), which
- * takes half the memory and gives the same bits. */
+ * takes half the memory and gives the same bits.
+ *
+ * State may wait in pinned host memory. A step then takes it through two slots: while one is updated the next
+ * piece comes into the other, and the one before goes back. */
 #ifndef FOVEA_MODEL_OPTIMIZER_H
 #define FOVEA_MODEL_OPTIMIZER_H
 
@@ -17,6 +20,13 @@
 typedef enum fv_master_form { FV_MASTER_WHOLE, FV_MASTER_SPLIT } fv_master_form;
 typedef enum fv_moments_form { FV_MOMENTS_FP32, FV_MOMENTS_BF16 } fv_moments_form;
 
+/* What waits in host memory, and goes through the back end's a piece at a time: nothing, the moments, or
+ * masters of bf16 weights too. */
+typedef enum fv_on_host { FV_ON_HOST_NOTHING, FV_ON_HOST_MOMENTS, FV_ON_HOST_ALL } fv_on_host;
+
+/* What a share is of: names its parts in host memory. */
+typedef enum fv_state_part { FV_STATE_MASTER, FV_STATE_M, FV_STATE_V, FV_STATE_PARTS } fv_state_part;
+
 typedef struct fv_optimizer_settings {
     float beta1, beta2, eps, weight_decay;
     float clip;              /* largest norm of the gradient; 0 = no limit */
@@ -24,6 +34,7 @@ typedef struct fv_optimizer_settings {
     fv_master_form master;   /* of bf16 weights; SPLIT: as their missing bits */
     fv_moments_form moments; /* BF16: rounded at random, by draws of */
     uint64_t seed;
+    fv_on_host on_host; /* changes no bit of any result */
 } fv_optimizer_settings;
 
 typedef struct fv_optimizer {
@@ -32,11 +43,16 @@ typedef struct fv_optimizer {
     fv_optimizer_settings settings;
     int64_t first, n; /* this rank's share of the flat buffers: fv_layout.share */
     int64_t held;     /* of those n, without the padding at the end */
-    fv_tensor
-        master; /* F32 (n): the weights of the share; in the model's memory if those are fp32; or absent: */
-    fv_tensor low;  /* U16 (n): what the share's weights lack */
-    fv_tensor m, v; /* (n): moments */
-    int step;       /* steps taken */
+    /* Of the share, in memory of the back end; what waits on the host is absent here. */
+    fv_tensor master; /* F32 (n): its weights; in the model's memory if those are fp32; or absent: */
+    fv_tensor low;    /* U16 (n): what the share's weights lack */
+    fv_tensor m, v;   /* (n): moments */
+    void *host[FV_STATE_PARTS];   /* (n), pinned, owned: what waits there */
+    struct fv_state_slots *slots; /* owned; NULL: nothing does */
+    /* Called before host changes: whoever reads it may still be at it. */
+    fv_err (*before_change)(void *context);
+    void *before_context;
+    int step; /* steps taken */
     /* Of a step. */
     fv_tensor segments; /* I64 (parameters, 2): what of the share counts in the norm */
     fv_tensor sum;      /* F64 (1): the square of the norm */
@@ -55,8 +71,24 @@ void fv_optimizer_fini(fv_optimizer *optimizer); /* Local */
  * Local. */
 fv_err fv_optimizer_load(fv_optimizer *optimizer, const char *folder);
 
-/* Queue a download of the share's master, without padding, to pinned memory (held). Local. */
-fv_err fv_optimizer_copy_master(const fv_optimizer *optimizer, float *out);
+/* Memory of the back end that an optimizer of one of n_ranks would take, and pinned memory beside it. Local.
+ */
+fv_err fv_optimizer_bytes(fv_model *model, int n_ranks, const fv_optimizer_settings *settings, size_t *device,
+                          size_t *host);
+
+/* The dtype of a part as it is stored, or of masters as they are copied. Local. */
+fv_dtype fv_optimizer_dtype(const fv_optimizer *optimizer, fv_state_part part);
+
+/* Queue a download of a part of the share, without padding, to pinned memory (held). Not of what waits on the
+ * host: that is in host[part], once the back end is synchronized. Local. */
+fv_err fv_optimizer_copy(const fv_optimizer *optimizer, fv_state_part part, void *out);
+
+/* Elements [first, first + n) of a moment (FV_STATE_M, FV_STATE_V) to or from ordinary host memory, as they
+ * are stored. Local. */
+fv_err fv_optimizer_read_moment(const fv_optimizer *optimizer, fv_state_part part, int64_t first, int64_t n,
+                                void *out);
+fv_err fv_optimizer_write_moment(fv_optimizer *optimizer, fv_state_part part, int64_t first, int64_t n,
+                                 const void *in);
 
 /* Elements [first, first + n) of the share's master to or from ordinary host memory; the share's weights are
  * rounded from what is written. Local. */
