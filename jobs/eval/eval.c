@@ -168,7 +168,7 @@ static int cache_pages(const eval *e)
 static fv_err open_engine(eval *e, const fv_prompt_builder *builder)
 {
     const fv_eval_options *o = e->options;
-    fv_grid largest = {0};
+    fv_largest_views largest = {0};
     fv_engine_settings settings = {.name = "evaluation",
                                    .max_running = o->max_running,
                                    .max_tokens = e->max_tokens,
@@ -178,7 +178,7 @@ static fv_err open_engine(eval *e, const fv_prompt_builder *builder)
                                    .excluded = e->texts.vision_ids,
                                    .n_excluded = e->texts.n_vision_ids};
     fv_prompt_builder_largest(builder, e->rows.kept, e->rows.n, &largest);
-    fv_rollout_show(&settings, largest, e->processor.merge);
+    fv_rollout_show(&settings, largest.high, e->processor.merge);
     return fv_engine_create(e->runtime.model, &settings, &e->engine);
 }
 

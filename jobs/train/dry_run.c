@@ -1,7 +1,6 @@
 #include "jobs/train/dry_run.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 /* Layout. */
 
@@ -21,105 +20,31 @@ static void print_layout(const fv_training *t)
 
 /* Memory. The run has been opened on the plan back end, which counted what it asked for. */
 
-static int has_rollout(const fv_training *t)
-{
-    return !fv_updater_args_of(t->learning.updater)->settings.is_supervised || t->config.data.validate[0];
-}
+enum { TOGETHER = FV_MEMORY_PARTS, TENSORS, WORKSPACE, N_LINES };
 
-enum {
-    WEIGHTS,
-    GRADIENTS,
-    MASTERS,
-    MOMENTS,
-    REFERENCE,
-    HOST_REFERENCE,
-    CACHE,
-    FEATURES,
-    ROLLOUT,
-    VISION,
-    VIEWS,
-    UPDATE,
-    TOGETHER,
-    TENSORS,
-    WORKSPACE,
-    N_MEMORIES
-};
-
-static fv_err rollout_bytes(const fv_training *t, double bytes[N_MEMORIES])
+static fv_err measure(const fv_training *t, double bytes[N_LINES])
 {
-    const fv_engine_settings settings = fv_training_engine_settings(t);
-    fv_engine_bytes counted = {0};
-    if (has_rollout(t))
-        FV_TRY(fv_engine_measure(t->runtime.model, &settings, &counted));
-    bytes[CACHE] = (double)counted.cache;
-    bytes[FEATURES] = (double)counted.image_rows;
-    bytes[ROLLOUT] = (double)counted.pass;
-    bytes[VISION] = (double)counted.vision;
-    return FV_OK;
-}
-
-/* Both views of all groups of a step, the largest ones, as far as the cache takes them. */
-static double view_bytes(const fv_training *t, const fv_group *first)
-{
-    const fv_train_config *c = &t->config;
-    int copies = t->runtime.mesh.data->size, patch = t->questions.processor.patch;
-    int64_t groups = fv_updater_args_of(t->learning.updater)->settings.is_supervised
-                         ? c->update.groups
-                         : (int64_t)c->rollout.prompts * (1 + c->rollout.sampling_rounds);
-    if (!first->has_image)
-        return 0;
-    double each =
-        (double)(fv_picture_bytes(first->low, patch) + fv_picture_bytes(t->questions.largest_view, patch));
-    double all = each * (double)((groups + copies - 1) / copies), room = 1e6 * c->views.cache_megabytes;
-    return all < room ? all : room;
-}
-
-static fv_err measure(const fv_training *t, const fv_group *first, double bytes[N_MEMORIES])
-{
-    const fv_layout *layout = fv_model_layout(t->runtime.model);
-    const fv_reference *reference = fv_updater_args_of(t->learning.updater)->reference;
-    double weights = (double)fv_tensor_span_bytes(fv_model_weights(t->runtime.model)->flat);
-    bytes[WEIGHTS] = weights;
-    bytes[GRADIENTS] =
-        (double)layout->n_flat * (double)fv_dtype_bytes(fv_model_precision(t->runtime.model)->gradient);
-    bytes[MASTERS] =
-        (double)(t->learning.optimizer.memory.bytes - 2 * fv_tensor_span_bytes(t->learning.optimizer.m));
-    bytes[MOMENTS] = 2 * (double)fv_tensor_span_bytes(t->learning.optimizer.m);
-    bytes[REFERENCE] = reference && !reference->host ? weights : 0;
-    bytes[HOST_REFERENCE] = reference && reference->host ? weights : 0;
-    bytes[VIEWS] = view_bytes(t, first);
-    FV_TRY(rollout_bytes(t, bytes));
-    size_t update;
     const fv_backend_memory *memory = &t->runtime.backend->memory;
-    FV_TRY(fv_training_update_bytes(t, first, &update));
-    bytes[UPDATE] = (double)update;
-    for (int i = 0; i < TOGETHER; i++)
+    FV_TRY(fv_training_memory(t, bytes));
+    bytes[TOGETHER] = 0;
+    for (int i = 0; i < FV_MEMORY_PARTS; i++)
         bytes[TOGETHER] += bytes[i];
     bytes[TENSORS] = (double)memory->peak;
     bytes[WORKSPACE] = (double)memory->workspace;
     return FV_OK;
 }
 
-static void print_memory(const double bytes[N_MEMORIES])
+static void print_memory(const double bytes[N_LINES])
 {
-    static const char *const names[] = {"weights",
-                                        "gradients",
-                                        "the optimizer but for moments",
-                                        "moments of AdamW",
-                                        "reference policy",
-                                        "reference policy, on the host",
-                                        "key-value cache",
-                                        "features of images",
-                                        "largest pass of the rollout",
-                                        "its largest image",
-                                        "views of a step, on the host",
-                                        "largest micro-batch of the update",
-                                        "together",
-                                        "of that, tensors",
-                                        "workspace of operations"};
+    static const char *const words[] = {
+#define X(name, words) words,
+        FV_MEMORY_LIST(X)
+#undef X
+            "together",
+        "of that, tensors", "workspace of operations"};
     printf("memory of a rank, in bytes, at most:\n");
-    for (int i = 0; i < N_MEMORIES; i++)
-        printf("  %-34s %16.0f\n", names[i], bytes[i]);
+    for (int i = 0; i < N_LINES; i++)
+        printf("  %-34s %16.0f\n", words[i], bytes[i]);
 }
 
 /* The prompt. */
@@ -184,14 +109,15 @@ static void print_batch(const fv_training *t, const fv_group *groups, int n)
 fv_err fv_dry_run(const fv_training *t, const fv_group *groups, int n)
 {
     fv_comm *world = t->runtime.world;
-    double bytes[N_MEMORIES] = {0};
-    FV_TRY(fv_comm_agree(world, measure(t, &groups[0], bytes)));
-    for (int i = 0; i < N_MEMORIES; i++)
+    double bytes[N_LINES] = {0};
+    FV_TRY(fv_comm_agree(world, measure(t, bytes)));
+    for (int i = 0; i < N_LINES; i++)
         FV_TRY(fv_comm_all_reduce_max(world, &bytes[i]));
     if (world->rank != 0)
         return FV_OK;
     print_layout(t);
     print_memory(bytes);
+    printf("layers that keep their activations: %d\n", fv_training_kept_layers(t));
     FV_TRY(print_prompt(t, &groups[0]));
     print_batch(t, groups, n);
     return FV_OK;

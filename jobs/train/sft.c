@@ -150,17 +150,10 @@ static fv_err measure(sft *s)
     const fv_training_rows what = {
         .data = t->questions.dataset, .name = t->config.data.train, .others = measurers, .n_others = n};
     FV_TRY(fv_training_measure(t, &what, &t->questions.rows));
+    for (int i = 0; i < n; i++)
+        fv_prompt_builder_largest(&builders[i], t->questions.rows.kept, t->questions.rows.n,
+                                  &t->questions.trained);
     return fv_validation_measure(&s->validation);
-}
-
-/* The update's memory, as --dry-run plans it. */
-static fv_err reserve(const sft *s)
-{
-    fv_group group;
-    FV_TRY(write_example(s, 0, &group));
-    fv_err err = fv_training_reserve(&s->training, &group);
-    fv_group_fini(&group);
-    return err;
 }
 
 static fv_err dry_run(sft *s)
@@ -197,7 +190,7 @@ static fv_err run(sft *s, const fv_training_options *options)
     FV_TRY(fv_comm_agree(t->runtime.world, prepare(s)));
     FV_TRY(measure(s));
     FV_TRY(fv_training_prepare_updates(t, &FV_LOSS_SUPERVISED, 1, NULL));
-    FV_TRY(fv_comm_agree(t->runtime.world, reserve(s)));
+    FV_TRY(fv_comm_agree(t->runtime.world, fv_training_reserve(t)));
     if (s->validation.data)
         FV_TRY(fv_training_open_engine(t));
     if (options->dry_run)

@@ -72,6 +72,7 @@ static fv_err measure(train *t)
                                    .n_rooms = 1,
                                    .is_judged = 1};
     FV_TRY(fv_training_measure(training, &what, &training->questions.rows));
+    training->questions.trained = training->questions.largest;
     return fv_validation_measure(&t->validation);
 }
 
@@ -162,19 +163,6 @@ static fv_err first_batch(const fv_training *t, fv_batch *batch)
     return FV_OK;
 }
 
-/* The update's memory, as --dry-run plans it. */
-static fv_err reserve(const fv_training *t)
-{
-    fv_group group;
-    fv_row row;
-    FV_TRY(fv_prompt_builder_group(&t->rollout.builder, 0, fv_training_row(t, 0), t->config.rollout.samples,
-                                   &group, &row));
-    fv_row_fini(&row);
-    fv_err err = fv_training_reserve(t, &group);
-    fv_group_fini(&group);
-    return err;
-}
-
 static fv_err dry_run(train *t)
 {
     const fv_training *training = &t->training;
@@ -235,7 +223,7 @@ static fv_err run(train *t, const fv_training_options *options)
     FV_TRY(measure(t));
     FV_TRY(fv_training_prepare_updates(training, &training->config.loss, 0,
                                        t->reference.model ? &t->reference : NULL));
-    FV_TRY(fv_comm_agree(training->runtime.world, reserve(training)));
+    FV_TRY(fv_comm_agree(training->runtime.world, fv_training_reserve(training)));
     FV_TRY(fv_training_open_engine(training));
     if (options->dry_run)
         return dry_run(t);

@@ -180,7 +180,7 @@ fv_engine_settings fv_training_engine_settings(const fv_training *t)
                                    .has_filters = t->rollout.has_penalties || c->top_k > 0 || c->top_p < 1,
                                    .excluded = t->texts.vision_ids,
                                    .n_excluded = t->texts.n_vision_ids};
-    fv_rollout_show(&settings, t->questions.largest_view, t->rollout.dialogue.merge);
+    fv_rollout_show(&settings, t->questions.largest.high, t->rollout.dialogue.merge);
     return settings;
 }
 
@@ -295,13 +295,17 @@ fv_err fv_training_judge(fv_training *t)
 }
 
 /* Examples are taught at temperature 1, and samples at the one they were generated with. */
-static fv_err open_updater(fv_training *t, fv_updater_args *args)
+static fv_err open_policy(fv_training *t)
 {
-    int is_supervised = args->settings.is_supervised;
+    int is_supervised = t->learning.settings.is_supervised;
     const fv_policy_settings settings = {.temperature = is_supervised ? 1 : t->config.rollout.temperature,
                                          .excluded = t->texts.vision_ids,
                                          .n_excluded = t->texts.n_vision_ids};
-    FV_TRY(fv_policy_create(t->runtime.model, &settings, &t->learning.policy));
+    return fv_policy_create(t->runtime.model, &settings, &t->learning.policy);
+}
+
+static fv_err open_updater(fv_training *t, fv_updater_args *args)
+{
     fv_optimizer_settings adamw = t->config.optimizer.adamw;
     adamw.seed = (uint64_t)t->config.run.seed;
     FV_TRY(fv_optimizer_init(&t->learning.optimizer, t->runtime.model, t->runtime.mesh.data, &adamw));
@@ -313,12 +317,14 @@ static fv_err open_updater(fv_training *t, fv_updater_args *args)
 fv_err fv_training_prepare_updates(fv_training *t, const fv_loss_settings *loss, int is_supervised,
                                    fv_reference *reference)
 {
-    const fv_update_config *update = &t->config.update;
-    fv_updater_args args = {.settings = {.loss = *loss,
-                                         .micro_tokens = update->micro_tokens,
-                                         .save = update->recompute ? FV_SAVE_INPUTS : FV_SAVE_ALL,
-                                         .is_supervised = is_supervised},
-                            .optimizer = &t->learning.optimizer,
+    fv_run_learning *l = &t->learning;
+    l->settings = (fv_update_settings){
+        .loss = *loss, .micro_tokens = t->config.update.micro_tokens, .is_supervised = is_supervised};
+    l->reference = reference;
+    FV_TRY(fv_comm_agree(t->runtime.world, open_policy(t)));
+    FV_TRY(fv_training_choose_save(t));
+    fv_updater_args args = {.settings = l->settings,
+                            .optimizer = &l->optimizer,
                             .reference = reference,
                             .view = fv_prompt_builder_view,
                             .want = fv_prompt_builder_want,

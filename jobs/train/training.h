@@ -36,7 +36,8 @@ typedef struct fv_run_questions {
     fv_rows rows; /* of dataset: those that are asked */
     fv_processor processor;
     fv_view_cache *view_cache; /* NULL: the data has no images */
-    fv_grid largest_view;      /* of all rows that are asked, those of a validation too; {0}: none */
+    fv_largest_views largest;  /* of all rows that are asked, those of a validation too, */
+    fv_largest_views trained;  /* and of those that are trained on */
 } fv_run_questions;
 
 /* How they are asked and answered. */
@@ -58,6 +59,8 @@ typedef struct fv_run_judging {
 
 /* How the weights move. */
 typedef struct fv_run_learning {
+    fv_update_settings settings;
+    const fv_reference *reference; /* NULL: none */
     fv_policy *policy;
     fv_optimizer optimizer;
     fv_updater *updater;
@@ -128,9 +131,42 @@ fv_collector fv_training_collector(const fv_training *training);
 fv_err fv_training_prepare_updates(fv_training *training, const fv_loss_settings *loss, int is_supervised,
                                    fv_reference *reference);
 
-/* What an update takes at most, with groups like this one; and to have that before the first step. Local. */
-fv_err fv_training_update_bytes(const fv_training *training, const fv_group *first, size_t *bytes);
-fv_err fv_training_reserve(const fv_training *training, const fv_group *first);
+/* Memory of a rank, in bytes: what a run takes for good and its largest passes. X(name, its words). */
+#define FV_MEMORY_LIST(X)                                           \
+    X(FV_MEMORY_WEIGHTS, "weights")                                 \
+    X(FV_MEMORY_GRADIENTS, "gradients")                             \
+    X(FV_MEMORY_MASTERS, "the optimizer but for moments")           \
+    X(FV_MEMORY_MOMENTS, "moments of AdamW")                        \
+    X(FV_MEMORY_REFERENCE, "reference policy")                      \
+    X(FV_MEMORY_CACHE, "key-value cache")                           \
+    X(FV_MEMORY_FEATURES, "features of images")                     \
+    X(FV_MEMORY_ROLLOUT, "largest pass of the rollout")             \
+    X(FV_MEMORY_VISION, "its largest image")                        \
+    X(FV_MEMORY_UPDATE, "largest micro-batch of the update")        \
+    X(FV_MEMORY_STATE_ON_HOST, "the optimizer, on the host")        \
+    X(FV_MEMORY_REFERENCE_ON_HOST, "reference policy, on the host") \
+    X(FV_MEMORY_VIEWS, "views of a step, on the host")
+
+typedef enum fv_memory_part {
+#define X(name, words) name,
+    FV_MEMORY_LIST(X)
+#undef X
+        FV_MEMORY_PARTS,
+    FV_MEMORY_TENSORS = FV_MEMORY_STATE_ON_HOST /* how many there are of the back end's memory: the first */
+} fv_memory_part;
+
+/* With these settings, before the updater is made. Local. */
+fv_err fv_training_memory(const fv_training *training, double bytes[FV_MEMORY_PARTS]);
+
+/* Choose how many layers keep their activations (learning.settings.save). FV_ERR_ARGUMENT, with the
+ * arithmetic, if there is not enough memory even so. Collective over the processes that train. */
+fv_err fv_training_choose_save(fv_training *training);
+
+/* Of the layers of the taller tower, those that keep them. Local. */
+int fv_training_kept_layers(const fv_training *training);
+
+/* Have the memory of any update before the first step. Local. */
+fv_err fv_training_reserve(const fv_training *training);
 
 /* Take the lease of the run folder, keep the log in it, go on from its newest checkpoint if there is one
  * (progress; step 0 otherwise), and open the journal there. */

@@ -47,6 +47,6 @@ fv_err fv_training_measure(fv_training *t, const fv_training_rows *what, fv_rows
                                 .skip = "data.too_long: skip"};
     FV_TRY(fv_rows_measure(&measure, t->runtime.world, rows));
     for (int i = 0; i < what->n_rooms; i++)
-        fv_prompt_builder_largest(what->rooms[i].builder, rows->kept, rows->n, &t->questions.largest_view);
+        fv_prompt_builder_largest(what->rooms[i].builder, rows->kept, rows->n, &t->questions.largest);
     return FV_OK;
 }

@@ -48,7 +48,8 @@ typedef struct fv_stack {
     fv_save save;
     fv_tensor
         x[FV_MAX_LAYERS + 1]; /* (T, C): input of each block and the output; one tensor if nothing is saved */
-    fv_block_acts acts[FV_MAX_LAYERS]; /* one set if not FV_SAVE_ALL */
+    int n_kept;               /* blocks that keep their activations, the first ones */
+    fv_block_acts acts[FV_MAX_LAYERS]; /* theirs, and one set for all others */
     fv_block_grads grads;              /* if saved */
     fv_tensor part; /* F32 (T, C): a rank's part of a sum; absent where that is no other than the sum */
 } fv_stack;

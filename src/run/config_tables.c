@@ -26,6 +26,7 @@ static const char *const product_names[] = {"general", "efficient", NULL};
 static const char *const tool_penalty_names[] = {"none", "paper", "code", NULL};
 static const char *const master_names[] = {"whole", "split", NULL};
 static const char *const moments_names[] = {"fp32", "bf16", NULL};
+static const char *const on_host_names[] = {"none", "moments", "all", NULL};
 static const char *const ratio_names[] = {"token", "sequence", "cispo", NULL};
 static const char *const kl_names[] = {"plain", "abs", "mse", "low_var", NULL};
 static const char *const kl_place_names[] = {"loss", "reward", NULL};
@@ -48,6 +49,8 @@ static const fv_setting run_fields[] = {
     {"kernels", FV_SETTING_TEXT, RUN(kernels), "avx512, avx2 or portable; '' = the best", FROM(0)},
     {"precision", FV_SETTING_CHOICE, RUN(precision), "as what weights, activations and cache are stored",
      .names = fv_precision_names},
+    {"memory_gigabytes", FV_SETTING_REAL, RUN(memory_gigabytes),
+     "of tensors that a rank may hold; 0 = what its device has", FROM(0)},
     {0},
 };
 
@@ -228,6 +231,8 @@ static const fv_setting update_fields[] = {
      .names = partial_names},
     {"micro_tokens", FV_SETTING_INTEGER, UPDATE(micro_tokens), "tokens of a micro-batch", FROM(1)},
     {"recompute", FV_SETTING_SWITCH, UPDATE(recompute), "compute activations twice to save memory"},
+    {"kept_layers", FV_SETTING_INTEGER, UPDATE(kept_layers),
+     "whose activations are kept all the same; -1 = as many as there is room for", FROM(-1)},
     {"reference_on_host", FV_SETTING_SWITCH, UPDATE(reference_on_host),
      "the reference policy waits in host memory"},
     {"skip_limit", FV_SETTING_INTEGER, UPDATE(skip_limit), "updates in a row skipped as not finite, at most",
@@ -251,6 +256,8 @@ static const fv_setting optimizer_fields[] = {
      .names = master_names},
     {"moments", FV_SETTING_CHOICE, OPTIMIZER(adamw.moments), "bf16: rounded at random",
      .names = moments_names},
+    {"on_host", FV_SETTING_CHOICE, OPTIMIZER(adamw.on_host),
+     "none, moments or all: masters too; what waits in host memory", .names = on_host_names},
     {0},
 };
 
@@ -307,9 +314,10 @@ static const fv_setting log_fields[] = {
         .cache_megabytes = 2048                                                                        \
     }
 
-#define UPDATE_DEFAULT                                                                                     \
-    {                                                                                                      \
-        .groups = 32, .partial = FV_PARTIAL_SPREAD, .micro_tokens = 32768, .recompute = 1, .skip_limit = 4 \
+#define UPDATE_DEFAULT                                                                     \
+    {                                                                                      \
+        .groups = 32, .partial = FV_PARTIAL_SPREAD, .micro_tokens = 32768, .recompute = 1, \
+        .kept_layers = -1, .skip_limit = 4                                                 \
     }
 
 static const fv_train_config train_defaults = {

@@ -11,7 +11,6 @@
  * same rows of features. */
 #include "fovea/train/packed.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static int64_t computed(const fv_response *response)
@@ -171,69 +170,82 @@ static fv_err add_tree(packer *p, const fv_tree *tree)
 
 /* Memory. */
 
-typedef struct counts {
-    int64_t tokens, responses, logprobs;
-} counts;
-
-static counts count(const fv_tree *trees, int n_trees)
+fv_packed_size fv_packed_size_of(const fv_tree *trees, int n_trees)
 {
-    counts c = {0};
+    fv_packed_size size = {.trees = n_trees};
     for (int i = 0; i < n_trees; i++) {
-        c.tokens += fv_tree_tokens(&trees[i]);
-        c.responses += trees[i].n;
-        c.logprobs += fv_tree_generated(&trees[i]);
+        size.tokens += fv_tree_tokens(&trees[i]);
+        size.responses += trees[i].n;
+        size.logprobs += fv_tree_generated(&trees[i]);
     }
-    return c;
+    return size;
 }
 
-static fv_err allocate(packer *p, counts c, int n_trees)
+typedef struct taking {
+    packer *p;
+    const fv_packed_size *size;
+} taking;
+
+static fv_err take(void *context, fv_arena *arena)
 {
+    const taking *t = context;
+    const fv_packed_size *size = t->size;
+    packer *p = t->p;
     fv_packed *to = p->to;
-    size_t n_segments = (size_t)(n_trees + c.responses), tokens = (size_t)c.tokens;
-    p->stride = c.tokens;
-    p->ids = malloc(tokens * sizeof *p->ids);
-    p->positions = malloc(3 * tokens * sizeof *p->positions);
-    p->segments = malloc(n_segments * FV_SEGMENT_FIELDS * sizeof *p->segments);
-    p->spans = malloc(2 * n_segments * FV_SPAN_FIELDS * sizeof *p->spans);
-    to->run =
+    int64_t n_segments = size->trees + size->responses;
+    FV_TRY(FV_TAKE_ARRAY(arena, size->tokens, &p->ids));
+    FV_TRY(FV_TAKE_ARRAY(arena, 3 * size->tokens, &p->positions));
+    FV_TRY(FV_TAKE_ARRAY(arena, n_segments * FV_SEGMENT_FIELDS, &p->segments));
+    FV_TRY(FV_TAKE_ARRAY(arena, 2 * n_segments * FV_SPAN_FIELDS, &p->spans));
+    FV_TRY(FV_TAKE_ARRAY(arena, 2 * size->trees, &to->grids));
+    FV_TRY(FV_TAKE_ARRAY(arena, 2 * size->trees, &to->pictures));
+    FV_TRY(FV_TAKE_ARRAY(arena, size->tokens, &to->feature_rows));
+    FV_TRY(FV_TAKE_ARRAY(arena, size->logprobs, &to->logprob_rows));
+    return FV_TAKE_ARRAY(arena, size->logprobs, &to->targets);
+}
+
+static fv_err make_room(packer *p, const fv_packed_size *size)
+{
+    taking t = {p, size};
+    fv_packed_drop(p->to);
+    p->to->room.name = "packed batch";
+    FV_TRY(fv_room_fit(&p->to->room, take, &t));
+    p->stride = size->tokens;
+    p->to->run =
         (fv_token_run){.ids = p->ids, .positions = p->positions, .segments = p->segments, .spans = p->spans};
-    to->grids = malloc(2 * (size_t)n_trees * sizeof *to->grids);
-    to->pictures = malloc(2 * (size_t)n_trees * sizeof *to->pictures);
-    to->feature_rows = malloc(tokens * sizeof *to->feature_rows);
-    to->logprob_rows = malloc((size_t)c.logprobs * sizeof *to->logprob_rows + 1);
-    to->targets = malloc((size_t)c.logprobs * sizeof *to->targets + 1);
-    int is_there = p->ids && p->positions && p->segments && p->spans && to->grids && to->pictures &&
-                   to->feature_rows && to->logprob_rows && to->targets;
-    FV_CHECK(is_there, FV_ERR_MEMORY, "cannot allocate a batch of %zu tokens", tokens);
     return FV_OK;
 }
 
-fv_err fv_packed_init(fv_packed *packed, const fv_model_shape *shape, const fv_tree *trees, int n_trees,
+fv_err fv_packed_reserve(fv_packed *packed, const fv_packed_size *most)
+{
+    packer p = {.to = packed};
+    return make_room(&p, most);
+}
+
+fv_err fv_packed_fill(fv_packed *packed, const fv_model_shape *shape, const fv_tree *trees, int n_trees,
                       fv_view_of view, void *context)
 {
     packer p = {.to = packed, .shape = shape, .view = view, .context = context};
-    *packed = (fv_packed){0};
-    fv_err err = allocate(&p, count(trees, n_trees), n_trees);
+    const fv_packed_size size = fv_packed_size_of(trees, n_trees);
+    fv_err err = make_room(&p, &size);
     for (int i = 0; i < n_trees && err == FV_OK; i++)
         err = add_tree(&p, &trees[i]);
     packed->run.n_features = p.n_image_tokens;
     if (err != FV_OK)
-        fv_packed_fini(packed);
+        fv_packed_drop(packed);
     return err;
+}
+
+void fv_packed_drop(fv_packed *packed)
+{
+    for (int i = 0; i < packed->n_views; i++)
+        fv_picture_release(packed->pictures[i]);
+    *packed = (fv_packed){.room = packed->room};
 }
 
 void fv_packed_fini(fv_packed *packed)
 {
-    free((int32_t *)packed->run.ids);
-    free((int32_t *)packed->run.positions);
-    free((int32_t *)packed->run.segments);
-    free((int32_t *)packed->run.spans);
-    free(packed->grids);
-    for (int i = 0; i < packed->n_views; i++)
-        fv_picture_release(packed->pictures[i]);
-    free(packed->pictures);
-    free(packed->feature_rows);
-    free(packed->logprob_rows);
-    free(packed->targets);
+    fv_packed_drop(packed);
+    fv_room_fini(&packed->room);
     *packed = (fv_packed){0};
 }

@@ -67,17 +67,25 @@ fv_err fv_prompt_builder_check_views(const fv_prompt_builder *builder, const cha
     return c.n_shrunk ? tell(builder, data, &c, needs_two && c.n_equal == c.n_images) : FV_OK;
 }
 
+static void enlarge(fv_grid *largest, fv_grid grid)
+{
+    if (largest->t == 0 || fv_grid_patches(grid) > fv_grid_patches(*largest))
+        *largest = grid;
+}
+
 void fv_prompt_builder_largest(const fv_prompt_builder *builder, const uint64_t *rows, uint64_t n,
-                               fv_grid *largest)
+                               fv_largest_views *largest)
 {
     for (uint64_t i = 0; i < n; i++) {
         fv_view_size image, target;
         fv_view_sizes sizes;
-        fv_grid grid;
-        if (fv_dataset_sizes(builder->dataset, rows[i], &image, &target) > 0 &&
-            fv_view_sizes_of(&builder->views, image, target, &sizes) == FV_OK &&
-            fv_processor_grid(builder->processor, sizes.high.width, sizes.high.height, &grid) == FV_OK &&
-            (largest->t == 0 || fv_grid_patches(grid) > fv_grid_patches(*largest)))
-            *largest = grid;
+        fv_grid low, high;
+        if (fv_dataset_sizes(builder->dataset, rows[i], &image, &target) == 0 ||
+            fv_view_sizes_of(&builder->views, image, target, &sizes) != FV_OK ||
+            fv_processor_grid(builder->processor, sizes.low.width, sizes.low.height, &low) != FV_OK ||
+            fv_processor_grid(builder->processor, sizes.high.width, sizes.high.height, &high) != FV_OK)
+            continue;
+        enlarge(&largest->low, builder->first == FV_FIRST_HIGH ? high : low);
+        enlarge(&largest->high, high);
     }
 }

@@ -4,6 +4,7 @@
 #include "fovea/base/phase.h"
 #include "base/hash.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,6 +23,7 @@ typedef struct measuring {
     uint8_t *is_long; /* owned, (block * ranks) */
     uint64_t n_long;
     sums sums;
+    double most_text; /* the least, with a minus: ranks know how to find the largest */
     fv_demands names; /* of any row: their keys and limits */
 } measuring;
 
@@ -30,6 +32,12 @@ fv_err fv_demands_add(fv_demands *demands, fv_demand demand)
     FV_CHECK(demands->n < FV_MAX_DEMANDS, FV_ERR_INTERNAL, "more than %d demands of a row", FV_MAX_DEMANDS);
     demands->all[demands->n++] = demand;
     return FV_OK;
+}
+
+void fv_demands_add_prompt(fv_demands *demands, const fv_group *group, int merge)
+{
+    int64_t text = (int64_t)group->prompt.n - (group->has_image ? fv_grid_tokens(group->low, merge) : 0);
+    demands->text = demands->text == 0 || text < demands->text ? text : demands->text;
 }
 
 /* Rows. */
@@ -80,6 +88,7 @@ static fv_err measure_part(measuring *m, uint8_t *mine)
         fv_phase_move();
         FV_TRY(measure_row(m->what, first + i, &m->names));
         mine[i] = (uint8_t)is_too_long(&m->names);
+        m->most_text = fmax(m->most_text, -(double)m->names.text);
         add_row(&m->sums, &m->names, mine[i]);
     }
     return FV_OK;
@@ -102,7 +111,7 @@ static fv_err measure_all(measuring *m)
     FV_TRY(fv_comm_all_reduce_f64(m->comm, m->sums.exceeding, FV_MAX_DEMANDS));
     for (int i = 0; i < FV_MAX_DEMANDS; i++)
         FV_TRY(fv_comm_all_reduce_max(m->comm, &m->sums.most[i]));
-    return FV_OK;
+    return fv_comm_all_reduce_max(m->comm, &m->most_text);
 }
 
 /* What is said about them, on rank 0. */
@@ -210,6 +219,7 @@ static fv_err list(const measuring *m, fv_rows *out)
         if (!m->is_long[i])
             out->kept[out->n++] = i;
     out->n_left_out = m->n_long;
+    out->least_text = m->most_text > -(double)INT64_MAX ? (int64_t)-m->most_text : 0;
     return FV_OK;
 }
 
@@ -223,7 +233,8 @@ static fv_err measure(measuring *m, fv_rows *out)
 fv_err fv_rows_measure(const fv_measure *what, fv_comm *comm, fv_rows *out)
 {
     uint64_t size = (uint64_t)comm->size;
-    measuring m = {.what = what, .comm = comm, .block = (what->n_rows + size - 1) / size};
+    measuring m = {
+        .what = what, .comm = comm, .block = (what->n_rows + size - 1) / size, .most_text = -INFINITY};
     *out = (fv_rows){0};
     fv_err err = measure(&m, out);
     free(m.is_long);

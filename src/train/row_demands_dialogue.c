@@ -25,6 +25,7 @@ static fv_err measure_group(const fv_dialogue_room *room, const fv_group *group,
     const fv_dialogue *d = room->dialogue;
     int64_t prompt = (int64_t)group->prompt.n, tool, limit = d->max_tokens;
     FV_TRY(fv_dialogue_tool_tokens(d, group, &tool));
+    fv_demands_add_prompt(out, group, d->merge);
     int64_t called = prompt + (tool ? 1 + tool : 0);
     int64_t pages = prompt < limit ? fv_pages_for(limit) : 0;
     if (group->has_image)

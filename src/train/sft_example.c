@@ -109,6 +109,7 @@ static fv_err measure_group(const fv_sft_example_room *room, const fv_group *gro
     const fv_dialogue *d = room->dialogue;
     int64_t answer, call = 0, tool = 0;
     FV_TRY(count(d, example->answer, truth, &answer));
+    fv_demands_add_prompt(out, group, d->merge);
     if (example->call && group->has_image && example->call_share > 0) {
         FV_TRY(count(d, example->call, truth, &call));
         FV_TRY(fv_dialogue_tool_tokens(d, group, &tool));

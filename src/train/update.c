@@ -9,19 +9,13 @@
  *
  * The reference policy goes through the same micro-batches, forward alone, after its weights have traded
  * places with the policy's. */
-#include "fovea/train/update.h"
+#include "train/update_internal.h"
 
-#include "fovea/base/meter.h"
 #include "fovea/base/point.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct fv_updater {
-    fv_updater_args args;
-    fv_weights grads; /* owned */
-};
 
 static fv_err check_args(const fv_updater_args *args)
 {
@@ -53,8 +47,10 @@ fv_err fv_updater_create(const fv_updater_args *args, fv_updater **out)
 
 void fv_updater_destroy(fv_updater *u)
 {
-    if (u)
-        fv_model_free_weights(u->args.optimizer->model, &u->grads);
+    if (!u)
+        return;
+    fv_micro_fini(u);
+    fv_model_free_weights(u->args.optimizer->model, &u->grads);
     free(u);
 }
 
@@ -63,129 +59,10 @@ const fv_updater_args *fv_updater_args_of(const fv_updater *u)
     return &u->args;
 }
 
-/* One micro-batch. */
-
-/* Host arrays over its generated tokens (N) and answers (S). */
-typedef struct micro {
-    fv_packed packed;
-    const fv_tree *trees; /* (n_trees) */
-    int n_trees;
-    float *now, *then, *reference, *entropy, *logprob_grad, *entropy_grad; /* (N) */
-    uint8_t *mask;                                                         /* (N) */
-    double *advantages;                                                    /* (S) */
-    int64_t *starts;                                                       /* (S + 1) */
-    int64_t n_sequences;
-} micro;
-
-static void micro_fini(micro *m)
-{
-    void *const arrays[] = {m->now,          m->then, m->reference,  m->entropy, m->logprob_grad,
-                            m->entropy_grad, m->mask, m->advantages, m->starts};
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
-        free(arrays[i]);
-    fv_packed_fini(&m->packed);
-}
-
-static fv_err allocate(micro *m)
-{
-    size_t n = (size_t)m->packed.n_logprobs + 1, answers = 1;
-    for (int i = 0; i < m->n_trees; i++)
-        answers += (size_t)m->trees[i].n;
-    float **const floats[] = {&m->now,     &m->then,         &m->reference,
-                              &m->entropy, &m->logprob_grad, &m->entropy_grad};
-    int is_there = 1;
-    for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
-        is_there &= (*floats[i] = malloc(n * sizeof(float))) != NULL;
-    m->mask = malloc(n);
-    m->advantages = malloc(answers * sizeof *m->advantages);
-    m->starts = malloc(answers * sizeof *m->starts);
-    is_there &= m->mask && m->advantages && m->starts;
-    FV_CHECK(is_there, FV_ERR_MEMORY, "cannot allocate a micro-batch of %zu generated tokens", n);
-    memset(m->mask, 1, n);
-    return FV_OK;
-}
-
-/* What the rollout left of each answer, in the order of the packed log-probs. */
-static void collect(micro *m)
-{
-    int64_t at = 0;
-    for (int i = 0; i < m->n_trees; i++)
-        for (int a = m->trees[i].first; a < m->trees[i].first + m->trees[i].n; a++) {
-            const fv_response *response = &m->trees[i].group->responses[a];
-            m->advantages[m->n_sequences] = response->advantage;
-            m->starts[m->n_sequences++] = at;
-            for (size_t t = 0; t < response->ids.n; t++)
-                if (response->loss_mask[t]) {
-                    m->reference[at] = response->reference ? response->reference[t] : 0;
-                    m->then[at++] = response->logprobs[t];
-                }
-        }
-    m->starts[m->n_sequences] = at;
-}
-
-/* What is done with each micro-batch. */
-typedef fv_err (*micro_work)(fv_updater *u, micro *m, void *context);
-
-static fv_err run_micro(fv_updater *u, const fv_tree *trees, int n_trees, micro_work work, void *context)
-{
-    micro m = {.trees = trees, .n_trees = n_trees};
-    fv_err err = FV_OK;
-    FV_TRY_DONE(fv_packed_init(&m.packed, fv_model_shape_of(u->args.optimizer->model), trees, n_trees,
-                               u->args.view, u->args.view_context));
-    FV_TRY_DONE(allocate(&m));
-    collect(&m);
-    FV_TRY_DONE(work(u, &m, context));
-done:
-    micro_fini(&m);
-    return err;
-}
-
-static fv_err run_own(fv_updater *u, const fv_tree *trees, int n_trees, micro_work work, void *context)
-{
-    int64_t n_ranks = u->args.optimizer->data->size, all = 0;
-    for (int first = 0, n; first < n_trees; first += n) {
-        int64_t tokens = fv_tree_tokens(&trees[first]);
-        for (n = 1; first + n < n_trees; n++) {
-            int64_t more = fv_tree_tokens(&trees[first + n]);
-            if (tokens + more > u->args.settings.micro_tokens)
-                break;
-            tokens += more;
-        }
-        FV_TRY(run_micro(u, trees + first, n, work, context));
-        all += tokens;
-        fv_meter_at(first + n, all * n_ranks);
-    }
-    return FV_OK;
-}
-
-/* This rank's share of the groups' answers. name: of the phase, for people. */
-static fv_err run_share(fv_updater *u, const fv_group *groups, int n, const char *name, micro_work work,
-                        void *context)
-{
-    const fv_comm *data = u->args.optimizer->data;
-    size_t answers = 0;
-    for (int g = 0; g < n; g++)
-        answers += (size_t)groups[g].n_samples;
-    fv_tree *trees = malloc((answers + 1) * sizeof *trees);
-    int64_t *scratch = malloc((answers + (size_t)data->size) * sizeof *scratch);
-    fv_err err = FV_OK;
-    FV_CHECK_DONE(trees && scratch, FV_ERR_MEMORY, "cannot allocate the sharing out of %zu answers", answers);
-    int n_trees =
-        fv_update_share(groups, n, u->args.settings.micro_tokens, data->rank, data->size, trees, scratch);
-    fv_meter_phase(name, n_trees);
-    for (int i = 0; i < n_trees && u->args.want; i++)
-        fv_tree_want_views(&trees[i], u->args.want, u->args.view_context);
-    FV_TRY_DONE(run_own(u, trees, n_trees, work, context));
-done:
-    free(trees);
-    free(scratch);
-    return err;
-}
-
 /* The mini-batch. */
 
 /* Forward, loss, backward; the mini-batch's counts are in stats. */
-static fv_err compute(fv_updater *u, micro *m, void *context)
+static fv_err compute(fv_updater *u, fv_micro *m, void *context)
 {
     fv_update_stats *stats = context;
     const fv_loss_settings *loss = &u->args.settings.loss;
@@ -266,7 +143,7 @@ static fv_err step(fv_updater *u, const fv_group *groups, int n, double rate, fv
 {
     fv_optimizer *optimizer = u->args.optimizer;
     FV_TRY(fv_fill(fv_model_backend(optimizer->model), &(fv_fill_args){.x = u->grads.flat}));
-    FV_TRY(fv_comm_agree(optimizer->data, run_share(u, groups, n, "update", compute, stats)));
+    FV_TRY(fv_comm_agree(optimizer->data, fv_micro_run(u, groups, n, "update", compute, stats)));
     FV_TRY(join(optimizer->data, stats));
     stats->loss = fv_loss_value(&u->args.settings.loss, &stats->sums);
     return fv_optimizer_step(optimizer, &u->grads, (float)rate, &stats->norm);
@@ -285,7 +162,7 @@ fv_err fv_update(fv_updater *u, const fv_group *groups, int n, double rate, fv_u
 
 /* The reference policy. */
 
-static fv_err ask_micro(fv_updater *u, micro *m, void *context)
+static fv_err ask_micro(fv_updater *u, fv_micro *m, void *context)
 {
     int64_t at = 0, *tokens = context;
     FV_TRY(fv_policy_forward(u->args.policy, &m->packed, FV_SAVE_NONE, m->reference, NULL));
@@ -317,7 +194,7 @@ static fv_err ask(fv_updater *u, const fv_group *groups, int n, int64_t *tokens)
 {
     FV_TRY(make_room(groups, n));
     FV_TRY(fv_reference_exchange(u->args.reference));
-    FV_TRY(run_share(u, groups, n, "reference", ask_micro, tokens));
+    FV_TRY(fv_micro_run(u, groups, n, "reference", ask_micro, tokens));
     return fv_reference_exchange(u->args.reference);
 }
 

@@ -155,9 +155,9 @@ static double kl_by_hand(learner *l, const fv_group *group, int a)
 {
     const fv_tree tree = {group, a, 1};
     const fv_response *response = &group->responses[a];
-    fv_packed packed;
+    fv_packed packed = {0};
     double sum = 0;
-    assert_ok(fv_packed_init(&packed, fv_model_shape_of(l->model), &tree, 1, rollout_view, NULL));
+    assert_ok(fv_packed_fill(&packed, fv_model_shape_of(l->model), &tree, 1, rollout_view, NULL));
     float *ref = malloc((size_t)packed.n_logprobs * sizeof *ref), *at = ref;
     assert_ok(fv_reference_exchange(&l->reference));
     assert_ok(fv_policy_forward(l->policy, &packed, FV_SAVE_NONE, ref, NULL));

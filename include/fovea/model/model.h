@@ -57,9 +57,17 @@ void fv_model_swap_weights(fv_model *model, fv_weights *with);
  * norms) and of parameters that several ranks hold (shared key heads). */
 fv_err fv_model_reduce_grads(fv_model *model, fv_weights *grads);
 
-/* What a pass keeps for a backward pass: nothing; every activation; or the inputs of the blocks, from which
- * the activations are computed again (recomputation). The gradients are the same bits either way. */
-typedef enum fv_save { FV_SAVE_NONE, FV_SAVE_ALL, FV_SAVE_INPUTS } fv_save;
+/* What a pass keeps for a backward pass: nothing, or the inputs of all blocks, and of the first blocks of
+ * each tower all activations: those of the others are computed again (recomputation). The gradients are the
+ * same bits either way. */
+typedef int fv_save;
+enum { FV_SAVE_NONE, FV_SAVE_INPUTS, FV_SAVE_ALL = FV_SAVE_INPUTS + FV_MAX_LAYERS };
+
+/* All activations of n blocks of each tower. */
+static inline fv_save fv_save_blocks(int n)
+{
+    return FV_SAVE_INPUTS + n;
+}
 
 /* The vision tower. */
 

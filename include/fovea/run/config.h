@@ -33,6 +33,8 @@ typedef struct fv_run_config {
                                 what was taken */
     char *kernels;           /* fv_backend_cpu_create; "": the best of the processor */
     fv_precision_choice precision;
+    double memory_gigabytes; /* of tensors that a rank may hold; 0: what its device has, or no limit on the
+                                cpu */
 } fv_run_config;
 
 /* The newest checkpoint of out comes first. Where there is none: from "auto" begins anew, any other text is
@@ -130,7 +132,8 @@ typedef struct fv_update_config {
     int groups;            /* of a mini-batch: one step of the optimizer */
     fv_partial partial;    /* fv_step_plan */
     int64_t micro_tokens;  /* of a micro-batch */
-    int recompute;         /* activations are computed again in the backward pass, not kept */
+    int recompute;         /* activations are computed again in the backward pass, not kept, */
+    int kept_layers;       /* but for so many layers of each tower; -1: as many as memory_gigabytes allow */
     int reference_on_host; /* fv_reference_init */
     int skip_limit;        /* updates in a row that may be skipped for numbers that are not finite */
 } fv_update_config;

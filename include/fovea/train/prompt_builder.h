@@ -32,11 +32,15 @@ fv_err fv_prompt_builder_prompt(const fv_prompt_builder *builder, const fv_row *
  * the same. data is for messages. FV_ERR_ARGUMENT: needs_two, and they are the same for every row. */
 fv_err fv_prompt_builder_check_views(const fv_prompt_builder *builder, const char *data, int needs_two);
 
-/* *largest ({0} before, or that of others) becomes the high-resolution view of most patches of rows (n), if
- * that is more.
- */
+/* The views of most patches, of prompts and of what the tool shows, each of some row. Starts as {0}: no row
+ * has an image. */
+typedef struct fv_largest_views {
+    fv_grid low, high;
+} fv_largest_views;
+
+/* *largest becomes that of rows (n) too. */
 void fv_prompt_builder_largest(const fv_prompt_builder *builder, const uint64_t *rows, uint64_t n,
-                               fv_grid *largest);
+                               fv_largest_views *largest);
 
 /* A view of a row that is read, its image's file included: of the group that fv_prompt_builder_prompt has
  * made of it.

@@ -24,12 +24,16 @@ typedef struct fv_demand {
 
 enum { FV_MAX_DEMANDS = 12 };
 
-/* Every row has the same, in the same order. */
+/* Every row has the same, in the same order. Starts as {0}. */
 typedef struct fv_demands {
     fv_demand all[FV_MAX_DEMANDS];
     int n;
+    int64_t text;    /* tokens of its shortest prompt that show no image; 0: not known */
     char image[160]; /* what of the tokens is the image; "": none is */
 } fv_demands;
+
+/* The row has a prompt like this one, whose images are merged so. */
+void fv_demands_add_prompt(fv_demands *demands, const fv_group *group, int merge);
 
 /* Append what a row needs. On failure the row cannot be asked at all. Local. */
 typedef struct fv_measurer {
@@ -51,6 +55,7 @@ typedef struct fv_measure {
 typedef struct fv_rows {
     uint64_t *kept; /* owned, (n), ascending */
     uint64_t n, n_left_out;
+    int64_t least_text; /* fv_demands.text of any row, at least; 0: not known */
 } fv_rows;
 
 /* Every rank measures a part; all get the same. FV_ERR_ARGUMENT names the first rows that are too long, what

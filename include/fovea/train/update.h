@@ -16,7 +16,7 @@
 typedef struct fv_update_settings {
     fv_loss_settings loss;
     int64_t micro_tokens; /* tokens of a micro-batch; a prompt with one answer may exceed it */
-    fv_save save;         /* FV_SAVE_ALL or FV_SAVE_INPUTS (recomputation) */
+    fv_save save;         /* not FV_SAVE_NONE */
     int is_supervised;    /* answers are SFT examples: their own log-probs are taken for the old ones */
 } fv_update_settings;
 
@@ -43,7 +43,10 @@ typedef struct fv_update_stats {
 
 /* With a buffer for gradients, for good. */
 fv_err fv_updater_create(const fv_updater_args *args, fv_updater **out);
-void fv_updater_destroy(fv_updater *updater);                         /* Local. NULL is fine */
+void fv_updater_destroy(fv_updater *updater); /* Local. NULL is fine */
+/* Have the host memory for micro-batches of at most that much, and mini-batches of so many answers: no update
+ * that takes as much or less allocates any. Local. */
+fv_err fv_updater_reserve(fv_updater *updater, const fv_packed_size *most, int64_t answers);
 const fv_updater_args *fv_updater_args_of(const fv_updater *updater); /* Local. Borrowed */
 
 /* The loss of supervised training, the mean cross entropy of SFT examples' tokens: with advantages of 1 and

@@ -2,7 +2,7 @@
 
 static fv_block_acts *acts_of(fv_stack *stack, int i)
 {
-    return &stack->acts[stack->save == FV_SAVE_ALL ? i : 0];
+    return &stack->acts[i < stack->n_kept ? i : stack->n_kept];
 }
 
 fv_err fv_stack_take(fv_stack *stack, const fv_block_shape *shape, const fv_stack_size *size, fv_arena *arena)
@@ -10,6 +10,8 @@ fv_err fv_stack_take(fv_stack *stack, const fv_block_shape *shape, const fv_stac
     int n_blocks = stack->n_blocks = size->n_blocks;
     int64_t n_tokens = size->n_tokens, dims[] = {n_tokens, shape->hidden};
     fv_save save = stack->save = size->save;
+    int kept = save == FV_SAVE_NONE ? 0 : save - FV_SAVE_INPUTS;
+    stack->n_kept = kept < n_blocks ? kept : n_blocks;
     stack->part = (fv_tensor){0};
     if (size->n_ranks > 1 && shape->dtype != FV_F32)
         FV_TRY(fv_tensor_take(arena, FV_F32, 2, dims, &stack->part));
@@ -19,7 +21,7 @@ fv_err fv_stack_take(fv_stack *stack, const fv_block_shape *shape, const fv_stac
         else
             FV_TRY(fv_tensor_take(arena, shape->dtype, 2, dims, &stack->x[i]));
     }
-    for (int i = 0; i < (save == FV_SAVE_ALL ? n_blocks : 1); i++)
+    for (int i = 0; i <= stack->n_kept && i < n_blocks; i++)
         FV_TRY(fv_block_acts_take(arena, shape, n_tokens, &stack->acts[i]));
     return save == FV_SAVE_NONE ? FV_OK : fv_block_grads_take(arena, shape, n_tokens, &stack->grads);
 }
@@ -41,13 +43,19 @@ fv_err fv_stack_forward(fv_stack *stack, fv_stack_run *run)
     return FV_OK;
 }
 
+/* The last block has left its activations. */
+static int has_lost_acts(const fv_stack *stack, int i)
+{
+    return i >= stack->n_kept && i < stack->n_blocks - 1;
+}
+
 fv_err fv_stack_backward(fv_stack *stack, fv_stack_run *run, fv_tensor dx, const fv_block_weights *grads)
 {
     for (int i = stack->n_blocks - 1; i >= 0; i--) {
         fv_block_setup setup = run->setup(run->context, i);
         run->pass.segments = setup.segments;
         run->pass.spans = setup.spans;
-        if (stack->save == FV_SAVE_INPUTS)
+        if (has_lost_acts(stack, i))
             FV_TRY(forward_block(stack, run, i));
         FV_TRY(fv_block_backward(&run->pass, &run->weights[i], acts_of(stack, i), stack->x[i], dx,
                                  &stack->grads, &grads[i]));

@@ -1,51 +1,11 @@
 /* A pass of an engine allocates nothing, neither from the back end nor from the heap: with new sequences,
  * forks that write into shared pages, images, and sequences that give up their rows. */
+#include "heap.h"
 #include "model_case.h"
 
 #include "fovea/engine/engine.h"
 
 #include <stdlib.h>
-
-/* Sanitizers have an allocator of their own. */
-#if defined(__SANITIZE_ADDRESS__)
-enum { IS_COUNTED = 0 };
-static const int64_t n_heap;
-#else
-enum { IS_COUNTED = 1 };
-extern void *__libc_malloc(size_t bytes), *__libc_calloc(size_t n, size_t bytes),
-    *__libc_realloc(void *memory, size_t bytes), *__libc_memalign(size_t align, size_t bytes);
-static int64_t n_heap;
-
-void *malloc(size_t bytes)
-{
-    __atomic_fetch_add(&n_heap, 1, __ATOMIC_RELAXED);
-    return __libc_malloc(bytes);
-}
-
-void *calloc(size_t n, size_t bytes)
-{
-    __atomic_fetch_add(&n_heap, 1, __ATOMIC_RELAXED);
-    return __libc_calloc(n, bytes);
-}
-
-void *realloc(void *memory, size_t bytes)
-{
-    __atomic_fetch_add(&n_heap, 1, __ATOMIC_RELAXED);
-    return __libc_realloc(memory, bytes);
-}
-
-void *aligned_alloc(size_t align, size_t bytes)
-{
-    __atomic_fetch_add(&n_heap, 1, __ATOMIC_RELAXED);
-    return __libc_memalign(align, bytes);
-}
-
-int posix_memalign(void **out, size_t align, size_t bytes)
-{
-    *out = aligned_alloc(align, bytes);
-    return *out ? 0 : 12;
-}
-#endif
 
 enum { SAMPLES = 6, PROMPT_TEXT = 90, N_NEW = 60, PASSES = 20 };
 
@@ -122,13 +82,13 @@ static void test_passes(void **state)
     for (int i = 0; i < 2; i++)
         assert_ok(fv_engine_pass(engine, &is_idle));
     open_group(engine, &images[1], counts + SAMPLES);
-    int64_t tensors = backend->memory.n_allocs, heap = n_heap;
+    int64_t tensors = backend->memory.n_allocs, heap = heap_allocations();
     for (int i = 2; i < PASSES || !is_idle; i++)
         assert_ok(fv_engine_pass(engine, &is_idle));
     assert_int_equal(backend->memory.n_allocs, tensors);
-    assert_true(tensors > 0 && (heap > 0) == IS_COUNTED);
+    assert_true(tensors > 0 && (heap > 0) == heap_is_counted());
     if (!getenv("FOVEA_BACKEND_WRAP")) /* the wrappers keep books */
-        assert_int_equal(n_heap, heap);
+        assert_int_equal(heap_allocations(), heap);
     assert_true(fv_engine_stats_of(engine)->n_evictions > 0);
     for (int i = 0; i < 2 * SAMPLES; i++)
         assert_int_equal(counts[i], N_NEW);

@@ -63,8 +63,8 @@ static float *rolled(const fv_tree *trees, int n_trees)
 
 static void check_bits(const fv_tree *trees, int n_trees)
 {
-    fv_packed packed;
-    assert_ok(fv_packed_init(&packed, fv_model_shape_of(rollout.model), trees, n_trees, rollout_view, NULL));
+    fv_packed packed = {0};
+    assert_ok(fv_packed_fill(&packed, fv_model_shape_of(rollout.model), trees, n_trees, rollout_view, NULL));
     assert_int_equal(packed.n_logprobs, count_generated(trees, n_trees));
     float *expected = rolled(trees, n_trees), *ours = malloc((size_t)packed.n_logprobs * sizeof *ours);
     assert_ok(fv_policy_forward(policy, &packed, FV_SAVE_NONE, ours, NULL));
@@ -87,8 +87,8 @@ static void test_any_packing_gives_the_bits_of_the_rollout(void **state)
 /* Gradients of the sum of weighted log-probs and entropies; the weight of a token depends on what it is. */
 static void add_gradients(const fv_tree *trees, int n_trees, fv_save save, fv_weights *grads)
 {
-    fv_packed packed;
-    assert_ok(fv_packed_init(&packed, fv_model_shape_of(rollout.model), trees, n_trees, rollout_view, NULL));
+    fv_packed packed = {0};
+    assert_ok(fv_packed_fill(&packed, fv_model_shape_of(rollout.model), trees, n_trees, rollout_view, NULL));
     size_t n = (size_t)packed.n_logprobs;
     float *logprobs = malloc(n * sizeof *logprobs), *entropies = malloc(n * sizeof *entropies);
     assert_ok(fv_policy_forward(policy, &packed, save, logprobs, entropies));
@@ -146,10 +146,13 @@ static void test_recomputation_gives_the_same_bits(void **state)
 {
     (void)state;
     float *kept = gradients(ANSWERS, GROUPS, FV_SAVE_ALL),
-          *again = gradients(ANSWERS, GROUPS, FV_SAVE_INPUTS);
+          *again = gradients(ANSWERS, GROUPS, FV_SAVE_INPUTS),
+          *some = gradients(ANSWERS, GROUPS, fv_save_blocks(2));
     assert_memory_equal(kept, again, (size_t)fv_model_layout(rollout.model)->n_elements * sizeof *kept);
+    assert_memory_equal(kept, some, (size_t)fv_model_layout(rollout.model)->n_elements * sizeof *kept);
     free(kept);
     free(again);
+    free(some);
 }
 
 static int setup_in_bf16(void **state)
