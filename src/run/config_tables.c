@@ -232,7 +232,7 @@ static const fv_setting update_fields[] = {
     {"micro_tokens", FV_SETTING_INTEGER, UPDATE(micro_tokens), "tokens of a micro-batch", FROM(1)},
     {"recompute", FV_SETTING_SWITCH, UPDATE(recompute), "compute activations twice to save memory"},
     {"kept_layers", FV_SETTING_INTEGER, UPDATE(kept_layers),
-     "whose activations are kept all the same; -1 = as many as there is room for", FROM(-1)},
+     "that keep them all the same; -1 = as many as fit", FROM(-1)},
     {"reference_on_host", FV_SETTING_SWITCH, UPDATE(reference_on_host),
      "the reference policy waits in host memory"},
     {"skip_limit", FV_SETTING_INTEGER, UPDATE(skip_limit), "updates in a row skipped as not finite, at most",

@@ -102,6 +102,8 @@ static void test_choices(void **state)
         {"optimizer.schedule=constant", offsetof(fv_train_config, optimizer.schedule), FV_SCHEDULE_CONSTANT},
         {"optimizer.schedule=linear", offsetof(fv_train_config, optimizer.schedule), FV_SCHEDULE_LINEAR},
         {"optimizer.schedule=cosine", offsetof(fv_train_config, optimizer.schedule), FV_SCHEDULE_COSINE},
+        {"optimizer.on_host=moments", offsetof(fv_train_config, optimizer.adamw.on_host), FV_ON_HOST_MOMENTS},
+        {"optimizer.on_host=all", offsetof(fv_train_config, optimizer.adamw.on_host), FV_ON_HOST_ALL},
         {"optimizer.master=split", offsetof(fv_train_config, optimizer.adamw.master), FV_MASTER_SPLIT},
         {"optimizer.moments=bf16", offsetof(fv_train_config, optimizer.adamw.moments), FV_MOMENTS_BF16},
     };
