@@ -256,8 +256,8 @@ static const fv_setting optimizer_fields[] = {
      .names = master_names},
     {"moments", FV_SETTING_CHOICE, OPTIMIZER(adamw.moments), "bf16: rounded at random",
      .names = moments_names},
-    {"on_host", FV_SETTING_CHOICE, OPTIMIZER(adamw.on_host),
-     "none, moments or all: masters too; what waits in host memory", .names = on_host_names},
+    {"on_host", FV_SETTING_CHOICE, OPTIMIZER(adamw.on_host), "what waits in host memory; all: masters too",
+     .names = on_host_names},
     {0},
 };
 
