@@ -12,6 +12,7 @@
     X(rollout, "groups of answers to prompts with an image, as a trainer draws") \
     X(train, "a supervised step over packed sequences with an image")            \
     X(step, "a whole step of reinforcement learning")                            \
+    X(judge, "verdicts of a local judge as large as the decoder")                \
     X(start, "a process from its start to its first token, with a folder of weights")
 
 enum {

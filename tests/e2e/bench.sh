@@ -16,14 +16,14 @@ small="--repeats 2 --batch 1,3 --prompt 64 --new 4 --prompts 2 --samples 2 --ima
 
 # Every measurement has its line, and the same figures as JSON; nothing is left behind.
 well bench all all $small --profile --json "$folder/all.json"
-for name in decode prefill vision rollout train step start; do
+for name in decode prefill vision rollout train step judge start; do
     grep -q "^$name .*\[" "$folder/all.out" || fail "no $name in: $(cat "$folder/all.out")"
     grep -q "\"name\": \"$name\"" "$folder/all.json" || fail "no $name in: $(cat "$folder/all.json")"
 done
 [ "$(grep -c '^decode ' "$folder/all.out")" = 2 ] || fail "decode is not measured for each batch"
 grep -q '^    gemm  *[1-9]' "$folder/all.out" || fail "no time by operation: $(cat "$folder/all.out")"
 for field in value ceiling share seconds peak_bytes; do
-    [ "$(figures "$folder/all.json" $field | grep -c '^[0-9]')" -ge 9 ] || fail "$field is missing"
+    [ "$(figures "$folder/all.json" $field | grep -c '^[0-9]')" -ge 10 ] || fail "$field is missing"
 done
 [ "$(figures "$folder/all.json" value | awk '$1 <= 0')" = "" ] || fail "a figure is nothing"
 [ -z "$(ls "$TMPDIR")" ] || fail "left behind: $(ls "$TMPDIR")"
