@@ -3,6 +3,8 @@
 #include "jobs/terminal.h"
 #include "jobs/views_options.h"
 
+#include "fovea/model/nn/pages.h"
+
 #include <string.h>
 
 enum {
@@ -110,8 +112,8 @@ static const fv_option table[] = {
     {KEY_TOKENS, FV_OPTION_INTEGER, AT(max_tokens), .low = 2, .high = MOST},
     {KEY_TENSOR, FV_OPTION_INT, AT(runtime.tensor), .low = 1, .high = MOST},
     {KEY_RUNNING, FV_OPTION_INT, AT(max_running), .low = 1, .high = MOST},
-    {KEY_PASS_TOKENS, FV_OPTION_INT, AT(pass_tokens), .low = 2, .high = MOST},
-    {KEY_CACHE, FV_OPTION_INT, AT(cache_pages), .low = 1, .high = MOST},
+    {KEY_PASS_TOKENS, FV_OPTION_INT, AT(pass_tokens), .low = 2, .high = 1 << 24},
+    {KEY_CACHE, FV_OPTION_INT, AT(cache_pages), .low = 1, .high = FV_MAX_PAGES},
     {0}};
 
 static error_t check(struct argp_state *state, const fv_eval_options *o)

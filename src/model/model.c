@@ -177,7 +177,7 @@ static fv_err read_weights(fv_model *model, const fv_folder *folder)
 static fv_err check_chunks(int chunks, int n_ranks)
 {
     FV_CHECK(chunks >= 1 && chunks <= FV_MAX_CHUNKS && (chunks & (chunks - 1)) == 0, FV_ERR_ARGUMENT,
-             "sums in %d chunks: take 1, 2, 4 or 8", chunks);
+             "sums in %d chunks (layout.chunks, --chunks): take 1, 2, 4 or 8", chunks);
     FV_CHECK(
         chunks % n_ranks == 0, FV_ERR_ARGUMENT,
         "%d ranks cannot share sums of %d chunks: %d = %d x %d + %d; take ranks that divide the chunks, or "

@@ -1,5 +1,6 @@
 #include "fovea/run/config.h"
 
+#include "fovea/model/nn/pages.h"
 #include "fovea/train/advantage.h"
 #include "fovea/train/trajectory.h"
 
@@ -13,6 +14,9 @@
     {                                     \
         (bound), INFINITY, .above_min = 1 \
     }
+
+/* What no machine has, or no pass needs. */
+enum { MOST_THREADS = 1024, MOST_TOKENS = 1 << 24 };
 
 static const char *const view_names[] = {"low", "high", NULL};
 static const char *const alpha_names[] = {"white", "drop", NULL};
@@ -43,7 +47,11 @@ static const fv_setting run_fields[] = {
     {"prompts", FV_SETTING_PATH, RUN(prompts), "the file with the wording around a question", FROM(1)},
     {"seed", FV_SETTING_INTEGER, RUN(seed), "of every draw and order", FROM(0)},
     {"steps", FV_SETTING_INTEGER, RUN(steps), "steps of training", FROM(1)},
-    {"threads", FV_SETTING_INTEGER, RUN(threads), "of a rank; 0 = as OMP_NUM_THREADS says", FROM(0)},
+    {"threads",
+     FV_SETTING_INTEGER,
+     RUN(threads),
+     "of a rank; 0 = as OMP_NUM_THREADS says",
+     {0, MOST_THREADS}},
     {"backend", FV_SETTING_CHOICE, RUN(backend), "what computes: auto, cpu or cuda",
      .names = fv_backend_kind_names},
     {"kernels", FV_SETTING_TEXT, RUN(kernels), "avx512, avx2 or portable; '' = the best", FROM(0)},
@@ -88,8 +96,11 @@ static const fv_setting views_fields[] = {
      FROM(1)},
     {"transparency", FV_SETTING_CHOICE, VIEWS(bounds.transparency), "white behind it, or drop the alpha",
      .names = alpha_names},
-    {"workers", FV_SETTING_INTEGER, VIEWS(workers), "threads that make views ahead; -1 = the cores left",
-     FROM(-1)},
+    {"workers",
+     FV_SETTING_INTEGER,
+     VIEWS(workers),
+     "threads that make views ahead; -1 = the cores left",
+     {-1, MOST_THREADS}},
     {"cache_megabytes", FV_SETTING_INTEGER, VIEWS(cache_megabytes), "of views that a rank keeps for a step",
      FROM(0)},
     {0},
@@ -124,9 +135,12 @@ static const fv_setting rollout_fields[] = {
     {"max_images", FV_SETTING_INTEGER, ROLLOUT(max_images), "in a prompt and its response", FROM(1)},
     {"max_running", FV_SETTING_INTEGER, ROLLOUT(max_running), "samples at once on a copy of the model",
      FROM(1)},
-    {"pass_tokens", FV_SETTING_INTEGER, ROLLOUT(pass_tokens), "tokens of a pass, at most", FROM(2)},
-    {"cache_pages", FV_SETTING_INTEGER, ROLLOUT(cache_pages), "pages of 64 tokens of the key-value cache",
-     FROM(1)},
+    {"pass_tokens", FV_SETTING_INTEGER, ROLLOUT(pass_tokens), "tokens of a pass, at most", {2, MOST_TOKENS}},
+    {"cache_pages",
+     FV_SETTING_INTEGER,
+     ROLLOUT(cache_pages),
+     "pages of 64 tokens of the key-value cache",
+     {1, FV_MAX_PAGES}},
     {"sampling_rounds", FV_SETTING_INTEGER, ROLLOUT(sampling_rounds),
      "times a step may replace dropped groups", FROM(0)},
     {0},
@@ -190,8 +204,16 @@ static const fv_setting judge_fields[] = {
      .names = judge_precision_names},
     {"method", FV_SETTING_CHOICE, JUDGE(local.method), "of a local model: to compare words, or to think",
      .names = method_names},
-    {"pass_tokens", FV_SETTING_INTEGER, JUDGE(local.pass_tokens), "tokens of a pass of it, at most", FROM(1)},
-    {"cache_pages", FV_SETTING_INTEGER, JUDGE(local.cache_pages), "pages of 64 tokens of its cache", FROM(1)},
+    {"pass_tokens",
+     FV_SETTING_INTEGER,
+     JUDGE(local.pass_tokens),
+     "tokens of a pass of it, at most",
+     {1, MOST_TOKENS}},
+    {"cache_pages",
+     FV_SETTING_INTEGER,
+     JUDGE(local.cache_pages),
+     "pages of 64 tokens of its cache",
+     {1, FV_MAX_PAGES}},
     {"program", FV_SETTING_TEXT, JUDGE(program), "command of a judge that talks JSON lines", FROM(0)},
     {"verifier_first", FV_SETTING_SWITCH, JUDGE(verifier_first), "what reward.verifier finds right is right"},
     {"audit", FV_SETTING_REAL, JUDGE(audit), "share of that which is asked all the same", {0, 1}},
@@ -229,7 +251,7 @@ static const fv_setting update_fields[] = {
     {"groups", FV_SETTING_INTEGER, UPDATE(groups), "groups (rows, if supervised) of a mini-batch", FROM(1)},
     {"partial", FV_SETTING_CHOICE, UPDATE(partial), "groups that do not fill a mini-batch",
      .names = partial_names},
-    {"micro_tokens", FV_SETTING_INTEGER, UPDATE(micro_tokens), "tokens of a micro-batch", FROM(1)},
+    {"micro_tokens", FV_SETTING_INTEGER, UPDATE(micro_tokens), "tokens of a micro-batch", {1, MOST_TOKENS}},
     {"recompute", FV_SETTING_SWITCH, UPDATE(recompute), "compute activations twice to save memory"},
     {"kept_layers", FV_SETTING_INTEGER, UPDATE(kept_layers),
      "that keep them all the same; -1 = as many as fit", FROM(-1)},

@@ -153,6 +153,9 @@ refused 2 'unexpected argument "more"' "${low[@]}" --out "$folder/x" more
 refused 1 "one/summary.json is there already" "${low[@]}" --out "$folder/one"
 refused 1 "cannot create folder $folder/no/such" "${low[@]}" --out "$folder/no/such"
 refused 1 "shard 7/7 of 6 rows has none" "${low[@]}" --out "$folder/x" --limit 6 --shard 7/7
-refused 1 "1 ranks cannot be cut into tensor groups of 2" "${low[@]}" --out "$folder/x" --tensor 2
+refused 1 "1 ranks cannot be cut into tensor groups of 2 (1 % 2 = 1): start a multiple of them, or set layout.tensor (--tensor)" \
+    "${low[@]}" --out "$folder/x" --tensor 2
+refused 1 "sums in 3 chunks (layout.chunks, --chunks): take 1, 2, 4 or 8" "${low[@]}" --out "$folder/x" --chunks 3
+refused 2 '--cache-pages is "33554432", expected a whole number from 1 to 33554431' "${low[@]}" --out "$folder/x" --cache-pages 33554432
 refused 1 "and --cache-pages is 1; and 37 more: raise --cache-pages to 4," "${low[@]}" --out "$folder/x" --cache-pages 1
 echo "eval: well"

@@ -27,8 +27,8 @@ fv_err fv_cache_init(fv_cache *cache, fv_model *model, int n_pages)
     fv_err err = FV_OK;
     int n_layers = model->shape.text.n_layers;
     *cache = (fv_cache){.backend = model->backend, .n_layers = n_layers, .n_pages = n_pages};
-    FV_CHECK_DONE(n_pages > 0 && n_pages <= INT32_MAX / FV_PAGE, FV_ERR_ARGUMENT,
-                  "a cache of %d pages of %d rows", n_pages, FV_PAGE);
+    FV_CHECK_DONE(n_pages > 0 && n_pages <= FV_MAX_PAGES, FV_ERR_ARGUMENT,
+                  "a cache of %d pages of %d tokens, expected 1 to %d", n_pages, FV_PAGE, FV_MAX_PAGES);
     cache->store.keys = calloc((size_t)n_layers, sizeof *cache->store.keys);
     cache->store.values = calloc((size_t)n_layers, sizeof *cache->store.values);
     FV_CHECK_DONE(cache->store.keys && cache->store.values, FV_ERR_MEMORY,

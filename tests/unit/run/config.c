@@ -105,6 +105,9 @@ static void test_choices(void **state)
         {"optimizer.on_host=moments", offsetof(fv_train_config, optimizer.adamw.on_host), FV_ON_HOST_MOMENTS},
         {"optimizer.on_host=all", offsetof(fv_train_config, optimizer.adamw.on_host), FV_ON_HOST_ALL},
         {"optimizer.master=split", offsetof(fv_train_config, optimizer.adamw.master), FV_MASTER_SPLIT},
+        {"judge.precision=run", offsetof(fv_train_config, judge.precision), FV_JUDGE_AS_RUN},
+        {"judge.precision=fp32", offsetof(fv_train_config, judge.precision), FV_JUDGE_FP32},
+        {"judge.precision=bf16", offsetof(fv_train_config, judge.precision), FV_JUDGE_BF16},
         {"optimizer.moments=bf16", offsetof(fv_train_config, optimizer.adamw.moments), FV_MOMENTS_BF16},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -135,6 +138,21 @@ static void test_ends_of_ranges(void **state)
         {"optimizer.final_share=1", "optimizer.final_share=2", "a number, 0 to 1"},
         {"update.skip_limit=0", "update.skip_limit=-1", "0 or more"},
         {"validate.temperature=0", "validate.temperature=-1", "0 or more"},
+        {"threads=1024", "threads=1025", "\"threads\" is 1025, expected a whole number, 0 to 1024"},
+        {"views.workers=-1", "views.workers=-2",
+         "\"views.workers\" is -2, expected a whole number, -1 to 1024"},
+        {"views.workers=1024", "views.workers=1025", "a whole number, -1 to 1024"},
+        {"views.cache_megabytes=0", "views.cache_megabytes=-1", "0 or more"},
+        {"rollout.pass_tokens=16777216", "rollout.pass_tokens=16777217", "a whole number, 2 to 16777216"},
+        {"rollout.cache_pages=33554431", "rollout.cache_pages=33554432", "a whole number, 1 to 33554431"},
+        {"judge.pass_tokens=16777216", "judge.pass_tokens=16777217", "a whole number, 1 to 16777216"},
+        {"judge.cache_pages=33554431", "judge.cache_pages=33554432", "a whole number, 1 to 33554431"},
+        {"update.micro_tokens=16777216", "update.micro_tokens=9223372036854775807",
+         "a whole number, 1 to 16777216"},
+        {"precision=bf16", "precision=fp16", "\"precision\" is \"fp16\", expected fp32 or bf16"},
+        {"judge.precision=run", "judge.precision=fp16", "expected run, fp32 or bf16"},
+        {"optimizer.master=split", "optimizer.master=half", "expected whole or split"},
+        {"optimizer.moments=bf16", "optimizer.moments=fp16", "expected fp32 or bf16"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         fv_train_config c;

@@ -4,7 +4,10 @@
 
 #include <stdint.h>
 
-enum { FV_PAGE = 64 /* rows */ };
+enum {
+    FV_PAGE = 64,                      /* rows */
+    FV_MAX_PAGES = INT32_MAX / FV_PAGE /* a row is named by an int32 */
+};
 
 /* Pages for n rows. */
 static inline int fv_pages_for(int64_t n_rows)
