@@ -149,11 +149,11 @@ static void compare(const fv_response *r, const float *logprobs, int64_t *at)
 static void update(stage *s, int first, int n)
 {
     fv_tree trees[PACKED_GROUPS];
-    fv_packed packed;
+    fv_packed packed = {0};
     int64_t at = 0;
     for (int i = 0; i < n; i++)
         trees[i] = (fv_tree){&s->groups[first + i], 0, s->n_samples};
-    must(fv_packed_init(&packed, &s->c->shape, trees, n, case_view, s->c));
+    must(fv_packed_fill(&packed, &s->c->shape, trees, n, case_view, s->c));
     float *logprobs = malloc((size_t)packed.n_logprobs * sizeof *logprobs);
     must(fv_policy_forward(s->c->policy, &packed, FV_SAVE_INPUTS, logprobs, NULL));
     for (int i = 0; i < n; i++)

@@ -32,7 +32,8 @@ static void pack(gpu_case *c, fv_group *groups, fv_packed *out)
             answer(c, &groups[g], &groups[g].responses[i]);
         trees[g] = (fv_tree){&groups[g], 0, N_SAMPLES};
     }
-    must(fv_packed_init(out, &c->shape, trees, N_GROUPS, case_view, c));
+    *out = (fv_packed){0};
+    must(fv_packed_fill(out, &c->shape, trees, N_GROUPS, case_view, c));
 }
 
 /* Gradients of a weighted sum of log-probs and entropies. */

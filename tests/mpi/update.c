@@ -45,7 +45,10 @@ static void learner_open(learner *l, fv_comm *ranks, int64_t micro_tokens, const
 {
     const fv_policy_settings how = {.temperature = 0.9f, .excluded = rollout_excluded, .n_excluded = 5};
     const fv_optimizer_settings adamw = {0.9f, 0.999f, 1e-3f, 0.01f, 1.0f};
-    const fv_model_args model = {rollout.backend, case_self, temp_path(rollout.folder), ranks->size};
+    const fv_model_args model = {.backend = rollout.backend,
+                                 .tensor = case_self,
+                                 .folder = temp_path(rollout.folder),
+                                 .data_ranks = ranks->size};
     assert_ok(fv_model_open(&model, &l->model));
     assert_ok(fv_policy_create(l->model, &how, &l->policy));
     assert_ok(fv_optimizer_init(&l->optimizer, l->model, ranks, &adamw));
