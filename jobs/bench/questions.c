@@ -18,8 +18,8 @@ static fv_err write_tokenizer(fv_bench_questions *q)
         {"<|im_end|>", shape->eos_ids[0]},        {"<|vision_start|>", shape->vision_start_id},
         {"<|vision_end|>", shape->vision_end_id}, {"<|image_pad|>", shape->image_id},
         {"<|video_pad|>", shape->video_id}};
-    FV_CHECK(shape->n_eos == 2 && q->texts->first_special > BYTES, FV_ERR_UNSUPPORTED,
-             "a step needs a shape with two ids that end a text, and special ids above %d", BYTES);
+    FV_CHECK(shape->n_eos == 2 && q->texts->first_special >= BYTES, FV_ERR_UNSUPPORTED,
+             "a step needs a shape with two ids that end a text, and special ids from %d on", BYTES);
     FV_TRY(fv_tokenizer_write_bytes(q->folder.path, special, sizeof special / sizeof *special));
     return fv_tokenizer_load(q->folder.path, &q->tokenizer);
 }

@@ -45,7 +45,8 @@ static fv_err open_collector(step *s, fv_bench *bench)
     const fv_bench_options *o = s->options;
     fv_engine_settings settings = fv_bench_rollout_settings(o, &s->texts);
     FV_TRY(fv_engine_create(bench->runtime.model, &settings, &s->engine));
-    FV_TRY(fv_judge_create(&table, NULL, NULL, &s->judge));
+    if (bench->runtime.mesh.tensor->rank == 0)
+        FV_TRY(fv_judge_create(&table, NULL, NULL, &s->judge));
     s->rollout =
         (fv_rollout_settings){.dialogue = fv_bench_texts_dialogue(&s->texts, o->prompt, o->generated),
                               .temperature = 1,

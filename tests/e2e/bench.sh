@@ -28,6 +28,13 @@ done
 [ "$(figures "$folder/all.json" value | awk '$1 <= 0')" = "" ] || fail "a figure is nothing"
 [ -z "$(ls "$TMPDIR")" ] || fail "left behind: $(ls "$TMPDIR")"
 
+# Ranks share out the model, and one of them tells.
+mpiexec -n 2 "$FOVEA" bench decode prefill vision rollout train step $small --shape "$root/configs/model/tiny-vl.yaml" \
+    >"$folder/two.out" 2>"$folder/two.log" || fail "two ranks: $(cat "$folder/two.log")"
+for name in prefill vision train step; do
+    [ "$(grep -c "^$name " "$folder/two.out")" = 1 ] || fail "$name of two ranks: $(cat "$folder/two.out")"
+done
+
 # JSON to standard output, and nothing else.
 well bench json vision $small --json -
 [ "$(head -c 1 "$folder/json.out")" = "{" ] || fail "not JSON: $(cat "$folder/json.out")"
