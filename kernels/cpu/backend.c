@@ -9,6 +9,7 @@
 
 #define DECLARE(isa, op) fv_err fv_cpu_##op##_##isa(fv_backend *, const fv_##op##_args *);
 #define FV_OP(op, fields) DECLARE(avx512, op) DECLARE(avx2, op) DECLARE(portable, op)
+#define FV_OP_OPTIONAL(op, fields)
 #include "fovea/ops/ops.def"
 #undef FV_OP
 
@@ -157,6 +158,7 @@ static const fv_backend_table table_avx512 = {
     .name = "cpu/avx512",
     MEMORY,
 #define FV_OP(op, fields) .op = fv_cpu_##op##_avx512,
+#define FV_OP_OPTIONAL(op, fields)
 #include "fovea/ops/ops.def"
 #undef FV_OP
 };
@@ -164,6 +166,7 @@ static const fv_backend_table table_avx2 = {
     .name = "cpu/avx2",
     MEMORY,
 #define FV_OP(op, fields) .op = fv_cpu_##op##_avx2,
+#define FV_OP_OPTIONAL(op, fields)
 #include "fovea/ops/ops.def"
 #undef FV_OP
 };
@@ -171,6 +174,7 @@ static const fv_backend_table table_portable = {
     .name = "cpu/portable",
     MEMORY,
 #define FV_OP(op, fields) .op = fv_cpu_##op##_portable,
+#define FV_OP_OPTIONAL(op, fields)
 #include "fovea/ops/ops.def"
 #undef FV_OP
 };

@@ -19,6 +19,7 @@
 
 #ifdef FV_ISA_NAME
 #    define FV_OP(op, fields) fv_err FV_CPU(op)(fv_backend *, const fv_##op##_args *);
+#    define FV_OP_OPTIONAL(op, fields) /* are composed */
 #    include "fovea/ops/ops.def"
 #    undef FV_OP
 #endif

@@ -38,6 +38,7 @@ size_t fv_cuda_colsum_room(const fv_colsum_args *args);
 size_t fv_cuda_sumsq_room(const fv_sumsq_args *args);
 size_t fv_cuda_gemm_room(fv_backend *backend, const fv_gemm_args *args);
 size_t fv_cuda_attention_room(const fv_attention_args *args);
+size_t fv_cuda_attention_plan_bytes(fv_backend *backend, const fv_attention_plan_args *args);
 size_t fv_cuda_attention_grad_room(const fv_attention_grad_args *args);
 
 static size_t workspace(fv_backend *backend, fv_op op, const void *args)
@@ -219,6 +220,7 @@ static fv_backend_table table_of(void)
 #include "fovea/ops/ops.def"
 #undef FV_OP
     t.workspace = workspace;
+    t.attention_plan_bytes = fv_cuda_attention_plan_bytes;
     t.alloc = device_alloc;
     t.free = device_free;
     t.host_alloc = pinned_alloc;

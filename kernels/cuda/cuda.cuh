@@ -167,6 +167,11 @@ __device__ __forceinline__ void store_unit(T *row, int64_t i, int64_t n, int is_
     }
 }
 
+__device__ __forceinline__ uint32_t shared_address(const void *p)
+{
+    return (uint32_t)__cvta_generic_to_shared(p);
+}
+
 /* The sum over the threads of a block, in one fixed order, for all of them. scratch: 32, shared. */
 template <typename T> __device__ __forceinline__ T block_sum(T x, T *scratch)
 {

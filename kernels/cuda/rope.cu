@@ -1,5 +1,5 @@
 /* Rotary positions: their tables, and turning in place. */
-#include "cuda.cuh"
+#include "rope.cuh"
 
 enum { THREADS = 256 };
 
@@ -41,8 +41,9 @@ __global__ void rope_kernel(matrix<T> x, matrix<float> cosines, matrix<float> si
     T *at = x.data + row * x.stride + head * 2 * half + pair;
     float c = cosines.data[row * cosines.stride + pair], s = sign * sines.data[row * sines.stride + pair];
     float x1 = widen(at[0]), x2 = widen(at[half]);
-    at[0] = narrow<T>(x1 * c - x2 * s);
-    at[half] = narrow<T>(x2 * c + x1 * s);
+    turn_pair(&x1, &x2, c, s);
+    at[0] = narrow<T>(x1);
+    at[half] = narrow<T>(x2);
 }
 
 extern "C" fv_err fv_cuda_rope(fv_backend *backend, const fv_rope_args *args)

@@ -65,7 +65,8 @@ fv_err fv_stack_take(fv_stack *stack, const fv_block_shape *shape, const fv_stac
 /* How block i differs from its neighbours: its attention (vision: windows or whole images) and its key store.
  */
 typedef struct fv_block_setup {
-    fv_tensor segments, spans, keys, values;
+    fv_block_lists lists;
+    fv_tensor keys, values;
 } fv_block_setup;
 typedef fv_block_setup (*fv_block_setup_of)(const void *context, int i);
 
@@ -76,8 +77,10 @@ typedef struct fv_stack_run {
     const void *context;
 } fv_stack_run;
 
-/* x[0] to x[n_blocks]. */
+/* From x[0]. x[n_blocks] is what the last MLP adds to the last mid; the sum of both is the output, which the
+ * norm that follows makes and leaves in x[n_blocks], as the norms of the blocks did in the others. */
 fv_err fv_stack_forward(fv_stack *stack, fv_stack_run *run);
+fv_tensor fv_stack_mid(fv_stack *stack);
 /* dx: the gradient of x[n_blocks] in, that of x[0] out. */
 fv_err fv_stack_backward(fv_stack *stack, fv_stack_run *run, fv_tensor dx, const fv_block_weights *grads);
 

@@ -1,4 +1,4 @@
-/* Checks of the arguments of attention and rotary positions. */
+/* Checks of the arguments of attention, its plan, and rotary positions. */
 #include "args_check.h"
 
 fv_err fv_check_rope_angles_args(const fv_rope_angles_args *args, int *empty)
@@ -30,6 +30,36 @@ fv_err fv_check_rope_args(const fv_rope_args *args, int *empty)
     return FV_OK;
 }
 
+fv_err fv_check_rope_store_args(const fv_rope_store_args *args, int *empty)
+{
+    const fv_tensor *k = &args->k;
+    const fv_rope_args q_turn = {.cos = args->cos, .sin = args->sin, .x = args->q},
+                       k_turn = {.cos = args->cos, .sin = args->sin, .x = args->k};
+    EXPECT(rope_store, q, STORED, FV_DIM_ANY, FV_DIM_ANY, FV_DIM_ANY);
+    EXPECT_AS(rope_store, k, q, args->q.dim[0], FV_DIM_ANY, args->q.dim[2]);
+    FV_TRY(fv_check_rope_args(&q_turn, empty));
+    FV_TRY(fv_check_rope_args(&k_turn, empty));
+    EXPECT_LIKE(rope_store, v, *k);
+    EXPECT_AS(rope_store, keys, k, FV_DIM_ANY, k->dim[1], k->dim[2]);
+    EXPECT_LIKE(rope_store, values, args->keys);
+    EXPECT(rope_store, slots, I32, k->dim[0]);
+    *empty = k->dim[0] == 0;
+    return FV_OK;
+}
+
+fv_err fv_check_attention_plan_args(const fv_attention_plan_args *args, int *empty)
+{
+    int some = args->n_queries > 0;
+    EXPECT(attention_plan, segments, I32, some ? FV_DIM_SOME : FV_DIM_ANY, FV_SEGMENT_FIELDS);
+    EXPECT(attention_plan, spans, I32, some ? FV_DIM_SOME : FV_DIM_ANY, FV_SPAN_FIELDS);
+    EXPECT(attention_plan, plan, U8, FV_DIM_ANY);
+    FV_CHECK(args->n_heads > 0 && args->n_kv_heads > 0 && args->n_heads % args->n_kv_heads == 0, FV_ERR_SHAPE,
+             "attention_plan: %d heads and %d key heads, expected a multiple of those", args->n_heads,
+             args->n_kv_heads);
+    *empty = args->n_queries == 0 || fv_tensor_count(args->plan) == 0;
+    return FV_OK;
+}
+
 typedef struct heads {
     int64_t rows, n_query, n_key, d, n_keys;
 } heads;
@@ -52,6 +82,7 @@ static fv_err expect_heads(const char *op, heads h, int window)
         EXPECT_AS(op, v, k, h.n_keys, h.n_key, h.d);                                                 \
         EXPECT(op, segments, I32, h.rows ? FV_DIM_SOME : FV_DIM_ANY, FV_SEGMENT_FIELDS);             \
         EXPECT(op, spans, I32, h.rows ? FV_DIM_SOME : FV_DIM_ANY, FV_SPAN_FIELDS);                   \
+        EXPECT_IF(op, plan, U8, FV_DIM_ANY);                                                         \
         FV_TRY(expect_heads(#op, h, args->window));                                                  \
     } while (0)
 

@@ -23,6 +23,11 @@ size_t fv_backend_workspace(fv_backend *backend, fv_op op, const void *args)
     return backend->table->workspace(backend, op, args);
 }
 
+size_t fv_attention_plan_bytes(fv_backend *backend, const fv_attention_plan_args *args)
+{
+    return backend->table->attention_plan_bytes ? backend->table->attention_plan_bytes(backend, args) : 0;
+}
+
 void fv_backend_destroy(fv_backend *backend)
 {
     if (!backend)

@@ -13,6 +13,11 @@ static size_t pass_workspace(fv_backend *backend, fv_op op, const void *args)
     return fv_backend_workspace(inner_of(backend), op, args);
 }
 
+static size_t pass_attention_plan_bytes(fv_backend *backend, const fv_attention_plan_args *args)
+{
+    return fv_attention_plan_bytes(inner_of(backend), args);
+}
+
 static fv_err pass_host_alloc(fv_backend *backend, size_t bytes, void **out)
 {
     return fv_host_alloc(inner_of(backend), bytes, out);
@@ -69,9 +74,16 @@ void fv_wrapper_destroy(fv_backend *backend)
     if (!table->entry) \
     table->entry = pass_##entry
 
-static void fill(fv_backend_table *table)
+/* An operation that inner leaves out is composed before the wrapper sees it. */
+static void fill(fv_backend_table *table, const fv_backend *inner)
 {
+#define FV_OP(op, fields)  \
+    if (!inner->table->op) \
+        table->op = NULL;
+#include "fovea/ops/ops.def"
+#undef FV_OP
     PASS(workspace);
+    PASS(attention_plan_bytes);
     PASS(host_alloc);
     PASS(host_free);
     PASS(free_bytes);
@@ -101,7 +113,7 @@ fv_err fv_wrapper_create(fv_backend *inner, const fv_backend_table *table, size_
     w->inner = inner;
     w->table = *table;
     w->table.name = w->name;
-    fill(&w->table);
+    fill(&w->table, inner);
     *backend = (fv_backend){.table = &w->table, .state = w, .n_threads = inner->n_threads};
     *out = backend;
     return FV_OK;

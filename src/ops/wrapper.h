@@ -13,8 +13,8 @@ typedef struct fv_wrapper {
 } fv_wrapper;
 
 /* Wrap inner (taken: destroyed if it fails) with a state of state_bytes, all zero but for its fv_wrapper. Of
- * entries that table (copied; its name is the kind) leaves NULL, workspace, host memory, events and
- * synchronize are passed on to inner, and destroy is fv_wrapper_destroy. */
+ * entries that table (copied; its name is the kind) leaves NULL, workspace, plans of attention, host memory,
+ * events and synchronize are passed on to inner, and destroy is fv_wrapper_destroy. */
 fv_err fv_wrapper_create(fv_backend *inner, const fv_backend_table *table, size_t state_bytes,
                          fv_backend **out);
 

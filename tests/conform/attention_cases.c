@@ -72,6 +72,18 @@ static void add_answer(scene *s, int n)
     add_span(s, add_keys(s, PROMPT, n), n);
 }
 
+/* n samples of a prompt whose keys are in shared pages; sample i has i keys of its own before its query. */
+static void add_samples(scene *s, int shared, int page, int n)
+{
+    int base = add_keys(s, 0, shared);
+    for (int i = 0; i < n; i++) {
+        add_segment(s, shared + i, 1);
+        for (int at = 0; at < shared; at += page)
+            add_span(s, base + at, shared - at < page ? shared - at : page);
+        add_span(s, add_keys(s, shared, i + 1), i + 1);
+    }
+}
+
 /* ---- arguments ---- */
 
 static fv_tensor take_rows(fv_tensor whole, const int64_t *from, int n)
@@ -122,6 +134,17 @@ static fv_attention_args lay_out(const fv_attention_args *whole, const scene *s)
     return args;
 }
 
+/* The call says how long its segments are at most. */
+static void tell_most(fv_attention_args *args)
+{
+    args->most_queries = args->most_keys = 0;
+    for (int64_t i = 0; i < args->segments.dim[0]; i++) {
+        const int32_t *segment = i32_at(args->segments, i, 0);
+        args->most_queries = segment[1] > args->most_queries ? segment[1] : args->most_queries;
+        args->most_keys = segment[5] > args->most_keys ? segment[5] : args->most_keys;
+    }
+}
+
 static conform_part part_of(const fv_attention_args *whole, const scene *s)
 {
     fv_attention_args *args = host_take(sizeof *args);
@@ -152,7 +175,10 @@ static int add_pieces(const fv_attention_args *whole, int n, conform_part *parts
             add_span(s, add_keys(s, 0, at + count), at + count);
         else
             add_pages(s, first_seen(at, whole->window), N, n % 2 ? 37 : 16);
-        parts[n_parts++] = part_of(whole, s);
+        parts[n_parts] = part_of(whole, s);
+        if (n_parts % 3 == 0)
+            tell_most((fv_attention_args *)(uintptr_t)parts[n_parts].args);
+        n_parts++;
     }
     return n_parts;
 }
@@ -182,6 +208,16 @@ static conform_part packed(const fv_attention_args *whole)
     return part_of(whole, s);
 }
 
+/* Two prompts with samples, one of them alone in the middle. */
+static conform_part samples(const fv_attention_args *whole, int page)
+{
+    scene *s = host_take(sizeof *s);
+    add_samples(s, 256, page, 11);
+    add_run(s, 0, 1);
+    add_samples(s, 141, page, 9);
+    return part_of(whole, s);
+}
+
 static void case_parts(view w)
 {
     static const int sizes[] = {1, 49, 128};
@@ -192,6 +228,8 @@ static void case_parts(view w)
         n_parts += add_pieces(&whole, sizes[i], parts + n_parts);
     parts[n_parts++] = tree(&whole);
     parts[n_parts++] = packed(&whole);
+    for (int i = 0; i < 3 && !w.window; i++)
+        parts[n_parts++] = samples(&whole, 16 << i);
     CONFORM(attention, whole, .near = 3e-6, .note = "and parts of it", .n_rows = N, .rows = "out lse",
             .parts = parts, .n_parts = n_parts);
 }
@@ -237,6 +275,14 @@ static void build_holes(scene *s, const view *w, int n)
     add_run(s, 0, n);
 }
 
+/* Windows of at most 64 rows. */
+static void build_windows(scene *s, const view *w, int n)
+{
+    (void)w;
+    for (int i = 0; i < 5; i++)
+        add_run(s, 0, i < 4 ? 64 - 17 * i : n);
+}
+
 /* n queries after 100, keys that they do not see NaN. */
 static void build_pages(scene *s, const view *w, int n)
 {
@@ -249,12 +295,14 @@ static const struct {
     void (*build)(scene *s, const view *w, int n);
     int n;
 } scenes[] = {
-    {{2, 2, 8, 1, 0}, build_run, 0},      {{2, 1, 1, 1, 0}, build_run, 1},
-    {{200, 1, 8, 1, 0}, build_run, 3},    {{2, 2, 5, 1, 3}, build_run, 40},
-    {{4, 2, 24, 1, 0}, build_run, 130},   {{1, 1, 16, 0, 0}, build_run, 260},
-    {{3, 1, 8, 1, 37}, build_run, 290},   {{3, 3, 24, 0, 0}, build_runs, 1},
-    {{2, 1, 24, 1, 0}, build_tree, 33},   {{2, 1, 20, 1, 0}, build_pages, 60},
-    {{2, 1, 128, 0, 9}, build_pages, 23}, {{1, 1, 512, 1, 0}, build_holes, 10},
+    {{2, 2, 8, 1, 0}, build_run, 0},       {{2, 1, 1, 1, 0}, build_run, 1},
+    {{200, 1, 8, 1, 0}, build_run, 3},     {{2, 2, 5, 1, 3}, build_run, 40},
+    {{4, 2, 24, 1, 0}, build_run, 130},    {{1, 1, 16, 0, 0}, build_run, 260},
+    {{3, 1, 8, 1, 37}, build_run, 290},    {{3, 3, 24, 0, 0}, build_runs, 1},
+    {{2, 1, 24, 1, 0}, build_tree, 33},    {{2, 1, 20, 1, 0}, build_pages, 60},
+    {{2, 1, 128, 0, 9}, build_pages, 23},  {{1, 1, 512, 1, 0}, build_holes, 10},
+    {{2, 2, 80, 0, 0}, build_windows, 64}, {{3, 1, 136, 1, 0}, build_run, 150},
+    {{2, 1, 256, 1, 0}, build_tree, 70},
 };
 enum { N_SCENES = sizeof scenes / sizeof *scenes, LONGEST = 290 };
 
@@ -276,12 +324,15 @@ void cases_attention(void)
         CONFORM(attention, args, .near = 3e-6);
         CONFORM(attention, args, .near = 3e-6, .note = "heads", .n_rows = args.k.dim[1],
                 .columns = "q k v out lse");
+        tell_most(&args);
+        CONFORM(attention, args, .near = 3e-6, .note = "with the longest");
         host_release(mark);
     }
     fv_attention_args steep = draw_whole(LONGEST, (view){1, 1, 16, 1, 0});
     steep.scale = 20.0f; /* sums of chunks may differ by any factor */
     CONFORM(attention, steep, .near = 1e-4, .note = "steep");
     case_parts((view){2, 1, 20, 1, 0});
+    case_parts((view){16, 2, 64, 1, 0});
     case_parts((view){2, 2, 9, 1, 50});
 }
 
@@ -321,9 +372,30 @@ void cases_attention_grad(void)
                                        .dv = draw_3d(k.dim[0], k.dim[1], k.dim[2]),
                                        .scale = forward.scale,
                                        .causal = forward.causal,
-                                       .window = forward.window};
+                                       .window = forward.window,
+                                       .most_queries = forward.most_queries,
+                                       .most_keys = forward.most_keys};
         CONFORM(attention_grad, args, .near = 2e-5, .loss = loss_of_attention,
                 .slopes = {{"q", "dq", 0}, {"k", "dk", 1}, {"v", "dv", 1}});
         host_release(mark);
     }
+}
+
+/* What plans hold is the back end's own: attention and its gradient are run with and without (suite.c). */
+void reference_attention_plan(const fv_attention_plan_args *args)
+{
+    (void)args;
+}
+
+/* A back end that wants none. */
+void cases_attention_plan(void)
+{
+    fv_attention_args some = draw_scene(0);
+    fv_attention_plan_args args = {.segments = some.segments,
+                                   .spans = some.spans,
+                                   .plan = zeros_1d(FV_U8, 0),
+                                   .n_queries = some.q.dim[0],
+                                   .n_heads = 2,
+                                   .n_kv_heads = 2};
+    CONFORM(attention_plan, args, .near = 0.0);
 }

@@ -184,3 +184,39 @@ void cases_rope(void)
                 .rows = "cos sin x");
     }
 }
+
+static void put_rows(fv_tensor in, fv_tensor slots, fv_tensor table)
+{
+    reference_scatter(&(fv_scatter_args){fv_tensor_flat(in), slots, fv_tensor_flat(table), 0});
+}
+
+void reference_rope_store(const fv_rope_store_args *args)
+{
+    reference_rope(&(fv_rope_args){args->cos, args->sin, args->q, 0});
+    reference_rope(&(fv_rope_args){args->cos, args->sin, args->k, 0});
+    put_rows(args->k, args->slots, args->keys);
+    put_rows(args->v, args->slots, args->values);
+}
+
+/* Slots in disorder, some outside of the store. */
+void cases_rope_store(void)
+{
+    static const int stores[][5] = {/* tokens, query heads, key heads, channels, rows of the store */
+                                    {0, 2, 1, 4, 3},    {1, 1, 1, 2, 1},     {7, 3, 1, 6, 20},
+                                    {64, 4, 2, 80, 70}, {33, 6, 2, 128, 90}, {5, 2, 2, 256, 9}};
+    for (size_t i = 0; i < sizeof stores / sizeof *stores; i++) {
+        const int *s = stores[i];
+        fv_tensor angles = draw_2d(s[0], s[3] / 2), slots = zeros_1d(FV_I32, s[0]);
+        for (int t = 0; t < s[0]; t++)
+            *i32_at(slots, t, 0) = (t * 11 + 5) % (s[4] + 3) - 1;
+        fv_rope_store_args args = {.cos = angles,
+                                   .sin = draw_2d(s[0], s[3] / 2),
+                                   .q = draw_3d(s[0], s[1], s[3]),
+                                   .k = draw_3d(s[0], s[2], s[3]),
+                                   .v = draw_3d(s[0], s[2], s[3]),
+                                   .slots = slots,
+                                   .keys = draw_3d(s[4], s[2], s[3]),
+                                   .values = draw_3d(s[4], s[2], s[3])};
+        CONFORM(rope_store, args, .near = 1e-6);
+    }
+}

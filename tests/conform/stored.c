@@ -12,6 +12,7 @@ static const struct {
     {FV_OP_norm_grad, "dy x weight dx"},
     {FV_OP_norm_grad, "x weight dx"},
     {FV_OP_rope, "x"},
+    {FV_OP_rope_store, "q k v keys values"},
     {FV_OP_attention, "q k v out"},
     {FV_OP_attention, "k v"},
     {FV_OP_attention_grad, "dout out q k v"},

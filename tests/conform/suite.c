@@ -161,6 +161,58 @@ static void check_sharings(const conform_case *c, const any_args *first, fv_back
                 check_layout(c, first, backend, where, (layout){"in place", rows_apart, &sharings[i]});
 }
 
+/* Without what the back end may leave out: all that it fuses is composed. */
+static void check_composed(const conform_case *c, const any_args *first, fv_backend *backend,
+                           const char *where)
+{
+    const fv_backend_table *fused = backend->table;
+    fv_backend_table composed = *fused;
+#define FV_OP(op, fields)
+#define FV_OP_OPTIONAL(op, fields) composed.op = NULL;
+#include "fovea/ops/ops.def"
+#undef FV_OP
+    backend->table = &composed;
+    check_layout(c, first, backend, where, (layout){.name = "composed"});
+    backend->table = fused;
+}
+
+/* With a plan that was made before; 0 where there are none. */
+static int plan_attention(fv_backend *backend, fv_op op, any_args *args)
+{
+    fv_tensor q = *args_field(args, field_named(op, "q")), k = *args_field(args, field_named(op, "k"));
+    fv_attention_plan_args plan = {.segments = *args_field(args, field_named(op, "segments")),
+                                   .spans = *args_field(args, field_named(op, "spans")),
+                                   .n_queries = q.dim[0],
+                                   .n_heads = (int)q.dim[1],
+                                   .n_kv_heads = (int)k.dim[1],
+                                   .head_dim = (int)q.dim[2]};
+    int64_t bytes = (int64_t)fv_attention_plan_bytes(backend, &plan);
+    if (bytes == 0 || q.dim[0] == 0)
+        return 0;
+    plan.plan = zeros_1d(FV_U8, bytes);
+    any_args made = run_on(backend, FV_OP_attention_plan, &plan, plain);
+    *args_field(args, field_named(op, "plan")) =
+        *args_field(&made, field_named(FV_OP_attention_plan, "plan"));
+    return 1;
+}
+
+static void check_planned(const conform_case *c, const any_args *first, fv_backend *backend,
+                          const char *where)
+{
+    size_t mark = host_mark();
+    any_args args = args_copy(c->op, c->args);
+    if (plan_attention(backend, c->op, &args)) {
+        any_args found = run_on(backend, c->op, &args, plain);
+        check_same(c, first, &found, where, "planned before");
+    }
+    host_release(mark);
+}
+
+static int is_attention(fv_op op)
+{
+    return op == FV_OP_attention || op == FV_OP_attention_grad;
+}
+
 static void check_member(const conform_case *c, const any_args *first, const family *f, int member)
 {
     const conform_part *parts;
@@ -169,10 +221,17 @@ static void check_member(const conform_case *c, const any_args *first, const fam
     check_layout(c, first, backend, where, plain);
     check_layout(c, first, backend, where, apart);
     check_sharings(c, first, backend, where);
+    if (c->op == FV_OP_rope_store)
+        check_composed(c, first, backend, where);
+    if (is_attention(c->op))
+        check_planned(c, first, backend, where);
     size_t mark = host_mark();
     int n_parts = parts_of(c, &parts);
     for (int i = 0; i < n_parts; i++) {
-        any_args found = run_on(backend, c->op, parts[i].args, i % 2 ? apart : plain);
+        any_args args = args_copy(c->op, parts[i].args);
+        if (is_attention(c->op) && i % 2 == 0)
+            plan_attention(backend, c->op, &args);
+        any_args found = run_on(backend, c->op, &args, i % 2 ? apart : plain);
         check_part(c, first, &parts[i], &found, where);
     }
     host_release(mark);
@@ -181,7 +240,7 @@ static void check_member(const conform_case *c, const any_args *first, const fam
 /* Products and attention: their first operand says in what they are computed. */
 static int is_heavy(fv_op op)
 {
-    return op == FV_OP_gemm || op == FV_OP_attention || op == FV_OP_attention_grad;
+    return op == FV_OP_gemm || is_attention(op);
 }
 
 /* Weights that are rounded to BF16 are off by 2^-9 of themselves, and so are their sums by at most: 2^-7 with
@@ -200,8 +259,8 @@ static int is_collective(fv_op op)
            op == FV_OP_broadcast || op == FV_OP_all_best;
 }
 
-/* Whether the family computes the case at all: a device refuses groups of several ranks, operands of products
- * that are no BF16 and heads of more than 128 channels. */
+/* Whether the family computes the case at all: a device refuses groups of several ranks, and operands of
+ * products that are no BF16. */
 static int runs(const family *f, const conform_case *c)
 {
     if (!f->is_device)
@@ -211,7 +270,7 @@ static int runs(const family *f, const conform_case *c)
     if (!is_heavy(c->op))
         return 1;
     const fv_tensor *t = args_field(c->args, field_named(c->op, c->op == FV_OP_gemm ? "a" : "q"));
-    return t->dtype == FV_BF16 && (c->op == FV_OP_gemm || t->dim[2] <= 128);
+    return t->dtype == FV_BF16;
 }
 
 void conform_as_it_is(const conform_case *c)

@@ -46,7 +46,7 @@ void fv_staging_destroy(fv_staging *staging); /* NULL is fine; waits for its cop
 typedef struct fv_backend_table {
     const char *name;
 
-    /* Operations; all REQUIRED. */
+    /* Operations; all REQUIRED but those that ops.def says are optional. */
 #define FV_OP(op, fields) fv_err (*op)(fv_backend *, const fv_##op##_args *);
 #include "fovea/ops/ops.def"
 #undef FV_OP
@@ -55,6 +55,10 @@ typedef struct fv_backend_table {
      * Contents are not looked at. The back end has them from its beginning, or reserves the most that a plan
      * finds. */
     size_t (*workspace)(fv_backend *, fv_op, const void *args);
+
+    /* With attention_plan, else NULL: bytes of the plan of these arguments, a function of its numbers and of
+     * the shapes of segments and spans alone. */
+    size_t (*attention_plan_bytes)(fv_backend *, const fv_attention_plan_args *args);
 
     /* Memory, REQUIRED. alloc: at least FV_ARENA_ALIGN aligned, contents undefined. */
     fv_err (*alloc)(fv_backend *, size_t bytes, void **out);
@@ -145,6 +149,7 @@ void fv_backend_destroy(fv_backend *backend); /* NULL is fine */
 
 const char *fv_op_name(fv_op op);
 size_t fv_backend_workspace(fv_backend *backend, fv_op op, const void *args);
+size_t fv_attention_plan_bytes(fv_backend *backend, const fv_attention_plan_args *args);
 
 enum { FV_HOST_ALIGN = 4096 };
 

@@ -92,6 +92,12 @@ typedef struct fv_rope_args {
     int inverse;
 } fv_rope_args;
 
+/* q (T, H, D) and k (T, K, D) are turned as rope does, then rows of k and v (T, K, D) are put into rows slots
+ * I32 (T) of keys and values (R, K, D) as scatter does. Optional: composed of these. */
+typedef struct fv_rope_store_args {
+    fv_tensor cos, sin, q, k, v, slots, keys, values;
+} fv_rope_store_args;
+
 /* Attention over segments. A segment is a run of queries that share one list of keys:
  *   segments I32 (S, 6): {q_row, n_q, n_past, first_span, n_spans, n_keys}
  *   spans    I32 (P, 2): {row, length}
@@ -104,22 +110,36 @@ typedef struct fv_rope_args {
  * exp of the scaled scores. Canonical order: logical keys in chunks of FV_ATTENTION_CHUNK from position 0;
  * scores of a chunk are fma chains over D; each chunk is reduced alone and merged into the running (max, sum,
  * out) in order (Milakov and Gimelshein, 2018). A chunk that a query does not see at all leaves its bits
- * alone. Contents of unseen keys never matter, NaN included. */
+ * alone. Contents of unseen keys never matter, NaN included. plan: of attention_plan for these segments,
+ * spans and heads; absent: it is made for this call. No segment has more queries or keys than most_queries
+ * and most_keys say; 0: they may have any number. */
 enum { FV_ATTENTION_CHUNK = 128, FV_SEGMENT_FIELDS = 6, FV_SPAN_FIELDS = 2 };
 typedef struct fv_attention_args {
-    fv_tensor q, k, v, segments, spans, out, lse;
+    fv_tensor q, k, v, segments, spans, plan, out, lse;
     float scale;
     int causal;
     int window; /* 0 = none */
+    int most_queries, most_keys;
 } fv_attention_args;
+
+/* What a back end wants to know of segments and spans, made once for all calls of attention and
+ * attention_grad that have the same ones, and q and k of the same shape. plan U8
+ * (fv_attention_plan_bytes): what it holds is the back end's own; of none, where it wants nothing. Optional:
+ * else there is nothing to do. */
+typedef struct fv_attention_plan_args {
+    fv_tensor segments, spans, plan;
+    int64_t n_queries;
+    int n_heads, n_kv_heads, head_dim;
+} fv_attention_plan_args;
 
 /* dq, F32, is written; dk and dv (R, K, D) are added to, in a fixed order, at the rows that spans name (a row
  * shared by several segments sums them). out and lse are the forward pass's. */
 typedef struct fv_attention_grad_args {
-    fv_tensor dout, out, lse, q, k, v, segments, spans, dq, dk, dv;
+    fv_tensor dout, out, lse, q, k, v, segments, spans, plan, dq, dk, dv;
     float scale;
     int causal;
     int window;
+    int most_queries, most_keys;
 } fv_attention_grad_args;
 
 /* y = silu(gate) * up, silu(x) = x / (1 + exp(-x)) (Shazeer, 2020). All (T, F). */

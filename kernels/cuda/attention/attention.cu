@@ -1,147 +1,75 @@
 /* Attention over segments: an exact online softmax in chunks of FV_ATTENTION_CHUNK keys, each reduced alone
- * and merged in order, so that one order of sums serves every way to compute it. Two kernels give the same
- * bits: attention_forward  a block has 128 queries of one head and goes through their chunks; attention_few
- * (attention_few.cu) segments with few queries, as in decoding: a block has the queries of all heads that
- * share a key head, and one chunk; chunks are merged afterwards. Weights are rounded to BF16 for the product
- * with values, and their sum is a product with ones of the same rounded weights. */
+ * and merged in order, so that one order of sums serves every way to compute it, and all kernels give the
+ * same bits. Which of them run follows from shapes and from what the call says of its longest segment. */
 #include "attention_softmax.cuh"
-
-enum { QUERIES = 128 /* of a tile */, WARPS = 8 };
-
-/* The weights of a chunk, their sums l and its weighted values: part. m: the scaled maxima of the two rows.
- */
-template <int DP>
-__device__ __forceinline__ void reduce_chunk(const float (&s)[CHUNK / 8][4], const bf16 *v, const float m[2],
-                                             float scale_log2, float l[4], float (&part)[DP / 8][4])
-{
-    float top[2] = {finite_or_zero(m[0]), finite_or_zero(m[1])};
-#pragma unroll
-    for (int t = 0; t < CHUNK / 8; t += 2) {
-        float w[2][4];
-        uint32_t p[4];
-        weigh(w[0], s[t], top, scale_log2);
-        weigh(w[1], s[t + 1], top, scale_log2);
-        pack_tiles(p, w[0], w[1]);
-        mma(l, p, BF16_ONES, BF16_ONES);
-        add_weighted<DP>(part, p, v, t * 8);
-    }
-}
-
-template <int OUT>
-__device__ __forceinline__ void merge_rows(running run[2], const float m[2], const float l[4],
-                                           float (&o)[OUT][4], const float (&part)[OUT][4])
-{
-    float keep0, add0, keep1, add1;
-    merge(&run[0], m[0], l[0], &keep0, &add0);
-    merge(&run[1], m[1], l[2], &keep1, &add1);
-#pragma unroll
-    for (int d = 0; d < OUT; d++) {
-        o[d][0] = merged(o[d][0], part[d][0], keep0, add0);
-        o[d][1] = merged(o[d][1], part[d][1], keep0, add0);
-        o[d][2] = merged(o[d][2], part[d][2], keep1, add1);
-        o[d][3] = merged(o[d][3], part[d][3], keep1, add1);
-    }
-}
-
-template <int OUT>
-__device__ __forceinline__ void store_rows(const attention &a, const query_tile &t, int first,
-                                           const float (&o)[OUT][4], const running run[2])
-{
-    int lane = threadIdx.x % 32;
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-        int i = first + lane / 4 + 8 * half;
-        if (i >= t.seg.n_q)
-            continue;
-        int64_t row = t.seg.q_row + i;
-        float inverse = 1.0f / run[half].l;
-        bf16 *to = a.out + row * a.out_row + (int64_t)t.head * a.dim;
-#pragma unroll
-        for (int d = 0; d < OUT; d++) {
-            int column = d * 8 + lane % 4 * 2;
-            if (column < a.dim)
-                *(uint32_t *)(to + column) =
-                    pack2(__fmul_rn(o[d][2 * half], inverse), __fmul_rn(o[d][2 * half + 1], inverse));
-        }
-        if (a.lse && lane % 4 == 0)
-            a.lse[row * a.lse_row + t.head] = lse_of(run[half]);
-    }
-}
-
-template <int DP> __global__ __launch_bounds__(WARPS * 32, 1) void attention_forward(const attention a)
-{
-    extern __shared__ __align__(128) uint8_t shared[];
-    constexpr int LINE = DP + PAD;
-    bf16 *q = (bf16 *)shared, *k = q + QUERIES * LINE, *v = k + 2 * CHUNK * LINE;
-    key_map *map = (key_map *)(v + 2 * CHUNK * LINE);
-    if ((int)blockIdx.x >= a.counts[0])
-        return;
-    query_tile t = query_tile_of<QUERIES>(a);
-    key_ring<DP, CHUNK, WARPS> ring = {k, v, map};
-    int begin = t.seen.first / CHUNK, end = (t.seen.end + CHUNK - 1) / CHUNK, row = threadIdx.x / 32 * 16;
-    key_map_fill(map, t.seg);
-    load_rows<DP, QUERIES, WARPS>(q, a.q, a.q_row, t.seg.q_row + t.first, t.seg.q_row + t.seg.n_q, t.head,
-                                  a.dim);
-    ring.load(a, t, begin);
-    copies_commit();
-    float o[DP / 8][4] = {};
-    running run[2] = {{NEG_INF, 0}, {NEG_INF, 0}};
-    int pos = t.first_pos + row + threadIdx.x % 32 / 4;
-    for (int c = begin; c < end; c++) {
-        ring.advance(a, t, c, end);
-        float s[CHUNK / 8][4] = {}, m[2], l[4] = {}, part[DP / 8][4] = {};
-        add_scores<DP, CHUNK / 8>(s, q, row, ring.k_at(c), 0);
-        int key = c * CHUNK;
-        if (key + CHUNK > t.seg.n_keys || (a.causal && key + CHUNK > t.first_pos) || a.window)
-            mask_scores<CHUNK / 8>(s, key, pos, pos + 8, t.seg.n_keys, a.causal, a.window);
-        row_max<CHUNK / 8>(s, m);
-        m[0] = scaled_max(m[0], a.scale_log2);
-        m[1] = scaled_max(m[1], a.scale_log2);
-        reduce_chunk<DP>(s, ring.v_at(c), m, a.scale_log2, l, part);
-        merge_rows(run, m, l, o, part);
-        __syncthreads();
-    }
-    store_rows(a, t, t.first + row, o, run);
-}
-
-template <int DP> static fv_err forward(fv_backend *backend, const attention &a, int few)
-{
-    int bytes = (QUERIES + 4 * CHUNK) * (DP + PAD) * (int)sizeof(bf16) + (int)sizeof(key_map);
-    int room = fv_cuda_state_of(backend)->shared_bytes;
-    FV_CHECK(bytes <= room, FV_ERR_UNSUPPORTED,
-             "attention: heads of %d channels take %d bytes of shared memory, this device has %d for a block",
-             a.dim, bytes, room);
-    FV_CUDA(cudaFuncSetAttribute(attention_forward<DP>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-    fv_cuda_attention_plan(backend, a, QUERIES, few);
-    attention_forward<DP><<<dim3(a.max_tiles, a.n_heads), 32 * WARPS, bytes, fv_cuda_compute(backend)>>>(a);
-    return few ? fv_cuda_attention_few(backend, a) : fv_cuda_launched("attention");
-}
 
 /* How the workspace of a call is cut. */
 typedef struct rooms {
-    size_t lists, parts, pads;
-    int few, must_pad;
-    int64_t max_parts;
+    size_t lists, parts, stats, pads;
+    int must_pad, few_rows;
+    list_shape shape;
 } rooms;
+
+static size_t whole(size_t bytes)
+{
+    return (bytes + 255) / 256 * 256;
+}
+
+static int is_small(const fv_attention_args *args)
+{
+    return args->most_queries > 0 && args->most_queries <= SMALL && args->most_keys > 0 &&
+           args->most_keys <= SMALL && args->q.dim[2] <= 128;
+}
+
+/* Rows of a part: of as many queries as a segment has, at most those of a segment of few. */
+static int few_rows_of(const fv_attention_args *args)
+{
+    int group = (int)(args->q.dim[1] / args->k.dim[1]),
+        few = fv_cuda_few_rows((int)args->q.dim[1], (int)args->k.dim[1], args->q.dim[2]);
+    int most = args->most_queries > 0 && args->most_queries < few ? args->most_queries * group : few;
+    return is_small(args) ? 0 : most < few ? most : few;
+}
 
 static rooms rooms_of(const fv_attention_args *args)
 {
     rooms r = {};
-    int64_t n_segments = args->segments.dim[0], n_kv = args->k.dim[1];
-    r.few = args->q.dim[1] / n_kv <= FEW_ROWS ? FEW_ROWS : 0;
+    r.shape = {args->q.dim[0], args->segments.dim[0], args->spans.dim[0]};
+    attention_lists lists = fv_cuda_lists(r.shape, nullptr);
+    r.few_rows = few_rows_of(args);
     r.must_pad = !(heads_are_aligned(&args->q) && heads_are_aligned(&args->k) &&
                    heads_are_aligned(&args->v) && heads_are_aligned(&args->out));
-    r.max_parts = args->spans.dim[0] + n_segments;
-    r.lists = (fv_cuda_lists_bytes(args->q.dim[0], n_segments, QUERIES) + 255) / 256 * 256;
-    r.parts = r.few ? ((size_t)(r.max_parts * n_kv) * FEW_ROWS * 130 * sizeof(float) + 255) / 256 * 256 : 0;
+    size_t rows = (size_t)lists.max_parts * (size_t)args->k.dim[1] * (size_t)r.few_rows;
+    r.lists = args->plan.data ? 0 : fv_cuda_lists_bytes(r.shape);
+    r.parts = whole(rows * 128 * sizeof(float));
+    r.stats = whole(rows * sizeof(float2));
     r.pads = r.must_pad ? 2 * fv_cuda_padded_bytes(&args->q) + 2 * fv_cuda_padded_bytes(&args->k) : 0;
     return r;
 }
 
+static size_t bytes_of(const rooms &r)
+{
+    return r.lists + r.parts + r.stats + r.pads;
+}
+
 size_t fv_cuda_attention_room(const fv_attention_args *args)
 {
-    rooms r = rooms_of(args);
-    return r.lists + r.parts + r.pads;
+    return bytes_of(rooms_of(args));
+}
+
+static fv_err run(fv_backend *backend, const fv_attention_args *args, const attention &a)
+{
+    int few = fv_cuda_few_rows(a.n_heads, a.n_kv, a.dim);
+    if (!args->plan.data)
+        FV_TRY(fv_cuda_attention_plan_kernel(backend, a, few));
+    if (a.dim > 128)
+        return fv_cuda_attention_wide(backend, a);
+    if (is_small(args))
+        return fv_cuda_attention_small(backend, a);
+    if (few)
+        FV_TRY(fv_cuda_attention_few(backend, a));
+    if (few && args->most_queries > 0 && args->most_queries * (a.n_heads / a.n_kv) <= few)
+        return FV_OK;
+    return fv_cuda_attention_tiles(backend, a);
 }
 
 extern "C" fv_err fv_cuda_attention(fv_backend *backend, const fv_attention_args *args)
@@ -149,14 +77,10 @@ extern "C" fv_err fv_cuda_attention(fv_backend *backend, const fv_attention_args
     FV_TRY(fv_cuda_check_heads("attention", &args->q, &args->k));
     rooms r = rooms_of(args);
     void *work = nullptr;
-    FV_TRY(fv_cuda_workspace(backend, fv_cuda_attention_room(args), &work));
-    char *room = (char *)work;
-    attention a = {};
-    a.n_segments = (int)args->segments.dim[0];
-    fv_cuda_lists(&a, args->q.dim[0], QUERIES, room);
-    a.parts = (float *)(room + r.lists);
-    a.max_parts = (int)r.max_parts;
-    room += r.lists + r.parts;
+    FV_TRY(fv_cuda_workspace(backend, bytes_of(r), &work));
+    if (args->plan.data)
+        FV_TRY(fv_cuda_check_plan("attention", &args->plan, r.shape));
+    char *room = (char *)work + r.lists + r.parts + r.stats;
     fv_tensor q = args->q, k = args->k, v = args->v, out = args->out;
     if (r.must_pad) {
         q = fv_cuda_pad(backend, q, &room);
@@ -164,6 +88,7 @@ extern "C" fv_err fv_cuda_attention(fv_backend *backend, const fv_attention_args
         v = fv_cuda_pad(backend, v, &room);
         out = fv_tensor_3d(room, FV_BF16, out.dim[0], out.dim[1], q.dim[2]);
     }
+    attention a = {};
     a.q = (const bf16 *)q.data, a.k = (const bf16 *)k.data, a.v = (const bf16 *)v.data,
     a.out = (bf16 *)out.data;
     a.lse = (float *)args->lse.data, a.lse_row = args->lse.stride;
@@ -171,9 +96,12 @@ extern "C" fv_err fv_cuda_attention(fv_backend *backend, const fv_attention_args
     a.segment_row = args->segments.stride, a.span_row = args->spans.stride;
     a.q_row = q.stride, a.k_row = k.stride, a.v_row = v.stride, a.out_row = out.stride;
     a.n_heads = (int)q.dim[1], a.n_kv = (int)k.dim[1], a.dim = (int)q.dim[2];
-    a.scale_log2 = args->scale * 1.4426950408889634f;
+    a.scale_log2 = args->scale * LOG2_E;
     a.causal = args->causal, a.window = args->window;
-    WITH_DIM(a.dim, FV_TRY(forward<DP>(backend, a, r.few)));
+    a.lists = fv_cuda_lists(r.shape, args->plan.data ? args->plan.data : work);
+    a.parts = (float *)((char *)work + r.lists), a.stats = (float2 *)((char *)work + r.lists + r.parts);
+    a.few_rows = r.few_rows;
+    FV_TRY(run(backend, args, a));
     if (r.must_pad)
         fv_cuda_unpad(backend, out, args->out);
     return fv_cuda_launched("attention");

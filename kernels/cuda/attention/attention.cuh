@@ -5,9 +5,36 @@
 
 #include "attention_tile.cuh"
 
-enum { CHUNK = FV_ATTENTION_CHUNK, MAX_SPANS = 2048, FEW_ROWS = 16 };
+enum {
+    CHUNK = FV_ATTENTION_CHUNK,
+    TILE_ROWS = 128, /* queries of a listed tile */
+    FEW_ROWS = 16,   /* queries times heads of a group: a segment of no more is one of few queries */
+    UNIT_ROWS = 64,  /* rows of several of those that share a chunk */
+    SMALL = 64       /* queries, and keys, of a segment that is one tile */
+};
 
-/* A call, and the lists that attention_plan makes for its kernels. */
+/* What fv_cuda_attention_plan_kernel makes of segments and spans, in memory that the caller gives. Capacities
+ * follow from shapes alone, and so do the grids of all kernels: blocks with nothing to do end. */
+struct attention_lists {
+    int *counts;       /* how many of each list are there: by list_kind */
+    unsigned *key_sum; /* (n_spans + 1): keys of all spans before, modulo 2^32 */
+    int2 *tiles;       /* segment, first query: of segments with many queries */
+    int2 *all_tiles;   /* of all */
+    int2 *few;       /* (n_segments): of few queries: segment, and its first part, or -1: there is no room */
+    int *shares;     /* of few: how many of its first chunks are those of the one before it */
+    int *first_unit; /* of few */
+    int4 *units;     /* a chunk of one or several that share it: first of few, how many, chunk (-1: all) */
+    int n_segments, n_spans, max_tiles, max_parts, max_units;
+};
+enum list_kind { TILES, ALL_TILES, FEW, UNITS };
+
+/* Of a call, and where its lists are: in its plan, or in room. */
+struct list_shape {
+    int64_t n_queries, n_segments, n_spans;
+};
+size_t fv_cuda_lists_bytes(list_shape shape);
+attention_lists fv_cuda_lists(list_shape shape, void *memory);
+
 struct attention {
     const bf16 *q, *k, *v;
     bf16 *out;
@@ -16,26 +43,27 @@ struct attention {
     const int32_t *segments, *spans;
     int64_t segment_row, span_row; /* elements from one to the next */
     int64_t q_row, k_row, v_row, out_row;
-    int n_segments, n_heads, n_kv, dim;
+    int n_heads, n_kv, dim;
     float scale_log2;
     int causal, window;
-    int2 *tiles;  /* segment, first query */
-    int *counts;  /* n_tiles, n_few */
-    int2 *few;    /* segments with few queries, and where their parts begin */
-    float *parts; /* of those: (chunks of all, n_kv, 16, DP + 2) */
-    int max_tiles, max_parts;
+    attention_lists lists;
+    float *parts;  /* of few: (max_parts, n_kv, few_rows, DP) */
+    float2 *stats; /* of those: maximum and sum (max_parts, n_kv, few_rows) */
+    int few_rows;
 };
 
 struct segment_view {
-    int q_row, n_q, n_past, n_spans, n_keys;
+    int q_row, n_q, n_past, n_spans, n_keys, first_span;
     const int32_t *spans;
     int64_t span_row;
+    float per_span; /* 1 / the keys of the first span: most have as many */
 };
 
 __device__ __forceinline__ segment_view segment_of(const attention &a, int i)
 {
     const int32_t *s = a.segments + a.segment_row * i;
-    return {s[0], s[1], s[2], s[4], s[5], a.spans + a.span_row * s[3], a.span_row};
+    const int32_t *spans = a.spans + a.span_row * s[3];
+    return {s[0], s[1], s[2], s[4], s[5], s[3], spans, a.span_row, s[4] > 0 ? 1.0f / (float)spans[1] : 0};
 }
 
 /* The sum of x over the lanes up to and with this one. */
@@ -48,52 +76,23 @@ __device__ __forceinline__ int warp_scan(int x)
     return x;
 }
 
-/* Logical keys to rows: first[i] is the logical number of the first key of span i. All threads call. */
-struct key_map {
-    int n, first[MAX_SPANS], row[MAX_SPANS];
-};
-
-static __device__ void key_map_fill(key_map *map, const segment_view &seg)
+/* The row that holds a logical key: of the last span that begins at or before it. */
+__device__ __forceinline__ int key_row(const attention &a, const segment_view &seg, int key)
 {
-    __shared__ int carry, warp_sum[32];
-    int lane = threadIdx.x % 32, warp = threadIdx.x / 32, n_warps = blockDim.x / 32;
-    if (threadIdx.x == 0) {
-        carry = 0;
-        map->n = seg.n_spans;
-    }
-    __syncthreads();
-    for (int base = 0; base < seg.n_spans; base += blockDim.x) {
-        int i = base + threadIdx.x, length = i < seg.n_spans ? seg.spans[seg.span_row * i + 1] : 0;
-        int sum = warp_scan(length);
-        if (lane == 31)
-            warp_sum[warp] = sum;
-        __syncthreads();
-        int before = carry;
-        for (int w = 0; w < warp; w++)
-            before += warp_sum[w];
-        if (i < seg.n_spans) {
-            map->first[i] = before + sum - length;
-            map->row[i] = seg.spans[seg.span_row * i];
+    const unsigned *sum = a.lists.key_sum + seg.first_span, base = sum[0];
+    int i = min((int)((float)key * seg.per_span), seg.n_spans - 1);
+    if (sum[i] - base > (unsigned)key || (i + 1 < seg.n_spans && sum[i + 1] - base <= (unsigned)key)) {
+        int low = 0, high = seg.n_spans - 1;
+        while (low < high) {
+            int mid = (low + high + 1) / 2;
+            if (sum[mid] - base <= (unsigned)key)
+                low = mid;
+            else
+                high = mid - 1;
         }
-        __syncthreads();
-        if (threadIdx.x == 0)
-            for (int w = 0; w < n_warps; w++)
-                carry += warp_sum[w];
-        __syncthreads();
+        i = low;
     }
-}
-
-__device__ __forceinline__ int key_row(const key_map *map, int key)
-{
-    int low = 0, high = map->n - 1;
-    while (low < high) {
-        int mid = (low + high + 1) / 2;
-        if (map->first[mid] <= key)
-            low = mid;
-        else
-            high = mid - 1;
-    }
-    return map->row[low] + key - map->first[low];
+    return seg.spans[seg.span_row * i] + key - (int)(sum[i] - base);
 }
 
 /* Keys that some query of a tile sees. */
@@ -108,69 +107,83 @@ __device__ __forceinline__ key_range keys_seen(const attention &a, const segment
             a.causal ? min(seg.n_keys, last_pos + 1) : seg.n_keys};
 }
 
-/* N logical keys from `first` on into tile (N, DP + PAD), zeros in place of those that nobody sees: whatever
- * they hold, NaN included, does not matter. Warps share the rows. */
-template <int DP, int N, int WARPS>
-__device__ __forceinline__ void load_keys(bf16 *ktile, bf16 *vtile, const attention &a, const key_map *map,
-                                          int first, key_range seen, int kv_head)
+/* The rows of logical keys that a warp loads: lane l has that of key first + l, -1 where nobody sees it. */
+__device__ __forceinline__ int own_row(const attention &a, const segment_view &seg, int first, key_range seen)
 {
-    constexpr int PIECES = DP / 8, ROWS = N / WARPS;
-    int lane = threadIdx.x % 32, warp = threadIdx.x / 32, base = warp * ROWS;
-    for (int group = 0; group < ROWS; group += 32) {
-        constexpr int GROUP = ROWS < 32 ? ROWS : 32;
-        int key = first + base + group + lane % GROUP;
-        int row = key >= seen.first && key < seen.end ? key_row(map, key) : -1;
+    int key = first + threadIdx.x % 32;
+    return key >= seen.first && key < seen.end ? key_row(a, seg, key) : -1;
+}
+
+/* N logical keys from `first` on into tiles (N, DP + PAD) of keys and of values, channels from column0 on,
+ * zeros in place of those that nobody sees: whatever they hold, NaN included, does not matter. v: NULL, or
+ * the other tile. Warps share the rows. */
+template <int DP, int N, int WARPS>
+__device__ __forceinline__ void load_keys(bf16 *ktile, bf16 *vtile, const attention &a,
+                                          const segment_view &seg, int first, key_range seen, int kv_head,
+                                          int k_column = 0, int v_column = 0)
+{
+    constexpr int PIECES = DP / 8, ROWS = N / WARPS, GROUP = ROWS < 32 ? ROWS : 32;
+    int lane = threadIdx.x % 32, base = threadIdx.x / 32 % WARPS * ROWS;
+    for (int group = 0; group < ROWS; group += GROUP) {
+        int row = own_row(a, seg, first + base + group, seen);
 #pragma unroll
         for (int i = 0; i < GROUP * PIECES / 32; i++) {
             int at = lane + 32 * i, r = at / PIECES, piece = at % PIECES;
             int from = __shfl_sync(~0u, row, r);
-            bool inside = from >= 0 && piece * 8 < a.dim;
             int64_t column = (int64_t)kv_head * a.dim + piece * 8;
             int to = (base + group + r) * (DP + PAD) + piece * 8;
-            copy16(ktile + to, inside ? a.k + from * a.k_row + column : a.k, inside);
-            copy16(vtile + to, inside ? a.v + from * a.v_row + column : a.v, inside);
+            bool in_k = from >= 0 && k_column + piece * 8 < a.dim,
+                 in_v = from >= 0 && v_column + piece * 8 < a.dim;
+            if (ktile)
+                copy16(ktile + to, in_k ? a.k + from * a.k_row + column + k_column : a.k, in_k);
+            if (vtile)
+                copy16(vtile + to, in_v ? a.v + from * a.v_row + column + v_column : a.v, in_v);
         }
     }
 }
 
-/* Rows [first, first + N) of x (.., H, D), zeros where !(first + i < end). */
+/* Rows [first, first + N) of x (.., H, D), channels from column0 on, zeros where !(first + i < end). */
 template <int DP, int N, int WARPS>
-__device__ __forceinline__ void load_rows(bf16 *tile, const bf16 *x, int64_t stride, int first, int end,
-                                          int head, int dim)
+__device__ __forceinline__ void load_rows(bf16 *tile, const bf16 *x, int64_t stride, int64_t first,
+                                          int64_t end, int head, int dim, int column0 = 0)
 {
     constexpr int PIECES = DP / 8;
     for (int i = threadIdx.x; i < N * PIECES; i += WARPS * 32) {
-        int r = i / PIECES, piece = i % PIECES;
-        bool inside = first + r < end && piece * 8 < dim;
+        int r = i / PIECES, piece = i % PIECES, column = column0 + piece * 8;
+        bool inside = first + r < end && column < dim;
         copy16(tile + r * (DP + PAD) + piece * 8,
-               inside ? x + (first + r) * stride + (int64_t)head * dim + piece * 8 : x, inside);
+               inside ? x + (first + r) * stride + (int64_t)head * dim + column : x, inside);
     }
 }
 
-/* The tile of queries of a block: a.tiles and the heads are its grid. */
+/* A tile of queries of one head. */
 struct query_tile {
     segment_view seg;
     int first, first_pos, head, kv_head; /* first: of the queries of the segment */
     key_range seen;
 };
 
-template <int ROWS> __device__ __forceinline__ query_tile query_tile_of(const attention &a)
+/* Item `item` of those that a list of tiles, cut into tiles of ROWS, and the heads make, the tiles that see
+ * most first. Returns 0 if the segment has no such queries. */
+template <int ROWS>
+__device__ __forceinline__ int query_tile_of(query_tile &t, const attention &a, const int2 *tiles,
+                                             int n_tiles, int item)
 {
-    int2 listed = a.tiles[a.counts[0] - 1 - blockIdx.x]; /* late queries see most: they go first */
-    query_tile t;
+    constexpr int CUTS = TILE_ROWS / ROWS;
+    int place = item / a.n_heads;
+    int2 listed = tiles[n_tiles - 1 - place / CUTS];
     t.seg = segment_of(a, listed.x);
-    t.first = listed.y;
+    t.first = listed.y + (CUTS - 1 - place % CUTS) * ROWS;
     t.first_pos = t.seg.n_past + t.first;
-    t.head = blockIdx.y;
+    t.head = item % a.n_heads;
     t.kv_head = t.head / (a.n_heads / a.n_kv);
     t.seen = keys_seen(a, t.seg, t.first_pos, min(t.first_pos + ROWS, t.seg.n_past + t.seg.n_q) - 1);
-    return t;
+    return t.first < t.seg.n_q;
 }
 
 /* Two tiles of N keys and of their values: one is worked on while the next is on its way. */
 template <int DP, int N, int WARPS> struct key_ring {
     bf16 *k, *v;
-    const key_map *map;
 
     __device__ __forceinline__ bf16 *k_at(int c) const
     {
@@ -182,7 +195,15 @@ template <int DP, int N, int WARPS> struct key_ring {
     }
     __device__ __forceinline__ void load(const attention &a, const query_tile &t, int c) const
     {
-        load_keys<DP, N, WARPS>(k_at(c), v_at(c), a, map, c * N, t.seen, t.kv_head);
+        load_keys<DP, N, WARPS>(k_at(c), v_at(c), a, t.seg, c * N, t.seen, t.kv_head);
+    }
+    /* Into the only tile, which nobody reads any more. */
+    __device__ __forceinline__ void load_alone(const attention &a, const query_tile &t, int c) const
+    {
+        load_keys<DP, N, WARPS>(k, v, a, t.seg, c * N, t.seen, t.kv_head);
+        copies_commit();
+        copies_wait<0>();
+        __syncthreads();
     }
     /* Tile c is there for all threads, and tile c + 1 < end is being loaded. */
     __device__ __forceinline__ void advance(const attention &a, const query_tile &t, int c, int end) const
@@ -195,12 +216,17 @@ template <int DP, int N, int WARPS> struct key_ring {
     }
 };
 
-/* Queue the making of the lists: tiles of tile_rows queries; with few > 0, segments whose queries and heads
- * of a group are at most that many go to the list of few, as far as there is room for their parts. */
-void fv_cuda_attention_plan(fv_backend *backend, const attention &a, int tile_rows, int few);
+/* Queue the making of the lists. few: rows of a segment of few queries, 0: there are none. */
+fv_err fv_cuda_attention_plan_kernel(fv_backend *backend, const attention &a, int few);
+/* Heads of more channels than kernels of few queries have registers for. */
+int fv_cuda_few_rows(int n_heads, int n_kv, int64_t dim);
 
-/* The segments of the list of few. */
+/* Kernels by what they are for: segments with few queries, in parts of a chunk; tiles of the others; segments
+ * of at most SMALL queries and keys; heads of more than 128 channels. */
 fv_err fv_cuda_attention_few(fv_backend *backend, const attention &a);
+fv_err fv_cuda_attention_tiles(fv_backend *backend, const attention &a);
+fv_err fv_cuda_attention_small(fv_backend *backend, const attention &a);
+fv_err fv_cuda_attention_wide(fv_backend *backend, const attention &a);
 
 /* 16-byte loads of whole heads need this. */
 static inline int heads_are_aligned(const fv_tensor *t)
@@ -213,10 +239,15 @@ fv_tensor fv_cuda_pad(fv_backend *backend, fv_tensor t, char **room);
 void fv_cuda_unpad(fv_backend *backend, fv_tensor from, fv_tensor to);
 size_t fv_cuda_padded_bytes(const fv_tensor *t);
 
-/* Room for the lists of a call, and the lists in it. */
-size_t fv_cuda_lists_bytes(int64_t n_queries, int64_t n_segments, int tile_rows);
-void fv_cuda_lists(attention *a, int64_t n_queries, int tile_rows, char *room);
 fv_err fv_cuda_check_heads(const char *op, const fv_tensor *q, const fv_tensor *k);
+fv_err fv_cuda_check_plan(const char *op, const fv_tensor *plan, list_shape shape);
+
+/* A grid that fills the device: blocks take up items by turns. */
+static inline unsigned grid_for(fv_backend *backend, int64_t items, int blocks_of_processor)
+{
+    int64_t most = (int64_t)fv_cuda_state_of(backend)->n_processors * blocks_of_processor;
+    return (unsigned)(items < most ? items : most);
+}
 
 #define WITH_DIM(dim, ...)        \
     do {                          \

@@ -4,7 +4,7 @@
 
 #include "attention.cuh"
 
-enum { TILE = 64 /* queries, and keys */, TILES = TILE / 8, WARPS = 4, THREADS = 32 * WARPS };
+enum { TILE = 64 /* queries, and keys */, EIGHTS = TILE / 8, WARPS = 4, THREADS = 32 * WARPS };
 
 struct attention_grad {
     attention f;
@@ -32,7 +32,56 @@ __device__ __forceinline__ grad_stats grad_stats_of(const attention_grad &g, con
     return {g.f.lse[row * g.f.lse_row + head] * LOG2_E, g.delta[row * g.f.n_heads + head]};
 }
 
-/* Gradients of keys and values, when delta is there. */
+/* A chunk's scores become their gradients, from those of weights: in dp. */
+__device__ __forceinline__ void grad_scores(const float (&s)[EIGHTS][4], float (&dp)[EIGHTS][4],
+                                            const grad_stats of[2], float scale_log2)
+{
+#pragma unroll
+    for (int t = 0; t < EIGHTS; t++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            dp[t][e] = weight(s[t][e], of[e / 2].lse, scale_log2) * (dp[t][e] - of[e / 2].delta);
+}
+
+/* dq (16, DP) += gradients of scores times a tile of keys */
+template <int DP>
+__device__ __forceinline__ void add_keys(float (&dq)[DP / 8][4], const float (&ds)[EIGHTS][4], const bf16 *k)
+{
+#pragma unroll
+    for (int n = 0; n < EIGHTS; n += 2) {
+        uint32_t p[4];
+        pack_tiles(p, ds[n], ds[n + 1]);
+        add_weighted<DP>(dq, p, k, n * 8);
+    }
+}
+
+/* Rows of a tile from `first` on, channels from column0 on. */
+template <int OUT>
+__device__ __forceinline__ void store_queries(const attention_grad &g, const query_tile &t, int first,
+                                              const float (&dq)[OUT][4], int column0 = 0)
+{
+    float scale = g.f.scale_log2 * LN_2;
+    int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        int i = first + lane / 4 + 8 * half;
+        if (i >= t.seg.n_q)
+            continue;
+        float *to = g.dq + (t.seg.q_row + i) * g.dq_row + (int64_t)t.head * g.own_dim;
+#pragma unroll
+        for (int d = 0; d < OUT; d++) {
+            int column = column0 + d * 8 + lane % 4 * 2;
+#pragma unroll
+            for (int e = 0; e < 2; e++)
+                if (column + e < g.own_dim)
+                    to[column + e] = dq[d][2 * half + e] * scale;
+        }
+    }
+}
+
+/* When delta is there: gradients of queries; of keys and values; both, of wide heads. */
+fv_err fv_cuda_attention_grad_queries(fv_backend *backend, const attention_grad &g);
 fv_err fv_cuda_attention_grad_keys(fv_backend *backend, const attention_grad &g);
+fv_err fv_cuda_attention_grad_wide(fv_backend *backend, const attention_grad &g);
 
 #endif

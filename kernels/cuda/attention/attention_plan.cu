@@ -1,145 +1,314 @@
-/* What attention queues before its kernels: lists of what blocks do, and copies of heads with zeros behind
- * their channels, for tensors that cannot be loaded sixteen bytes at a time. */
+/* The lists of what the blocks of attention do, made from segments and spans by one block. */
 #include "attention.cuh"
 
-enum { THREADS = 256 };
+enum { THREADS = 1024, WARPS = THREADS / 32 };
 
-/* The sum of x over the threads before this one. */
-__device__ int sum_before(int x)
+/* The sum of x over the threads before this one; *all: over all. */
+__device__ int sum_before(int x, int *all)
 {
-    __shared__ int of_warp[THREADS / 32];
+    __shared__ int of_warp[WARPS];
     int upto = warp_scan(x);
     __syncthreads();
     if (threadIdx.x % 32 == 31)
         of_warp[threadIdx.x / 32] = upto;
     __syncthreads();
     int before = upto - x;
-    for (unsigned w = 0; w < threadIdx.x / 32; w++)
-        before += of_warp[w];
+    *all = 0;
+    for (unsigned w = 0; w < WARPS; w++) {
+        before += w < threadIdx.x / 32 ? of_warp[w] : 0;
+        *all += of_warp[w];
+    }
     return before;
 }
 
-__device__ int n_chunks_of(const segment_view &seg)
+/* The largest x of the threads before this one; -1: there is none. */
+__device__ int max_before(int x)
+{
+    __shared__ int of_warp[WARPS];
+    int upto = x;
+    for (int d = 1; d < 32; d *= 2) {
+        int other = __shfl_up_sync(~0u, upto, d);
+        upto = (int)threadIdx.x % 32 >= d ? max(upto, other) : upto;
+    }
+    __syncthreads();
+    if (threadIdx.x % 32 == 31)
+        of_warp[threadIdx.x / 32] = upto;
+    __syncthreads();
+    int before = __shfl_up_sync(~0u, upto, 1);
+    before = threadIdx.x % 32 ? before : -1;
+    for (unsigned w = 0; w < threadIdx.x / 32; w++)
+        before = max(before, of_warp[w]);
+    return before;
+}
+
+/* A thread's share of n items. */
+struct stretch {
+    int first, end;
+};
+__device__ __forceinline__ stretch own_stretch(int n)
+{
+    int each = (n + THREADS - 1) / THREADS, first = min(n, (int)threadIdx.x * each);
+    return {first, min(first + each, n)};
+}
+
+__device__ __forceinline__ int n_chunks_of(const segment_view &seg)
 {
     return (seg.n_keys + CHUNK - 1) / CHUNK;
 }
 
-/* Segments with few queries get parts one behind the other; those that find no room are tiled as the others
- * are. */
-struct planner {
-    const attention &a;
-    int few, part; /* part: where the parts of the next one begin */
-
-    __device__ int takes_parts(const segment_view &seg, int *at)
-    {
-        if (seg.n_q * (a.n_heads / a.n_kv) > few)
-            return 0;
-        *at = part;
-        part += n_chunks_of(seg);
-        return part <= a.max_parts;
+__device__ void sum_keys(const attention &a)
+{
+    const attention_lists &l = a.lists;
+    stretch own = own_stretch(l.n_spans);
+    int sum = 0, all;
+    for (int i = own.first; i < own.end; i++)
+        sum += a.spans[a.span_row * i + 1];
+    unsigned before = (unsigned)sum_before(sum, &all);
+    for (int i = own.first; i < own.end; i++) {
+        l.key_sum[i] = before;
+        before += (unsigned)a.spans[a.span_row * i + 1];
     }
+    if (threadIdx.x == 0)
+        l.key_sum[l.n_spans] = (unsigned)all;
+}
+
+__device__ __forceinline__ int is_few(const attention &a, const segment_view &seg, int few)
+{
+    return seg.n_q > 0 && seg.n_q * (a.n_heads / a.n_kv) <= few;
+}
+
+__device__ __forceinline__ int n_tiles_of(const segment_view &seg)
+{
+    return (seg.n_q + TILE_ROWS - 1) / TILE_ROWS;
+}
+
+/* Where a stretch of segments writes. */
+struct place {
+    int tile, all, few, part;
 };
 
-/* One block; a thread has a stretch of segments, so that the lists keep their order. */
-__global__ void attention_plan(const attention a, int tile_rows, int few)
+__device__ void list_segment(const attention &a, int s, int few, place *at)
 {
-    int each = (a.n_segments + THREADS - 1) / THREADS, first = threadIdx.x * each,
-        end = min(first + each, a.n_segments);
-    int n_tiles = 0, n_few = 0, at = 0;
-    planner plan = {a, few, 0};
-    for (int s = first; s < end; s++)
-        plan.takes_parts(segment_of(a, s), &at);
-    int part = plan.part = sum_before(plan.part);
-    for (int s = first; s < end; s++) {
-        segment_view seg = segment_of(a, s);
-        if (plan.takes_parts(seg, &at))
-            n_few++;
-        else
-            n_tiles += (seg.n_q + tile_rows - 1) / tile_rows;
-    }
-    int tile = sum_before(n_tiles), item = sum_before(n_few);
-    plan.part = part;
-    for (int s = first; s < end; s++) {
-        segment_view seg = segment_of(a, s);
-        if (plan.takes_parts(seg, &at))
-            a.few[item++] = make_int2(s, at);
-        else
-            for (int query = 0; query < seg.n_q; query += tile_rows)
-                a.tiles[tile++] = make_int2(s, query);
-    }
-    if (threadIdx.x == THREADS - 1) {
-        a.counts[0] = tile;
-        a.counts[1] = item;
-    }
-}
-
-void fv_cuda_attention_plan(fv_backend *backend, const attention &a, int tile_rows, int few)
-{
-    attention_plan<<<1, THREADS, 0, fv_cuda_compute(backend)>>>(a, tile_rows, few);
-}
-
-size_t fv_cuda_lists_bytes(int64_t n_queries, int64_t n_segments, int tile_rows)
-{
-    return (size_t)(n_queries / tile_rows + 2 * n_segments + 2) * sizeof(int2) + 512;
-}
-
-void fv_cuda_lists(attention *a, int64_t n_queries, int tile_rows, char *room)
-{
-    a->max_tiles = (int)(n_queries / tile_rows + a->n_segments);
-    a->counts = (int *)room;
-    a->tiles = (int2 *)(room + 256);
-    a->few = a->tiles + a->max_tiles;
-}
-
-__global__ void pad_heads(const bf16 *from, int64_t row, int64_t heads, int64_t dim, bf16 *to, int64_t padded,
-                          int64_t n)
-{
-    int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
-    if (i >= n)
+    const attention_lists &l = a.lists;
+    segment_view seg = segment_of(a, s);
+    int n = n_tiles_of(seg), in_parts = is_few(a, seg, few);
+    for (int i = 0; i < n; i++)
+        l.all_tiles[at->all++] = make_int2(s, i * TILE_ROWS);
+    for (int i = 0; i < n && !in_parts; i++)
+        l.tiles[at->tile++] = make_int2(s, i * TILE_ROWS);
+    if (!in_parts)
         return;
-    int64_t c = i % padded, h = i / padded % heads, r = i / padded / heads;
-    to[i] = c < dim ? from[r * row + h * dim + c] : __float2bfloat16(0.0f);
+    int end = at->part + n_chunks_of(seg);
+    l.few[at->few++] = make_int2(s, end <= l.max_parts ? at->part : -1);
+    at->part = end;
 }
 
-__global__ void unpad_heads(const bf16 *from, int64_t padded, bf16 *to, int64_t row, int64_t heads,
-                            int64_t dim, int64_t n)
+__device__ void list_segments(const attention &a, int few)
 {
-    int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
-    if (i >= n)
-        return;
-    int64_t c = i % dim, h = i / dim % heads, r = i / dim / heads;
-    to[r * row + h * dim + c] = from[(r * heads + h) * padded + c];
+    const attention_lists &l = a.lists;
+    stretch own = own_stretch(l.n_segments);
+    place n = {}, at, all;
+    for (int s = own.first; s < own.end; s++) {
+        segment_view seg = segment_of(a, s);
+        int in_parts = is_few(a, seg, few);
+        n.all += n_tiles_of(seg);
+        n.tile += in_parts ? 0 : n_tiles_of(seg);
+        n.few += in_parts;
+        n.part += in_parts ? n_chunks_of(seg) : 0;
+    }
+    at.tile = sum_before(n.tile, &all.tile);
+    at.all = sum_before(n.all, &all.all);
+    at.few = sum_before(n.few, &all.few);
+    at.part = sum_before(n.part, &all.part);
+    for (int s = own.first; s < own.end; s++)
+        list_segment(a, s, few, &at);
+    if (threadIdx.x == 0) {
+        l.counts[TILES] = all.tile;
+        l.counts[ALL_TILES] = all.all;
+        l.counts[FEW] = all.few;
+    }
+    __syncthreads();
 }
 
-fv_tensor fv_cuda_pad(fv_backend *backend, fv_tensor t, char **room)
+/* How many of the first chunks of two segments are the same rows; a warp calls. */
+__device__ int common_chunks(const attention &a, const segment_view &x, const segment_view &y)
 {
-    int64_t padded = (t.dim[2] + 7) / 8 * 8, n = t.dim[0] * t.dim[1] * padded;
-    fv_tensor to = fv_tensor_3d(*room, FV_BF16, t.dim[0], t.dim[1], padded);
-    *room += fv_cuda_padded_bytes(&t);
-    if (n)
-        pad_heads<<<blocks_for(n, THREADS), THREADS, 0, fv_cuda_compute(backend)>>>(
-            (const bf16 *)t.data, t.stride, t.dim[1], t.dim[2], (bf16 *)to.data, padded, n);
-    return to;
+    int n = min(x.n_spans, y.n_spans), same = 0;
+    for (int base = 0; base < n; base += 32) {
+        int i = base + threadIdx.x % 32;
+        bool differ = i < n && (x.spans[x.span_row * i] != y.spans[y.span_row * i] ||
+                                x.spans[x.span_row * i + 1] != y.spans[y.span_row * i + 1]);
+        unsigned which = __ballot_sync(~0u, differ);
+        if (which) {
+            same = base + __ffs(which) - 1;
+            break;
+        }
+        same = min(n, base + 32);
+    }
+    return (int)(a.lists.key_sum[x.first_span + same] - a.lists.key_sum[x.first_span]) / CHUNK;
 }
 
-void fv_cuda_unpad(fv_backend *backend, fv_tensor from, fv_tensor to)
+__device__ void find_shares(const attention &a)
 {
-    int64_t n = fv_tensor_count(to);
-    if (n)
-        unpad_heads<<<blocks_for(n, THREADS), THREADS, 0, fv_cuda_compute(backend)>>>(
-            (const bf16 *)from.data, from.dim[2], (bf16 *)to.data, to.stride, to.dim[1], to.dim[2], n);
+    const attention_lists &l = a.lists;
+    for (int f = threadIdx.x / 32; f < l.counts[FEW]; f += WARPS) {
+        int shared = 0;
+        if (f > 0 && l.few[f].y >= 0 && l.few[f - 1].y >= 0) {
+            segment_view x = segment_of(a, l.few[f].x), y = segment_of(a, l.few[f - 1].x);
+            shared = x.n_q == 1 && y.n_q == 1 ? common_chunks(a, x, y) : 0;
+        }
+        if (threadIdx.x % 32 == 0)
+            l.shares[f] = shared;
+    }
+    __syncthreads();
 }
 
-size_t fv_cuda_padded_bytes(const fv_tensor *t)
+/* Those that share go in families of as many as a unit has rows for. */
+__device__ void cut_families(const attention &a)
 {
-    return ((size_t)(t->dim[0] * t->dim[1] * ((t->dim[2] + 7) / 8 * 8)) * sizeof(bf16) + 255) / 256 * 256;
+    const attention_lists &l = a.lists;
+    stretch own = own_stretch(l.counts[FEW]);
+    int most = UNIT_ROWS / (a.n_heads / a.n_kv), start = -1;
+    for (int f = own.first; f < own.end; f++)
+        start = l.shares[f] ? start : f;
+    int before = max_before(start);
+    for (int f = own.first; f < own.end; f++) {
+        before = l.shares[f] ? before : f;
+        if (most < 2 || (f - before) % most == 0)
+            l.shares[f] = 0;
+    }
+    __syncthreads();
 }
 
-fv_err fv_cuda_check_heads(const char *op, const fv_tensor *q, const fv_tensor *k)
+__device__ void place_units(const attention &a)
 {
-    FV_CHECK(q->dtype == FV_BF16 && k->dtype == FV_BF16, FV_ERR_UNSUPPORTED,
-             "%s: CUDA computes in BF16, not %s: set precision to bf16", op, fv_dtype_name(q->dtype));
-    FV_CHECK(q->dim[2] <= 128, FV_ERR_UNSUPPORTED, "%s: heads of %lld channels, at most 128 are supported",
-             op, (long long)q->dim[2]);
+    const attention_lists &l = a.lists;
+    stretch own = own_stretch(l.counts[FEW]);
+    int n = 0, all;
+    for (int f = own.first; f < own.end; f++)
+        n += l.few[f].y < 0 ? 1 : n_chunks_of(segment_of(a, l.few[f].x)) - l.shares[f];
+    int at = sum_before(n, &all);
+    for (int f = own.first; f < own.end; f++) {
+        l.first_unit[f] = at;
+        at += l.few[f].y < 0 ? 1 : n_chunks_of(segment_of(a, l.few[f].x)) - l.shares[f];
+    }
+    if (threadIdx.x == 0)
+        l.counts[UNITS] = all;
+    __syncthreads();
+}
+
+/* A warp lists the units that begin with one of few. */
+__device__ void list_units(const attention &a)
+{
+    const attention_lists &l = a.lists;
+    int n_few = l.counts[FEW];
+    for (int f = threadIdx.x / 32; f < n_few; f += WARPS) {
+        int first = l.shares[f], end = n_chunks_of(segment_of(a, l.few[f].x));
+        int4 *to = l.units + l.first_unit[f] - first;
+        if (l.few[f].y < 0) {
+            if (threadIdx.x % 32 == 0)
+                to[first] = make_int4(f, 1, -1, 0);
+            continue;
+        }
+        for (int c = first + threadIdx.x % 32; c < end; c += 32) {
+            int n = 1;
+            while (f + n < n_few && l.shares[f + n] > c)
+                n++;
+            to[c] = make_int4(f, n, c, 0);
+        }
+    }
+}
+
+__global__ __launch_bounds__(THREADS) void attention_plan(const attention a, int few)
+{
+    sum_keys(a);
+    list_segments(a, few);
+    find_shares(a);
+    cut_families(a);
+    place_units(a);
+    list_units(a);
+}
+
+fv_err fv_cuda_attention_plan_kernel(fv_backend *backend, const attention &a, int few)
+{
+    attention_plan<<<1, THREADS, 0, fv_cuda_compute(backend)>>>(a, few);
+    return fv_cuda_launched("attention_plan");
+}
+
+int fv_cuda_few_rows(int n_heads, int n_kv, int64_t dim)
+{
+    return n_heads / n_kv <= FEW_ROWS && dim <= 128 ? FEW_ROWS : 0;
+}
+
+/* The next piece of memory; with memory NULL only *at moves on. */
+static char *cut(void *memory, size_t *at, size_t bytes)
+{
+    char *piece = (char *)memory + *at;
+    *at += (bytes + 255) / 256 * 256;
+    return piece;
+}
+
+static attention_lists cut_lists(list_shape shape, void *memory, size_t *bytes)
+{
+    attention_lists l = {};
+    size_t s = (size_t)shape.n_segments;
+    l.n_segments = (int)shape.n_segments;
+    l.n_spans = (int)shape.n_spans;
+    l.max_tiles = (int)(shape.n_queries / TILE_ROWS + shape.n_segments);
+    l.max_parts = (int)(shape.n_spans / 2 + shape.n_segments); /* enough for spans of half a chunk */
+    l.max_units = (int)(l.max_parts + shape.n_segments);
+    *bytes = 0;
+    l.counts = (int *)cut(memory, bytes, 4 * sizeof(int));
+    l.key_sum = (unsigned *)cut(memory, bytes, ((size_t)shape.n_spans + 1) * sizeof(unsigned));
+    l.tiles = (int2 *)cut(memory, bytes, (size_t)l.max_tiles * sizeof(int2));
+    l.all_tiles = (int2 *)cut(memory, bytes, (size_t)l.max_tiles * sizeof(int2));
+    l.few = (int2 *)cut(memory, bytes, s * sizeof(int2));
+    l.shares = (int *)cut(memory, bytes, s * sizeof(int));
+    l.first_unit = (int *)cut(memory, bytes, s * sizeof(int));
+    l.units = (int4 *)cut(memory, bytes, (size_t)l.max_units * sizeof(int4));
+    return l;
+}
+
+size_t fv_cuda_lists_bytes(list_shape shape)
+{
+    size_t bytes;
+    cut_lists(shape, nullptr, &bytes);
+    return bytes;
+}
+
+attention_lists fv_cuda_lists(list_shape shape, void *memory)
+{
+    size_t bytes;
+    return cut_lists(shape, memory, &bytes);
+}
+
+static list_shape shape_of(const fv_attention_plan_args *args)
+{
+    return {args->n_queries, args->segments.dim[0], args->spans.dim[0]};
+}
+
+size_t fv_cuda_attention_plan_bytes(fv_backend *backend, const fv_attention_plan_args *args)
+{
+    (void)backend;
+    return fv_cuda_lists_bytes(shape_of(args));
+}
+
+fv_err fv_cuda_check_plan(const char *op, const fv_tensor *plan, list_shape shape)
+{
+    size_t bytes = fv_cuda_lists_bytes(shape);
+    FV_CHECK((size_t)plan->dim[0] == bytes && (uintptr_t)plan->data % 16 == 0, FV_ERR_SHAPE,
+             "%s: tensor plan has %lld bytes, expected %zu for these segments and spans, on a multiple of 16",
+             op, (long long)plan->dim[0], bytes);
     return FV_OK;
+}
+
+extern "C" fv_err fv_cuda_attention_plan(fv_backend *backend, const fv_attention_plan_args *args)
+{
+    FV_TRY(fv_cuda_check_plan("attention_plan", &args->plan, shape_of(args)));
+    attention a = {};
+    a.segments = (const int32_t *)args->segments.data, a.spans = (const int32_t *)args->spans.data;
+    a.segment_row = args->segments.stride, a.span_row = args->spans.stride;
+    a.n_heads = args->n_heads, a.n_kv = args->n_kv_heads;
+    a.lists = fv_cuda_lists(shape_of(args), args->plan.data);
+    return fv_cuda_attention_plan_kernel(backend, a, fv_cuda_few_rows(a.n_heads, a.n_kv, args->head_dim));
 }

@@ -14,11 +14,6 @@ enum { PAD = 8 };
 #define LOG2_E 1.4426950408889634f
 #define LN_2 0.6931471805599453f
 
-__device__ __forceinline__ uint32_t shared_address(const void *p)
-{
-    return (uint32_t)__cvta_generic_to_shared(p);
-}
-
 /* 16 bytes, or zeros if !inside. */
 __device__ __forceinline__ void copy16(void *to, const void *from, bool inside)
 {

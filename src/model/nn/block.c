@@ -2,7 +2,9 @@
  *
  *     h1 = norm1(x)    qkv = h1 Wqkv + b    q, k: normalised by head (Qwen3), then turned by position
  *     attn = attention(q, k, v)             mid = x + attn Wout + b
- *     h2 = norm2(mid)  y = silu(h2 Wgate) * (h2 Wup)           out = mid + y Wdown + b
+ *     h2 = norm2(mid)  y = silu(h2 Wgate) * (h2 Wup)           out = y Wdown + b
+ *
+ * The x of the next block is mid + out: its norm1 adds them, so that they are read once.
  *
  * A rank of a tensor group has some of the heads and some of the columns of the MLP. So qkv and gate_up need
  * nothing of other ranks; out and down give each rank a part of a sum, and the parts are added over the
@@ -127,10 +129,10 @@ static fv_err normalise_qk(const fv_block_pass *pass, const fv_block_weights *we
                                                   .eps = shape->norm_eps});
 }
 
-static fv_err turn(const fv_block_pass *pass, fv_tensor x, int inverse)
+/* Queries and keys lie side by side. */
+static fv_tensor queries_and_keys(const fv_block_shape *shape, fv_tensor qkv, fv_tensor qk)
 {
-    return fv_rope(pass->backend,
-                   &(fv_rope_args){.cos = pass->cos, .sin = pass->sin, .x = x, .inverse = inverse});
+    return heads(qk.data ? qk : qkv, shape, 0, shape->n_heads + shape->n_kv_heads);
 }
 
 static float scale_of(const fv_block_shape *shape)
@@ -138,32 +140,92 @@ static float scale_of(const fv_block_shape *shape)
     return 1.0f / sqrtf((float)shape->head_dim);
 }
 
-/* Attention over this pass's own keys, or over a key store that receives them first. */
-static fv_err attend(const fv_block_pass *pass, const fv_block_io *io, qkv_views views, fv_block_acts *acts)
+/* Queries and keys are turned; a key store that is there receives keys and values. */
+static fv_err turn_and_store(const fv_block_pass *pass, const fv_block_io *io, const fv_block_acts *acts)
+{
+    qkv_views views = views_of(&pass->shape, acts->qkv, acts->qk);
+    if (!pass->slots.data)
+        return fv_rope(pass->backend,
+                       &(fv_rope_args){.cos = pass->cos,
+                                       .sin = pass->sin,
+                                       .x = queries_and_keys(&pass->shape, acts->qkv, acts->qk)});
+    return fv_rope_store(pass->backend, &(fv_rope_store_args){.cos = pass->cos,
+                                                              .sin = pass->sin,
+                                                              .q = views.q,
+                                                              .k = views.k,
+                                                              .v = views.v,
+                                                              .slots = pass->slots,
+                                                              .keys = io->keys,
+                                                              .values = io->values});
+}
+
+/* Attention over this pass's own keys, or over the key store. */
+static fv_err attend(const fv_block_pass *pass, const fv_block_io *io, fv_block_acts *acts)
 {
     const fv_block_shape *shape = &pass->shape;
-    fv_tensor k = views.k, v = views.v;
-    if (pass->slots.data) {
-        fv_scatter_args put = {
-            .in = fv_tensor_flat(k), .index = pass->slots, .table = fv_tensor_flat(io->keys)};
-        FV_TRY(fv_scatter(pass->backend, &put));
-        put = (fv_scatter_args){
-            .in = fv_tensor_flat(v), .index = pass->slots, .table = fv_tensor_flat(io->values)};
-        FV_TRY(fv_scatter(pass->backend, &put));
-        k = io->keys;
-        v = io->values;
-    }
+    const fv_block_lists *lists = &pass->lists;
+    qkv_views views = views_of(shape, acts->qkv, acts->qk);
     return fv_attention(pass->backend,
                         &(fv_attention_args){.q = views.q,
-                                             .k = k,
-                                             .v = v,
-                                             .segments = pass->segments,
-                                             .spans = pass->spans,
+                                             .k = pass->slots.data ? io->keys : views.k,
+                                             .v = pass->slots.data ? io->values : views.v,
+                                             .segments = lists->segments,
+                                             .spans = lists->spans,
+                                             .plan = lists->plan,
                                              .lse = acts->lse,
                                              .out = fv_tensor_heads(acts->attn, shape->n_heads),
                                              .scale = scale_of(shape),
                                              .causal = shape->causal,
-                                             .window = shape->window});
+                                             .window = shape->window,
+                                             .most_queries = lists->most_queries,
+                                             .most_keys = lists->most_keys});
+}
+
+static fv_attention_plan_args plan_args(const fv_block_shape *shape, int64_t n_tokens,
+                                        const fv_block_lists *lists)
+{
+    return (fv_attention_plan_args){.segments = lists->segments,
+                                    .spans = lists->spans,
+                                    .plan = lists->plan,
+                                    .n_queries = n_tokens,
+                                    .n_heads = shape->n_heads,
+                                    .n_kv_heads = shape->n_kv_heads,
+                                    .head_dim = shape->head_dim};
+}
+
+fv_err fv_block_plan_take(fv_backend *backend, const fv_block_shape *shape, int64_t n_tokens, fv_arena *arena,
+                          fv_block_lists *lists)
+{
+    fv_attention_plan_args args = plan_args(shape, n_tokens, lists);
+    int64_t n = (int64_t)fv_attention_plan_bytes(backend, &args);
+    return fv_tensor_take(arena, FV_U8, 1, &n, &lists->plan);
+}
+
+fv_err fv_block_plan(fv_backend *backend, const fv_block_shape *shape, int64_t n_tokens,
+                     const fv_block_lists *lists)
+{
+    fv_attention_plan_args args = plan_args(shape, n_tokens, lists);
+    return fv_attention_plan(backend, &args);
+}
+
+static fv_err mlp_forward(const fv_block_pass *pass, const fv_block_weights *weights, fv_tensor out,
+                          fv_block_acts *acts)
+{
+    const fv_block_shape *shape = &pass->shape;
+    int64_t width = shape->intermediate;
+    FV_TRY(fv_linear(pass->backend, acts->h2, weights->gate_up, weights->gate_up_bias, acts->gate_up));
+    FV_TRY(fv_swiglu(pass->backend, &(fv_swiglu_args){.gate = fv_tensor_cols(acts->gate_up, 0, width),
+                                                      .up = fv_tensor_cols(acts->gate_up, width, width),
+                                                      .y = acts->y}));
+    if (!out.data)
+        return FV_OK;
+    return fv_shared_linear(pass->backend, pass->tensor,
+                            &(fv_shared_linear_args){.x = acts->y,
+                                                     .w = weights->down,
+                                                     .bias = weights->down_bias,
+                                                     .y = out,
+                                                     .part = pass->part,
+                                                     .sum = shape->down_sum});
 }
 
 fv_err fv_block_forward(const fv_block_pass *pass, const fv_block_weights *weights, const fv_block_io *io,
@@ -172,17 +234,17 @@ fv_err fv_block_forward(const fv_block_pass *pass, const fv_block_weights *weigh
     fv_backend *backend = pass->backend;
     const fv_block_shape *shape = &pass->shape;
     FV_TRY(fv_norm(backend, &(fv_norm_args){.x = io->x,
+                                            .residual = io->mid,
                                             .weight = weights->norm1,
+                                            .sum = io->mid.data ? io->x : (fv_tensor){0},
                                             .y = acts->h1,
                                             .rstd = acts->rstd1,
                                             .eps = shape->norm_eps}));
     FV_TRY(fv_linear(backend, acts->h1, weights->qkv, weights->qkv_bias, acts->qkv));
     if (shape->has_qk_norm)
         FV_TRY(normalise_qk(pass, weights, acts));
-    qkv_views views = views_of(shape, acts->qkv, acts->qk);
-    FV_TRY(turn(pass, views.q, 0));
-    FV_TRY(turn(pass, views.k, 0));
-    FV_TRY(attend(pass, io, views, acts));
+    FV_TRY(turn_and_store(pass, io, acts));
+    FV_TRY(attend(pass, io, acts));
     FV_TRY(fv_shared_linear(backend, pass->tensor,
                             &(fv_shared_linear_args){.x = acts->attn,
                                                      .w = weights->out,
@@ -197,19 +259,7 @@ fv_err fv_block_forward(const fv_block_pass *pass, const fv_block_weights *weigh
                                             .y = acts->h2,
                                             .rstd = acts->rstd2,
                                             .eps = shape->norm_eps}));
-    FV_TRY(fv_linear(backend, acts->h2, weights->gate_up, weights->gate_up_bias, acts->gate_up));
-    int64_t width = shape->intermediate;
-    FV_TRY(fv_swiglu(backend, &(fv_swiglu_args){.gate = fv_tensor_cols(acts->gate_up, 0, width),
-                                                .up = fv_tensor_cols(acts->gate_up, width, width),
-                                                .y = acts->y}));
-    FV_TRY(fv_shared_linear(backend, pass->tensor,
-                            &(fv_shared_linear_args){.x = acts->y,
-                                                     .w = weights->down,
-                                                     .bias = weights->down_bias,
-                                                     .y = io->out,
-                                                     .part = pass->part,
-                                                     .sum = shape->down_sum}));
-    return fv_add(backend, &(fv_add_args){.a = acts->mid, .b = io->out, .out = io->out});
+    return mlp_forward(pass, weights, io->out, acts);
 }
 
 /* dx: gradient of the block's output, in and out: that of mid. */
@@ -286,16 +336,21 @@ static fv_err attend_backward(const fv_block_pass *pass, const fv_block_weights 
                                                        .q = in.q,
                                                        .k = in.k,
                                                        .v = in.v,
-                                                       .segments = pass->segments,
-                                                       .spans = pass->spans,
+                                                       .segments = pass->lists.segments,
+                                                       .spans = pass->lists.spans,
+                                                       .plan = pass->lists.plan,
                                                        .dq = d.q,
                                                        .dk = d.k,
                                                        .dv = d.v,
                                                        .scale = scale_of(shape),
                                                        .causal = shape->causal,
-                                                       .window = shape->window}));
-    FV_TRY(turn(pass, d.q, 1));
-    FV_TRY(turn(pass, d.k, 1));
+                                                       .window = shape->window,
+                                                       .most_queries = pass->lists.most_queries,
+                                                       .most_keys = pass->lists.most_keys}));
+    FV_TRY(fv_rope(pass->backend, &(fv_rope_args){.cos = pass->cos,
+                                                  .sin = pass->sin,
+                                                  .x = queries_and_keys(shape, scratch->sums, scratch->qk),
+                                                  .inverse = 1}));
     if (!shape->has_qk_norm)
         return fv_round(pass->backend, scratch->sums, scratch->qkv);
     FV_TRY(fv_round(pass->backend, d.v, views_of(shape, scratch->qkv, (fv_tensor){0}).v));

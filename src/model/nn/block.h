@@ -46,14 +46,26 @@ typedef struct fv_block_grads {
     fv_tensor y;       /* (T, F) */
 } fv_block_grads;
 
+/* What attention goes by, and the plan that a back end makes of it once a pass. */
+typedef struct fv_block_lists {
+    fv_tensor segments, spans, plan;
+    int most_queries, most_keys; /* of a segment; 0: any number */
+} fv_block_lists;
+
+fv_err fv_block_plan_take(fv_backend *backend, const fv_block_shape *shape, int64_t n_tokens, fv_arena *arena,
+                          fv_block_lists *lists);
+/* When segments and spans are there. */
+fv_err fv_block_plan(fv_backend *backend, const fv_block_shape *shape, int64_t n_tokens,
+                     const fv_block_lists *lists);
+
 /* Everything about a pass that does not change from block to block. */
 typedef struct fv_block_pass {
     fv_backend *backend;
     fv_comm *tensor;
     fv_block_shape shape;
-    fv_tensor cos, sin;        /* (T, D / 2) */
-    fv_tensor segments, spans; /* of attention */
-    fv_tensor part;            /* of the stack */
+    fv_tensor cos, sin;   /* (T, D / 2) */
+    fv_block_lists lists; /* of attention */
+    fv_tensor part;       /* of the stack */
     fv_tensor
         slots; /* I32 (T): rows of the key store that receive this pass's keys; absent: keys stay here */
 } fv_block_pass;
@@ -62,16 +74,18 @@ fv_err fv_block_acts_take(fv_arena *arena, const fv_block_shape *shape, int64_t 
 fv_err fv_block_grads_take(fv_arena *arena, const fv_block_shape *shape, int64_t n_tokens,
                            fv_block_grads *out);
 
-/* x (T, C) -> out (T, C), which may be x. keys and values (R, K, D) are the block's key store when
- * pass->slots is there. */
+/* x (T, C): what the block reads; if mid, the mid of the block before, is there, x is what that block's MLP
+ * adds to it, and becomes their sum. out (T, C), which may be x: what this block's MLP adds to its mid;
+ * absent: it is not computed. keys and values (R, K, D) are the block's key store when pass->slots is there.
+ */
 typedef struct fv_block_io {
-    fv_tensor x, out, keys, values;
+    fv_tensor x, mid, out, keys, values;
 } fv_block_io;
 fv_err fv_block_forward(const fv_block_pass *pass, const fv_block_weights *weights, const fv_block_io *io,
                         fv_block_acts *acts);
 
-/* x as in the forward pass; dx (T, C) holds the gradient of out and receives that of x. Gradients of weights
- * are added. */
+/* x as the forward pass left it; dx (T, C) holds the gradient of mid + out and receives that of x. Gradients
+ * of weights are added. */
 fv_err fv_block_backward(const fv_block_pass *pass, const fv_block_weights *weights,
                          const fv_block_acts *acts, fv_tensor x, fv_tensor dx, const fv_block_grads *scratch,
                          const fv_block_weights *grads);

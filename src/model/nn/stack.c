@@ -26,21 +26,30 @@ fv_err fv_stack_take(fv_stack *stack, const fv_block_shape *shape, const fv_stac
     return save == FV_SAVE_NONE ? FV_OK : fv_block_grads_take(arena, shape, n_tokens, &stack->grads);
 }
 
-static fv_err forward_block(fv_stack *stack, fv_stack_run *run, int i)
+static fv_block_setup set_up(const fv_stack *stack, fv_stack_run *run, int i)
 {
     fv_block_setup setup = run->setup(run->context, i);
-    run->pass.segments = setup.segments;
-    run->pass.spans = setup.spans;
+    run->pass.lists = setup.lists;
     run->pass.part = stack->part;
-    fv_block_io io = {.x = stack->x[i], .out = stack->x[i + 1], .keys = setup.keys, .values = setup.values};
-    return fv_block_forward(&run->pass, &run->weights[i], &io, acts_of(stack, i));
+    return setup;
 }
 
 fv_err fv_stack_forward(fv_stack *stack, fv_stack_run *run)
 {
-    for (int i = 0; i < stack->n_blocks; i++)
-        FV_TRY(forward_block(stack, run, i));
+    for (int i = 0; i < stack->n_blocks; i++) {
+        fv_block_setup setup = set_up(stack, run, i);
+        fv_block_io io = {
+            .x = stack->x[i], .out = stack->x[i + 1], .keys = setup.keys, .values = setup.values};
+        if (i > 0)
+            io.mid = acts_of(stack, i - 1)->mid;
+        FV_TRY(fv_block_forward(&run->pass, &run->weights[i], &io, acts_of(stack, i)));
+    }
     return FV_OK;
+}
+
+fv_tensor fv_stack_mid(fv_stack *stack)
+{
+    return acts_of(stack, stack->n_blocks - 1)->mid;
 }
 
 /* The last block has left its activations. */
@@ -49,14 +58,19 @@ static int has_lost_acts(const fv_stack *stack, int i)
     return i >= stack->n_kept && i < stack->n_blocks - 1;
 }
 
+/* All but what the block's MLP adds, which nothing reads. */
+static fv_err again(fv_stack *stack, fv_stack_run *run, int i)
+{
+    fv_block_io io = {.x = stack->x[i]};
+    return fv_block_forward(&run->pass, &run->weights[i], &io, acts_of(stack, i));
+}
+
 fv_err fv_stack_backward(fv_stack *stack, fv_stack_run *run, fv_tensor dx, const fv_block_weights *grads)
 {
     for (int i = stack->n_blocks - 1; i >= 0; i--) {
-        fv_block_setup setup = run->setup(run->context, i);
-        run->pass.segments = setup.segments;
-        run->pass.spans = setup.spans;
+        set_up(stack, run, i);
         if (has_lost_acts(stack, i))
-            FV_TRY(forward_block(stack, run, i));
+            FV_TRY(again(stack, run, i));
         FV_TRY(fv_block_backward(&run->pass, &run->weights[i], acts_of(stack, i), stack->x[i], dx,
                                  &stack->grads, &grads[i]));
     }

@@ -12,11 +12,11 @@ struct fv_text_pass {
     fv_tensor ids;             /* I32 (T): -1 at image tokens, whose rows come from the features */
     fv_tensor positions;       /* I32 (3, T) */
     fv_tensor rates, cos, sin; /* F64 (D / 2), (T, D / 2) */
-    fv_tensor segments, spans; /* I32 */
-    fv_tensor slots;           /* I32 (T), absent without a cache */
-    fv_tensor feature_rows;    /* I32 (n_features): rows of the image tokens */
-    fv_tensor rstd, hidden;    /* (T), (T, C) of the final norm */
-    fv_tensor dpicked;         /* (n_features, C): gradients of their rows; absent if activations are F32 */
+    fv_block_lists lists;
+    fv_tensor slots;        /* I32 (T), absent without a cache */
+    fv_tensor feature_rows; /* I32 (n_features): rows of the image tokens */
+    fv_tensor rstd, hidden; /* (T), (T, C) of the final norm */
+    fv_tensor dpicked;      /* (n_features, C): gradients of their rows; absent if activations are F32 */
     fv_stack stack;
     double rate[]; /* (D / 2): what is uploaded to rates */
 };
@@ -50,12 +50,12 @@ static fv_err take_parts(fv_text_pass *pass, const fv_token_run *tokens, fv_aren
     FV_TRY(take_i32(arena, n, 1, &pass->ids));
     FV_TRY(fv_tensor_take(arena, FV_I32, 2, (int64_t[]){3, n}, &pass->positions));
     FV_TRY(fv_tensor_take(arena, FV_F64, 1, &half, &pass->rates));
-    FV_TRY(take_i32(arena, tokens->n_segments, FV_SEGMENT_FIELDS, &pass->segments));
+    FV_TRY(take_i32(arena, tokens->n_segments, FV_SEGMENT_FIELDS, &pass->lists.segments));
     if (tokens->slots)
         FV_TRY(take_i32(arena, n, 1, &pass->slots));
     if (tokens->n_features > 0)
         FV_TRY(take_i32(arena, tokens->n_features, 1, &pass->feature_rows));
-    return take_i32(arena, n_spans, FV_SPAN_FIELDS, &pass->spans);
+    return take_i32(arena, n_spans, FV_SPAN_FIELDS, &pass->lists.spans);
 }
 
 fv_err fv_text_take(fv_text_pass *pass, const fv_token_run *tokens, fv_save save, fv_arena *arena)
@@ -66,6 +66,7 @@ fv_err fv_text_take(fv_text_pass *pass, const fv_token_run *tokens, fv_save save
     FV_TRY(take_parts(pass, tokens, arena));
     FV_TRY(fv_tensor_take(arena, FV_F32, 2, table, &pass->cos));
     FV_TRY(fv_tensor_take(arena, FV_F32, 2, table, &pass->sin));
+    FV_TRY(fv_block_plan_take(pass->model->backend, &pass->model->text, n, arena, &pass->lists));
     pass->dpicked = (fv_tensor){0};
     if (save != FV_SAVE_NONE && tokens->n_features > 0 && pass->model->text.dtype != FV_F32)
         FV_TRY(fv_tensor_take(arena, pass->model->text.dtype, 2,
@@ -102,6 +103,17 @@ static fv_err split_ids(const fv_model_shape *shape, const fv_token_run *tokens,
     return FV_OK;
 }
 
+/* As attention wants to know it: a token of every sequence, say. */
+static int most_queries(const fv_token_run *tokens)
+{
+    int most = 0;
+    for (int64_t i = 0; i < tokens->n_segments; i++) {
+        int n = tokens->segments[i * FV_SEGMENT_FIELDS + 1];
+        most = n > most ? n : most;
+    }
+    return most;
+}
+
 fv_err fv_text_parts(fv_text_pass *pass, const fv_token_run *tokens, fv_upload_part parts[FV_TEXT_PARTS])
 {
     size_t n = (size_t)tokens->n;
@@ -109,14 +121,15 @@ fv_err fv_text_parts(fv_text_pass *pass, const fv_token_run *tokens, fv_upload_p
     FV_TRY(fv_model_stage(pass->model, 2 * n * sizeof(int32_t), &staging));
     int32_t *ids = staging, *rows = ids + n;
     FV_TRY(split_ids(&pass->model->shape, tokens, ids, rows));
+    pass->lists.most_queries = most_queries(tokens);
     const fv_upload_part own[FV_TEXT_PARTS] = {
         {pass->ids, ids},
         {pass->positions, tokens->positions},
         {pass->rates, pass->rate},
-        {pass->segments, tokens->segments},
+        {pass->lists.segments, tokens->segments},
         {pass->slots, tokens->slots},
         {pass->feature_rows, rows},
-        {fv_tensor_rows(pass->spans, 0, tokens->n_spans), tokens->spans},
+        {fv_tensor_rows(pass->lists.spans, 0, tokens->n_spans), tokens->spans},
     };
     memcpy(parts, own, sizeof own);
     return FV_OK;
@@ -170,7 +183,7 @@ static fv_err embed(fv_text_pass *pass, fv_tensor features)
 static fv_block_setup setup_of(const void *context, int i)
 {
     const fv_text_pass *pass = context;
-    fv_block_setup setup = {.segments = pass->segments, .spans = pass->spans};
+    fv_block_setup setup = {.lists = pass->lists};
     if (pass->store) {
         setup.keys = pass->store->keys[i];
         setup.values = pass->store->values[i];
@@ -206,11 +219,15 @@ fv_err fv_text_compute(fv_text_pass *pass, fv_tensor features, const fv_key_stor
     fv_model *model = pass->model;
     pass->store = pass->slots.data ? store : NULL;
     FV_TRY(make_angles(pass));
+    FV_TRY(fv_block_plan(model->backend, &model->text, pass->ids.dim[0], &pass->lists));
     FV_TRY(embed(pass, features));
     fv_stack_run run = run_of(pass);
     FV_TRY(fv_stack_forward(&pass->stack, &run));
-    FV_TRY(fv_norm(model->backend, &(fv_norm_args){.x = pass->stack.x[pass->stack.n_blocks],
+    fv_tensor out = pass->stack.x[pass->stack.n_blocks];
+    FV_TRY(fv_norm(model->backend, &(fv_norm_args){.x = out,
+                                                   .residual = fv_stack_mid(&pass->stack),
                                                    .weight = model->weights.norm,
+                                                   .sum = out,
                                                    .y = pass->hidden,
                                                    .rstd = pass->rstd,
                                                    .eps = model->shape.text.norm_eps}));

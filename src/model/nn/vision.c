@@ -17,7 +17,7 @@ struct fv_vision_pass {
     fv_tensor embedded;  /* (P, Cv) in image order; backward: its gradient */
     fv_tensor patch_order, patch_places, unit_order, unit_places;
     fv_tensor cos, sin;
-    fv_tensor windows, window_spans, images, image_spans;
+    fv_block_lists windows, images;
     fv_stack stack;
     fv_tensor rstd, normal;        /* (P), (P, Cv): the merger's norm */
     fv_tensor inner, activated;    /* (N, M) */
@@ -49,6 +49,21 @@ static fv_err take_matrix(fv_arena *arena, fv_dtype dtype, int64_t rows, int64_t
     return fv_tensor_take(arena, dtype, cols == 1 ? 1 : 2, (int64_t[]){rows, cols}, out);
 }
 
+/* A span a segment. */
+static fv_err take_lists(fv_arena *arena, int64_t n_segments, fv_block_lists *lists)
+{
+    FV_TRY(take_matrix(arena, FV_I32, n_segments, FV_SEGMENT_FIELDS, &lists->segments));
+    return take_matrix(arena, FV_I32, n_segments, FV_SPAN_FIELDS, &lists->spans);
+}
+
+static fv_err take_attention_plans(fv_vision_pass *pass, fv_arena *arena)
+{
+    fv_model *model = pass->model;
+    int64_t n = pass->plan.n_patches;
+    FV_TRY(fv_block_plan_take(model->backend, &model->vision, n, arena, &pass->windows));
+    return fv_block_plan_take(model->backend, &model->vision, n, arena, &pass->images);
+}
+
 static fv_err take_plan(fv_vision_pass *pass, fv_arena *arena)
 {
     const fv_vision_plan *plan = &pass->plan;
@@ -59,10 +74,8 @@ static fv_err take_plan(fv_vision_pass *pass, fv_arena *arena)
     FV_TRY(take_matrix(arena, FV_I32, plan->n_units, 1, &pass->unit_places));
     FV_TRY(take_matrix(arena, FV_F32, plan->n_patches, half, &pass->cos));
     FV_TRY(take_matrix(arena, FV_F32, plan->n_patches, half, &pass->sin));
-    FV_TRY(take_matrix(arena, FV_I32, plan->n_windows, FV_SEGMENT_FIELDS, &pass->windows));
-    FV_TRY(take_matrix(arena, FV_I32, plan->n_windows, FV_SPAN_FIELDS, &pass->window_spans));
-    FV_TRY(take_matrix(arena, FV_I32, plan->n_images, FV_SEGMENT_FIELDS, &pass->images));
-    return take_matrix(arena, FV_I32, plan->n_images, FV_SPAN_FIELDS, &pass->image_spans);
+    FV_TRY(take_lists(arena, plan->n_windows, &pass->windows));
+    return take_lists(arena, plan->n_images, &pass->images);
 }
 
 static fv_err take_merger(fv_vision_pass *pass, fv_arena *arena)
@@ -111,6 +124,7 @@ fv_err fv_vision_take(fv_vision_pass *pass, const fv_grid *grids, int n_images, 
                        &pass->patches));
     FV_TRY(take_matrix(arena, model->vision.dtype, pass->plan.n_patches, shape->hidden, &pass->embedded));
     FV_TRY(take_plan(pass, arena));
+    FV_TRY(take_attention_plans(pass, arena));
     const fv_stack_size size = {shape->depth, model->tensor->size, pass->plan.n_patches, save};
     FV_TRY(fv_stack_take(&pass->stack, &model->vision, &size, arena));
     return take_merger(pass, arena);
@@ -132,10 +146,10 @@ static fv_err upload_plan(fv_vision_pass *pass)
         {&pass->unit_places, (void **)&plan->unit_places},
         {&pass->cos, (void **)&plan->cos},
         {&pass->sin, (void **)&plan->sin},
-        {&pass->windows, (void **)&plan->windows},
-        {&pass->window_spans, (void **)&plan->window_spans},
-        {&pass->images, (void **)&plan->images},
-        {&pass->image_spans, (void **)&plan->image_spans},
+        {&pass->windows.segments, (void **)&plan->windows},
+        {&pass->windows.spans, (void **)&plan->window_spans},
+        {&pass->images.segments, (void **)&plan->images},
+        {&pass->images.spans, (void **)&plan->image_spans},
     };
     enum { N = sizeof uploads / sizeof *uploads };
     size_t bytes = 0;
@@ -149,18 +163,26 @@ static fv_err upload_plan(fv_vision_pass *pass)
         at += fv_tensor_span_bytes(*uploads[i].tensor);
     }
     fv_vision_plan_fill(&pass->model->shape.vision, pass->grids, pass->n_grids, plan);
+    pass->windows.most_queries = pass->windows.most_keys = plan->most_patches;
     fv_upload_part parts[N];
     for (int i = 0; i < N; i++)
         parts[i] = (fv_upload_part){*uploads[i].tensor, *uploads[i].array};
     return fv_upload_parts(pass->model->backend, parts, N);
 }
 
+static fv_err plan_attention(const fv_vision_pass *pass)
+{
+    fv_model *model = pass->model;
+    int64_t n = pass->plan.n_patches;
+    FV_TRY(fv_block_plan(model->backend, &model->vision, n, &pass->windows));
+    return fv_block_plan(model->backend, &model->vision, n, &pass->images);
+}
+
 static fv_block_setup setup_of(const void *context, int i)
 {
     const fv_vision_pass *pass = context;
-    if (pass->model->shape.vision.full_attention[i])
-        return (fv_block_setup){.segments = pass->images, .spans = pass->image_spans};
-    return (fv_block_setup){.segments = pass->windows, .spans = pass->window_spans};
+    return (fv_block_setup){.lists =
+                                pass->model->shape.vision.full_attention[i] ? pass->images : pass->windows};
 }
 
 static fv_stack_run run_of(const fv_vision_pass *pass)
@@ -187,8 +209,11 @@ static fv_err merge(fv_vision_pass *pass)
 {
     fv_model *model = pass->model;
     const fv_weights *w = &model->weights;
-    FV_TRY(fv_norm(model->backend, &(fv_norm_args){.x = pass->stack.x[pass->stack.n_blocks],
+    fv_tensor x = pass->stack.x[pass->stack.n_blocks];
+    FV_TRY(fv_norm(model->backend, &(fv_norm_args){.x = x,
+                                                   .residual = fv_stack_mid(&pass->stack),
                                                    .weight = w->merger_norm,
+                                                   .sum = x,
                                                    .y = pass->normal,
                                                    .rstd = pass->rstd,
                                                    .eps = model->vision.norm_eps}));
@@ -258,6 +283,7 @@ fv_err fv_vision_forward(fv_vision_pass *pass, fv_picture *const *pictures, fv_t
 {
     fv_model *model = pass->model;
     FV_TRY(upload_plan(pass));
+    FV_TRY(plan_attention(pass));
     FV_TRY(show_all(pass, pictures));
     FV_TRY(fv_linear(model->backend, pass->patches, model->weights.patch, (fv_tensor){0}, pass->embedded));
     FV_TRY(fv_gather(

@@ -20,6 +20,7 @@ void fv_vision_plan_sizes(const fv_vision_shape *shape, const fv_grid *grids, in
     int edge = window_units(shape);
     plan->n_patches = plan->n_units = 0;
     plan->n_windows = plan->n_images = 0;
+    plan->most_patches = edge * shape->merge * edge * shape->merge;
     for (int i = 0; i < n; i++) {
         int height = grids[i].h / shape->merge, width = grids[i].w / shape->merge;
         plan->n_patches += fv_grid_patches(grids[i]);

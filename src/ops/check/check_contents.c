@@ -43,6 +43,12 @@ static fv_err check_segment(const fv_attention_args *args, segment s, long long 
              FV_ERR_ARGUMENT,
              "attention: tensor segments, row %lld has %d past and %d keys, expected a key for every query",
              index, s.n_past, s.n_keys);
+    FV_CHECK((!args->most_queries || s.n_q <= args->most_queries) &&
+                 (!args->most_keys || s.n_keys <= args->most_keys),
+             FV_ERR_ARGUMENT,
+             "attention: tensor segments, row %lld has %d queries and %d keys, more than the call's most, %d "
+             "and %d",
+             index, s.n_q, s.n_keys, args->most_queries, args->most_keys);
     FV_TRY(check_spans(args, s, index));
     for (int64_t i = s.q_row; i < (int64_t)s.q_row + s.n_q; i++)
         FV_CHECK(!seen[i]++, FV_ERR_ARGUMENT,
@@ -74,7 +80,9 @@ static fv_err check_attention_grad(const fv_attention_grad_args *args)
                                                 .v = args->v,
                                                 .segments = args->segments,
                                                 .spans = args->spans,
-                                                .window = args->window});
+                                                .window = args->window,
+                                                .most_queries = args->most_queries,
+                                                .most_keys = args->most_keys});
 }
 
 static fv_err check_scatter(const fv_scatter_args *args)

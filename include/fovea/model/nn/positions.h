@@ -31,13 +31,13 @@ typedef struct fv_vision_plan {
     float *cos, *sin;      /* (n_patches, D / 2), in the tower's order */
     int32_t *windows; /* (n_windows, 6) attention segments of window blocks, and their spans (n_windows, 2) */
     int32_t *window_spans;
-    int n_windows;
-    int32_t *images; /* (n_images, 6) segments of full-attention blocks: one a frame */
+    int n_windows, most_patches; /* of a window */
+    int32_t *images;             /* (n_images, 6) segments of full-attention blocks: one a frame */
     int32_t *image_spans;
     int n_images;
 } fv_vision_plan;
 
-/* n_patches, n_units, n_windows and n_images of the grids; pointers untouched. */
+/* All but the arrays; pointers untouched. */
 void fv_vision_plan_sizes(const fv_vision_shape *shape, const fv_grid *grids, int n, fv_vision_plan *plan);
 /* Fill the arrays. */
 void fv_vision_plan_fill(const fv_vision_shape *shape, const fv_grid *grids, int n, fv_vision_plan *plan);

@@ -1,0 +1,156 @@
+/* A tile of rows of keys, and who reads them: for the gradient of keys and values. */
+#ifndef FOVEA_KERNELS_CUDA_ATTENTION_GRAD_READERS_CUH
+#define FOVEA_KERNELS_CUDA_ATTENTION_GRAD_READERS_CUH
+
+#include "attention_grad.cuh"
+
+enum { LIST = 512 };
+
+/* A stretch of the tile's rows as one segment reads them. */
+struct reader {
+    int segment, key; /* key: the logical number of row 0 of the tile, were it of the stretch */
+    short first, end; /* rows of the tile */
+};
+
+struct readers {
+    int n, next; /* next: the first segment that has not been looked at */
+    reader list[LIST];
+};
+
+/* Spans [base, base + 32) of a segment, which begin at logical key *before; a warp calls. */
+__device__ __forceinline__ void find_in_spans(readers *out, const segment_view &seg, int segment, int base,
+                                              int *before, int64_t row0)
+{
+    int lane = threadIdx.x, i = base + lane, row = 0, length = 0;
+    if (i < seg.n_spans) {
+        row = seg.spans[seg.span_row * i];
+        length = seg.spans[seg.span_row * i + 1];
+    }
+    int sum = warp_scan(length), logical = *before + sum - length;
+    bool hit = length > 0 && row < row0 + TILE && row + length > row0;
+    unsigned hits = __ballot_sync(~0u, hit);
+    if (hit)
+        out->list[out->n + __popc(hits & ((1u << lane) - 1))] = {
+            segment, logical + (int)(row0 - row), (short)max((int)(row - row0), 0),
+            (short)min((int)(row + length - row0), (int)TILE)};
+    *before += __shfl_sync(~0u, sum, 31);
+    __syncwarp();
+    if (lane == 0)
+        out->n += __popc(hits);
+    __syncwarp();
+}
+
+/* Whether a segment reads rows of the tile. */
+__device__ __forceinline__ bool reads(const segment_view &seg, int64_t row0)
+{
+    bool hit = false;
+    for (int i = 0; i < seg.n_spans; i++) {
+        int row = seg.spans[seg.span_row * i], length = seg.spans[seg.span_row * i + 1];
+        hit = hit || (length > 0 && row < row0 + TILE && row + length > row0);
+    }
+    return hit;
+}
+
+/* Those of segments s to s + 31; returns the first that has not been looked at. A warp calls. */
+__device__ __forceinline__ int find_in_segments(readers *out, const attention &a, int s, int64_t row0)
+{
+    int own = s + threadIdx.x, n = a.lists.n_segments;
+    unsigned hits = __ballot_sync(~0u, own < n && reads(segment_of(a, own), row0));
+    while (hits && out->n <= LIST - TILE) {
+        int segment = s + __ffs(hits) - 1, before = 0;
+        segment_view seg = segment_of(a, segment);
+        for (int base = 0; base < seg.n_spans; base += 32)
+            find_in_spans(out, seg, segment, base, &before, row0);
+        hits &= hits - 1;
+    }
+    return hits ? s + __ffs(hits) - 1 : min(s + 32, n);
+}
+
+/* The next readers in order of segments, as many as the list is sure to take: a segment reads a row once, so
+ * that it has at most TILE stretches of the tile. */
+__device__ __forceinline__ void find_readers(readers *out, const attention &a, int64_t row0)
+{
+    __syncthreads();
+    if (threadIdx.x == 0)
+        out->n = 0;
+    __syncwarp();
+    if (threadIdx.x < 32) {
+        int s = out->next;
+        while (s < a.lists.n_segments && out->n <= LIST - TILE)
+            s = find_in_segments(out, a, s, row0);
+        __syncwarp();
+        if (threadIdx.x == 0)
+            out->next = s;
+    }
+    __syncthreads();
+}
+
+/* The queries of a reader that see some of its rows, in tiles from a multiple of TILE on. */
+struct query_range {
+    int from, n_tiles;
+};
+
+__device__ __forceinline__ query_range readers_queries(const attention &a, const segment_view &seg,
+                                                       const reader &r)
+{
+    int last_key = r.key + r.end - 1;
+    int from = a.causal ? max(0, r.key + r.first - seg.n_past) / TILE * TILE : 0;
+    int to = a.window ? min(seg.n_q, last_key + a.window - seg.n_past) : seg.n_q;
+    return {from, from < to ? (to - from + TILE - 1) / TILE : 0};
+}
+
+/* Scores s of keys by queries become weights, and the gradients dp of weights those of scores. i0: the first
+ * query. */
+__device__ __forceinline__ void grad_scores(float (&s)[EIGHTS][4], float (&dp)[EIGHTS][4], const attention &a,
+                                            const segment_view &seg, const reader &r, int i0,
+                                            const grad_stats *stats)
+{
+    int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16 + lane / 4;
+#pragma unroll
+    for (int n = 0; n < EIGHTS; n++)
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            int column = n * 8 + lane % 4 * 2 + e % 2, own = row + e / 2 * 8;
+            int i = i0 + column, key = r.key + own, pos = seg.n_past + i;
+            bool seen = i < seg.n_q && own >= r.first && own < r.end && (!a.causal || key <= pos) &&
+                        (!a.window || key > pos - a.window);
+            grad_stats of = stats[column];
+            float p = seen ? weight(s[n][e], of.lse, a.scale_log2) : 0;
+            s[n][e] = p;
+            dp[n][e] = seen ? p * (dp[n][e] - of.delta) : 0;
+        }
+}
+
+__device__ __forceinline__ void add2(float *to, float x, float y, int n)
+{
+    to[0] += x;
+    if (n > 1)
+        to[1] += y;
+}
+
+/* Gradients of the tile's rows are added, channels from column0 on. */
+template <int OUT>
+__device__ __forceinline__ void add_own(const attention_grad &g, const float (&dk)[OUT][4],
+                                        const float (&dv)[OUT][4], int64_t row0, int column0 = 0)
+{
+    float scale = g.f.scale_log2 * LN_2;
+    int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        int64_t row = row0 + threadIdx.x / 32 * 16 + lane / 4 + 8 * half,
+                head = (int64_t)blockIdx.y * g.own_dim;
+        if (row >= g.n_key_rows)
+            continue;
+        float *tk = g.dk + row * g.dk_row + head, *tv = g.dv + row * g.dv_row + head;
+#pragma unroll
+        for (int d = 0; d < OUT; d++) {
+            int column = column0 + d * 8 + lane % 4 * 2, left = g.own_dim - column;
+            if (left <= 0)
+                continue;
+            add2(tk + column, dk[d][2 * half] * scale, dk[d][2 * half + 1] * scale, left);
+            add2(tv + column, dv[d][2 * half], dv[d][2 * half + 1], left);
+        }
+    }
+}
+
+#endif
