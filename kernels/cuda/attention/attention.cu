@@ -69,7 +69,8 @@ static fv_err run(fv_backend *backend, const fv_attention_args *args, const atte
         FV_TRY(fv_cuda_attention_few(backend, a));
     if (few && args->most_queries > 0 && args->most_queries * (a.n_heads / a.n_kv) <= few)
         return FV_OK;
-    return fv_cuda_attention_tiles(backend, a);
+    return fv_cuda_state_of(backend)->compute_capability == 90 ? fv_cuda_attention_groups(backend, a)
+                                                               : fv_cuda_attention_tiles(backend, a);
 }
 
 extern "C" fv_err fv_cuda_attention(fv_backend *backend, const fv_attention_args *args)

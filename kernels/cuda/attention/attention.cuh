@@ -225,6 +225,7 @@ int fv_cuda_few_rows(int n_heads, int n_kv, int64_t dim);
  * of at most SMALL queries and keys; heads of more than 128 channels. */
 fv_err fv_cuda_attention_few(fv_backend *backend, const attention &a);
 fv_err fv_cuda_attention_tiles(fv_backend *backend, const attention &a);
+fv_err fv_cuda_attention_groups(fv_backend *backend, const attention &a); /* on sm_90 alone */
 fv_err fv_cuda_attention_small(fv_backend *backend, const attention &a);
 fv_err fv_cuda_attention_wide(fv_backend *backend, const attention &a);
 
