@@ -36,6 +36,7 @@ fv_err fv_cuda_workspace(fv_backend *backend, size_t bytes, void **out)
 size_t fv_cuda_norm_grad_room(const fv_norm_grad_args *args);
 size_t fv_cuda_colsum_room(const fv_colsum_args *args);
 size_t fv_cuda_sumsq_room(const fv_sumsq_args *args);
+size_t fv_cuda_sample_room(const fv_sample_args *args);
 size_t fv_cuda_gemm_room(fv_backend *backend, const fv_gemm_args *args);
 size_t fv_cuda_attention_room(const fv_attention_args *args);
 size_t fv_cuda_attention_plan_bytes(fv_backend *backend, const fv_attention_plan_args *args);
@@ -54,6 +55,8 @@ static size_t workspace(fv_backend *backend, fv_op op, const void *args)
         return fv_cuda_norm_grad_room((const fv_norm_grad_args *)args);
     case FV_OP_colsum:
         return fv_cuda_colsum_room((const fv_colsum_args *)args);
+    case FV_OP_sample:
+        return fv_cuda_sample_room((const fv_sample_args *)args);
     case FV_OP_sumsq:
         return fv_cuda_sumsq_room((const fv_sumsq_args *)args);
     default:

@@ -104,25 +104,40 @@ extern "C" fv_err fv_cuda_vocab_stats(fv_backend *backend, const fv_vocab_stats_
     return fv_cuda_launched("vocab_stats");
 }
 
-__global__ void vocab_merge_kernel(const float *parts, int64_t n_parts, int64_t stride, int64_t rows,
-                                   const float *targets, float *logprob, float *lse_out, float *entropy)
+/* A warp has a row: its lanes load parts, 32 at a time, and one of them adds them up in order. */
+__global__ void vocab_merge_kernel(const float *parts, int64_t n_parts, int64_t stride, const float *targets,
+                                   float *logprob, float *lse_out, float *entropy)
 {
-    int64_t row = (int64_t)blockIdx.x * THREADS + threadIdx.x;
-    if (row >= rows)
-        return;
+    __shared__ float weights[32], sums[32], weighted_sums[32];
+    int64_t row = blockIdx.x;
     const float *part = parts + row * FV_VOCAB_FIELDS;
     float top = -INFINITY, target = targets ? targets[row] : -INFINITY, sum = 0, weighted = 0;
-    for (int64_t p = 0; p < n_parts; p++) {
+    for (int64_t p = threadIdx.x; p < n_parts; p += 32) {
         top = fmaxf(top, part[p * stride]);
         target = fmaxf(target, part[p * stride + 3]);
     }
-    float shift = top == -INFINITY ? 0.0f : top;
-    for (int64_t p = 0; p < n_parts; p++) {
-        const float *x = part + p * stride;
-        float weight = expf(x[0] - shift);
-        sum = sum + weight * x[1];
-        weighted = weighted + weight * fmaf(-shift, x[1], x[2]);
+    for (int d = 16; d; d /= 2) {
+        top = fmaxf(top, __shfl_xor_sync(~0u, top, d));
+        target = fmaxf(target, __shfl_xor_sync(~0u, target, d));
     }
+    float shift = top == -INFINITY ? 0.0f : top;
+    for (int64_t first = 0; first < n_parts; first += 32) {
+        int64_t p = first + threadIdx.x;
+        if (p < n_parts) {
+            const float *x = part + p * stride;
+            weights[threadIdx.x] = expf(x[0] - shift);
+            sums[threadIdx.x] = x[1];
+            weighted_sums[threadIdx.x] = fmaf(-shift, x[1], x[2]);
+        }
+        __syncwarp();
+        for (int i = 0; threadIdx.x == 0 && i < 32 && first + i < n_parts; i++) {
+            sum = fmaf(weights[i], sums[i], sum);
+            weighted = fmaf(weights[i], weighted_sums[i], weighted);
+        }
+        __syncwarp();
+    }
+    if (threadIdx.x > 0)
+        return;
     float log_sum = logf(sum), lse = top + log_sum;
     if (lse_out)
         lse_out[row] = lse;
@@ -134,9 +149,8 @@ __global__ void vocab_merge_kernel(const float *parts, int64_t n_parts, int64_t 
 
 extern "C" fv_err fv_cuda_vocab_merge(fv_backend *backend, const fv_vocab_merge_args *args)
 {
-    int64_t rows = args->parts.dim[1];
-    vocab_merge_kernel<<<blocks_for(rows, THREADS), THREADS, 0, fv_cuda_compute(backend)>>>(
-        (const float *)args->parts.data, args->parts.dim[0], args->parts.stride, rows,
+    vocab_merge_kernel<<<(unsigned)args->parts.dim[1], 32, 0, fv_cuda_compute(backend)>>>(
+        (const float *)args->parts.data, args->parts.dim[0], args->parts.stride,
         (const float *)args->target.data, (float *)args->logprob.data, (float *)args->lse.data,
         (float *)args->entropy.data);
     return fv_cuda_launched("vocab_merge");

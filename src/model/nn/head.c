@@ -15,10 +15,23 @@ static int64_t chunk_width(const fv_model *model)
     return most < FV_VOCAB_CHUNK ? most : FV_VOCAB_CHUNK;
 }
 
+static fv_err take_rest(const fv_model *model, int64_t width, fv_arena *arena, fv_head_pass *out)
+{
+    int64_t n = out->targets.dim[0], parts[] = {n_chunks(model), n, FV_VOCAB_FIELDS};
+    FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, width}, &out->logits));
+    FV_TRY(fv_tensor_take(arena, FV_F32, 3, parts, &out->own_parts));
+    parts[0] *= model->tensor->size;
+    FV_TRY(fv_tensor_take(arena, FV_F32, 3, parts, &out->parts));
+    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &n, &out->logprob));
+    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &n, &out->lse));
+    return fv_tensor_take(arena, FV_F32, 1, &n, &out->entropy);
+}
+
 fv_err fv_head_take(const fv_model *model, int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out)
 {
     FV_TRY(fv_head_take_inputs(n, n_excluded, arena, out));
-    return fv_head_take_rest(model, arena, out);
+    FV_TRY(take_rest(model, chunk_width(model), arena, out));
+    return fv_take_rounded(arena, out->logits, model->text.dtype, &out->dlogits);
 }
 
 fv_err fv_head_take_inputs(int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out)
@@ -32,16 +45,10 @@ fv_err fv_head_take_inputs(int64_t n, int64_t n_excluded, fv_arena *arena, fv_he
 
 fv_err fv_head_take_rest(const fv_model *model, fv_arena *arena, fv_head_pass *out)
 {
-    int64_t n = out->targets.dim[0], width = chunk_width(model);
-    int64_t parts[] = {n_chunks(model), n, FV_VOCAB_FIELDS};
-    FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, width}, &out->logits));
-    FV_TRY(fv_take_rounded(arena, out->logits, model->text.dtype, &out->dlogits));
-    FV_TRY(fv_tensor_take(arena, FV_F32, 3, parts, &out->own_parts));
-    parts[0] *= model->tensor->size;
-    FV_TRY(fv_tensor_take(arena, FV_F32, 3, parts, &out->parts));
-    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &n, &out->logprob));
-    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &n, &out->lse));
-    return fv_tensor_take(arena, FV_F32, 1, &n, &out->entropy);
+    enum { MOST_BYTES = 64 << 20 };
+    int64_t own = fv_model_ids_of(model, model->tensor->rank).n, n = out->targets.dim[0];
+    int is_whole = n * own <= MOST_BYTES / (int64_t)sizeof(float);
+    return take_rest(model, is_whole ? own : chunk_width(model), arena, out);
 }
 
 /* One chunk of this rank's ids: its rows of the head, its logits, its first id. */
@@ -73,39 +80,67 @@ static fv_err merge(fv_model *model, fv_head_pass *pass, fv_tensor target)
                                                                  .entropy = pass->entropy});
 }
 
-/* The chunk's share of the draws, lower ids first. */
-static fv_err draw(fv_model *model, fv_head_pass *pass, const chunk *c, const fv_head_draws *draws,
-                   int is_first)
+/* These ids' share of the draws, lower ids first. */
+static fv_err draw(fv_model *model, fv_head_pass *pass, fv_tensor logits, int64_t first,
+                   const fv_head_draws *draws)
 {
-    return fv_sample(model->backend, &(fv_sample_args){.logits = c->logits,
-                                                       .inv_temperature = pass->inv_temperature,
-                                                       .draws = draws->draws,
-                                                       .excluded = pass->excluded,
-                                                       .value = draws->value,
-                                                       .z = draws->z,
-                                                       .ids = pass->targets,
-                                                       .first = c->first,
-                                                       .accumulate = !is_first});
+    return fv_sample(
+        model->backend,
+        &(fv_sample_args){.logits = logits,
+                          .inv_temperature = pass->inv_temperature,
+                          .draws = draws->draws,
+                          .excluded = pass->excluded,
+                          .value = draws->value,
+                          .z = draws->z,
+                          .ids = pass->targets,
+                          .first = (int32_t)first,
+                          .accumulate = first != fv_model_ids_of(model, model->tensor->rank).first});
 }
 
-/* Statistics of this rank's chunks, of the targets or, with draws, beside them; then those of all ranks. */
-static fv_err scan(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const fv_head_draws *draws)
+static fv_err add_stats(fv_model *model, const fv_head_pass *pass, fv_tensor logits, int64_t first,
+                        fv_tensor parts, int has_targets)
 {
-    fv_backend *backend = model->backend;
+    return fv_vocab_stats(model->backend,
+                          &(fv_vocab_stats_args){.logits = logits,
+                                                 .inv_temperature = pass->inv_temperature,
+                                                 .targets = has_targets ? pass->targets : (fv_tensor){0},
+                                                 .excluded = pass->excluded,
+                                                 .first = (int32_t)first,
+                                                 .parts = parts});
+}
+
+static fv_err scan_chunks(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const fv_head_draws *draws)
+{
     for (int64_t i = 0; i < n_chunks(model); i++) {
         chunk c = chunk_of(model, pass, (fv_tensor){0}, i);
-        FV_TRY(fv_linear(backend, hidden, c.head, (fv_tensor){0}, c.logits));
-        FV_TRY(
-            fv_vocab_stats(backend, &(fv_vocab_stats_args){.logits = c.logits,
-                                                           .inv_temperature = pass->inv_temperature,
-                                                           .targets = draws ? (fv_tensor){0} : pass->targets,
-                                                           .excluded = pass->excluded,
-                                                           .first = c.first,
-                                                           .parts = fv_tensor_rows(pass->own_parts, i, 1)}));
-        if (draws)
-            FV_TRY(draw(model, pass, &c, draws, i == 0));
+        FV_TRY(fv_linear(model->backend, hidden, c.head, (fv_tensor){0}, c.logits));
+        FV_TRY(add_stats(model, pass, c.logits, c.first, fv_tensor_rows(pass->own_parts, i, 1), !draws));
+        if (draws && (c.logits.dim[1] > 0 || i == 0))
+            FV_TRY(draw(model, pass, c.logits, c.first, draws));
     }
-    return fv_all_gather(backend, &(fv_all_gather_args){model->tensor, pass->own_parts, pass->parts});
+    return FV_OK;
+}
+
+/* All ids of this rank at once, where there is room for so many logits. */
+static fv_err scan_whole(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const fv_head_draws *draws)
+{
+    int64_t parts = fv_model_range_parts(model), n_ranges = n_chunks(model) / parts;
+    fv_id_range own = fv_model_ids_of(model, model->tensor->rank);
+    FV_TRY(fv_linear(model->backend, hidden, model->weights.head, (fv_tensor){0}, pass->logits));
+    for (int64_t range = 0; range < n_ranges; range++) {
+        fv_id_range ids = fv_model_range(model, model->tensor->rank * n_ranges + range);
+        FV_TRY(add_stats(model, pass, fv_tensor_cols(pass->logits, ids.first - own.first, ids.n), ids.first,
+                         fv_tensor_rows(pass->own_parts, range * parts, parts), !draws));
+    }
+    return draws ? draw(model, pass, pass->logits, own.first, draws) : FV_OK;
+}
+
+/* Statistics of this rank's ids, of the targets or, with draws, beside them; then those of all ranks. */
+static fv_err scan(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const fv_head_draws *draws)
+{
+    int is_whole = pass->logits.dim[1] == fv_model_ids_of(model, model->tensor->rank).n;
+    FV_TRY((is_whole ? scan_whole : scan_chunks)(model, pass, hidden, draws));
+    return fv_all_gather(model->backend, &(fv_all_gather_args){model->tensor, pass->own_parts, pass->parts});
 }
 
 fv_err fv_head_forward(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const int32_t *targets,

@@ -18,8 +18,9 @@ typedef struct fv_head_pass {
     fv_tensor logprob, lse, entropy; /* (n) */
 } fv_head_pass;
 
-/* Local, all three. The inputs targets, excluded and inv_temperature by themselves, so that they may lie
- * beside others that are uploaded with them; then the rest. */
+/* Local, all three. Without a backward pass: the inputs targets, excluded and inv_temperature by themselves,
+ * so that they may lie beside others that are uploaded with them; then the rest, with all logits of this rank
+ * at once where they are few. The bits are the same. */
 fv_err fv_head_take(const fv_model *model, int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out);
 fv_err fv_head_take_inputs(int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out);
 fv_err fv_head_take_rest(const fv_model *model, fv_arena *arena, fv_head_pass *out);
