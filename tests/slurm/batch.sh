@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The batch scripts: a run over two nodes, by srun and by mpirun; a pipeline whose evaluation in three tasks gives
-# what one gives; the devices that ranks get.
+# what one gives; an evaluation that is stopped; the devices that ranks get.
 . "$(dirname "$0")/common"
 make_run $work
 
@@ -34,6 +34,19 @@ ends "$((mode - 1))" COMPLETED 30 $work/merge.log
 grep -q '^all  *64 ' $work/merge.log || fail "no table again: $(cat $work/merge.log)"
 ends "$mode" FAILED 30 $work/mode.log
 grep -q '"mode" is "policy" in one, "low" in the other' $work/mode.log || fail "$(cat $work/mode.log)"
+
+# An evaluation that is told to stop keeps what it has, is queued again, and comes to the same.
+printf '#!/bin/bash\n[ "${SLURM_RESTART_COUNT:-0}" = 0 ] || unset FOVEA_AT\nexec %s "$@"\n' "$(readlink -f "$FOVEA")" >$work/fovea
+chmod +x $work/fovea
+FOVEA=$work/fovea FOVEA_AT=pass:20@0=hold:$work/held submit stopped --array=1 slurm/eval.sbatch $work/stopped $work/data.h5 -- \
+    --model $work/piped/model "${options[@]}"
+until_true 60 [ -e $work/held ] || fail "the evaluation does not begin: $(cat $work/stopped.log)"
+scancel --signal=USR1 "$job"_1
+until_true 30 grep -q "info: stopping: " $work/stopped.log || fail "it does not hear: $(cat $work/stopped.log)"
+rm $work/held
+ends "$job"_1 COMPLETED 60 $work/stopped.log
+grep -q "going on with [0-9]* samples of an evaluation that was interrupted" $work/stopped.log || fail "$(cat $work/stopped.log)"
+cmp $work/whole/samples.jsonl $work/stopped/data/shard-1/samples.jsonl || fail "stopped: other samples"
 
 # Devices of a node, or of a task, by rank; a rank without one is refused.
 placed() { # OPTION OF srun...: rank, node and device of each, in a line
