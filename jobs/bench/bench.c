@@ -45,8 +45,8 @@ static void print_head(const fv_bench *b)
         return;
     printf("%s%s, %.2f billion numbers in %s, on %s\n", b->shape_name, o->runtime.model ? "" : " at random",
            parameters(b) * 1e-9, fv_precision_names[o->runtime.precision], b->runtime.backend->table->name);
-    printf("copies of a large tensor %.1f GB/s, read and written; products of %d^3 %.4g GFLOP/s\n",
-           b->copy_rate * 1e-9, b->product_size, b->product_rate * 1e-9);
+    printf("memory %.1f GB/s, the better of a copy and a sum; products of %d^3 %.4g GFLOP/s\n",
+           b->memory_rate * 1e-9, b->product_size, b->product_rate * 1e-9);
     printf("medians of %d after one that does not count, and how far the slowest and the fastest are off;\n"
            "in brackets what those two rates allow\n\n",
            o->repeats);
@@ -97,7 +97,7 @@ static fv_err fill_json(const fv_bench *b, fv_json *root)
     FV_TRY(fv_json_set(root, "parameters", fv_json_make_real(parameters(b))));
     FV_TRY(fv_json_set(root, "ranks", fv_json_make_integer(b->runtime.world->size)));
     FV_TRY(fv_json_set(root, "repeats", fv_json_make_integer(o->repeats)));
-    FV_TRY(fv_json_set(root, "copy_bytes_per_s", fv_json_make_real(b->copy_rate)));
+    FV_TRY(fv_json_set(root, "memory_bytes_per_s", fv_json_make_real(b->memory_rate)));
     FV_TRY(fv_json_set(root, "product_flops_per_s", fv_json_make_real(b->product_rate)));
     return fv_json_set(root, "figures", fv_json_copy(b->figures));
 }

@@ -20,7 +20,8 @@ typedef struct fv_bench {
     fv_bench_options options;
     fv_runtime runtime; /* its model is open */
     const char *shape_name;
-    double copy_rate;    /* bytes a second, those read and those written */
+    double
+        memory_rate; /* bytes a second, of a copy, read and written, or of a sum, which reads: the larger */
     double product_rate; /* operations a second */
     double upload_rate;  /* bytes a second from pinned memory; if a start is measured */
     int product_size;

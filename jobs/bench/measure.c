@@ -4,6 +4,7 @@
 #include "fovea/base/clock.h"
 #include "fovea/model/nn/cache.h"
 #include "fovea/ops/profile.h"
+#include "fovea/ops/staging.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,7 @@ fv_err fv_bench_measure(fv_bench *bench, const fv_bench_work *work, fv_bench_sec
 typedef struct loop {
     fv_backend *backend;
     fv_copy_args copy;
+    fv_sumsq_args sum; /* over copy.in */
     fv_gemm_args product;
     void *host; /* pinned; what copy.in is uploaded from */
     fv_err (*call)(const struct loop *);
@@ -80,6 +82,12 @@ typedef struct loop {
 static fv_err copy(const loop *l)
 {
     return fv_copy(l->backend, &l->copy);
+}
+
+/* A sum reads everything and writes nothing. */
+static fv_err read_all(const loop *l)
+{
+    return fv_sumsq(l->backend, &l->sum);
 }
 
 static fv_err multiply(const loop *l)
@@ -121,14 +129,29 @@ static fv_err take(fv_bench *bench, int64_t rows, int64_t cols, fv_tensor *out)
     return fv_fill(bench->runtime.backend, &(fv_fill_args){.x = *out, .value = 1});
 }
 
-static fv_err find_copies(fv_bench *bench, loop *l, int64_t rows)
+/* The sum's small tensors are in the memory that is copied to. */
+static fv_err set_sum(loop *l)
+{
+    int64_t n = (int64_t)(fv_tensor_span_bytes(l->copy.in) / sizeof(float)), all[2] = {0, n};
+    char *at = l->copy.out.data;
+    l->sum = (fv_sumsq_args){.x = fv_tensor_1d(l->copy.in.data, FV_F32, n),
+                             .segments = fv_tensor_2d(at, FV_I64, 1, 2),
+                             .out = fv_tensor_1d(at + FV_ARENA_ALIGN, FV_F64, 1)};
+    return fv_upload_array(l->backend, l->sum.segments, all);
+}
+
+static fv_err find_memory_rate(fv_bench *bench, loop *l, int64_t rows)
 {
     enum { COLS = 4096 };
     FV_TRY(take(bench, rows, COLS, &l->copy.in));
     FV_TRY(take(bench, rows, COLS, &l->copy.out));
-    double bytes = (double)fv_tensor_span_bytes(l->copy.in);
+    double bytes = (double)fv_tensor_span_bytes(l->copy.in), reading = 0;
     l->call = copy;
-    FV_TRY(find_rate(bench, l, 2 * bytes, &bench->copy_rate));
+    FV_TRY(find_rate(bench, l, 2 * bytes, &bench->memory_rate));
+    FV_TRY(set_sum(l));
+    l->call = read_all;
+    FV_TRY(find_rate(bench, l, bytes, &reading));
+    bench->memory_rate = reading > bench->memory_rate ? reading : bench->memory_rate;
     if (!bench->options.asked[FV_BENCH_start])
         return FV_OK;
     l->call = upload;
@@ -172,7 +195,7 @@ fv_err fv_bench_find_ceilings(fv_bench *bench)
     fv_backend *backend = bench->runtime.backend;
     int is_cuda = bench->runtime.backend_kind == FV_BACKEND_CUDA;
     loop copies = {.backend = backend}, products = {.backend = backend};
-    fv_err err = find_copies(bench, &copies, is_cuda ? 1 << 17 : 1 << 13);
+    fv_err err = find_memory_rate(bench, &copies, is_cuda ? 1 << 17 : 1 << 13);
     if (err == FV_OK)
         err = find_products(bench, &products, is_cuda ? 8192 : 1024);
     fv_tensor *const taken[] = {&copies.copy.in, &copies.copy.out, &products.product.a, &products.product.b,
@@ -185,8 +208,8 @@ fv_err fv_bench_find_ceilings(fv_bench *bench)
 
 double fv_bench_bound(const fv_bench *bench, double bytes, double flops)
 {
-    double copying = bytes / bench->copy_rate, computing = flops / bench->product_rate;
-    return copying > computing ? copying : computing;
+    double moving = bytes / bench->memory_rate, computing = flops / bench->product_rate;
+    return moving > computing ? moving : computing;
 }
 
 double fv_bench_weight_bytes(const fv_bench *bench)
