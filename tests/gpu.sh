@@ -3,8 +3,8 @@
 # reference implementation's figures in bf16, the same bits in rollout and update at the size of a 3B model, faults, a
 # small training that goes on from the CPU's checkpoint and back, and how fast all of it is.
 #
-# usage: bash tests/gpu.sh [BUILD]      BUILD: the folder of a build; without it the preset cuda is built first, for this
-#                                       GPU alone
+# usage: bash tests/gpu.sh [BUILD [STAGE...]]      BUILD: the folder of a build; without it the preset cuda is built
+#                                                  first, for this GPU alone. STAGE: see the end; without any all of them
 #
 # tests/gpu/sanitize.sh runs the suite under compute-sanitizer, tests/gpu/accuracy.py compares with transformers; both
 # take longer, and are not run here.
@@ -18,13 +18,12 @@ unset SLURM_JOB_ID SLURM_RESTART_COUNT
 OMP_NUM_THREADS=$(nproc)
 times=()
 
-# stage NAME COMMAND...: the command is run, and its seconds are noted; a failure ends it all.
+# stage NAME: it is run, and its seconds are noted; a failure ends it all.
 stage() {
-    local from=$SECONDS name=$1
-    shift
-    say "$name"
-    "$@" || fail "$name"
-    times+=("$(printf '  %-40s %5d s' "$name" $((SECONDS - from)))")
+    local from=$SECONDS
+    say "$1"
+    "$1"
+    times+=("$(printf '  %-12s %5d s' "$1" $((SECONDS - from)))")
 }
 
 build() {
@@ -34,7 +33,7 @@ build() {
     cmake --preset cuda ${capability:+-DFOVEA_CUDA_ARCHITECTURES=$([ "$capability" = 9.0 ] && echo 90a-real || echo 80)}
     cmake --build --preset cuda --target fovea fovea_cuda conform golden_probe gpu_logprobs gpu_products gpu_repeats
 }
-[ $# -gt 0 ] || stage "build" build
+[ $# -gt 0 ] || stage build
 build=$(cd "${1:-build/cuda}" && pwd)
 export FOVEA=$build/fovea
 folder=$(mktemp -d)
@@ -45,7 +44,7 @@ doctor() {
     grep -q 'device 0: copies, a product and its bits are right' "$folder/doctor"
 }
 
-same_bits() {
+bits() {
     "$build/tests/gpu_products" configs/model/qwen2.5-vl-3b.yaml cuda
     "$build/tests/gpu_products" configs/model/qwen2.5-vl-7b.yaml cuda 1024
     "$build/tests/gpu_logprobs" configs/model/qwen2.5-vl-3b.yaml cuda 100000
@@ -57,7 +56,7 @@ run() {
 }
 told() { grep -q "$2" "$folder/$1/accepted" || fail "$1 is not told of: $(cat "$folder/$1/accepted")"; }
 train() {
-    make_run "$folder"
+    [ -e "$folder/config.yaml" ] || make_run "$folder"
     well sft taught backend=cuda steps=60 save.every=0 update.groups=6 optimizer.rate=2e-3
     well train learnt model="$folder/taught/model"
     grep -q "computing on cuda" "$folder/learnt.log" || fail "auto is not cuda: $(cat "$folder/learnt.log")"
@@ -71,16 +70,19 @@ train() {
     done
 }
 
-stage "doctor" doctor
-stage "conformance" "$build/tests/conform"
-stage "golden figures" "$build/tests/golden_probe" test_bf16
-stage "the same bits" same_bits
-stage "training, from the CPU and back" train
-bench() {
-    "$FOVEA" bench --backend cuda --precision bf16 --shape 3b --repeats 2 decode prefill vision train
+conform() { "$build/tests/conform"; }
+golden() { "$build/tests/golden_probe" test_bf16; }
+bench() { "$FOVEA" bench --backend cuda --precision bf16 --shape 3b --repeats 2 decode prefill vision train; }
+faults() {
+    [ -e "$folder/config.yaml" ] || make_run "$folder"
+    bash tests/gpu/faults.sh "$folder"
 }
-stage "how fast" bench
-stage "faults" env FOVEA="$FOVEA" bash tests/gpu/faults.sh "$folder"
+
+stages=("${@:2}")
+[ ${#stages[@]} -gt 0 ] || stages=(doctor conform golden bits train faults bench)
+for name in "${stages[@]}"; do
+    stage "$name"
+done
 say "seconds"
 printf '%s\n' "${times[@]}"
 say "gpu: well, in $SECONDS s"
