@@ -5,6 +5,7 @@
 #include "fovea/base/process/launcher.h"
 #include "fovea/base/log.h"
 #include "fovea/comm/device.h"
+#include "fovea/ops/cuda.h"
 #include "fovea/base/meter.h"
 #include "fovea/base/process/stop.h"
 #include "fovea/base/point.h"
@@ -122,6 +123,10 @@ fv_err fv_runtime_open_backend(fv_runtime *runtime, const fv_runtime_options *ch
     fv_backend_args args = {.kind = chosen->backend, .isa = chosen->kernels, .n_threads = chosen->threads};
     FV_TRY(find_device(runtime, chosen, &args.device));
     args.against = against_cuda(runtime, chosen, args.device);
+    if (chosen->is_plan && chosen->backend == FV_BACKEND_CUDA && args.device < 0) {
+        args.device = FV_CUDA_NO_DEVICE;
+        FV_LOG_ROOT(INFO, "no device is here: planned for one like an H100; memory_gigabytes says how large");
+    }
     FV_TRY(fv_backend_create(&args, &runtime->backend_kind, &runtime->backend));
     return chosen->is_plan ? fv_backend_plan_create(runtime->backend, &runtime->backend) : FV_OK;
 }

@@ -34,7 +34,9 @@ typedef struct fv_bench_options {
     int prompts, samples;
     int image;             /* pixels of an edge */
     int length, n_lengths; /* tokens of a whole sequence, and how many of them */
-    int pass_tokens, micro_tokens, recompute;
+    int pass_tokens, micro_tokens, recompute, kept_layers;
+    int is_split, has_half_moments, is_on_host; /* of the optimizer: FV_MASTER_SPLIT, FV_MOMENTS_BF16,
+                                                   FV_ON_HOST_MOMENTS */
     int repeats;
     const char *json; /* a file; "-": standard output */
     int is_profile;

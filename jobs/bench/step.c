@@ -62,21 +62,20 @@ static fv_err open_updater(step *s, fv_bench *bench)
 {
     const fv_bench_options *o = s->options;
     fv_model *model = bench->runtime.model;
-    const fv_optimizer_settings adamw = {.beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .clip = 1};
+    const fv_optimizer_settings adamw = fv_bench_adamw(o);
     const fv_policy_settings policy = {
         .temperature = 1, .excluded = s->texts.excluded, .n_excluded = s->texts.n_excluded};
-    FV_TRY(fv_reference_init(&s->reference, model, 0));
+    FV_TRY(fv_reference_init(&s->reference, model, o->is_on_host));
     FV_TRY(fv_policy_create(model, &policy, &s->policy));
     FV_TRY(fv_optimizer_init(&s->optimizer, model, bench->runtime.mesh.data, &adamw));
-    const fv_updater_args args = {.settings = {.loss = FV_LOSS_DEFAULT,
-                                               .micro_tokens = o->micro_tokens,
-                                               .save = o->recompute ? FV_SAVE_INPUTS : FV_SAVE_ALL},
-                                  .policy = s->policy,
-                                  .optimizer = &s->optimizer,
-                                  .reference = &s->reference,
-                                  .view = fv_prompt_builder_view,
-                                  .want = fv_prompt_builder_want,
-                                  .view_context = &s->questions.builder};
+    const fv_updater_args args = {
+        .settings = {.loss = FV_LOSS_DEFAULT, .micro_tokens = o->micro_tokens, .save = fv_bench_save(o)},
+        .policy = s->policy,
+        .optimizer = &s->optimizer,
+        .reference = &s->reference,
+        .view = fv_prompt_builder_view,
+        .want = fv_prompt_builder_want,
+        .view_context = &s->questions.builder};
     return fv_updater_create(&args, &s->updater);
 }
 

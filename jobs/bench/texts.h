@@ -4,6 +4,7 @@
 
 #include "jobs/bench/bench.h"
 
+#include "fovea/model/optimizer.h"
 #include "fovea/train/rollout.h"
 
 enum { FV_BENCH_MAX_EXCLUDED = FV_MAX_EOS + 4 };
@@ -38,6 +39,10 @@ fv_dialogue fv_bench_texts_dialogue(const fv_bench_texts *texts, int64_t prompt,
  * at least (rollout.c). */
 fv_engine_settings fv_bench_rollout_settings(const fv_bench_options *options, const fv_bench_texts *texts);
 double fv_bench_rollout_bound(const fv_bench *bench, fv_grid image);
+
+/* How the weights move, and what a micro-batch keeps, as the command line says (train.c). */
+fv_optimizer_settings fv_bench_adamw(const fv_bench_options *options);
+fv_save fv_bench_save(const fv_bench_options *options);
 
 /* An fv_view_of; the context is the texts. */
 fv_err fv_bench_texts_view(void *context, const fv_group *group, int is_high, fv_picture **view);

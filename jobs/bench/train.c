@@ -41,18 +41,34 @@ static fv_err write_example(train *t, int i)
     return err;
 }
 
+fv_optimizer_settings fv_bench_adamw(const fv_bench_options *o)
+{
+    return (fv_optimizer_settings){.beta1 = 0.9f,
+                                   .beta2 = 0.95f,
+                                   .eps = 1e-8f,
+                                   .clip = 1,
+                                   .master = o->is_split ? FV_MASTER_SPLIT : FV_MASTER_WHOLE,
+                                   .moments = o->has_half_moments ? FV_MOMENTS_BF16 : FV_MOMENTS_FP32,
+                                   .on_host = o->is_on_host ? FV_ON_HOST_MOMENTS : FV_ON_HOST_NOTHING};
+}
+
+fv_save fv_bench_save(const fv_bench_options *o)
+{
+    return o->recompute ? fv_save_blocks(o->kept_layers) : FV_SAVE_ALL;
+}
+
 static fv_err open_updater(train *t, fv_bench *bench)
 {
     const fv_bench_options *o = t->options;
     fv_model *model = bench->runtime.model;
-    const fv_optimizer_settings adamw = {.beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-8f, .clip = 1};
+    const fv_optimizer_settings adamw = fv_bench_adamw(o);
     const fv_policy_settings policy = {
         .temperature = 1, .excluded = t->texts.excluded, .n_excluded = t->texts.n_excluded};
     FV_TRY(fv_policy_create(model, &policy, &t->policy));
     FV_TRY(fv_optimizer_init(&t->optimizer, model, bench->runtime.mesh.data, &adamw));
     const fv_updater_args args = {.settings = {.loss = FV_LOSS_SUPERVISED,
                                                .micro_tokens = o->micro_tokens,
-                                               .save = o->recompute ? FV_SAVE_INPUTS : FV_SAVE_ALL,
+                                               .save = fv_bench_save(o),
                                                .is_supervised = 1},
                                   .policy = t->policy,
                                   .optimizer = &t->optimizer,

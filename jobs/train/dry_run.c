@@ -20,17 +20,18 @@ static void print_layout(const fv_training *t)
 
 /* Memory. The run has been opened on the plan back end, which counted what it asked for. */
 
-enum { TOGETHER = FV_MEMORY_PARTS, TENSORS, WORKSPACE, N_LINES };
+enum { WORKSPACE = FV_MEMORY_PARTS, TOGETHER, TENSORS, N_LINES };
 
 static fv_err measure(const fv_training *t, double bytes[N_LINES])
 {
     const fv_backend_memory *memory = &t->runtime.backend->memory;
+    FV_TRY(fv_training_rehearse(t));
     FV_TRY(fv_training_memory(t, bytes));
-    bytes[TOGETHER] = 0;
+    bytes[WORKSPACE] = (double)memory->workspace;
+    bytes[TOGETHER] = bytes[WORKSPACE];
     for (int i = 0; i < FV_MEMORY_PARTS; i++)
         bytes[TOGETHER] += bytes[i];
     bytes[TENSORS] = (double)memory->peak;
-    bytes[WORKSPACE] = (double)memory->workspace;
     return FV_OK;
 }
 
@@ -40,8 +41,8 @@ static void print_memory(const double bytes[N_LINES])
 #define X(name, words) words,
         FV_MEMORY_LIST(X)
 #undef X
-            "together",
-        "of that, tensors", "workspace of operations"};
+            "workspace of operations",
+        "together", "of that, tensors"};
     printf("memory of a rank, in bytes, at most:\n");
     for (int i = 0; i < N_LINES; i++)
         printf("  %-34s %16.0f\n", words[i], bytes[i]);

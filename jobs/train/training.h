@@ -165,6 +165,13 @@ fv_err fv_training_choose_save(fv_training *training);
 /* Of the layers of the taller tower, those that keep them. Local. */
 int fv_training_kept_layers(const fv_training *training);
 
+/* The largest micro-batch that settings and rows allow: counts, and grids, which are to be freed. Local. */
+fv_err fv_training_largest(const fv_training *training, fv_packed *out);
+
+/* On the plan back end: ask for what the largest micro-batch and the rollout ask for, so that their
+ * workspaces are counted. Local. */
+fv_err fv_training_rehearse(const fv_training *training);
+
 /* Have the memory of any update before the first step. Local. */
 fv_err fv_training_reserve(const fv_training *training);
 

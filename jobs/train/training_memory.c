@@ -61,6 +61,12 @@ static fv_err largest(const fv_training *t, const fv_packed_size *size, fv_packe
     return FV_OK;
 }
 
+fv_err fv_training_largest(const fv_training *t, fv_packed *out)
+{
+    const fv_packed_size size = largest_size(t);
+    return largest(t, &size, out);
+}
+
 fv_err fv_training_reserve(const fv_training *t)
 {
     const fv_packed_size size = largest_size(t);
@@ -76,10 +82,9 @@ fv_err fv_training_reserve(const fv_training *t)
 
 static fv_err update_bytes(const fv_training *t, fv_save save, double *out)
 {
-    const fv_packed_size size = largest_size(t);
     fv_packed packed;
     size_t bytes = 0;
-    FV_TRY(largest(t, &size, &packed));
+    FV_TRY(fv_training_largest(t, &packed));
     fv_err err = fv_policy_bytes(t->learning.policy, &packed, save, &bytes);
     free(packed.grids);
     *out = (double)bytes;
@@ -147,7 +152,7 @@ fv_err fv_training_memory(const fv_training *t, double bytes[FV_MEMORY_PARTS])
 
 /* Bytes that a device keeps free for what no plan knows: its libraries, and what it does not use of a page.
  */
-static const double margin = 1 << 30;
+static const double margin = 2.0 * (1 << 30);
 
 /* 0: there is no limit that is known. */
 static fv_err limit_of(const fv_training *t, double *out)

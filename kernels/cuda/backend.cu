@@ -245,6 +245,38 @@ static fv_backend_table table_of(void)
     return t;
 }
 
+/* Without a device there are only answers about one, as of an H100, and host memory: what a plan asks for. */
+
+static fv_err plain_alloc(fv_backend *backend, size_t bytes, void **out)
+{
+    (void)backend;
+    *out = aligned_alloc(FV_HOST_ALIGN, (bytes / FV_HOST_ALIGN + 1) * FV_HOST_ALIGN);
+    FV_CHECK(*out, FV_ERR_MEMORY, "cannot allocate %zu bytes of host memory", bytes);
+    return FV_OK;
+}
+
+static void plain_free(fv_backend *backend, void *memory)
+{
+    (void)backend;
+    free(memory);
+}
+
+static fv_backend_table table_without(void)
+{
+    fv_backend_table t = table_of();
+    t.host_alloc = plain_alloc;
+    t.host_free = plain_free;
+    t.free_bytes = nullptr;
+    return t;
+}
+
+static void assume_device(fv_cuda_state *s)
+{
+    s->n_processors = 132;
+    s->compute_capability = 90;
+    s->shared_bytes = 227 << 10;
+}
+
 static fv_err open_device(fv_cuda_state *s, int device)
 {
     cudaDeviceProp it;
@@ -267,7 +299,7 @@ static fv_err open_device(fv_cuda_state *s, int device)
 extern "C" fv_err fv_cuda_backend_create(const fv_cuda_host *host, int device, fv_backend **out)
 {
     fv_cuda_host_set(host);
-    static const fv_backend_table table = table_of();
+    static const fv_backend_table table = table_of(), without = table_without();
     *out = nullptr;
     fv_backend *backend = (fv_backend *)calloc(1, sizeof *backend);
     fv_cuda_state *s = (fv_cuda_state *)calloc(1, sizeof *s);
@@ -276,10 +308,14 @@ extern "C" fv_err fv_cuda_backend_create(const fv_cuda_host *host, int device, f
         free(s);
         return FV_FAIL(FV_ERR_MEMORY, "cannot allocate the CUDA back end");
     }
-    backend->table = &table;
+    backend->table = device == FV_CUDA_NO_DEVICE ? &without : &table;
     backend->state = s;
     backend->n_threads = 1;
-    fv_err err = open_device(s, device);
+    fv_err err = FV_OK;
+    if (device == FV_CUDA_NO_DEVICE)
+        assume_device(s);
+    else
+        err = open_device(s, device);
     if (err == FV_OK)
         *out = backend;
     else

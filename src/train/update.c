@@ -160,6 +160,19 @@ fv_err fv_update(fv_updater *u, const fv_group *groups, int n, double rate, fv_u
     return stats->is_skipped ? FV_OK : err;
 }
 
+fv_err fv_updater_rehearse(fv_updater *u, const fv_packed *packed)
+{
+    fv_micro *m = &u->micro;
+    fv_optimizer *optimizer = u->args.optimizer;
+    int step = optimizer->step;
+    double norm;
+    FV_TRY(fv_policy_forward(u->args.policy, packed, u->args.settings.save, m->now, m->entropy));
+    FV_TRY(fv_policy_backward(u->args.policy, m->logprob_grad, m->entropy_grad, &u->grads));
+    FV_TRY(fv_optimizer_step(optimizer, &u->grads, 0, &norm));
+    optimizer->step = step;
+    return FV_OK;
+}
+
 /* The reference policy. */
 
 static fv_err ask_micro(fv_updater *u, fv_micro *m, void *context)

@@ -84,4 +84,12 @@ done
 run train away_plan optimizer.on_host=all precision=bf16 --dry-run || fail "$(cat "$folder/away_plan.log")"
 close_to away_bf16 "$(planned away_plan 'of that, tensors')"
 [ "$(planned away_plan 'the optimizer, on the host')" -gt 0 ] || fail "no memory of the host"
+
+# Workspaces of operations are known before any has run; for a device that is not here, too, where the library is.
+[ "$(planned away_plan 'workspace of operations')" -gt 0 ] || fail "no workspace"
+if [ -e "$(dirname "$FOVEA")/libfovea_cuda.so" ] && ! command -v nvidia-smi >/dev/null; then
+    run train cuda_plan backend=cuda precision=bf16 memory_gigabytes=1 --dry-run || fail "$(cat "$folder/cuda_plan.log")"
+    grep -q "no device is here" "$folder/cuda_plan.log" || fail "$(cat "$folder/cuda_plan.log")"
+    [ "$(planned cuda_plan 'workspace of operations')" -gt 0 ] || fail "no workspace of the device"
+fi
 echo "memory plan: well"

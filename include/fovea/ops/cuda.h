@@ -7,6 +7,8 @@
 
 #define FV_CUDA_LIBRARY "libfovea_cuda.so"
 
+enum { FV_CUDA_NO_DEVICE = -2 }; /* a back end that only a plan can use: it knows what an H100 would need */
+
 /* A back end on a device: one process, products and attention of BF16. FV_ERR_UNSUPPORTED says what is
  * missing (library, driver, device, or a newer one of them) and how to get it.
  *

@@ -63,6 +63,10 @@ const fv_updater_args *fv_updater_args_of(const fv_updater *updater); /* Local. 
  * fv_update_ask_reference sets. rate: of the optimizer's step. */
 fv_err fv_update(fv_updater *updater, const fv_group *groups, int n, double rate, fv_update_stats *stats);
 
+/* On a back end that runs nothing (fv_backend_plan_create), after fv_updater_reserve: ask for all that a
+ * micro-batch and a step of the optimizer ask for. packed: of no more than was reserved. */
+fv_err fv_updater_rehearse(fv_updater *updater, const fv_packed *packed);
+
 /* Set the log-probs of all answers under the reference policy, on every rank. It is brought in and put back
  * once, so ask about many groups at a time. Greedy answers are not asked about. Added to *tokens: those that
  * went through the decoder, on all ranks. */

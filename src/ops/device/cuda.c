@@ -64,7 +64,7 @@ fv_err fv_backend_cuda_create(int device, fv_backend **out)
     *out = NULL;
     FV_TRY(fv_cuda_symbol("fv_cuda_backend_create", &create));
     FV_CHECK(
-        device >= 0, FV_ERR_UNSUPPORTED,
+        device >= 0 || device == FV_CUDA_NO_DEVICE, FV_ERR_UNSUPPORTED,
         "the back end cuda finds no device here: \"fovea doctor\" tells what driver and devices there are");
     return ((fv_cuda_create_function)create)(&host, device, out);
 }
