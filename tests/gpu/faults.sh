@@ -21,7 +21,9 @@ FOVEA_CUDA_PLANT=hang:attention_grad run hang watch.silence_s=4 || status=$?
 says hang "no rank has moved for [4-9] s"
 says hang "phase update, in a wait for the device, last operation [a-z_]*; the main thread's stack:"
 
-# More than there is.
-! run large rollout.cache_pages=1000000000 || fail "a cache of 32 TB was found"
-says large "rollout does not fit: lower cache_pages (1000000000), .*out of device memory: [0-9.]* GiB were asked for .*, and device 0 has [0-9.]* of [0-9.]* GiB free"
+# More than there is: as it is predicted, and as it is found.
+! run planned rollout.cache_pages=1000000000 || fail "there was room for a cache of terabytes"
+says planned "a rank would hold .* of tensors, and there is room for .*rollout.cache_pages"
+! run found rollout.cache_pages=1000000000 memory_gigabytes=1000000000 || fail "there was room for a cache of terabytes"
+says found "rollout does not fit: lower cache_pages (1000000000), .*out of device memory: [0-9.]* GiB were asked for .*, and device 0 has [0-9.]* of [0-9.]* GiB free"
 echo "faults: well"
