@@ -78,7 +78,7 @@ static void parse_mode(struct argp_state *state, const char *text, fv_eval_optio
     argp_error(state, "--mode is \"%s\", expected low, high or policy", text);
 }
 
-static void parse_rule(struct argp_state *state, const char *text, fv_eval_options *out)
+static void parse_verifier(struct argp_state *state, const char *text, fv_eval_options *out)
 {
     if (fv_verifier_find(text, &out->verifier) != FV_OK)
         argp_error(state, "--verifier: %s", fv_error_text());
@@ -136,7 +136,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     fv_eval_options *out = state->input;
     switch (key) {
     case ARGP_KEY_INIT:
-        parse_rule(state, "exact", out);
+        parse_verifier(state, "exact", out);
         state->child_inputs[0] = &out->runtime;
         state->child_inputs[1] = &out->views;
         return 0;
@@ -146,7 +146,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case KEY_MODE:
         return parse_mode(state, text, out), 0;
     case KEY_VERIFIER:
-        return parse_rule(state, text, out), 0;
+        return parse_verifier(state, text, out), 0;
     case KEY_EXTRACTION:
         return parse_extraction(state, text, out), 0;
     case KEY_TOO_LONG:

@@ -120,5 +120,6 @@ int fv_job_sweep(int argc, char **argv)
         err = verbs[find_verb(options.verb)].run(&sweep, &options);
     if (err == FV_OK || sweep.n_runs > 0)
         fv_sweep_fini(&sweep);
-    return fv_job_finish(err);
+    int status = fv_job_finish(err);
+    return err == FV_STOPPED ? FV_EXIT_AGAIN : status;
 }

@@ -179,4 +179,22 @@ submits submit seed=15
 # From elsewhere the script is found by the program's own place.
 (cd "$folder/bin" && sed "s,config.yaml,$folder/&,; s,sweep,$folder/&," ../sweep.yaml >../far.yaml && "$FOVEA" sweep submit ../far.yaml --dry-run) >said
 grep -qF "$root/slurm/sweep.sbatch" said || fail "$(cat said)"
+# Runs here, one at a time: a sweep that is told to stop passes it on, begins no other, and goes on later.
+make_run "$folder"
+printf 'config: %s\nout: here\nset: {steps: 2}\ngrid: {seed: [1, 2]}\n' "$folder/config.yaml" >here.yaml
+FOVEA_AT=pass:3=hold:$folder/held env --default-signal=INT,USR1 "$FOVEA" sweep run here.yaml >said 2>log &
+process=$!
+await $process [ -e "$folder/held" ] || fail "the first run has ended: $(cat said log here/seed=1.log)"
+kill -TERM $process
+await $process grep -q "info: stopping: the runs under way save and end" log || fail "it does not hear: $(cat log)"
+await $process grep -q "info: stopping: what is under way" here/seed=1.log || fail "the run is not told: $(cat here/seed=1.log)"
+rm "$folder/held"
+status=0
+wait $process || status=$?
+[ $status = 75 ] || fail "a sweep that is told to stop ends with $status: $(cat said log)"
+grep -q "^seed=1: stopped; run the sweep again to go on (status 75)$" said || fail "$(cat said log)"
+[ ! -e here/seed=2 ] || fail "another run was begun"
+sweep run here.yaml --max-parallel 2 >said 2>log || fail "$(cat said log)"
+[ "$(grep -c ": done (status 0)$" said)" = 2 ] || fail "$(cat said)"
+grep -q "going on" here/seed=1.log || fail "it has begun anew: $(cat here/seed=1.log)"
 echo "sweep: well"

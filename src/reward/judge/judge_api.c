@@ -15,7 +15,7 @@ enum { MAX_REPLY_BYTES = 1 << 20, MAX_KINDS = 16 };
 static const double longest_pause_s = 30;
 
 /* A case on its way to a verdict. */
-typedef struct errand {
+typedef struct pending_case {
     fv_judge *judge;
     fv_case asked;
     fv_waiter waiter;
@@ -25,12 +25,12 @@ typedef struct errand {
     double first_s;   /* when it was first sent; 0: not yet */
     double due_s;     /* not to be sent before */
     fv_unjudged why;  /* of the last try */
-    struct errand *next;
-} errand;
+    struct pending_case *next;
+} pending_case;
 
 /* First in, first out. */
 typedef struct queue {
-    errand *first, **end;
+    pending_case *first, **end;
 } queue;
 
 typedef struct api {
@@ -43,16 +43,16 @@ typedef struct api {
     char kinds[MAX_KINDS][sizeof((fv_api_refusal *)0)->kind]; /* of refusals that were told */
     int n_kinds;
     fv_breaker breaker;
-    queue fresh;     /* never sent */
-    errand *resting; /* sent before, in no order: few */
-    errand **away;   /* owned, (in_flight): with the server, so that they can be let go; NULL: none */
+    queue fresh;           /* never sent */
+    pending_case *resting; /* sent before, in no order: few */
+    pending_case **away;   /* owned, (in_flight): with the server, so that they can be let go; NULL: none */
     fv_buffer body;
     uint32_t n_draws;
 } api;
 
 /* Verdicts. */
 
-static fv_err conclude(errand *e, fv_verdict verdict)
+static fv_err conclude(pending_case *e, fv_verdict verdict)
 {
     fv_judge *judge = e->judge;
     fv_waiter waiter = e->waiter;
@@ -70,7 +70,7 @@ static double draw_pause(api *a, int n_tries)
 }
 
 /* Ask again at due_s, unless tries or time are used up. */
-static fv_err try_again(api *a, errand *e, double due_s)
+static fv_err try_again(api *a, pending_case *e, double due_s)
 {
     if (e->n_tries >= a->settings.tries || due_s > e->first_s + a->settings.budget_s)
         return conclude(e, fv_verdict_none(e->why));
@@ -81,7 +81,7 @@ static fv_err try_again(api *a, errand *e, double due_s)
 }
 
 /* Note how the server is, and tell if it went away or came back. */
-static void watch(api *a, const errand *e, const fv_api_reading *reading, double now)
+static void watch(api *a, const pending_case *e, const fv_api_reading *reading, double now)
 {
     fv_breaker *breaker = &a->breaker;
     int was_open = breaker->is_open;
@@ -118,7 +118,7 @@ static void tell_refusal(api *a, const fv_api_reading *reading)
 }
 
 /* Several cases may be on their way in a form when the first of them is refused. */
-static fv_err reform(api *a, errand *e, const fv_api_reading *reading)
+static fv_err reform(api *a, pending_case *e, const fv_api_reading *reading)
 {
     if (fv_api_form_equal(e->form, a->form)) {
         a->form = reading->form;
@@ -128,7 +128,7 @@ static fv_err reform(api *a, errand *e, const fv_api_reading *reading)
     return try_again(a, e, fv_clock_now());
 }
 
-static fv_err consider(api *a, errand *e, const fv_api_reading *reading)
+static fv_err consider(api *a, pending_case *e, const fv_api_reading *reading)
 {
     double now = fv_clock_now();
     e->why = reading->verdict.why;
@@ -147,7 +147,7 @@ static fv_err consider(api *a, errand *e, const fv_api_reading *reading)
 
 static fv_err done(void *context, const fv_http_response *response)
 {
-    errand **place = context, *e = *place;
+    pending_case **place = context, *e = *place;
     api *a = e->judge->state;
     const fv_api_reader reader = {.access = &a->access,
                                   .settings = &a->settings,
@@ -162,7 +162,7 @@ static fv_err done(void *context, const fv_http_response *response)
 
 /* Sending. */
 
-static errand **free_place(api *a)
+static pending_case **free_place(api *a)
 {
     int i = 0;
     while (a->away[i])
@@ -170,10 +170,10 @@ static errand **free_place(api *a)
     return &a->away[i];
 }
 
-/* On failure the errand is still on its way, for destroy to find. */
-static fv_err send(api *a, errand *e)
+/* On failure the case is still on its way, for destroy to find. */
+static fv_err send(api *a, pending_case *e)
 {
-    errand **place = free_place(a);
+    pending_case **place = free_place(a);
     *place = e;
     e->is_probe = a->breaker.is_open;
     if (e->first_s == 0)
@@ -188,33 +188,33 @@ static fv_err send(api *a, errand *e)
     return FV_OK;
 }
 
-static errand *take_fresh(api *a)
+static pending_case *take_fresh(api *a)
 {
-    errand *e = a->fresh.first;
+    pending_case *e = a->fresh.first;
     if (e && !(a->fresh.first = e->next))
         a->fresh.end = &a->fresh.first;
     return e;
 }
 
 /* Of those that have waited long enough the one that has waited longest. */
-static errand *take_rested(api *a, double now)
+static pending_case *take_rested(api *a, double now)
 {
-    errand **first = NULL;
-    for (errand **at = &a->resting; *at; at = &(*at)->next)
+    pending_case **first = NULL;
+    for (pending_case **at = &a->resting; *at; at = &(*at)->next)
         if ((*at)->due_s <= now && (!first || (*at)->due_s < (*first)->due_s))
             first = at;
     if (!first)
         return NULL;
-    errand *e = *first;
+    pending_case *e = *first;
     *first = e->next;
     return e;
 }
 
 /* A server that seems away is probed with what it has not failed at, so that cases that always fail do not
  * keep it away from the others. */
-static errand *take_due(api *a, double now)
+static pending_case *take_due(api *a, double now)
 {
-    errand *e = a->breaker.is_open ? take_fresh(a) : take_rested(a, now);
+    pending_case *e = a->breaker.is_open ? take_fresh(a) : take_rested(a, now);
     if (e)
         return e;
     return a->breaker.is_open ? take_rested(a, now) : take_fresh(a);
@@ -224,7 +224,7 @@ static fv_err send_all(api *a)
 {
     double now = fv_clock_now();
     while (fv_http_room(a->http) > 0 && fv_breaker_allows(&a->breaker, now)) {
-        errand *e = take_due(a, now);
+        pending_case *e = take_due(a, now);
         if (!e)
             return FV_OK;
         FV_TRY(send(a, e));
@@ -236,7 +236,7 @@ static fv_err send_all(api *a)
 static fv_err give_up(api *a)
 {
     double now = fv_clock_now(), budget = a->settings.budget_s;
-    for (errand **at = &a->resting, *e; (e = *at);) {
+    for (pending_case **at = &a->resting, *e; (e = *at);) {
         if (now <= e->first_s + budget) {
             at = &e->next;
             continue;
@@ -256,7 +256,7 @@ static double until_due(const api *a, double longest_s)
     double due = a->fresh.first ? 0 : INFINITY;
     if (fv_http_room(a->http) == 0 || breaker->is_probing)
         return longest_s;
-    for (const errand *e = a->resting; e; e = e->next)
+    for (const pending_case *e = a->resting; e; e = e->next)
         due = fmin(due, e->due_s);
     if (breaker->is_open)
         due = fmax(due, breaker->probe_s);
@@ -268,9 +268,9 @@ static double until_due(const api *a, double longest_s)
 static fv_err submit(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
 {
     api *a = judge->state;
-    errand *e = malloc(sizeof *e);
+    pending_case *e = malloc(sizeof *e);
     FV_CHECK(e, FV_ERR_MEMORY, "cannot allocate a case for a judge");
-    *e = (errand){.judge = judge, .asked = *asked, .waiter = waiter};
+    *e = (pending_case){.judge = judge, .asked = *asked, .waiter = waiter};
     *a->fresh.end = e;
     a->fresh.end = &e->next;
     return FV_OK;
@@ -286,9 +286,9 @@ static fv_err poll(fv_judge *judge, double wait_s)
     return fv_http_poll(a->http, 0);
 }
 
-static void release(errand *e)
+static void release(pending_case *e)
 {
-    for (errand *next; e; e = next) {
+    for (pending_case *next; e; e = next) {
         next = e->next;
         free(e);
     }
@@ -327,7 +327,7 @@ static fv_err connect_to(api *a)
 fv_err fv_judge_api_create(const fv_judge_api_settings *settings, fv_judge_prompt *prompt, fv_judge **out)
 {
     api *a = calloc(1, sizeof *a);
-    errand **away = calloc((size_t)settings->in_flight, sizeof *away);
+    pending_case **away = calloc((size_t)settings->in_flight, sizeof *away);
     if (!a || !away) {
         free(a);
         free(away);

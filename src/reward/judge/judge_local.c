@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct errand errand;
+typedef struct pending_case pending_case;
 
 typedef struct local {
     fv_judge_local_settings settings;
@@ -18,21 +18,21 @@ typedef struct local {
     fv_judge_tokens tokens;
     fv_model *model;
     fv_engine *engine;
-    fv_sequence *beginning; /* of every case */
-    errand *first, **end;   /* cases that wait for a sequence, in order */
-    int64_t n_waiting;      /* their tokens */
-    errand *under_way;      /* cases that have one */
+    fv_sequence *beginning;     /* of every case */
+    pending_case *first, **end; /* cases that wait for a sequence, in order */
+    int64_t n_waiting;          /* their tokens */
+    pending_case *under_way;    /* cases that have one */
     int n_under_way;
 } local;
 
 /* A case. */
-struct errand {
+struct pending_case {
     fv_judge *judge;
     fv_waiter waiter;
     double since_s;
     fv_tokens ids; /* its tokens, and then those of the reply */
     fv_sequence *sequence;
-    errand *next;
+    pending_case *next;
 };
 
 static int64_t reply_tokens(const local *l)
@@ -61,18 +61,18 @@ static fv_err read_reply(const local *l, const fv_tokens *reply, fv_verdict *out
     return err;
 }
 
-static void release(errand *e)
+static void release(pending_case *e)
 {
     fv_tokens_fini(&e->ids);
     free(e);
 }
 
-static fv_err conclude(errand *e, fv_verdict verdict)
+static fv_err conclude(pending_case *e, fv_verdict verdict)
 {
     fv_judge *judge = e->judge;
     local *l = judge->state;
     fv_waiter waiter = e->waiter;
-    errand **at = &l->under_way;
+    pending_case **at = &l->under_way;
     judge->counts.n_asked++;
     judge->counts.n_tries++;
     judge->counts.latency_s += fv_clock_now() - e->since_s;
@@ -103,7 +103,7 @@ static int is_stop(const local *l, int32_t id)
 /* Of a model that thinks, and has not come to an end, nothing counts. */
 static fv_err generated(void *context, fv_sequence *sequence, int32_t id, float logprob)
 {
-    errand *e = context;
+    pending_case *e = context;
     const local *l = e->judge->state;
     fv_verdict verdict;
     (void)sequence, (void)logprob;
@@ -127,9 +127,9 @@ static int fits(const local *l, const fv_tokens *ids)
 static fv_err wait_for_sequence(fv_judge *judge, fv_tokens *ids, fv_waiter waiter)
 {
     local *l = judge->state;
-    errand *e = malloc(sizeof *e);
+    pending_case *e = malloc(sizeof *e);
     FV_CHECK(e, FV_ERR_MEMORY, "cannot allocate a case for a judge");
-    *e = (errand){.judge = judge, .waiter = waiter, .since_s = fv_clock_now(), .ids = *ids};
+    *e = (pending_case){.judge = judge, .waiter = waiter, .since_s = fv_clock_now(), .ids = *ids};
     *ids = (fv_tokens){0};
     *l->end = e;
     l->end = &e->next;
@@ -150,7 +150,7 @@ static fv_err submit(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
     return err;
 }
 
-static fv_err start(local *l, errand *e)
+static fv_err start(local *l, pending_case *e)
 {
     fv_sequence_args args = {.parent = l->beginning, .owner = {.context = e}};
     if (l->settings.method == FV_JUDGE_COMPARE) {
@@ -171,7 +171,7 @@ static fv_err start(local *l, errand *e)
 static fv_err admit(local *l)
 {
     while (l->first && l->n_under_way < l->settings.running) {
-        errand *e = l->first;
+        pending_case *e = l->first;
         int n_pages = fv_pages_for((int64_t)e->ids.n + reply_tokens(l)) + 1;
         if (l->n_under_way > 0 && n_pages > fv_engine_free_pages(l->engine))
             return FV_OK;
@@ -198,9 +198,9 @@ static fv_err poll(fv_judge *judge, double wait_s)
     return fv_engine_pass(l->engine, &is_idle);
 }
 
-static void release_all(errand *list)
+static void release_all(pending_case *list)
 {
-    for (errand *e = list, *next; e; e = next) {
+    for (pending_case *e = list, *next; e; e = next) {
         next = e->next;
         release(e);
     }

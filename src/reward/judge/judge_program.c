@@ -7,20 +7,20 @@
 
 #include <stdlib.h>
 
-typedef struct errand {
+typedef struct pending_case {
     fv_case asked;
     fv_waiter waiter;
     int64_t id;
     int n_tries;
     double sent_s;
-    struct errand *next;
-} errand;
+    struct pending_case *next;
+} pending_case;
 
 typedef struct program {
     fv_judge_program_settings settings;
     fv_child *child; /* NULL: not running */
-    errand *fresh, **end;
-    errand *away; /* with the program */
+    pending_case *fresh, **end;
+    pending_case *away; /* with the program */
     int n_away, n_starts;
     int64_t n_ids;
 } program;
@@ -32,7 +32,7 @@ static fv_err set_text(fv_json *object, const char *key, fv_slice text)
     return fv_json_set(object, key, fv_json_make_string(text.data ? text.data : "", text.size));
 }
 
-static fv_err write_case(const errand *e, fv_json *object)
+static fv_err write_case(const pending_case *e, fv_json *object)
 {
     FV_TRY(fv_json_set(object, "id", fv_json_make_integer(e->id)));
     FV_TRY(set_text(object, "question", e->asked.question));
@@ -42,7 +42,7 @@ static fv_err write_case(const errand *e, fv_json *object)
     return fv_json_set(object, "truth", truth);
 }
 
-static fv_err say(fv_child *child, const errand *e)
+static fv_err say(fv_child *child, const pending_case *e)
 {
     fv_buffer line = {0};
     fv_json *object = fv_json_make_object();
@@ -69,7 +69,7 @@ static fv_err send_all(fv_judge *judge)
 {
     program *p = judge->state;
     while (p->fresh && p->n_away < p->settings.in_flight) {
-        errand *e = p->fresh;
+        pending_case *e = p->fresh;
         if (!p->child)
             FV_TRY(start(p));
         FV_TRY(say(p->child, e));
@@ -86,7 +86,7 @@ static fv_err send_all(fv_judge *judge)
 
 /* Hearing. */
 
-static fv_err conclude(fv_judge *judge, errand *e, fv_verdict verdict)
+static fv_err conclude(fv_judge *judge, pending_case *e, fv_verdict verdict)
 {
     fv_waiter waiter = e->waiter;
     judge->counts.n_asked++;
@@ -95,11 +95,11 @@ static fv_err conclude(fv_judge *judge, errand *e, fv_verdict verdict)
     return fv_judge_give(judge, waiter, verdict);
 }
 
-static errand *take_away(program *p, int64_t id)
+static pending_case *take_away(program *p, int64_t id)
 {
-    for (errand **at = &p->away; *at; at = &(*at)->next)
+    for (pending_case **at = &p->away; *at; at = &(*at)->next)
         if ((*at)->id == id) {
-            errand *e = *at;
+            pending_case *e = *at;
             *at = e->next;
             p->n_away--;
             return e;
@@ -133,7 +133,7 @@ static fv_err hear_line(fv_judge *judge, fv_slice line, int *is_sound)
     *is_sound = 0;
     if (fv_json_parse(line.data, line.size, "a judge's line", &object) != FV_OK)
         return FV_OK;
-    errand *e = read_verdict(object, &id, &verdict) ? take_away(p, id) : NULL;
+    pending_case *e = read_verdict(object, &id, &verdict) ? take_away(p, id) : NULL;
     fv_json_destroy(object);
     if (!e)
         return FV_OK;
@@ -160,7 +160,7 @@ static fv_err hear_all(fv_judge *judge, int *is_sound)
 static int is_any_late(const program *p)
 {
     double now = fv_clock_now();
-    for (const errand *e = p->away; e; e = e->next)
+    for (const pending_case *e = p->away; e; e = e->next)
         if (now > e->sent_s + p->settings.deadline_s)
             return 1;
     return 0;
@@ -173,7 +173,7 @@ static fv_err restart(fv_judge *judge, fv_unjudged why)
     fv_child_destroy(p->child);
     p->child = NULL;
     while (p->away) {
-        errand *e = take_away(p, p->away->id);
+        pending_case *e = take_away(p, p->away->id);
         if (++e->n_tries >= p->settings.tries) {
             FV_TRY(conclude(judge, e, fv_verdict_none(why)));
             continue;
@@ -207,17 +207,17 @@ static fv_err poll(fv_judge *judge, double wait_s)
 static fv_err submit(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
 {
     program *p = judge->state;
-    errand *e = malloc(sizeof *e);
+    pending_case *e = malloc(sizeof *e);
     FV_CHECK(e, FV_ERR_MEMORY, "cannot allocate a case for a judge");
-    *e = (errand){.asked = *asked, .waiter = waiter, .id = ++p->n_ids};
+    *e = (pending_case){.asked = *asked, .waiter = waiter, .id = ++p->n_ids};
     *p->end = e;
     p->end = &e->next;
     return FV_OK;
 }
 
-static void release(errand *e)
+static void release(pending_case *e)
 {
-    for (errand *next; e; e = next) {
+    for (pending_case *next; e; e = next) {
         next = e->next;
         free(e);
     }

@@ -7,12 +7,12 @@
 #include <string.h>
 
 /* A case that a rank has; its number is its place. */
-typedef struct errand {
+typedef struct pending_case {
     fv_waiter waiter;
     int seat;
     double since_s;
     int64_t next_free;
-} errand;
+} pending_case;
 
 /* A rank that judges. */
 typedef struct seat {
@@ -25,8 +25,8 @@ typedef struct seat {
 typedef struct ranks {
     fv_judge_ranks_settings settings;
     seat *seats;                             /* owned, (settings.n) */
-    errand *errands;                         /* owned, (n_errands) */
-    int64_t n_errands, capacity, first_free; /* -1: none */
+    pending_case *pending;                   /* owned, (n_pending) */
+    int64_t n_pending, capacity, first_free; /* -1: none */
     fv_buffer message;
 } ranks;
 
@@ -36,17 +36,17 @@ static fv_err take_place(ranks *r, int64_t *number)
 {
     if (r->first_free >= 0) {
         *number = r->first_free;
-        r->first_free = r->errands[*number].next_free;
+        r->first_free = r->pending[*number].next_free;
         return FV_OK;
     }
-    if (r->n_errands == r->capacity) {
+    if (r->n_pending == r->capacity) {
         int64_t capacity = r->capacity ? 2 * r->capacity : 256;
-        errand *grown = realloc(r->errands, (size_t)capacity * sizeof *grown);
+        pending_case *grown = realloc(r->pending, (size_t)capacity * sizeof *grown);
         FV_CHECK(grown, FV_ERR_MEMORY, "cannot allocate a list of %lld cases", (long long)capacity);
-        r->errands = grown;
+        r->pending = grown;
         r->capacity = capacity;
     }
-    *number = r->n_errands++;
+    *number = r->n_pending++;
     return FV_OK;
 }
 
@@ -68,7 +68,7 @@ static fv_err submit(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
     seat *to = &r->seats[i];
     double now = fv_clock_now();
     FV_TRY(take_place(r, &head.number));
-    r->errands[head.number] = (errand){.waiter = waiter, .seat = i, .since_s = now};
+    r->pending[head.number] = (pending_case){.waiter = waiter, .seat = i, .since_s = now};
     if (to->n_cases++ == 0)
         to->heard_s = now;
     return fv_judge_message_send(r->settings.mailbox, r->settings.first + i, &head, texts);
@@ -80,11 +80,11 @@ static fv_err take_verdict(fv_judge *judge, int from, const fv_judge_message_hea
 {
     ranks *r = judge->state;
     int64_t number = head->number;
-    FV_CHECK(number >= 0 && number < r->n_errands, FV_ERR_COMM,
+    FV_CHECK(number >= 0 && number < r->n_pending, FV_ERR_COMM,
              "rank %d, which judges, names a case %lld; there are %lld", from, (long long)number,
-             (long long)r->n_errands);
-    const errand e = r->errands[number];
-    r->errands[number].next_free = r->first_free;
+             (long long)r->n_pending);
+    const pending_case e = r->pending[number];
+    r->pending[number].next_free = r->first_free;
     r->first_free = number;
     r->seats[e.seat].n_cases--;
     r->seats[e.seat].n_given++;
@@ -145,7 +145,7 @@ static void destroy(fv_judge *judge)
                                     &(fv_judge_message_head){.kind = FV_JUDGE_MESSAGE_GOODBYE}, NULL);
     fv_buffer_fini(&r->message);
     free(r->seats);
-    free(r->errands);
+    free(r->pending);
     free(r);
 }
 
