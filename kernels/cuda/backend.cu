@@ -1,5 +1,6 @@
 /* The CUDA back end: memory, streams, events, copies, and its table. */
 #include "cuda.cuh"
+#include "gemm/gemm.cuh"
 
 extern "C" {
 #include "host.h"
@@ -198,7 +199,7 @@ static void destroy(fv_backend *backend)
         if (s->stream[i])
             (void)cudaStreamDestroy(s->stream[i]);
     (void)cudaFree(s->workspace);
-    free(s->plans);
+    fv_cuda_table_close(s->table, s->device);
     free(s);
     free(backend);
 }
@@ -291,9 +292,7 @@ static fv_err open_device(fv_cuda_state *s, int device)
         FV_CUDA(cudaStreamCreateWithFlags(&s->stream[i], cudaStreamNonBlocking));
     FV_CHECK(cublasLtCreate(&s->products) == CUBLAS_STATUS_SUCCESS, FV_ERR_DEVICE,
              "cuBLAS does not start on device %d", device);
-    s->plans = (fv_cuda_plan *)calloc(FV_CUDA_PLANS, sizeof *s->plans);
-    FV_CHECK(s->plans, FV_ERR_MEMORY, "cannot allocate a table of products");
-    return FV_OK;
+    return fv_cuda_table_open(device, &s->table);
 }
 
 extern "C" fv_err fv_cuda_backend_create(const fv_cuda_host *host, int device, fv_backend **out)

@@ -16,17 +16,7 @@ extern "C" {
 
 typedef __nv_bfloat16 bf16;
 
-enum { FV_CUDA_PLANS = 4096 };
-
-/* Which algorithm of cuBLAS a shape of products takes. */
-typedef struct fv_cuda_plan_key {
-    int64_t m, n, k, a_row, b_row, c_row, form;
-} fv_cuda_plan_key;
-typedef struct fv_cuda_plan {
-    fv_cuda_plan_key key;
-    cublasLtMatmulAlgo_t algorithm;
-    int is_there;
-} fv_cuda_plan;
+typedef struct fv_cuda_table fv_cuda_table;
 
 typedef struct fv_cuda_state {
     int device;
@@ -35,8 +25,8 @@ typedef struct fv_cuda_state {
     int compute_capability; /* 90: sm_90 */
     int shared_bytes;       /* that a block can have */
     cublasLtHandle_t products;
-    fv_cuda_plan *plans; /* owned: a hash table of FV_CUDA_PLANS */
-    void *workspace;     /* of the operation that runs; grows */
+    fv_cuda_table *table; /* owned: which algorithms products take */
+    void *workspace;      /* of the operation that runs; grows */
     size_t workspace_bytes;
     int64_t n_workspaces; /* so far */
     int is_recording;     /* a graph */

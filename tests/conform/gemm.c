@@ -65,6 +65,13 @@ void cases_gemm(void)
     for (int flags = 0; flags < ACCUMULATE; flags++)
         case_gemm(29, 19, 37, flags, 1, 0);
     case_gemm(48, 130, 270, TRANS_B | BIAS, 0, 0);
+    /* {m, n, k, chunks}: around the edges of what devices do with few rows and with chunks of whole steps. */
+    static const int few[][4] = {{1, 48, 160, 0},  {2, 20, 208, 4},  {8, 130, 128, 2}, {9, 72, 256, 4},
+                                 {16, 35, 144, 0}, {17, 33, 256, 8}, {33, 24, 320, 4}, {64, 24, 512, 4},
+                                 {65, 37, 96, 0},  {66, 20, 256, 2}, {70, 12, 684, 4}, {130, 9, 512, 8},
+                                 {4, 136, 528, 1}};
+    for (size_t s = 0; s < sizeof few / sizeof *few; s++)
+        case_gemm(few[s][0], few[s][1], few[s][2], TRANS_B | (s % 2 ? BIAS : 0), 0, few[s][3]);
     for (int chunks = 1; chunks <= FV_MAX_CHUNKS; chunks *= 2) {
         case_gemm(1, 35, 3, TRANS_B, 0, chunks);
         case_gemm(17, 70, 67, TRANS_B | BIAS, 0, chunks);

@@ -1,12 +1,17 @@
-/* Products. cuBLASLt (gemm_cublas.cu) gives an element as one chain of k16 steps. Operands that it cannot
- * read at full width are copied to where it can, with zeros behind.
+/* Products: which way each goes. Those of few rows that only read weights go to gemm_skinny.cu; those whose k
+ * is cut into chunks to gemm_tree.cu; the others to cuBLASLt (gemm_cublas.cu). All give an element as one
+ * chain of k16 steps a chunk, the chunks added in the balanced tree, so ways are chosen by speed alone.
  *
- * A product whose k is cut into chunks is one chain a chunk, added in the balanced tree. Where the chunks are
- * whole steps of the tile, gemm_tree.cu does that in one kernel; otherwise a chunk is a product of its own
- * with an fp32 result, and the tree is added here. */
+ * Operands that none of them can read are copied first, with zeros behind. Where nothing else does, chunks
+ * become products of their own with fp32 results, and the tree is added here. */
 #include "gemm.cuh"
 
-enum { THREADS = 256, ALIGN = 8 /* elements */ };
+enum {
+    THREADS = 256,
+    ALIGN = 8 /* elements */,
+    PACKED = 64 /* whole steps of every kernel */,
+    FEW_ROWS = 16 /* up to which cuBLAS is no faster */
+};
 
 static fv_err check_dtypes(const fv_gemm_args *args)
 {
@@ -141,6 +146,137 @@ static int is_direct(const fv_gemm_args *args)
            !(args->accumulate && args->c.dtype != FV_F32);
 }
 
+static fv_err direct(fv_backend *backend, const fv_gemm_args *args)
+{
+    fv_cuda_product p = {args->c.dim[0],
+                         args->c.dim[1],
+                         args->a.dim[args->trans_a ? 0 : 1],
+                         (const bf16 *)args->a.data,
+                         (const bf16 *)args->b.data,
+                         args->c.data,
+                         (const bf16 *)args->bias.data,
+                         args->a.stride,
+                         args->b.stride,
+                         args->c.stride,
+                         args->trans_a,
+                         args->trans_b,
+                         args->c.dtype == FV_F32,
+                         args->accumulate};
+    return fv_cuda_multiply(backend, &p);
+}
+
+static fv_cuda_dots dots_of(const fv_gemm_args *args)
+{
+    const fv_tensor *c = &args->c;
+    size_t unit = UNIT * fv_dtype_bytes(c->dtype);
+    int is_aligned = (uintptr_t)c->data % unit == 0 && c->stride % UNIT == 0;
+    return {(const bf16 *)args->a.data,
+            (const bf16 *)args->b.data,
+            args->a.stride,
+            args->b.stride,
+            (int)args->a.dim[args->trans_a ? 0 : 1],
+            n_parts_of(args),
+            {c->data, c->stride, (int)c->dim[0], (int)c->dim[1], c->dtype == FV_F32, is_aligned,
+             fv_cuda_bias_of(args->bias)}};
+}
+
+/* Whether a product is dots as it is. */
+static int is_dots(const fv_gemm_args *args)
+{
+    const fv_tensor *t[] = {&args->a, &args->b};
+    int64_t k = args->a.dim[1], n = n_parts_of(args);
+    if (args->trans_a || !args->trans_b || args->accumulate || k % n || k / n % 16 || k == 0)
+        return 0;
+    for (int i = 0; i < 2; i++)
+        if ((uintptr_t)t[i]->data % 16 || t[i]->stride % ALIGN)
+            return 0;
+    for (int c = 0; c < n && n > 1; c++)
+        if (fv_chunks_end(args->chunks, c) != (c + 1) * (k / n))
+            return 0;
+    return 1;
+}
+
+/* Elements (line, k) of an operand, next apart in k, as lines of chunks, each with zeros behind. */
+typedef struct packing {
+    const bf16 *from;
+    int64_t line, next, lines;
+    int n_chunks, width; /* of a chunk */
+    int64_t end[FV_MAX_CHUNKS];
+} packing;
+
+__global__ void pack_chunks_kernel(packing p, bf16 *to)
+{
+    int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x, row = (int64_t)p.n_chunks * p.width;
+    if (i >= p.lines * row)
+        return;
+    int64_t line = i / row;
+    int chunk = (int)(i % row) / p.width, at = (int)(i % row) % p.width;
+    int64_t k = (chunk ? p.end[chunk - 1] : 0) + at;
+    to[i] = k < p.end[chunk] ? p.from[line * p.line + k * p.next] : __float2bfloat16(0.0f);
+}
+
+static packing packing_of(const fv_gemm_args *args, const fv_tensor *t, int k_is_row)
+{
+    packing p = {};
+    p.from = (const bf16 *)t->data;
+    p.line = k_is_row ? 1 : t->stride;
+    p.next = k_is_row ? t->stride : 1;
+    p.lines = t->dim[k_is_row ? 1 : 0];
+    p.n_chunks = args->chunks.n;
+    int64_t widest = 0;
+    for (int c = 0; c < p.n_chunks; c++) {
+        p.end[c] = fv_chunks_end(args->chunks, c);
+        int64_t width = p.end[c] - (c ? p.end[c - 1] : 0);
+        widest = width > widest ? width : widest;
+    }
+    p.width = (int)((widest + PACKED - 1) / PACKED * PACKED);
+    return p;
+}
+
+static size_t bytes_of_packing(const packing *p)
+{
+    return ((size_t)p->lines * p->n_chunks * p->width * sizeof(bf16) + 255) / 256 * 256;
+}
+
+static fv_err multiply_dots(fv_backend *backend, const fv_cuda_dots *d)
+{
+    return fv_cuda_skinny_fits(backend, d) ? fv_cuda_skinny(backend, d) : fv_cuda_tree(backend, d);
+}
+
+/* Chunks that are no whole steps, or operands that lie in no other way: copied to where they are. */
+static fv_err packed(fv_backend *backend, const fv_gemm_args *args, void *room)
+{
+    packing a = packing_of(args, &args->a, args->trans_a), b = packing_of(args, &args->b, !args->trans_b);
+    fv_cuda_dots d = dots_of(args);
+    bf16 *to_a = (bf16 *)room, *to_b = (bf16 *)((char *)room + bytes_of_packing(&a));
+    d.a = to_a, d.b = to_b;
+    d.k = a.n_chunks * a.width;
+    d.a_row = d.b_row = d.k;
+    cudaStream_t stream = fv_cuda_compute(backend);
+    pack_chunks_kernel<<<blocks_for(a.lines * d.k, THREADS), THREADS, 0, stream>>>(a, to_a);
+    pack_chunks_kernel<<<blocks_for(b.lines * d.k, THREADS), THREADS, 0, stream>>>(b, to_b);
+    FV_TRY(fv_cuda_launched("gemm, copies"));
+    return multiply_dots(backend, &d);
+}
+
+typedef enum way { DOTS, LIBRARY, PACK, PARTS } way;
+
+static way way_of(fv_backend *backend, const fv_gemm_args *args)
+{
+    if (is_dots(args)) {
+        fv_cuda_dots d = dots_of(args);
+        int is_for_library = d.n_chunks == 1 && d.out.m > FEW_ROWS && is_direct(args);
+        if ((fv_cuda_skinny_fits(backend, &d) && !is_for_library) ||
+            (d.n_chunks > 1 && fv_cuda_tree_fits(backend, &d)))
+            return DOTS;
+    }
+    if (args->a.dim[args->trans_a ? 0 : 1] == 0)
+        return PARTS;
+    if (is_direct(args))
+        return LIBRARY;
+    return args->chunks.n > 1 && fv_cuda_state_of(backend)->compute_capability == 90 ? PACK : PARTS;
+}
+
 static size_t bytes_of_parts(const fv_gemm_args *args)
 {
     size_t part = (size_t)(padded(args->c.dim[0]) * padded(args->c.dim[1])) * sizeof(float);
@@ -149,38 +285,33 @@ static size_t bytes_of_parts(const fv_gemm_args *args)
 
 size_t fv_cuda_gemm_room(fv_backend *backend, const fv_gemm_args *args)
 {
-    if ((is_direct(args) && args->a.dim[args->trans_a ? 0 : 1] > 0) || fv_cuda_tree_fits(backend, args))
+    switch (way_of(backend, args)) {
+    case PACK: {
+        packing a = packing_of(args, &args->a, args->trans_a), b = packing_of(args, &args->b, !args->trans_b);
+        return bytes_of_packing(&a) + bytes_of_packing(&b);
+    }
+    case PARTS:
+        return bytes_of_parts(args) + room_for(&args->a) + room_for(&args->b) + 1024;
+    default:
         return 0;
-    return bytes_of_parts(args) + room_for(&args->a) + room_for(&args->b) + 1024;
+    }
 }
 
 extern "C" fv_err fv_cuda_gemm(fv_backend *backend, const fv_gemm_args *args)
 {
     FV_TRY(check_dtypes(args));
-    int64_t m = args->c.dim[0], n = args->c.dim[1], k = args->a.dim[args->trans_a ? 0 : 1];
-    if (is_direct(args) && k > 0) {
-        fv_cuda_product p = {m,
-                             n,
-                             k,
-                             (const bf16 *)args->a.data,
-                             (const bf16 *)args->b.data,
-                             args->c.data,
-                             (const bf16 *)args->bias.data,
-                             args->a.stride,
-                             args->b.stride,
-                             args->c.stride,
-                             args->trans_a,
-                             args->trans_b,
-                             args->c.dtype == FV_F32,
-                             args->accumulate};
-        return fv_cuda_multiply(backend, &p);
+    way to_go = way_of(backend, args);
+    if (to_go == LIBRARY)
+        return direct(backend, args);
+    if (to_go == DOTS) {
+        fv_cuda_dots d = dots_of(args);
+        return multiply_dots(backend, &d);
     }
-    if (fv_cuda_tree_fits(backend, args))
-        return fv_cuda_tree(backend, args);
-    room r = {nullptr, nullptr, padded(m) * padded(n), padded(n)};
     void *work = nullptr;
     FV_TRY(fv_cuda_workspace(backend, fv_cuda_gemm_room(backend, args), &work));
-    r.parts = (float *)work;
-    r.at = (char *)work + bytes_of_parts(args);
+    if (to_go == PACK)
+        return packed(backend, args, work);
+    int64_t m = args->c.dim[0], n = args->c.dim[1];
+    room r = {(char *)work + bytes_of_parts(args), (float *)work, padded(m) * padded(n), padded(n)};
     return by_parts(backend, args, r);
 }

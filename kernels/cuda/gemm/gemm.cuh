@@ -1,4 +1,6 @@
-/* The parts of a product: cuBLASLt and its plans (gemm.cu), the chunk tree in one kernel (gemm_tree.cu). */
+/* The parts of a product: which way it goes (gemm.cu); few rows (gemm_skinny.cu); chunks of k in one kernel
+ * (gemm_tree.cu); cuBLASLt (gemm_cublas.cu) and the table of its algorithms (gemm_table.cu). All ways give an
+ * element the same bits. */
 #ifndef FOVEA_KERNELS_CUDA_GEMM_CUH
 #define FOVEA_KERNELS_CUDA_GEMM_CUH
 
@@ -35,11 +37,37 @@ typedef struct fv_cuda_product {
     int trans_a, trans_b, c_is_f32, accumulate;
 } fv_cuda_product;
 
+/* The table of algorithms of a device, with what is on disk of it; NULL is fine to close. */
+fv_err fv_cuda_table_open(int device, fv_cuda_table **out);
+void fv_cuda_table_close(fv_cuda_table *table, int device);
+
 fv_err fv_cuda_multiply(fv_backend *backend, const fv_cuda_product *product);
 fv_err fv_cuda_product_result(cublasStatus_t status, const char *what);
 
-/* 1 if gemm_tree.cu can compute it on this device. */
-int fv_cuda_tree_fits(fv_backend *backend, const fv_gemm_args *args);
-fv_err fv_cuda_tree(fv_backend *backend, const fv_gemm_args *args);
+/* The same as a plain loop, for comparison. */
+fv_err fv_cuda_chain(cudaStream_t stream, const fv_cuda_product *product);
+
+/* A result (m, n), of F32 or BF16; is_aligned: units of its rows may be stored at once. */
+typedef struct fv_cuda_out {
+    void *data;
+    int64_t row;
+    int m, n, is_f32, is_aligned;
+    fv_cuda_bias bias;
+} fv_cuda_out;
+
+/* out = a (m, k) b (n, k)^T + bias, with k in n_chunks equal ones of whole k16 steps, whose sums are added in
+ * the balanced tree. Rows of a and b begin at multiples of 16 bytes. */
+typedef struct fv_cuda_dots {
+    const bf16 *a, *b;
+    int64_t a_row, b_row;
+    int k, n_chunks;
+    fv_cuda_out out;
+} fv_cuda_dots;
+
+/* Whether it has so few rows that gemm_skinny.cu computes it best; whether gemm_tree.cu can. */
+int fv_cuda_skinny_fits(fv_backend *backend, const fv_cuda_dots *dots);
+fv_err fv_cuda_skinny(fv_backend *backend, const fv_cuda_dots *dots);
+int fv_cuda_tree_fits(fv_backend *backend, const fv_cuda_dots *dots);
+fv_err fv_cuda_tree(fv_backend *backend, const fv_cuda_dots *dots);
 
 #endif

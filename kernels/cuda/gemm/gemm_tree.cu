@@ -1,40 +1,34 @@
-/* Products cut into chunks of k, in one kernel (sm_90a): a block of two groups of four warps computes a tile
- * of 128 x 128 while a third keeps its ring of operand tiles filled. Each chunk is one chain of wgmma k16
+/* Products cut into chunks of k, in one kernel (sm_90a): a block of groups of four warps computes a tile of
+ * up to 128 x 128 while another keeps its ring of operand tiles filled. Each chunk is one chain of wgmma k16
  * steps from zero; what waits for its neighbour in the balanced tree stays in registers, at most log2(chunks)
- * parts of the tile, so that the tree costs nothing beside the chains. Chunks are whole steps of STEP. */
+ * parts of the tile, so that the tree costs nothing beside the chains. Where there are too few tiles for all
+ * processors, the blocks of a cluster share out the chunks and add their subtrees. Chunks are whole steps of
+ * STEP. */
 #include "gemm.cuh"
-#include "hopper.cuh"
+#include "launch.cuh"
+#include "gemm_sums.cuh"
 
-#include <cudaTypedefs.h>
-
-enum { TILE = 128, STEP = 64, STAGES = 6, ROWS_OF_TILES = 8 /* that share columns of b in the cache */ };
+enum { TILE = 128, STEP = 64, ROWS_OF_TILES = 8 /* that share columns of b in the cache */ };
 
 typedef struct tree_args {
-    int m, n, k, n_chunks;
-    void *c;
-    int64_t c_row;
-    int c_is_f32;
-    fv_cuda_bias bias;
+    int k, cluster; /* cluster: blocks that share out the chunks of a tile */
+    fv_cuda_out out;
 } tree_args;
 
-/* The ring of operand tiles in shared memory: full[i] waits for its bytes, empty[i] for both groups of
+/* What a kernel is made for: chunks of a block; groups of 64 rows; whether its block is one of a cluster, and
+ * keeps room for sums. */
+template <int CHUNKS_, int GROUPS_, int SHARES_> struct tree_form {
+    static constexpr int CHUNKS = CHUNKS_, GROUPS = GROUPS_, SHARES = SHARES_, ROWS = 64 * GROUPS,
+                         STAGES = SHARES ? 4 + 2 * (GROUPS == 1) : 6, A = ROWS * STEP, B = TILE * STEP,
+                         BYTES = STAGES * (A + B) * 2 + (SHARES ? ROWS * sums_row(TILE) * 4 : 0) + 1024;
+};
+
+/* The ring of operand tiles in shared memory: full[i] waits for its bytes, empty[i] for all groups of
  * readers. */
 struct ring {
     bf16 *a, *b;
     uint64_t *full, *empty;
 };
-
-__device__ __forceinline__ void ring_init(const ring &r)
-{
-    if (threadIdx.x == 0) {
-        for (int i = 0; i < STAGES; i++) {
-            barrier_init(&r.full[i], 1);
-            barrier_init(&r.empty[i], 2);
-        }
-        asm volatile("fence.mbarrier_init.release.cluster;");
-    }
-    __syncthreads();
-}
 
 struct tile_place {
     int m, n; /* in tiles */
@@ -48,19 +42,37 @@ __device__ __forceinline__ tile_place place_of(int tile, int tiles_m, int tiles_
     return {first + in % size, in / size};
 }
 
+/* What a block does: tiles first, first + step, ... below tiles_m * tiles_n; steps of k from k on. */
+struct tree_share {
+    int first, step, tiles_m, tiles_n, steps, k;
+};
+
+template <class F> __device__ __forceinline__ tree_share share_of(const tree_args &g)
+{
+    int cluster = F::SHARES ? g.cluster : 1, steps = g.k / STEP / cluster;
+    return {(int)blockIdx.x / cluster,
+            (int)gridDim.x / cluster,
+            (g.out.m + F::ROWS - 1) / F::ROWS,
+            (g.out.n + TILE - 1) / TILE,
+            steps,
+            (int)blockIdx.x % cluster * steps * STEP};
+}
+
 /* One thread fills the ring for all tiles of the block. */
+template <class F>
 __device__ __forceinline__ void fill_ring(const ring &r, const CUtensorMap *map_a, const CUtensorMap *map_b,
                                           const tree_args &g)
 {
-    int tiles_m = (g.m + TILE - 1) / TILE, tiles_n = (g.n + TILE - 1) / TILE, stage = 0, phase = 0;
-    for (int tile = blockIdx.x; tile < tiles_m * tiles_n; tile += gridDim.x) {
-        tile_place at = place_of(tile, tiles_m, tiles_n);
-        for (int s = 0; s < g.k / STEP; s++) {
+    tree_share share = share_of<F>(g);
+    int stage = 0, phase = 0;
+    for (int tile = share.first; tile < share.tiles_m * share.tiles_n; tile += share.step) {
+        tile_place at = place_of(tile, share.tiles_m, share.tiles_n);
+        for (int s = 0; s < share.steps; s++) {
             barrier_wait(&r.empty[stage], phase ^ 1);
-            barrier_expect(&r.full[stage], 2 * TILE * STEP * (int)sizeof(bf16));
-            tma_load(r.a + stage * TILE * STEP, map_a, &r.full[stage], s * STEP, at.m * TILE);
-            tma_load(r.b + stage * TILE * STEP, map_b, &r.full[stage], s * STEP, at.n * TILE);
-            if (++stage == STAGES) {
+            barrier_expect(&r.full[stage], (F::A + F::B) * (int)sizeof(bf16));
+            tma_load(r.a + stage * F::A, map_a, &r.full[stage], share.k + s * STEP, at.m * F::ROWS);
+            tma_load(r.b + stage * F::B, map_b, &r.full[stage], share.k + s * STEP, at.n * TILE);
+            if (++stage == F::STAGES) {
                 stage = 0;
                 phase ^= 1;
             }
@@ -69,27 +81,38 @@ __device__ __forceinline__ void fill_ring(const ring &r, const CUtensorMap *map_
 }
 
 /* Rows row and row + 8 of the result, columns of the tile. */
-__device__ __forceinline__ void store_tile(const tree_args &g, const float (&acc)[TILE / 2], int row,
+__device__ __forceinline__ void store_tile(const fv_cuda_out &out, const float (&acc)[TILE / 2], int row,
                                            int column0)
 {
 #pragma unroll
     for (int i = 0; i < TILE / 8; i++) {
         int column = column0 + i * 8 + threadIdx.x % 4 * 2;
-        if (column >= g.n)
+        if (column >= out.n)
             continue;
-        float b0 = fv_cuda_bias_at(g.bias, column), b1 = fv_cuda_bias_at(g.bias, column + 1);
+        float b0 = fv_cuda_bias_at(out.bias, column), b1 = fv_cuda_bias_at(out.bias, column + 1);
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             int r = row + 8 * half;
-            if (r >= g.m)
+            if (r >= out.m)
                 continue;
             float x = acc[4 * i + 2 * half] + b0, y = acc[4 * i + 2 * half + 1] + b1;
-            if (g.c_is_f32)
-                *(float2 *)((float *)g.c + r * g.c_row + column) = make_float2(x, y);
+            if (out.is_f32)
+                *(float2 *)((float *)out.data + r * out.row + column) = make_float2(x, y);
             else
-                *(__nv_bfloat162 *)((bf16 *)g.c + r * g.c_row + column) = __floats2bfloat162_rn(x, y);
+                *(__nv_bfloat162 *)((bf16 *)out.data + r * out.row + column) = __floats2bfloat162_rn(x, y);
         }
     }
+}
+
+/* The same rows of the tile into shared memory. */
+__device__ __forceinline__ void write_sums(const cluster_sums &s, const float (&acc)[TILE / 2], int row)
+{
+#pragma unroll
+    for (int i = 0; i < TILE / 8; i++)
+#pragma unroll
+        for (int half = 0; half < 2; half++)
+            *(float2 *)&s.at[(row + 8 * half) * s.row + i * 8 + threadIdx.x % 4 * 2] =
+                make_float2(acc[4 * i + 2 * half], acc[4 * i + 2 * half + 1]);
 }
 
 /* A node of the tree: what came takes in what waited. */
@@ -102,18 +125,20 @@ __device__ __forceinline__ void add_to(float (&x)[TILE / 2], const float (&waits
 
 /* What the groups of products do. The ring and its place in it stay in locals that a lambda shares, for in
  * any other form the accumulators did not stay in registers. */
-template <int CH> __device__ __forceinline__ void multiply_tiles(const ring &r, const tree_args &g)
+template <class F>
+__device__ __forceinline__ void multiply_tiles(const ring &r, const cluster_sums &sums, const tree_args &g)
 {
-    int wg = threadIdx.x / 128 - 1, t = threadIdx.x % 128, stage = 0, phase = 0;
-    int tiles_m = (g.m + TILE - 1) / TILE, tiles_n = (g.n + TILE - 1) / TILE, per = g.k / STEP / CH;
-    for (int tile = blockIdx.x; tile < tiles_m * tiles_n; tile += gridDim.x) {
-        tile_place at = place_of(tile, tiles_m, tiles_n);
+    tree_share share = share_of<F>(g);
+    int wg = threadIdx.x / 128 - 1, t = threadIdx.x % 128, stage = 0, phase = 0, turn = 0;
+    int per = share.steps / F::CHUNKS, row = wg * 64 + t / 32 * 16 + t % 32 / 4;
+    for (int tile = share.first; tile < share.tiles_m * share.tiles_n; tile += share.step, turn ^= 1) {
+        tile_place at = place_of(tile, share.tiles_m, share.tiles_n);
         float acc[TILE / 2];
         auto chunk = [&](float(&d)[TILE / 2]) {
             for (int s = 0; s < per; s++) {
                 barrier_wait(&r.full[stage], phase);
-                uint64_t da = descriptor(r.a + stage * TILE * STEP + wg * 64 * STEP),
-                         db = descriptor(r.b + stage * TILE * STEP);
+                uint64_t da = descriptor(r.a + stage * F::A + wg * 64 * STEP),
+                         db = descriptor(r.b + stage * F::B);
                 asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 #pragma unroll
                 for (int k = 0; k < STEP / 16; k++)
@@ -121,106 +146,133 @@ template <int CH> __device__ __forceinline__ void multiply_tiles(const ring &r, 
                 asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
                 asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");
                 if (s > 0 && t == 0)
-                    barrier_arrive(&r.empty[stage ? stage - 1 : STAGES - 1]);
-                if (++stage == STAGES) {
+                    barrier_arrive(&r.empty[stage ? stage - 1 : F::STAGES - 1]);
+                if (++stage == F::STAGES) {
                     stage = 0;
                     phase ^= 1;
                 }
             }
             asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
             if (t == 0)
-                barrier_arrive(&r.empty[stage ? stage - 1 : STAGES - 1]);
+                barrier_arrive(&r.empty[stage ? stage - 1 : F::STAGES - 1]);
         };
-        float p[TILE / 2];
-        chunk(p);
-        if constexpr (CH == 4) {
-            float q[TILE / 2];
-            chunk(q);
-            add_to(p, q);
-            chunk(q);
+        if constexpr (F::CHUNKS == 1) {
             chunk(acc);
-            add_to(acc, q);
         } else {
-            chunk(acc);
+            float p[TILE / 2];
+            chunk(p);
+            if constexpr (F::CHUNKS == 4) {
+                float q[TILE / 2];
+                chunk(q);
+                add_to(p, q);
+                chunk(q);
+                chunk(acc);
+                add_to(acc, q);
+            } else {
+                chunk(acc);
+            }
+            add_to(acc, p);
         }
-        add_to(acc, p);
-        store_tile(g, acc, at.m * TILE + wg * 64 + t / 32 * 16 + t % 32 / 4, at.n * TILE);
+        if constexpr (F::SHARES) {
+            if (tile != share.first)
+                wait_in_cluster(sums.gone, turn ^ 1);
+            write_sums(sums, acc, row);
+            arrive_in_cluster(sums.there, g.cluster);
+            wait_in_cluster(sums.there, turn);
+            store_sums(sums, g.out, at.m * F::ROWS, F::ROWS, at.n * TILE, TILE, threadIdx.x - 128,
+                       F::ROWS * 2);
+            arrive_in_cluster(sums.gone, g.cluster);
+        } else {
+            store_tile(g.out, acc, at.m * F::ROWS + row, at.n * TILE);
+        }
     }
+    if constexpr (F::SHARES)
+        wait_in_cluster(sums.gone, turn ^ 1);
 }
 
-template <int CH>
-__global__ __launch_bounds__(384, 1) void tree_kernel(const __grid_constant__ CUtensorMap map_a,
-                                                      const __grid_constant__ CUtensorMap map_b,
-                                                      const tree_args g)
+template <class F>
+__global__ __launch_bounds__(128 * (F::GROUPS + 1),
+                             1) void tree_kernel(const __grid_constant__ CUtensorMap map_a,
+                                                 const __grid_constant__ CUtensorMap map_b, const tree_args g)
 {
 #if __CUDA_ARCH_FEAT_SM90_ALL
     extern __shared__ __align__(1024) uint8_t raw[];
-    __shared__ uint64_t full[STAGES], empty[STAGES];
-    ring r = {(bf16 *)raw, (bf16 *)raw + STAGES * TILE * STEP, full, empty};
-    ring_init(r);
+    __shared__ uint64_t full[F::STAGES], empty[F::STAGES], there, gone;
+    ring r = {(bf16 *)raw, (bf16 *)raw + F::STAGES * F::A, full, empty};
+    cluster_sums sums = {(float *)(r.b + F::STAGES * F::B), sums_row(TILE), &there, &gone, g.cluster,
+                         (int)blockIdx.x % g.cluster};
+    if (threadIdx.x == 0) {
+        for (int i = 0; i < F::STAGES; i++) {
+            barrier_init(&full[i], 1);
+            barrier_init(&empty[i], F::GROUPS);
+        }
+        barrier_init(&there, 4 * F::GROUPS * g.cluster);
+        barrier_init(&gone, 4 * F::GROUPS * g.cluster);
+    }
+    barriers_are_ready();
     if (threadIdx.x < 128) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
         if (threadIdx.x == 0)
-            fill_ring(r, &map_a, &map_b, g);
+            fill_ring<F>(r, &map_a, &map_b, g);
     } else {
         asm volatile("setmaxnreg.inc.sync.aligned.u32 232;");
-        multiply_tiles<CH>(r, g);
+        multiply_tiles<F>(r, sums, g);
     }
 #endif
 }
 
-static fv_err map_of(CUtensorMap *map, const fv_tensor *t)
+typedef struct tree_job {
+    cudaStream_t stream;
+    int n_processors;
+    const fv_cuda_dots *dots;
+} tree_job;
+
+template <class F> static fv_err launch(const tree_job *job)
 {
-    static PFN_cuTensorMapEncodeTiled_v12000 encode;
-    if (!encode) {
-        cudaDriverEntryPointQueryResult found;
-        FV_CUDA(cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", (void **)&encode, 12000,
-                                                 cudaEnableDefault, &found));
-    }
-    cuuint64_t dims[2] = {(cuuint64_t)t->dim[1], (cuuint64_t)t->dim[0]},
-               stride[1] = {(cuuint64_t)t->stride * sizeof(bf16)};
-    cuuint32_t box[2] = {STEP, TILE}, steps[2] = {1, 1};
-    CUresult result = encode(map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 2, t->data, dims, stride, box, steps,
-                             CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
-                             CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-    FV_CHECK(result == CUDA_SUCCESS, FV_ERR_DEVICE, "gemm: the driver refuses the map of a matrix: error %d",
-             (int)result);
-    return FV_OK;
+    static int is_ready;
+    const fv_cuda_dots *d = job->dots;
+    CUtensorMap a, b;
+    FV_TRY(fv_cuda_matrix_map(&a, d->a, d->out.m, d->k, d->a_row, F::ROWS));
+    FV_TRY(fv_cuda_matrix_map(&b, d->b, d->out.n, d->k, d->b_row, TILE));
+    if (!is_ready)
+        FV_CUDA(cudaFuncSetAttribute(tree_kernel<F>, cudaFuncAttributeMaxDynamicSharedMemorySize, F::BYTES));
+    is_ready = 1;
+    tree_args g = {d->k, d->n_chunks / F::CHUNKS, d->out};
+    int tiles = (g.out.m + F::ROWS - 1) / F::ROWS * ((g.out.n + TILE - 1) / TILE),
+        most = job->n_processors / g.cluster;
+    fv_cuda_launch how = {};
+    how.grid = (tiles < most ? tiles : most) * g.cluster;
+    how.threads = 128 * (F::GROUPS + 1);
+    how.bytes = F::BYTES;
+    how.cluster = g.cluster;
+    how.stream = job->stream;
+    return fv_cuda_start(how, tree_kernel<F>, a, b, g);
 }
 
-int fv_cuda_tree_fits(fv_backend *backend, const fv_gemm_args *args)
+int fv_cuda_tree_fits(fv_backend *backend, const fv_cuda_dots *d)
 {
-    const fv_tensor *t[] = {&args->a, &args->b, &args->c};
-    int n = args->chunks.n;
-    int64_t k = args->a.dim[1], m = args->c.dim[0];
-    if (fv_cuda_state_of(backend)->compute_capability != 90 || args->trans_a || !args->trans_b ||
-        args->accumulate)
-        return 0;
-    for (int i = 0; i < 3; i++)
-        if ((uintptr_t)t[i]->data % 16 || t[i]->stride % 8)
-            return 0;
-    for (int c = 0; c < n; c++)
-        if (fv_chunks_end(args->chunks, c) != (c + 1) * (k / n))
-            return 0;
-    return (n == 2 || n == 4) && k % (n * STEP) == 0 && m >= 64 && args->c.dim[1] % 2 == 0;
+    int n = d->n_chunks;
+    return fv_cuda_state_of(backend)->compute_capability == 90 && (n == 2 || n == 4 || n == 8) &&
+           d->k % (n * STEP) == 0;
 }
 
-template <int N> static fv_err launch(fv_backend *backend, const fv_gemm_args *args, const tree_args &g)
+/* The blocks of a cluster share out the chunks of a tile, as many as there are processors for. */
+fv_err fv_cuda_tree(fv_backend *backend, const fv_cuda_dots *d)
 {
     fv_cuda_state *s = fv_cuda_state_of(backend);
-    CUtensorMap a, b;
-    int bytes = STAGES * 2 * TILE * STEP * (int)sizeof(bf16) + 1024;
-    FV_TRY(map_of(&a, &args->a));
-    FV_TRY(map_of(&b, &args->b));
-    FV_CUDA(cudaFuncSetAttribute(tree_kernel<N>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-    tree_kernel<N><<<s->n_processors, 384, bytes, s->stream[FV_STREAM_COMPUTE]>>>(a, b, g);
-    return fv_cuda_launched("gemm");
-}
-
-fv_err fv_cuda_tree(fv_backend *backend, const fv_gemm_args *args)
-{
-    tree_args g = {
-        (int)args->c.dim[0], (int)args->c.dim[1], (int)args->a.dim[1],     args->chunks.n,
-        args->c.data,        args->c.stride,      args->c.dtype == FV_F32, fv_cuda_bias_of(args->bias)};
-    return g.n_chunks == 2 ? launch<2>(backend, args, g) : launch<4>(backend, args, g);
+    tree_job job = {s->stream[FV_STREAM_COMPUTE], s->n_processors, d};
+    int tiles = (d->out.m + TILE - 1) / TILE * ((d->out.n + TILE - 1) / TILE),
+        has_pairs = d->out.is_aligned && d->out.n % 2 == 0, blocks = 1;
+    while (blocks < d->n_chunks && 2 * blocks * tiles <= s->n_processors)
+        blocks *= 2;
+    if (blocks == 1 && (!has_pairs || d->n_chunks == 8)) /* a block of its own stores pairs of columns */
+        blocks = 2;
+    switch (d->n_chunks / blocks) {
+    case 1:
+        return launch<tree_form<1, 2, 1>>(&job);
+    case 2:
+        return blocks > 1 ? launch<tree_form<2, 2, 1>>(&job) : launch<tree_form<2, 2, 0>>(&job);
+    default:
+        return blocks > 1 ? launch<tree_form<4, 2, 1>>(&job) : launch<tree_form<4, 2, 0>>(&job);
+    }
 }
