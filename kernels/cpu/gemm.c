@@ -166,8 +166,8 @@ static void panel(const product *p, const float *a, int64_t j, int64_t from, til
         t.b = NULL;
     t.columns = b;
     t.bias = p->bias.at ? operand_from(p->bias, 0, j).at : NULL;
-    for (int64_t part = 0; part < parts; part++) {
-        int64_t i = part_start(p->m, parts, part), m = part_start(p->m, parts, part + 1) - i;
+    for (int64_t part = 0, i = 0, m; part < parts; part++, i += m) {
+        m = part_start(p->m, parts, part + 1) - i;
         t.a = a + part * MR * t.k;
         t.c = p->c + i * p->c_row + j;
         t.wait = wait + (p->is_deep ? (j / NR * parts + part) * MR * NR : 0);

@@ -126,14 +126,25 @@ typedef struct tile {
 } tile;
 
 /* m rows by nv vectors; both are constants where these are inlined. */
-V_INLINE void tile_start(const tile *t, int chunk, int m, int nv, vn acc[][NRV])
+V_INLINE void tile_zero(int m, int nv, vn acc[][NRV])
 {
-    int fresh = t->fresh || chunk > t->first;
 #pragma GCC unroll 16
     for (int i = 0; i < m; i++)
 #pragma GCC unroll 4
         for (int j = 0; j < nv; j++)
-            acc[i][j] = fresh ? n_set(0.0f) : n_load(t->c + i * t->c_row + j * VN);
+            acc[i][j] = n_set(0.0f);
+}
+
+V_INLINE void tile_start(const tile *t, int m, int nv, vn acc[][NRV])
+{
+    if (t->fresh)
+        tile_zero(m, nv, acc);
+    else
+#pragma GCC unroll 16
+        for (int i = 0; i < m; i++)
+#pragma GCC unroll 4
+            for (int j = 0; j < nv; j++)
+                acc[i][j] = n_load(t->c + i * t->c_row + j * VN);
 }
 
 /* Step of the tile at which its part of a chunk ends. */
@@ -142,9 +153,17 @@ V_INLINE int64_t tile_end(const tile *t, int chunk)
     return t->end[chunk] < t->k ? t->end[chunk] : t->k;
 }
 
-V_INLINE void tile_add_waiting(const tile *t, int level, int m, int nv, vn acc[][NRV])
+V_INLINE void tile_store(float *to, int64_t row, int m, int nv, vn acc[][NRV])
 {
-    const float *wait = t->wait + level * t->wait_level;
+#pragma GCC unroll 16
+    for (int i = 0; i < m; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < nv; j++)
+            n_store(to + i * row + j * VN, acc[i][j]);
+}
+
+V_INLINE void tile_add_waiting(const float *wait, int m, int nv, vn acc[][NRV])
+{
 #pragma GCC unroll 16
     for (int i = 0; i < m; i++)
 #pragma GCC unroll 4
@@ -152,22 +171,44 @@ V_INLINE void tile_add_waiting(const tile *t, int level, int m, int nv, vn acc[]
             acc[i][j] = n_load(wait + i * NR + j * VN) + acc[i][j];
 }
 
-V_INLINE void tile_finish(const tile *t, int chunk, int m, int nv, vn acc[][NRV])
+/* A chunk ends: the sums that wait for it are added. Where the result waits, unless it is the last. */
+V_INLINE float *tile_join(const tile *t, int chunk, int m, int nv, vn acc[][NRV])
 {
-    int ends = t->end[chunk] <= t->k, is_last = ends && chunk + 1 == t->n_chunks;
-    int level = ends ? __builtin_ctz((unsigned)chunk + 1) : 0, to_c = is_last || !ends;
-    float *to = to_c ? t->c : t->wait + level * t->wait_level;
-    int64_t row = to_c ? t->c_row : NR;
-    for (int l = 0; l < level; l++)
-        tile_add_waiting(t, l, m, nv, acc);
-#pragma GCC unroll 16
-    for (int i = 0; i < m; i++)
+    float *wait = t->wait;
+    for (int left = __builtin_ctz((unsigned)chunk + 1); left > 0; left--, wait += t->wait_level)
+        tile_add_waiting(wait, m, nv, acc);
+    return wait;
+}
+
+/* From a chunk to the next. */
+V_INLINE void tile_turn(const tile *t, int chunk, int m, int nv, vn acc[][NRV])
+{
+    tile_store(tile_join(t, chunk, m, nv, acc), NR, m, nv, acc);
+    tile_zero(m, nv, acc);
+}
+
+V_INLINE void tile_add_bias(const tile *t, int m, int nv, vn acc[][NRV])
+{
 #pragma GCC unroll 4
-        for (int j = 0; j < nv; j++) {
-            if (is_last && t->bias)
-                acc[i][j] = acc[i][j] + n_load_as(t->bias, j * VN, t->bias_is_bf16);
-            n_store(to + i * row + j * VN, acc[i][j]);
-        }
+    for (int j = 0; j < nv; j++) {
+        vn bias = n_load_as(t->bias, j * VN, t->bias_is_bf16);
+#pragma GCC unroll 16
+        for (int i = 0; i < m; i++)
+            acc[i][j] = acc[i][j] + bias;
+    }
+}
+
+V_INLINE void tile_finish(const tile *t, int m, int nv, vn acc[][NRV])
+{
+    int ends = t->end[t->last] <= t->k, is_last = t->last + 1 == t->n_chunks;
+    float *wait = ends ? tile_join(t, t->last, m, nv, acc) : NULL;
+    if (ends && !is_last) {
+        tile_store(wait, NR, m, nv, acc);
+        return;
+    }
+    if (ends && t->bias)
+        tile_add_bias(t, m, nv, acc);
+    tile_store(t->c, t->c_row, m, nv, acc);
 }
 
 V_INLINE void tile_step(const float *a, int m, int nv, const vn *x, vn acc[][NRV])
@@ -184,18 +225,20 @@ V_INLINE void tile_step(const float *a, int m, int nv, const vn *x, vn acc[][NRV
 V_INLINE void tile_run(const tile *t, int m)
 {
     vn acc[MR][NRV], x[NRV];
-    int64_t k = 0;
-    for (int chunk = t->first; chunk <= t->last; chunk++) {
-        const int64_t end = tile_end(t, chunk);
-        tile_start(t, chunk, m, NRV, acc);
+    tile_start(t, m, NRV, acc);
+    for (int64_t k = 0, chunk = t->first;; chunk++) {
+        const int64_t end = tile_end(t, (int)chunk);
         for (; k < end; k++) {
 #pragma GCC unroll 4
             for (int j = 0; j < NRV; j++)
                 x[j] = n_load(t->b + k * NR + j * VN);
             tile_step(t->a + k * MR, m, NRV, x, acc);
         }
-        tile_finish(t, chunk, m, NRV, acc);
+        if (chunk == t->last)
+            break;
+        tile_turn(t, (int)chunk, m, NRV, acc);
     }
+    tile_finish(t, m, NRV, acc);
 }
 
 /* Where step k of a strip is fetched from so early: far steps later, or in the next strip at its beginning.
@@ -272,10 +315,9 @@ V_INLINE int64_t strip_pairs(const tile *t, int m, int64_t k, int64_t end, int i
 V_INLINE void strip_run(const tile *t, int m, int is_bf16)
 {
     vn acc[MR][NRV], x[4];
-    int64_t k = 0;
-    for (int chunk = t->first; chunk <= t->last; chunk++) {
-        const int64_t end = tile_end(t, chunk);
-        tile_start(t, chunk, m, 1, acc);
+    tile_start(t, m, 1, acc);
+    for (int64_t k = 0, chunk = t->first;; chunk++) {
+        const int64_t end = tile_end(t, (int)chunk);
         k = strip_pairs(t, m, k, end, is_bf16, acc);
         for (; k + 4 <= end; k += 4) {
             strip_prefetch(t, k, is_bf16);
@@ -286,8 +328,11 @@ V_INLINE void strip_run(const tile *t, int m, int is_bf16)
         }
         for (; k < end; k++)
             strip_step(t, m, k, load_step(t->columns.at, k, t->columns.line, is_bf16), acc);
-        tile_finish(t, chunk, m, 1, acc);
+        if (chunk == t->last)
+            break;
+        tile_turn(t, (int)chunk, m, 1, acc);
     }
+    tile_finish(t, m, 1, acc);
 }
 
 #endif

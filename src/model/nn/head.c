@@ -15,6 +15,12 @@ static int64_t chunk_width(const fv_model *model)
     return most < FV_VOCAB_CHUNK ? most : FV_VOCAB_CHUNK;
 }
 
+/* Logits of all ids of this rank, or of a chunk. */
+static int is_whole(const fv_model *model, const fv_head_pass *pass)
+{
+    return pass->logits.dim[1] == fv_model_ids_of(model, model->tensor->rank).n;
+}
+
 static fv_err take_rest(const fv_model *model, int64_t width, fv_arena *arena, fv_head_pass *out)
 {
     int64_t n = out->targets.dim[0], parts[] = {n_chunks(model), n, FV_VOCAB_FIELDS};
@@ -29,8 +35,9 @@ static fv_err take_rest(const fv_model *model, int64_t width, fv_arena *arena, f
 
 fv_err fv_head_take(const fv_model *model, int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out)
 {
+    int64_t own = fv_model_ids_of(model, model->tensor->rank).n;
     FV_TRY(fv_head_take_inputs(n, n_excluded, arena, out));
-    FV_TRY(take_rest(model, chunk_width(model), arena, out));
+    FV_TRY(take_rest(model, own <= FV_VOCAB_CHUNK ? own : chunk_width(model), arena, out));
     return fv_take_rounded(arena, out->logits, model->text.dtype, &out->dlogits);
 }
 
@@ -47,11 +54,12 @@ fv_err fv_head_take_rest(const fv_model *model, fv_arena *arena, fv_head_pass *o
 {
     enum { MOST_BYTES = 64 << 20 };
     int64_t own = fv_model_ids_of(model, model->tensor->rank).n, n = out->targets.dim[0];
-    int is_whole = n * own <= MOST_BYTES / (int64_t)sizeof(float);
-    return take_rest(model, is_whole ? own : chunk_width(model), arena, out);
+    int fits = n * own <= MOST_BYTES / (int64_t)sizeof(float);
+    return take_rest(model, fits ? own : chunk_width(model), arena, out);
 }
 
-/* One chunk of this rank's ids: its rows of the head, its logits, its first id. */
+/* What is computed at once, all ids of this rank or a chunk: its rows of the head, its logits, its first id.
+ */
 typedef struct chunk {
     fv_tensor head, head_grad, logits, dlogits;
     int32_t first;
@@ -64,6 +72,10 @@ static chunk chunk_of(const fv_model *model, const fv_head_pass *pass, fv_tensor
     fv_id_range ids = fv_model_range(model, model->tensor->rank * n_chunks(model) / parts + range);
     int64_t left = ids.n > at ? ids.n - at : 0, n = left < FV_VOCAB_CHUNK ? left : FV_VOCAB_CHUNK;
     int64_t first = left ? ids.first + at : own.first;
+    if (is_whole(model, pass)) {
+        first = own.first;
+        n = own.n;
+    }
     return (chunk){.head = fv_tensor_rows(model->weights.head, first - own.first, n),
                    .head_grad = head_grad.data ? fv_tensor_rows(head_grad, first - own.first, n) : head_grad,
                    .logits = fv_tensor_cols(pass->logits, 0, n),
@@ -138,8 +150,7 @@ static fv_err scan_whole(fv_model *model, fv_head_pass *pass, fv_tensor hidden, 
 /* Statistics of this rank's ids, of the targets or, with draws, beside them; then those of all ranks. */
 static fv_err scan(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const fv_head_draws *draws)
 {
-    int is_whole = pass->logits.dim[1] == fv_model_ids_of(model, model->tensor->rank).n;
-    FV_TRY((is_whole ? scan_whole : scan_chunks)(model, pass, hidden, draws));
+    FV_TRY((is_whole(model, pass) ? scan_whole : scan_chunks)(model, pass, hidden, draws));
     return fv_all_gather(model->backend, &(fv_all_gather_args){model->tensor, pass->own_parts, pass->parts});
 }
 
@@ -194,7 +205,7 @@ fv_err fv_head_backward(fv_model *model, const fv_head_pass *pass, const fv_head
                         fv_weights *grads)
 {
     fv_backend *backend = model->backend;
-    for (int64_t i = 0; i < n_chunks(model); i++) {
+    for (int64_t i = 0; i < (is_whole(model, pass) ? 1 : n_chunks(model)); i++) {
         chunk c = chunk_of(model, pass, grads->head, i);
         FV_TRY(fv_linear(backend, args->hidden, c.head, (fv_tensor){0}, c.logits));
         FV_TRY(fv_vocab_grad(
