@@ -1,9 +1,10 @@
 /* Speed of the matrix product beside OpenBLAS and BLIS: by turns in one process, on the same data and
  * threads.
  *
- * The second table has the shapes of decoding, where each weight is read once: it adds the speed at which the
- * same threads only read the same weights. The weights lie in a pool larger than the caches, and every call
- * takes the next ones. A single row is multiplied by the peers' sgemv.
+ * The second table has the shapes of decoding, where each weight is read once: it adds the product with
+ * weights in BF16, and the speed at which the same threads only read the same weights. The weights lie in a
+ * pool larger than the caches, and every call takes the next ones. A single row is multiplied by the peers'
+ * sgemv.
  *
  * usage: bench_gemm [ISA [ROUNDS]]      (avx512, avx2 or portable; without peers, their columns are 0) */
 #include "bench.h"
@@ -17,7 +18,7 @@
 
 enum { MAX_ROUNDS = 99, MAX_SIZE = 1024, MAX_WEIGHTS = 2048 * 11008, MAX_ROWS = 8, POOL = 1 << 28 };
 enum { ROW_MAJOR = 101, PLAIN = 111, TRANSPOSED = 112 }; /* of cblas.h */
-enum { OURS, OPENBLAS, BLIS, READ, N_CONTENDERS };
+enum { OURS, OPENBLAS, BLIS, READ, BF16, N_CONTENDERS };
 
 typedef void sgemm(int, int, int, int m, int n, int k, float, const float *a, int a_row, const float *b,
                    int b_row, float, float *c, int c_row);
@@ -37,6 +38,7 @@ typedef struct problem {
 static peer peers[N_CONTENDERS];
 static fv_backend *backend;
 static float *rows, *pool, *out[2];
+static uint16_t *bf16_rows, *bf16_pool; /* the same numbers */
 
 static void load_peer(int i, const char *file, const char *set_threads)
 {
@@ -64,11 +66,11 @@ static void wake_blis(void)
         }
 }
 
-static void run_ours(const problem *p, const float *a, const float *b, float *c)
+static void run_ours(const problem *p, fv_dtype dtype, const void *a, const void *b, float *c)
 {
     fv_gemm_args args = {
-        .a = fv_tensor_2d((void *)a, FV_F32, p->trans_a ? p->k : p->m, p->trans_a ? p->m : p->k),
-        .b = fv_tensor_2d((void *)b, FV_F32, p->trans_b ? p->n : p->k, p->trans_b ? p->k : p->n),
+        .a = fv_tensor_2d((void *)a, dtype, p->trans_a ? p->k : p->m, p->trans_a ? p->m : p->k),
+        .b = fv_tensor_2d((void *)b, dtype, p->trans_b ? p->n : p->k, p->trans_b ? p->k : p->n),
         .c = fv_tensor_2d(c, FV_F32, p->m, p->n),
         .trans_a = p->trans_a,
         .trans_b = p->trans_b};
@@ -113,7 +115,9 @@ static void run_read(const problem *p, const float *b, float *c)
 static void run(int who, const problem *p, const float *b, float *c)
 {
     if (who == OURS)
-        run_ours(p, rows, b, c);
+        run_ours(p, FV_F32, rows, b, c);
+    else if (who == BF16)
+        run_ours(p, FV_BF16, bf16_rows, bf16_pool + (b - pool), c);
     else if (who == READ)
         run_read(p, b, c);
     else
@@ -122,7 +126,7 @@ static void run(int who, const problem *p, const float *b, float *c)
 
 static int takes_part(int who, int with_read)
 {
-    return who == OURS || (who == READ ? with_read : peers[who].gemm != NULL);
+    return who == OURS || (who >= READ ? with_read : peers[who].gemm != NULL);
 }
 
 static const float *next_weights(const problem *p)
@@ -208,9 +212,10 @@ static int report_decode(int rounds)
             if (!check(&p))
                 return 0;
             measure(&p, rounds, 1, s);
-            printf("%4d %6d %6d %7d %9.1f %9.1f %9.1f %9.1f %11.2f %9.2f\n", p.m, p.n, p.k,
+            printf("%4d %6d %6d %7d %9.1f %9.1f %9.1f %9.1f %11.2f %9.2f %9.1f %9.2f\n", p.m, p.n, p.k,
                    backend->n_threads, work / s[OURS], work / s[OPENBLAS], work / s[BLIS], work / s[READ],
-                   fmin(s[OPENBLAS], s[BLIS]) / s[OURS], s[READ] / s[OURS]);
+                   fmin(s[OPENBLAS], s[BLIS]) / s[OURS], s[READ] / s[OURS], work / s[BF16] / 2,
+                   s[READ] / s[BF16] / 2);
         }
     return 1;
 }
@@ -222,12 +227,24 @@ static int report(const char *isa, int rounds)
     for (int n_threads = 1; n_threads <= 2; n_threads++)
         if (!use_threads(isa, n_threads) || !report_square(rounds))
             return 0;
-    printf("\n%4s %6s %6s %7s %9s %9s %9s %9s %11s %9s   (GB/s of weights)\n", "rows", "N", "K", "threads",
-           "fovea", "OpenBLAS", "BLIS", "reading", "of better", "of read");
+    printf("\n%4s %6s %6s %7s %9s %9s %9s %9s %11s %9s %9s %9s   (GB/s of weights)\n", "rows", "N", "K",
+           "threads", "fovea", "OpenBLAS", "BLIS", "reading", "of better", "of read", "bf16", "of read");
     for (int n_threads = 1; n_threads <= 2; n_threads++)
         if (!use_threads(isa, n_threads) || !report_decode(rounds))
             return 0;
     return 1;
+}
+
+/* Cut, not rounded. */
+static uint16_t *halves(const float *from, int64_t n)
+{
+    uint16_t *to = aligned_alloc(FV_ARENA_ALIGN, sizeof(uint16_t) * (size_t)n);
+    for (int64_t i = 0; to && i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, from + i, sizeof bits);
+        to[i] = (uint16_t)(bits >> 16);
+    }
+    return to;
 }
 
 static int prepare(void)
@@ -240,7 +257,9 @@ static int prepare(void)
     for (int64_t i = 0; i < POOL; i++)
         pool[i] = i < PERIOD ? fv_rng_normal((fv_rng_key){.seed = 1}, (uint32_t)i) : pool[i - PERIOD];
     memcpy(rows, pool + 12345, sizeof(float) * MAX_SIZE * MAX_SIZE);
-    return 1;
+    bf16_pool = halves(pool, POOL);
+    bf16_rows = halves(rows, MAX_SIZE * MAX_SIZE);
+    return bf16_pool && bf16_rows;
 }
 
 int main(int argc, char **argv)
@@ -258,6 +277,8 @@ int main(int argc, char **argv)
     fv_backend_destroy(backend);
     free(pool);
     free(rows);
+    free(bf16_pool);
+    free(bf16_rows);
     free(out[0]);
     free(out[1]);
     return 0;
