@@ -4,7 +4,9 @@
 # quarter of the images the print is too small to be read at half size. Supervised examples teach it to read and, at random,
 # to call the tool; reinforcement learning then teaches it when. Two to six minutes on two cores.
 #
-# usage: bash jobs/quickstart.sh [SEED]      another seed gives other data, another model, another run
+# usage: bash jobs/quickstart.sh [SEED [cpu|cuda]]      another seed gives other data, another model, another run
+#
+# cuda: on the first GPU, in bf16, with a model of 100 million numbers (configs/model/glance-vl-100m.yaml).
 #
 # Works as root or through sudo and asks nothing. Everything it makes is under build/quickstart; what a stage
 # has finished is not done again.
@@ -21,10 +23,24 @@ seed=${1:-1}
     echo "jobs/quickstart.sh: the seed is \"$seed\", expected a whole number" >&2
     exit 2
 }
+backend=${2:-cpu}
+[[ $backend =~ ^(cpu|cuda)$ ]] || {
+    echo "jobs/quickstart.sh: the back end is \"$backend\", expected cpu or cuda" >&2
+    exit 2
+}
 cd "$(dirname "$0")/.."
 . jobs/setup.sh
 cores=$(nproc 2>/dev/null || echo 1)
-ranks=$((cores < 4 ? cores : 4))
+if [ "$backend" = cpu ]; then
+    shape=glance-vl ranks=$((cores < 4 ? cores : 4)) at=build/quickstart/$seed
+    taught=(optimizer.rate=1e-3) learnt=() evaluated=()
+else
+    shape=glance-vl-100m ranks=1 at=build/quickstart/cuda-$seed
+    taught=(backend=cuda precision=bf16 optimizer.rate=1e-4)
+    learnt=(backend=cuda precision=bf16 optimizer.rate=2e-5 update.micro_tokens=16384
+        rollout.max_running=512 rollout.pass_tokens=8192 rollout.cache_pages=4096)
+    evaluated=(--backend cuda --precision bf16 --max-running 256 --pass-tokens 8192)
+fi
 export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
     OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
 
@@ -47,12 +63,11 @@ say "building (build/release)"
 cmake --preset release >/dev/null
 NINJA_STATUS='[%f/%t] ' cmake --build --preset release --target fovea
 if has_gpu; then
-    say "a GPU is here: building its library, for what comes after (the model that learns here is a small one)"
+    say "a GPU is here: building its library, for what comes after (here: jobs/quickstart.sh $seed cuda)"
     NINJA_STATUS='[%f/%t] ' cmake --build --preset release --target fovea_cuda
 fi
 
 fovea=build/release/fovea
-at=build/quickstart/$seed
 config=configs/train/glance.yaml
 mkdir -p "$at"
 # A folder without its last file is what an interrupted run left.
@@ -61,24 +76,24 @@ for made in model sft/model run/model; do
 done
 
 say "a model with random weights, and questions about images: what digit is it?"
-once "$at/model/config.json" $fovea init --shape configs/model/glance-vl.yaml --out "$at/model" --seed "$seed" --dtype fp32
+once "$at/model/config.json" $fovea init --shape configs/model/$shape.yaml --out "$at/model" --seed "$seed" --dtype fp32
 once "$at/train.h5" $fovea pack --synthetic glance --rows 80000 --seed $((2 * seed)) --out "$at/train.h5"
 once "$at/held-out.h5" $fovea pack --synthetic glance --rows 1000 --seed $((2 * seed + 1)) --out "$at/held-out.h5"
 
 say "supervised: reading, with the tool called at random"
 once "$at/sft/model/config.json" mpiexec -n "$ranks" $fovea sft $config seed="$seed" model="$at/model" \
-    data.train="$at/train.h5" out="$at/sft" steps=1500 update.groups=32 optimizer.rate=1e-3 \
+    data.train="$at/train.h5" out="$at/sft" steps=1500 update.groups=32 "${taught[@]}" \
     optimizer.schedule=cosine optimizer.warmup_steps=50 optimizer.final_share=0.05
 
 say "reinforcement learning: when to call it"
 once "$at/run/model/config.json" mpiexec -n "$ranks" $fovea train $config seed="$seed" model="$at/sft/model" \
-    data.train="$at/train.h5" out="$at/run"
+    data.train="$at/train.h5" out="$at/run" "${learnt[@]}"
 
 # evaluate NAME MODEL MODE PROMPTS
 evaluate() {
     once "$at/$1/summary.json" mpiexec -n "$ranks" $fovea eval --model "$at/$2/model" --data "$at/held-out.h5" \
         --mode "$3" --by needs --prompts "configs/prompts/$4.yaml" --out "$at/$1" --max-turn-tokens 128 --max-tokens 320 \
-        >"$at/$1.txt"
+        "${evaluated[@]}" >"$at/$1.txt"
 }
 say "1000 images that it has not seen"
 evaluate low sft low glance-answer
