@@ -31,7 +31,7 @@ build() {
     capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -1) || true
     setup build
     cmake --preset cuda ${capability:+-DFOVEA_CUDA_ARCHITECTURES=$([ "$capability" = 9.0 ] && echo 90a-real || echo 80)}
-    cmake --build --preset cuda --target fovea fovea_cuda conform golden_probe gpu_logprobs gpu_products gpu_repeats
+    cmake --build --preset cuda --target fovea fovea_cuda conform golden_probe gpu_logprobs gpu_products gpu_repeats unit_ops_graph unit_engine_ahead
 }
 [ $# -gt 0 ] || stage build
 build=$(cd "${1:-build/cuda}" && pwd)
@@ -45,6 +45,8 @@ doctor() {
 }
 
 bits() {
+    "$build/tests/unit_ops_graph"
+    "$build/tests/unit_engine_ahead"
     "$build/tests/gpu_products" configs/model/qwen2.5-vl-3b.yaml cuda
     "$build/tests/gpu_products" configs/model/qwen2.5-vl-7b.yaml cuda 1024
     "$build/tests/gpu_logprobs" configs/model/qwen2.5-vl-3b.yaml cuda 100000

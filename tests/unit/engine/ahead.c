@@ -3,6 +3,7 @@
 #include "model_case.h"
 
 #include "fovea/engine/engine.h"
+#include "fovea/ops/cuda.h"
 
 #include <stdlib.h>
 
@@ -58,15 +59,35 @@ static fv_err hear(void *context, fv_sequence *sequence, int32_t id, float logpr
     return fv_sequence_append(sequence, text + N_PROMPT, REPLY, NULL, 0);
 }
 
-static void open_world(world *w, int n, int checks, int defers)
+/* Where it runs: the first and the last record nothing. */
+typedef enum way { PLAIN, CHECKED, DEFERRED, BOTH, DEVICE, UNRECORDED } way;
+
+static fv_backend *backend_of(way on)
 {
-    *w = (world){.n = n, .n_turns = N_TURNS};
-    assert_ok(fv_backend_cpu_create(NULL, 2, &w->backend));
-    if (checks)
-        assert_ok(fv_backend_check_create(w->backend, &w->backend));
-    if (defers)
-        assert_ok(fv_backend_deferred_create(w->backend, &w->backend));
-    assert_ok(fv_model_open(&(fv_model_args){w->backend, case_self, temp_path("tiny-qwen3")}, &w->model));
+    static fv_backend_table unrecorded;
+    fv_backend *backend;
+    assert_ok(on < DEVICE ? fv_backend_cpu_create(NULL, 2, &backend) : fv_backend_cuda_create(0, &backend));
+    if (on == CHECKED || on == BOTH)
+        assert_ok(fv_backend_check_create(backend, &backend));
+    if (on == DEFERRED || on == BOTH)
+        assert_ok(fv_backend_deferred_create(backend, &backend));
+    if (on == UNRECORDED) {
+        unrecorded = *backend->table;
+        unrecorded.graph_run = NULL;
+        backend->table = &unrecorded;
+    }
+    return backend;
+}
+
+static void open_world(world *w, int n, way on)
+{
+    *w = (world){.n = n, .n_turns = N_TURNS, .backend = backend_of(on)};
+    const fv_model_args args = {.backend = w->backend,
+                                .tensor = case_self,
+                                .folder = temp_path("tiny-qwen3"),
+                                .precision =
+                                    fv_precision_of(on < DEVICE ? FV_PRECISION_FP32 : FV_PRECISION_BF16)};
+    assert_ok(fv_model_open(&args, &w->model));
     const fv_engine_settings settings = {.name = "talks",
                                          .max_running = MOST,
                                          .max_tokens = MAX_TOKENS,
@@ -111,33 +132,43 @@ static void talk_all(world *w, int has_filter, talk *talks)
         talks[i].w = NULL;
 }
 
-static void check_ways(int n, int has_filter)
+/* Ways [first, end) give what `like` gives. */
+static void check_ways(int n, way like, way first, way end)
 {
-    static talk plain[MOST], found[MOST];
+    static talk expected[MOST], found[MOST];
     world w;
-    open_world(&w, n, 0, 0);
-    talk_all(&w, has_filter, plain);
-    const fv_engine_stats stats = *fv_engine_stats_of(w.engine);
-    assert_true(plain[0].n == N_TURNS * TURN);
-    close_world(&w);
-    for (int way = 1; way < 4; way++) {
-        open_world(&w, n, way % 2, way / 2);
-        talk_all(&w, has_filter, found);
-        const fv_engine_stats *now = fv_engine_stats_of(w.engine);
-        assert_memory_equal(plain, found, sizeof plain);
-        assert_int_equal(now->generated_tokens, stats.generated_tokens);
-        assert_int_equal(now->computed_tokens, stats.computed_tokens);
+    for (int has_filter = 0; has_filter < 2; has_filter++) {
+        open_world(&w, n, like);
+        talk_all(&w, has_filter, expected);
+        const fv_engine_stats stats = *fv_engine_stats_of(w.engine);
+        assert_true(expected[0].n == N_TURNS * TURN);
         close_world(&w);
+        for (way on = first; on < end; on++) {
+            open_world(&w, n, on);
+            talk_all(&w, has_filter, found);
+            const fv_engine_stats *now = fv_engine_stats_of(w.engine);
+            assert_memory_equal(expected, found, sizeof expected);
+            assert_int_equal(now->generated_tokens, stats.generated_tokens);
+            assert_int_equal(now->computed_tokens, stats.computed_tokens);
+            close_world(&w);
+        }
     }
 }
 
 static void test_told(void **state)
 {
     (void)state;
-    for (int n = 1; n <= MOST; n += n < 3 ? 2 : 7) {
-        check_ways(n, 0);
-        check_ways(n, 1);
-    }
+    for (int n = 1; n <= MOST; n += n < 3 ? 2 : 7)
+        check_ways(n, PLAIN, CHECKED, DEVICE);
+}
+
+static void test_device(void **state)
+{
+    (void)state;
+    if (!getenv("FOVEA_TEST_CUDA"))
+        skip();
+    for (int n = 1; n <= MOST; n++)
+        check_ways(n, UNRECORDED, DEVICE, UNRECORDED);
 }
 
 /* While an owner is told of a draw the pass behind it is queued: nothing has run but what the draw needs, so
@@ -148,7 +179,7 @@ static void test_next_pass_is_queued(void **state)
     (void)state;
     static talk talks[MOST];
     world w;
-    open_world(&w, 1, 0, 1);
+    open_world(&w, 1, DEFERRED);
     w.n_turns = 1;
     talk_all(&w, 0, talks);
     assert_int_equal(w.n_told, TURN);
@@ -158,7 +189,7 @@ static void test_next_pass_is_queued(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_told),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_told), cmocka_unit_test(test_device),
                                        cmocka_unit_test(test_next_pass_is_queued)};
     return cmocka_run_group_tests(tests, setup, case_teardown);
 }
