@@ -31,7 +31,8 @@ build() {
     capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -1) || true
     setup build
     cmake --preset cuda ${capability:+-DFOVEA_CUDA_ARCHITECTURES=$([ "$capability" = 9.0 ] && echo 90a-real || echo 80)}
-    cmake --build --preset cuda --target fovea fovea_cuda conform golden_probe gpu_logprobs gpu_products gpu_repeats unit_ops_graph unit_engine_ahead
+    cmake --build --preset cuda --target fovea fovea_cuda conform golden_probe gpu_logprobs gpu_products \
+        gpu_repeats unit_ops_graph unit_engine_ahead
 }
 [ $# -gt 0 ] || stage build
 build=$(cd "${1:-build/cuda}" && pwd)
