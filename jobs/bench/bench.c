@@ -5,6 +5,7 @@
 #include "jobs/jobs.h"
 
 #include "fovea/base/file.h"
+#include "fovea/base/process/stop.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -143,9 +144,11 @@ static fv_err run(fv_bench *b)
 
 int fv_job_bench(int argc, char **argv)
 {
-    fv_bench bench = {0};
+    fv_bench bench = {.runtime.ends_by_interrupt = 1};
     fv_bench_options_parse(argc, argv, &bench.options);
-    fv_err err = run(&bench);
+    fv_err err = fv_stop_on_interrupt();
+    if (err == FV_OK)
+        err = run(&bench);
     fv_json_destroy(bench.figures);
     return fv_runtime_finish(&bench.runtime, err);
 }

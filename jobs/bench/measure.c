@@ -2,6 +2,7 @@
 #include "jobs/bench/bench.h"
 
 #include "fovea/base/clock.h"
+#include "fovea/base/process/stop.h"
 #include "fovea/model/nn/cache.h"
 #include "fovea/ops/profile.h"
 #include "fovea/ops/staging.h"
@@ -22,6 +23,14 @@ static fv_err repeat(fv_backend *backend, const fv_bench_work *work, double *sec
     FV_TRY(fv_backend_synchronize(backend));
     *seconds = fv_clock_now() - from;
     return FV_OK;
+}
+
+/* Ctrl-C ends the measurement after the repeat under way, and what it has made is removed. */
+static fv_err check_stop(const fv_bench *bench)
+{
+    double is_stopped = fv_stop_requested();
+    FV_TRY(fv_comm_all_reduce_max(bench->runtime.world, &is_stopped));
+    return is_stopped > 0 ? FV_FAIL(FV_STOPPED, "interrupted") : FV_OK;
 }
 
 static int rising(const void *a, const void *b)
@@ -57,6 +66,7 @@ fv_err fv_bench_measure(fv_bench *bench, const fv_bench_work *work, fv_bench_sec
     backend->memory.peak = backend->memory.bytes;
     FV_TRY(repeat(backend, work, &first));
     for (int i = 0; i < n; i++) {
+        FV_TRY(check_stop(bench));
         FV_TRY(repeat(backend, work, &seconds[i]));
         FV_TRY(fv_comm_all_reduce_max(bench->runtime.world, &seconds[i]));
     }

@@ -6,6 +6,7 @@
 #include "fovea/base/clock.h"
 #include "fovea/base/file.h"
 #include "fovea/base/process/child.h"
+#include "fovea/base/process/stop.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -71,6 +72,7 @@ static fv_err hear_answer(fv_child *child)
 static fv_err start(const char *command, double *seconds)
 {
     fv_child *child;
+    FV_CHECK(!fv_stop_requested(), FV_STOPPED, "start: interrupted");
     double from = fv_clock_now();
     FV_TRY(fv_child_start(command, &child));
     fv_err err = hear_answer(child);

@@ -42,6 +42,14 @@ well bench json vision $small --json -
 well bench model decode $small --model "$folder/model" --precision bf16
 well bench file decode $small --shape "$root/configs/model/tiny-qwen2.yaml"
 
+# Ctrl-C ends it after what is under way, and nothing is left behind.
+for at in start pass; do
+    status=0
+    FOVEA_AT=$at=stop run bench stopped step $small || status=$?
+    [ $status = 130 ] || fail "stopped at $at it ended with $status: $(cat "$folder/stopped.log")"
+    [ -z "$(ls "$TMPDIR")" ] || fail "left behind: $(ls "$TMPDIR")"
+done
+
 # Refusals.
 refused 'expected 3b, 7b, tiny, or a file' bench shape decode --shape nowhere
 refused 'has positions for' bench longest decode $small --prompt 5000 --new 200000
