@@ -246,8 +246,13 @@ static fv_err begin(eval *e)
 static fv_err read_begun(eval *e)
 {
     const fv_model_shape *shape = fv_model_shape_of(e->runtime.model);
-    FV_TRY(fv_begun_read(e->options->out, &e->report, &e->begun));
-    FV_TRY(fv_batch_check(&e->begun, shape->text.vocab, e->processor.merge));
+    fv_err err = fv_begun_read(e->options->out, &e->report, &e->begun);
+    if (err == FV_OK)
+        err = fv_batch_check(&e->begun, shape->text.vocab, e->processor.merge);
+    if (err == FV_ERR_FORMAT || err == FV_ERR_IO)
+        return fv_error_prefix(err, "cannot go on with %s/begun.h5, remove it to begin anew",
+                               e->options->out);
+    FV_TRY(err);
     if (e->begun.n > 0)
         FV_LOG_ROOT(INFO, "going on with %d samples of an evaluation that was interrupted", e->begun.n);
     return FV_OK;
