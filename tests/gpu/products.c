@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 1 << 20 /* random numbers, laid out again and again */, MAX_PRODUCTS = 16 };
+enum { BLOCK = 1 << 20 /* random numbers, laid out again and again */, MOVES = 4096, MAX_PRODUCTS = 16 };
 
 typedef struct product {
     const char *name;
@@ -24,6 +24,7 @@ typedef struct run {
     int64_t rows;
     fv_tensor a, b, bias, whole, part; /* of the product */
     char *wanted, *found;              /* (rows, n) on the host */
+    uint16_t *numbers;                 /* (BLOCK + MOVES) */
     int64_t n_compared;
     int n_different;
 } run;
@@ -60,22 +61,25 @@ static fv_tensor take(const run *r, int64_t rows, int64_t cols)
     return fv_tensor_2d(memory, FV_BF16, rows, cols);
 }
 
-/* Normal numbers; each block begins one further in the same ones. */
-static void fill(const run *r, fv_tensor t, uint64_t seed)
+static void draw(run *r)
+{
+    float *numbers = malloc((BLOCK + MOVES) * sizeof *numbers);
+    r->numbers = malloc((BLOCK + MOVES) * sizeof *r->numbers);
+    for (uint32_t i = 0; i < BLOCK + MOVES; i++)
+        numbers[i] = fv_rng_normal((fv_rng_key){.seed = 1}, i);
+    fv_dtype_encode(FV_BF16, numbers, BLOCK + MOVES, r->numbers);
+    free(numbers);
+}
+
+/* Each block begins one further in the same numbers. */
+static void fill(const run *r, fv_tensor t, int64_t first)
 {
     int64_t n = fv_tensor_count(t);
-    float *numbers = malloc((BLOCK + 4096) * sizeof *numbers);
-    uint16_t *halves = malloc((BLOCK + 4096) * sizeof *halves);
-    for (uint32_t i = 0; i < BLOCK + 4096; i++)
-        numbers[i] = fv_rng_normal((fv_rng_key){.seed = seed}, i);
-    fv_dtype_encode(FV_BF16, numbers, BLOCK + 4096, halves);
     for (int64_t at = 0; at < n; at += BLOCK) {
         int64_t count = n - at < BLOCK ? n - at : BLOCK;
         must(fv_upload_array(r->backend, fv_tensor_1d((char *)t.data + 2 * at, FV_BF16, count),
-                             halves + at / BLOCK % 4096));
+                             r->numbers + (first + at / BLOCK) % MOVES));
     }
-    free(numbers);
-    free(halves);
 }
 
 /* Rows [first, first + m) and columns [column, column + n), in memory of their own or as the whole. */
@@ -119,9 +123,9 @@ static void run_product(run *r, const product *p)
     r->bias = take(r, 1, p->n);
     r->whole = take(r, r->rows, p->n);
     r->part = take(r, r->rows, p->n);
-    fill(r, r->a, 1);
-    fill(r, r->b, 2);
-    fill(r, r->bias, 3);
+    fill(r, r->a, 0);
+    fill(r, r->b, 1000);
+    fill(r, r->bias, 2000);
     r->wanted = malloc((size_t)(r->rows * p->n) * 2);
     r->found = malloc((size_t)(r->rows * p->n) * 2);
     multiply(r, p, r->whole, 0, 0);
@@ -155,11 +159,13 @@ int main(int argc, char **argv)
                                                                                   : FV_BACKEND_CUDA};
     must(fv_model_shape_load_yaml(argv[1], &shape));
     must(fv_backend_create(&args, &taken, &r.backend));
+    draw(&r);
     int n = list_products(&shape, all);
     for (int i = 0; i < n; i++)
         run_product(&r, &all[i]);
     printf("%d products, %lld sets of rows and columns: %d have other bits than the whole\n", n,
            (long long)r.n_compared, r.n_different);
+    free(r.numbers);
     fv_backend_destroy(r.backend);
     return r.n_different > 0;
 }
