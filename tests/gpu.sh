@@ -51,7 +51,7 @@ bits() {
     "$build/tests/gpu_products" configs/model/qwen2.5-vl-3b.yaml cuda
     "$build/tests/gpu_products" configs/model/qwen2.5-vl-7b.yaml cuda 1024
     "$build/tests/gpu_logprobs" configs/model/qwen2.5-vl-3b.yaml cuda 100000
-    "$build/tests/gpu_repeats" configs/model/tiny-vl.yaml cuda 1000
+    "$build/tests/gpu_repeats" configs/model/glance-vl-100m.yaml cuda 200
 }
 
 run() {

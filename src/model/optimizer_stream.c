@@ -70,7 +70,7 @@ void fv_state_slots_destroy(fv_optimizer *o)
     if (!o->slots)
         return;
     fv_backend *backend = o->model->backend;
-    (void)fv_backend_synchronize(backend); /* nobody is left to tell of a failure */
+    fv_backend_settle(backend);
     for (slot *s = o->slots->all; s < o->slots->all + N_SLOTS; s++) {
         fv_event_destroy(backend, s->there);
         fv_event_destroy(backend, s->done);

@@ -96,10 +96,22 @@ void fv_backend_free(fv_backend *backend, void *memory)
     backend->table->free(backend, memory);
 }
 
+void fv_backend_settle(fv_backend *backend)
+{
+    fv_error_kept kept;
+    fv_error_keep(&kept);
+    if (fv_backend_synchronize(backend) == FV_OK)
+        return;
+    if (!backend->has_failed)
+        FV_LOG_RANK(WARN, "at an end: %s", fv_error_text());
+    backend->has_failed = 1;
+    fv_error_restore(&kept);
+}
+
 void fv_backend_release(fv_backend *backend, void *memory)
 {
-    if (memory && fv_backend_synchronize(backend) != FV_OK)
-        FV_LOG_RANK(WARN, "before memory was freed: %s", fv_error_text());
+    if (memory)
+        fv_backend_settle(backend);
     fv_backend_free(backend, memory);
 }
 

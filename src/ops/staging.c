@@ -21,9 +21,8 @@ void fv_staging_destroy(fv_staging *staging)
 {
     if (!staging)
         return;
+    fv_backend_settle(staging->backend);
     for (buffer *b = staging->ring; b < staging->ring + FV_STAGING_BUFFERS; b++) {
-        if (b->idle)
-            (void)fv_event_synchronize(staging->backend, b->idle); /* nobody is left to tell of a failure */
         fv_event_destroy(staging->backend, b->idle);
         fv_host_free(staging->backend, b->memory);
     }

@@ -114,6 +114,7 @@ struct fv_backend {
     fv_backend_memory memory;
     struct fv_block *blocks; /* owned, (n_blocks): what the memory is */
     int n_blocks, max_blocks;
+    int has_failed; /* which fv_backend_settle has told */
 };
 
 /* isa: "avx512", "avx2", "portable", or NULL for the best that this processor has. n_threads 0: as OpenMP
@@ -153,8 +154,8 @@ size_t fv_attention_plan_bytes(fv_backend *backend, const fv_attention_plan_args
 
 enum { FV_HOST_ALIGN = 4096 };
 
-/* Memory through the back end. Nothing that is queued may use what is freed; fv_backend_release waits for
- * everything first, for ends: a failure that it meets has nobody to be told to. NULL is fine. */
+/* Memory through the back end. Nothing that is queued may use what is freed; fv_backend_release settles
+ * first. NULL is fine. */
 fv_err fv_backend_alloc(fv_backend *backend, size_t bytes, void **out);
 void fv_backend_free(fv_backend *backend, void *memory);
 void fv_backend_release(fv_backend *backend, void *memory);
@@ -178,6 +179,10 @@ fv_err fv_event_synchronize(fv_backend *backend, fv_event *event);
 
 /* The host waits for everything that is queued. */
 fv_err fv_backend_synchronize(fv_backend *backend);
+
+/* The same, for ends, when nobody is left to be told: a failure goes into the log, once, and does not take
+ * the place of what is recorded (error.h). */
+void fv_backend_settle(fv_backend *backend);
 
 /* A graph is operations that come again and again with the same arguments: addresses, shapes and numbers;
  * what tensors hold may change. run has the effect of a call of body, which calls operations and nothing else

@@ -48,8 +48,26 @@ static void test_sentences(void **state)
     fv_backend_destroy(backend);
 }
 
+/* At an end the failure that was told first stays. */
+static void test_settled(void **state)
+{
+    (void)state;
+    fv_backend *backend;
+    void *memory;
+    assert_ok(fv_backend_cpu_create(NULL, 1, &backend));
+    table = *backend->table;
+    table.synchronize = failed_wait;
+    backend->table = &table;
+    assert_ok(fv_backend_alloc(backend, 64, &memory));
+    assert_int_equal(FV_FAIL(FV_ERR_DEVICE, "the first"), FV_ERR_DEVICE);
+    fv_backend_release(backend, memory);
+    assert_string_equal(fv_error_text(), "the first");
+    assert_int_equal(backend->has_failed, 1);
+    fv_backend_destroy(backend);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sentences)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sentences), cmocka_unit_test(test_settled)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
