@@ -167,6 +167,12 @@ static fv_err put_rows(fv_optimizer *o, int i, int64_t first, int64_t n, const f
     return from < to ? fv_optimizer_write_master(o, from, to - from, block + (from - begin)) : FV_OK;
 }
 
+/* Whether the folder's numbers are those that the weights were rounded to: there is nothing to load then. */
+static int is_coarse(const fv_optimizer *o, const fv_folder *folder, int i)
+{
+    return !folder->checkpoint && folder->tensors[i]->dtype == o->model->weights.flat.dtype;
+}
+
 static fv_err load_param(fv_optimizer *o, const fv_folder *folder, int i, float *block)
 {
     const fv_layout *layout = &o->model->layout;
@@ -191,7 +197,8 @@ static fv_err load(fv_optimizer *o, const fv_folder *folder)
     float *block = malloc((size_t)most * sizeof *block);
     fv_err err = block ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "no memory for %lld numbers", (long long)most);
     for (int i = 0; i < params->n && err == FV_OK; i++)
-        err = load_param(o, folder, i, block);
+        if (!is_coarse(o, folder, i))
+            err = load_param(o, folder, i, block);
     free(block);
     return err;
 }
