@@ -140,7 +140,9 @@ fv_err fv_training_memory(const fv_training *t, double bytes[FV_MEMORY_PARTS])
     bytes[FV_MEMORY_WEIGHTS] = weights;
     bytes[FV_MEMORY_GRADIENTS] =
         (double)fv_model_layout(model)->n_flat * (double)fv_dtype_bytes(fv_model_precision(model)->gradient);
-    bytes[FV_MEMORY_REFERENCE] = reference && !reference->host ? weights : 0;
+    bytes[FV_MEMORY_REFERENCE] = !reference        ? 0
+                                 : reference->host ? (double)fv_reference_slot_bytes(reference)
+                                                   : weights;
     bytes[FV_MEMORY_REFERENCE_ON_HOST] = reference && reference->host ? weights : 0;
     bytes[FV_MEMORY_VIEWS] = view_bytes(t);
     FV_TRY(optimizer_bytes(t, bytes));
