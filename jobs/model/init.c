@@ -14,9 +14,10 @@ typedef struct init_options {
     fv_dtype dtype;
     fv_folder_style style;
     int64_t shard_bytes;
+    int is_noise;
 } init_options;
 
-enum { KEY_SHAPE = 256, KEY_OUT, KEY_SEED, KEY_DTYPE, KEY_TOKENIZER, KEY_SHARD, KEY_STYLE };
+enum { KEY_SHAPE = 256, KEY_OUT, KEY_SEED, KEY_DTYPE, KEY_TOKENIZER, KEY_SHARD, KEY_STYLE, KEY_NOISE };
 
 static const struct argp_option options[] = {
     {"shape", KEY_SHAPE, "FILE", 0, "the shape, such as configs/model/tiny-vl.yaml (required)", 0},
@@ -27,11 +28,13 @@ static const struct argp_option options[] = {
      "take the tokenizer of this folder; default: one token a byte, and Qwen's special tokens", 0},
     {"shard-bytes", KEY_SHARD, "N", 0, "cut files of more than N bytes; default: 5000000000", 0},
     {"style", KEY_STYLE, "FORM", 0, "names and config.json of transformers 4 (default) or 5", 0},
+    {"noise", KEY_NOISE, NULL, 0, "numbers to measure speed and memory with, drawn fast", 0},
     {0}};
 
 static const fv_option table[] = {{KEY_SHAPE, FV_OPTION_PATH, offsetof(init_options, shape)},
                                   {KEY_OUT, FV_OPTION_PATH, offsetof(init_options, out)},
                                   {KEY_TOKENIZER, FV_OPTION_PATH, offsetof(init_options, tokenizer)},
+                                  {KEY_NOISE, FV_OPTION_FLAG, offsetof(init_options, is_noise)},
                                   {KEY_SEED, FV_OPTION_LONG, offsetof(init_options, seed), .high = LONG_MAX},
                                   {0}};
 
@@ -63,6 +66,7 @@ static fv_err init_folder(const init_options *with)
     FV_TRY(fv_model_shape_load_yaml(with->shape, &shape));
     return fv_random_folder_write(with->out, &(fv_random_folder){.shape = &shape,
                                                                  .seed = (uint64_t)with->seed,
+                                                                 .is_noise = with->is_noise,
                                                                  .tokenizer = with->tokenizer,
                                                                  .style = with->style,
                                                                  .dtype = with->dtype,

@@ -22,14 +22,6 @@ close_to() { # NAME BYTES: tensors of the run are so many within 5 %
 }
 
 # Images that differ in size.
-bytes() { # VALUE: its four bytes
-    printf "\\$(printf %o $(($1 & 255)))\\$(printf %o $(($1 >> 8 & 255)))\\$(printf %o $(($1 >> 16 & 255)))\\000"
-}
-bmp() { # SIDE: a grey picture
-    printf BM && bytes $((54 + 3 * $1 * $1)) && bytes 0 && bytes 54 && bytes 40 && bytes "$1" && bytes "$1" &&
-        printf '\001\000\030\000' && bytes 0 && bytes $((3 * $1 * $1)) && bytes 0 && bytes 0 && bytes 0 && bytes 0 &&
-        head -c $((3 * $1 * $1)) /dev/zero | tr '\0' '\200'
-}
 for side in 56 84 112 140 168 196 224 252; do
     bmp $side >"$folder/$side.bmp"
     echo "{\"question\": \"Which?\", \"answer\": \"$side\", \"image\": \"$side.bmp\"}"
