@@ -56,6 +56,7 @@ fv_err fv_cuda_launched(const char *kernel);
 /* Around the function of an operation (error.cu). */
 void fv_cuda_begin(fv_backend *backend, const char *operation);
 fv_err fv_cuda_end(fv_err err, const char *operation);
+int fv_cuda_is_exact(void); /* FOVEA_CUDA_SYNC */
 
 /* Memory for the operation that is being queued; what the one before had is gone once that has run. */
 fv_err fv_cuda_workspace(fv_backend *backend, size_t bytes, void **out);

@@ -112,10 +112,16 @@ static void plant(const char *operation)
     now.plant = nullptr;
 }
 
-void fv_cuda_begin(fv_backend *backend, const char *operation)
+int fv_cuda_is_exact(void)
 {
     if (!now.is_read)
         read_environment();
+    return now.is_exact;
+}
+
+void fv_cuda_begin(fv_backend *backend, const char *operation)
+{
+    (void)fv_cuda_is_exact();
     now.stream = fv_cuda_compute(backend);
     if (now.plant)
         plant(operation);

@@ -57,7 +57,7 @@ static fv_err record(fv_backend *backend, fv_graph *graph, fv_graph_body body, v
 
 fv_err fv_cuda_graph_run(fv_backend *backend, fv_graph *graph, fv_graph_body body, void *context)
 {
-    if (!graph->has_run) {
+    if (!graph->has_run || fv_cuda_is_exact()) { /* where each kernel is waited for, each is launched */
         FV_TRY(body(context));
         graph->has_run = 1;
         return FV_OK;
@@ -67,5 +67,5 @@ fv_err fv_cuda_graph_run(fv_backend *backend, fv_graph *graph, fv_graph_body bod
     if (!graph->record)
         FV_TRY(record(backend, graph, body, context));
     FV_CUDA(cudaGraphLaunch(graph->record, fv_cuda_compute(backend)));
-    return FV_OK;
+    return fv_cuda_launched("a recorded graph");
 }
