@@ -3,17 +3,21 @@
 #include "fovea/base/text/shown.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-enum { TEXT_BYTES = 2048 };
+enum { TEXT_BYTES = 2048, EARLY_BYTES = 4 * TEXT_BYTES };
 
 static int log_rank;
 static fv_log_level log_level = FV_LOG_INFO;
-static FILE *_Atomic kept; /* NULL: no file */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of the next three */
+static FILE *kept;                                        /* NULL: no file */
+static char early[EARLY_BYTES];                           /* what was said before there was one, as lines */
+static size_t n_early;
 static atomic_int has_status;
 
 static const char *const level_name[] = {"error", "warning", "info", "debug"};
@@ -33,9 +37,14 @@ fv_err fv_log_keep(const char *path)
 {
     FILE *file = fopen(path, "ae");
     FV_CHECK(file, FV_ERR_IO, "cannot open %s: %s", path, strerror(errno));
-    FILE *before = atomic_exchange(&kept, file);
-    if (before)
-        fclose(before);
+    pthread_mutex_lock(&mutex);
+    if (kept)
+        fclose(kept);
+    kept = file;
+    fwrite(early, 1, n_early, file);
+    fflush(file);
+    n_early = 0;
+    pthread_mutex_unlock(&mutex);
     return FV_OK;
 }
 
@@ -57,18 +66,28 @@ int fv_log_has_status(void)
 }
 
 /* One call a line, so that lines of several threads or ranks do not mix. */
+static void append(const char *line, size_t size)
+{
+    pthread_mutex_lock(&mutex);
+    if (kept) {
+        fwrite(line, 1, size, kept);
+        fflush(kept);
+    } else if (size <= sizeof early - n_early) {
+        memcpy(early + n_early, line, size);
+        n_early += size;
+    }
+    pthread_mutex_unlock(&mutex);
+}
+
 static void note(fv_log_level level, const char *text)
 {
-    char date[32];
+    char date[32], line[TEXT_BYTES + 64];
     struct tm parts;
     time_t now = time(NULL);
-    FILE *file = kept;
-    if (!file)
-        return;
     gmtime_r(&now, &parts);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%SZ", &parts);
-    fprintf(file, "%s %s: %s\n", date, level_name[level], text);
-    fflush(file);
+    int n = snprintf(line, sizeof line, "%s %s: %s\n", date, level_name[level], text);
+    append(line, (size_t)n);
 }
 
 /* One line, whatever a name or a model put into it. */

@@ -17,11 +17,11 @@ void fv_log_status(const char *text);
 void fv_log_status_hide(void);
 int fv_log_has_status(void); /* 1: it stands there. Safe in signal handlers */
 
-/* From now on every message is also appended to this file: "2026-01-31T12:00:00Z level: text". What cannot be
- * written there is lost without more. A second file takes the place of the first: before other threads log.
- */
+/* From now on every message is also appended to this file: "2026-01-31T12:00:00Z level: text", and first the
+ * few that came before any file. What cannot be written there is lost without more. A second file takes the
+ * place of the first. */
 fv_err fv_log_keep(const char *path);
-/* Into that file alone, if there is one. */
+/* Into that file alone. */
 void fv_log_note(fv_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 void fv_log(fv_log_level level, const char *format, ...) __attribute__((format(printf, 2, 3)));
