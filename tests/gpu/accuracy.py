@@ -134,7 +134,7 @@ def main():
     torch.backends.cuda.matmul.allow_tf32 = False
     os.makedirs(o.folder, exist_ok=True)
     cut_shape(o.shape, f"{o.folder}/shape.yaml", o.layers, o.vision)
-    subprocess.run([o.fovea, "init", "--shape", f"{o.folder}/shape.yaml", "--out", f"{o.folder}/model", "--seed", "1"],
+    subprocess.run([o.fovea, "init", "--shape", f"{o.folder}/shape.yaml", "--out", f"{o.folder}/model", "--noise"],
                    check=True)
     config = json.load(open(f"{o.folder}/model/config.json"))
     case = make_case(f"{o.folder}/case.h5", o.tokens, config)
