@@ -3,11 +3,13 @@
 
 #include "fovea/base/file.h"
 #include "fovea/base/log.h"
+#include "fovea/base/process/stop.h"
 #include "fovea/base/text/shown.h"
 
 #include <argp.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,11 @@ static const struct {
 #undef X
         {NULL, NULL, NULL}};
 
+int fv_job_interrupted(void)
+{
+    return FV_EXIT_SIGNAL + (fv_stop_signal() ? fv_stop_signal() : SIGINT);
+}
+
 int fv_job_finish(fv_err err)
 {
     if (err == FV_OK)
@@ -30,7 +37,7 @@ int fv_job_finish(fv_err err)
     fprintf(stderr, "fovea: %s\n", fv_error_text());
     if (getenv("FOVEA_TRACE"))
         fprintf(stderr, "fovea: %s, in %s\n", fv_err_name(err), fv_error_trace());
-    return err == FV_STOPPED ? FV_EXIT_INTERRUPTED : FV_EXIT_FAILED;
+    return err == FV_STOPPED ? fv_job_interrupted() : FV_EXIT_FAILED;
 }
 
 /* A standard stream that the caller has closed is made one that cannot be used: the next file or socket to be

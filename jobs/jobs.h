@@ -30,12 +30,15 @@ FV_JOB_LIST(X)
 #undef X
 
 /* Exit statuses: 0 fine; FV_EXIT_FAILED an error, printed; FV_EXIT_USAGE a wrong command line; FV_EXIT_AGAIN
- * stopped on request: started again in the same way it goes on; FV_EXIT_INTERRUPTED ended in order by Ctrl-C,
- * as a shell calls it. */
-enum { FV_EXIT_FAILED = 1, FV_EXIT_USAGE = 2, FV_EXIT_AGAIN = 75, FV_EXIT_INTERRUPTED = 130 };
+ * stopped on request: started again in the same way it goes on; FV_EXIT_SIGNAL + N ended in order by signal
+ * N, as a shell calls it. */
+enum { FV_EXIT_FAILED = 1, FV_EXIT_USAGE = 2, FV_EXIT_AGAIN = 75, FV_EXIT_SIGNAL = 128 };
+
+/* FV_EXIT_SIGNAL with the signal that requested a stop, or with SIGINT if another rank was told. */
+int fv_job_interrupted(void);
 
 /* Print the recorded error as one sentence on standard error (with the call trace if FOVEA_TRACE is set) and
- * return FV_EXIT_FAILED, FV_EXIT_INTERRUPTED for FV_STOPPED; returns 0 for FV_OK. */
+ * return FV_EXIT_FAILED, fv_job_interrupted() for FV_STOPPED; returns 0 for FV_OK. */
 int fv_job_finish(fv_err err);
 
 #endif

@@ -92,12 +92,10 @@ static fv_err check_cuda(fv_runtime *runtime, const fv_runtime_options *chosen)
 }
 
 /* Why an automatic choice leaves cuda alone; NULL: no reason. */
-static const char *against_cuda(const fv_runtime *runtime, const fv_runtime_options *chosen, int device)
+static const char *against_cuda(const fv_runtime *runtime, const fv_runtime_options *chosen)
 {
     if (fv_runtime_all(runtime)->size > 1)
         return "there are several ranks, and cuda works in one process";
-    if (device < 0)
-        return "no GPU is seen here";
     if (chosen->precision != FV_PRECISION_BF16)
         return "precision is fp32, and the GPU that is here computes in bf16 (precision=bf16, --precision "
                "bf16)";
@@ -122,7 +120,9 @@ fv_err fv_runtime_open_backend(fv_runtime *runtime, const fv_runtime_options *ch
 {
     fv_backend_args args = {.kind = chosen->backend, .isa = chosen->kernels, .n_threads = chosen->threads};
     FV_TRY(find_device(runtime, chosen, &args.device));
-    args.against = against_cuda(runtime, chosen, args.device);
+    if (chosen->backend == FV_BACKEND_AUTO && args.device < 0 && fv_runtime_all(runtime)->size == 1)
+        args.kind = FV_BACKEND_CPU; /* no GPU is seen here: there is no choice to tell of */
+    args.against = against_cuda(runtime, chosen);
     if (chosen->is_plan && chosen->backend == FV_BACKEND_CUDA && args.device < 0) {
         args.device = FV_CUDA_NO_DEVICE;
         FV_LOG_ROOT(INFO, "no device is here: planned for one like an H100; memory_gigabytes says how large");
@@ -175,7 +175,7 @@ static int report(const fv_runtime *runtime, fv_err err)
         return 0;
     if (err == FV_STOPPED) {
         FV_LOG_ROOT(INFO, "%s", fv_error_text());
-        return runtime->ends_by_interrupt ? FV_EXIT_INTERRUPTED : FV_EXIT_AGAIN;
+        return runtime->ends_by_interrupt ? fv_job_interrupted() : FV_EXIT_AGAIN;
     }
     fv_log_note(FV_LOG_ERROR, "%s", fv_error_text());
     fv_error_scope scope = fv_error_scope_get();

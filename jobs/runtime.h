@@ -34,7 +34,7 @@ typedef struct fv_runtime {
     fv_mesh mesh;   /* the model is opened on its tensor group */
     fv_backend *backend;
     fv_backend_kind backend_kind; /* cpu or cuda: what was taken */
-    int ends_by_interrupt; /* set by the program: FV_STOPPED is FV_EXIT_INTERRUPTED, not FV_EXIT_AGAIN */
+    int ends_by_interrupt; /* set by the program: FV_STOPPED is fv_job_interrupted(), not FV_EXIT_AGAIN */
     int obeys_launcher;    /* which is held, and kills the ranks now: they wait for that at their end */
     fv_model *model;
 } fv_runtime;

@@ -13,6 +13,7 @@
 #include "fovea/base/process/stop.h"
 #include "fovea/model/nn/pages.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -289,7 +290,7 @@ static fv_err save_begun(eval *e, int64_t n_before)
 static fv_err stop(eval *e, int64_t n_before)
 {
     fv_comm *world = e->runtime.world;
-    double is_interrupt = fv_stop_is_interrupt();
+    double is_interrupt = fv_stop_signal() == SIGINT;
     FV_TRY(fv_comm_all_reduce_max(world, &is_interrupt));
     e->runtime.ends_by_interrupt = is_interrupt > 0;
     return fv_comm_agree(world, world->rank == 0 ? save_begun(e, n_before) : FV_STOPPED);

@@ -28,10 +28,13 @@ wording=(--prompts "$root/configs/prompts/glance.yaml")
 ask=("$FOVEA" generate --model "$folder/model" --prompt "Which digit?" --max-tokens 40 --temperature 0)
 interrupted token:3 "interrupted after 3 tokens" "${ask[@]}"
 [ -s "$folder/out" ] || fail "what was said is lost"
+told TERM 143 token:3 "interrupted after 3 tokens" "${ask[@]}"
+[ -s "$folder/out" ] || fail "what was said is lost"
 interrupted token:2 "interrupted after 2 tokens" "${ask[@]}" --json
 [ ! -s "$folder/out" ] || fail "half an object: $(cat "$folder/out")"
 
 interrupted row:20 "nothing was written" "$FOVEA" pack --synthetic glance --rows 5000 --out "$folder/rows.h5"
+told TERM 143 row:20 "nothing was written" "$FOVEA" pack --synthetic glance --rows 5000 --out "$folder/rows.h5"
 [ -z "$(find "$folder" -name '*rows.h5*')" ] || fail "left: $(ls -a "$folder")"
 
 evaluate=("$FOVEA" eval --model "$folder/model" --data "$folder/data.h5" "${wording[@]}" --mode policy --max-turn-tokens 30

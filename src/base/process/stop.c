@@ -10,7 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static atomic_int is_requested, is_interrupt, is_told;
+static atomic_int is_requested, is_told;
+static atomic_int first; /* signal that requested a stop */
 static atomic_uint_fast64_t n_places;
 
 void fv_stop_request(void)
@@ -24,9 +25,9 @@ int fv_stop_requested(void)
     return is_requested;
 }
 
-int fv_stop_is_interrupt(void)
+int fv_stop_signal(void)
 {
-    return is_interrupt;
+    return first;
 }
 
 void fv_stop_say_no_more(void)
@@ -65,18 +66,22 @@ static void tell(void)
     errno = reason;
 }
 
+static void request_by(int number)
+{
+    atomic_compare_exchange_strong(&first, &(int){0}, number);
+    fv_stop_request();
+}
+
 static void on_signal(int number, siginfo_t *from, void *context)
 {
     (void)context;
     if (!atomic_exchange(&is_told, 1))
         tell();
-    fv_stop_request();
+    request_by(number);
     if (number == SIGTERM)
         fv_launcher_hold(from->si_pid);
-    if (number == SIGINT) {
-        is_interrupt = 1;
+    if (number == SIGINT)
         signal(SIGINT, SIG_DFL);
-    }
 }
 
 fv_err fv_stop_on_signals(void)
@@ -91,22 +96,27 @@ fv_err fv_stop_on_signals(void)
     return FV_OK;
 }
 
-static struct sigaction before_interrupt;
+static struct sigaction before_interrupt, before_term;
 
 static void on_interrupt(int number)
 {
-    is_interrupt = 1;
-    fv_stop_request();
-    sigaction(number, &before_interrupt, NULL);
+    request_by(number);
+    sigaction(number, number == SIGINT ? &before_interrupt : &before_term, NULL);
+}
+
+static fv_err end_on(int number, struct sigaction *before)
+{
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    int failed = sigaction(number, NULL, before);
+    if (!failed && before->sa_handler != SIG_IGN)
+        failed = sigaction(number, &action, NULL);
+    FV_CHECK(!failed, FV_ERR_INTERNAL, "cannot handle signal %d: %s", number, strerror(errno));
+    return FV_OK;
 }
 
 fv_err fv_stop_on_interrupt(void)
 {
-    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    int failed = sigaction(SIGINT, NULL, &before_interrupt);
-    if (!failed && before_interrupt.sa_handler != SIG_IGN)
-        failed = sigaction(SIGINT, &action, NULL);
-    FV_CHECK(!failed, FV_ERR_INTERNAL, "cannot handle signal %d: %s", SIGINT, strerror(errno));
-    return FV_OK;
+    FV_TRY(end_on(SIGINT, &before_interrupt));
+    return end_on(SIGTERM, &before_term);
 }

@@ -11,8 +11,8 @@
 void fv_stop_request(void);
 int fv_stop_requested(void);
 
-/* 1: SIGINT was among what requested it. */
-int fv_stop_is_interrupt(void);
+/* The first signal that requested it; 0: none has. */
+int fv_stop_signal(void);
 
 /* How often this process has called fv_stop_requested: between two calls it could not be stopped. */
 uint64_t fv_stop_places(void);
@@ -22,8 +22,8 @@ uint64_t fv_stop_places(void);
  * launcher that would kill us meanwhile is held (launcher.h). */
 fv_err fv_stop_on_signals(void);
 
-/* SIGINT alone requests a stop, and nothing is said; another one does what it did before. For programs that
- * end in order where they are. If it was ignored it stays so. */
+/* SIGINT and SIGTERM alone request a stop, and nothing is said; another one does what it did before. For
+ * programs that end in order where they are. What was ignored stays so. */
 fv_err fv_stop_on_interrupt(void);
 
 /* The program comes to its end: signals of a launcher that ends what is left are not answered. */
