@@ -1,4 +1,4 @@
-/* Many answers at once, each to a prompt of its own: what a rollout does once all prompts are computed. */
+/* Many samples at once, each to a prompt of its own: what a rollout does once all prompts are computed. */
 #include "jobs/bench/texts.h"
 
 #include "fovea/engine/engine.h"
@@ -9,50 +9,50 @@
 #include <stdlib.h>
 
 struct decode;
-typedef struct answer {
+typedef struct sample {
     struct decode *of;
     fv_sequence *prompt, *sequence;
     int64_t n_told;
-} answer;
+} sample;
 
 typedef struct decode {
     const fv_bench_options *options;
     fv_engine *engine;
     int batch, n_open;
-    answer *answers; /* owned, (batch) */
-    int n_begun;     /* answers that have a token */
-    int64_t n_told;  /* tokens of all answers */
+    sample *samples; /* owned, (batch) */
+    int n_begun;     /* samples that have a token */
+    int64_t n_told;  /* tokens of all samples */
 } decode;
 
 static fv_err hear(void *context, fv_sequence *sequence, int32_t id, float logprob)
 {
-    answer *a = context;
+    sample *a = context;
     (void)sequence, (void)id, (void)logprob;
     a->of->n_begun += a->n_told++ == 0;
     a->of->n_told++;
     return FV_OK;
 }
 
-static fv_err open_answer(decode *d, answer *a)
+static fv_err open_sample(decode *d, sample *a)
 {
     const fv_sequence_args args = {.parent = a->prompt,
                                    .owner = {.context = a, .generated = hear},
                                    .sampling = {.temperature = 1,
                                                 .top_p = 1,
                                                 .repetition_penalty = 1,
-                                                .key = {.sample = (uint32_t)(a - d->answers)}}};
+                                                .key = {.sample = (uint32_t)(a - d->samples)}}};
     a->n_told = 0;
     return fv_sequence_open(d->engine, &args, &a->sequence);
 }
 
-/* All answers begin anew, and have their first token: every pass that follows is one of decoding alone. */
+/* All samples begin anew, and have their first token: every pass that follows is one of decoding alone. */
 static fv_err begin(void *context)
 {
     decode *d = context;
     while (d->n_open > 0)
-        fv_sequence_close(d->answers[--d->n_open].sequence);
+        fv_sequence_close(d->samples[--d->n_open].sequence);
     for (; d->n_open < d->batch; d->n_open++)
-        FV_TRY(open_answer(d, &d->answers[d->n_open]));
+        FV_TRY(open_sample(d, &d->samples[d->n_open]));
     d->n_begun = 0;
     for (int is_idle = 0; d->n_begun < d->batch && !is_idle;)
         FV_TRY(fv_engine_pass(d->engine, &is_idle));
@@ -68,7 +68,7 @@ static fv_err generate(void *context)
     return FV_OK;
 }
 
-/* The first answers have some more tokens than the last ones: of the passes in which all prompts are
+/* The first samples have some more tokens than the last ones: of the passes in which all prompts are
  * computed.
  */
 static int64_t longest(const decode *d, int pass_tokens)
@@ -96,10 +96,10 @@ static fv_err open_engine(decode *d, fv_bench *bench, const fv_bench_texts *text
 
 static fv_err open_prompts(decode *d, const fv_bench_texts *texts)
 {
-    d->answers = calloc((size_t)d->batch, sizeof *d->answers);
-    FV_CHECK(d->answers, FV_ERR_MEMORY, "cannot allocate %d sequences", d->batch);
+    d->samples = calloc((size_t)d->batch, sizeof *d->samples);
+    FV_CHECK(d->samples, FV_ERR_MEMORY, "cannot allocate %d sequences", d->batch);
     for (int i = 0; i < d->batch; i++) {
-        answer *a = &d->answers[i];
+        sample *a = &d->samples[i];
         fv_tokens ids = {0};
         a->of = d;
         fv_err err = fv_bench_texts_add(texts, (uint64_t)i, d->options->prompt, &ids);
@@ -113,7 +113,7 @@ static fv_err open_prompts(decode *d, const fv_bench_texts *texts)
     return FV_OK;
 }
 
-/* A pass reads all weights, and of each answer the keys and values so far. */
+/* A pass reads all weights, and of each sample the keys and values so far. */
 static double bound(const fv_bench *bench, int batch)
 {
     const fv_bench_options *o = &bench->options;
@@ -132,7 +132,7 @@ static fv_err measure(fv_bench *bench, decode *d, const fv_bench_texts *texts)
                               .unit = "tokens",
                               .units = (double)d->batch * d->options->generated,
                               .bound_s = bound(bench, d->batch)};
-    snprintf(figure.what, sizeof figure.what, "%d answers of %d tokens after %d", d->batch,
+    snprintf(figure.what, sizeof figure.what, "%d samples of %d tokens after %d", d->batch,
              d->options->generated, d->options->prompt);
     FV_TRY(open_engine(d, bench, texts));
     FV_TRY(open_prompts(d, texts));
@@ -148,7 +148,7 @@ fv_err fv_bench_decode(fv_bench *bench)
         decode d = {.options = &bench->options, .batch = bench->options.batches[i]};
         err = measure(bench, &d, &texts);
         fv_engine_destroy(d.engine);
-        free(d.answers);
+        free(d.samples);
     }
     fv_bench_texts_fini(&texts);
     return err;

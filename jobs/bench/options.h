@@ -5,14 +5,14 @@
 #include "jobs/runtime.h"
 
 /* X(name, what it measures). The function is fv_bench_<name>. */
-#define FV_BENCH_LIST(X)                                                         \
-    X(decode, "tokens of many answers at once, one each a pass")                 \
-    X(prefill, "prompts through the decoder")                                    \
-    X(vision, "images through the vision tower")                                 \
-    X(rollout, "groups of answers to prompts with an image, as a trainer draws") \
-    X(train, "a supervised step over packed sequences with an image")            \
-    X(step, "a whole step of reinforcement learning")                            \
-    X(judge, "verdicts of a local judge as large as the decoder")                \
+#define FV_BENCH_LIST(X)                                                        \
+    X(decode, "tokens of many samples at once, one each a pass")                \
+    X(prefill, "prompts through the decoder")                                   \
+    X(vision, "images through the vision tower")                                \
+    X(rollout, "groups of samples of prompts with an image, as a trainer does") \
+    X(train, "a supervised step over packed sequences with an image")           \
+    X(step, "a whole step of reinforcement learning")                           \
+    X(judge, "verdicts of a local judge as large as the decoder")               \
     X(start, "a process from its start to its first token, with a folder of weights")
 
 enum {
@@ -30,7 +30,7 @@ typedef struct fv_bench_options {
     int asked[FV_N_BENCHES]; /* 1: this one */
     int batches[FV_BENCH_MAX_BATCHES], n_batches;
     int prompt;    /* tokens of a prompt, those of its image included */
-    int generated; /* tokens of an answer */
+    int generated; /* tokens of a sample */
     int prompts, samples;
     int image;             /* pixels of an edge */
     int length, n_lengths; /* tokens of a whole sequence, and how many of them */

@@ -1,4 +1,4 @@
-/* Groups of answers to prompts with an image, through the rollout of training: all of it, and those passes
+/* Groups of samples of prompts with an image, through the rollout of training: all of it, and those passes
  * that only decode. */
 #include "jobs/bench/texts.h"
 
@@ -82,7 +82,7 @@ static fv_err draw(void *context)
     return fv_rollout_run(r->engine, &r->settings, 0, &source, NULL);
 }
 
-/* With room for all answers at once. */
+/* With room for all samples at once. */
 fv_engine_settings fv_bench_rollout_settings(const fv_bench_options *o, const fv_bench_texts *texts)
 {
     int running = o->prompts * o->samples, most = o->pass_tokens;
@@ -139,7 +139,7 @@ static fv_err tell(fv_bench *bench, const rollout *r, fv_bench_figure *figure)
 {
     const fv_bench_options *o = r->options;
     double seconds = r->decoding_s / (double)r->n_decoded * figure->units;
-    snprintf(figure->what, sizeof figure->what, "%d x %d answers of %d tokens after %d, %lld of an image",
+    snprintf(figure->what, sizeof figure->what, "%d x %d samples of %d tokens after %d, %lld of an image",
              o->prompts, o->samples, o->generated, o->prompt,
              (long long)fv_grid_tokens(r->texts.low, r->texts.shape->vision.merge));
     figure->bound_s = fv_bench_rollout_bound(bench, r->texts.low);

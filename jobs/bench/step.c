@@ -115,7 +115,7 @@ static fv_err make_step(void *context)
 static fv_err open_all(step *s, fv_bench *bench)
 {
     FV_CHECK(s->options->samples > 1, FV_ERR_ARGUMENT,
-             "a step compares answers: --samples is 1, expected 2 or more");
+             "a step compares samples: --samples is 1, expected 2 or more");
     FV_TRY(fv_bench_texts_init(&s->texts, bench, s->options->image));
     FV_TRY(fv_bench_questions_init(&s->questions, bench, &s->texts));
     FV_TRY(open_collector(s, bench));
@@ -129,17 +129,17 @@ static double bound(const fv_bench *bench, const step *s)
 {
     const fv_bench_options *o = s->options;
     const fv_model_shape *shape = s->texts.shape;
-    double patches = (double)fv_grid_patches(s->texts.low), n = o->prompt, answers = o->samples;
-    double each = o->generated, tokens = n + answers * each;
-    double pairs = 0.5 * n * n + answers * each * (n + 0.5 * each);
-    double flops = tokens * fv_flops_of_token(shape) + answers * each * fv_flops_of_draw(shape) +
+    double patches = (double)fv_grid_patches(s->texts.low), n = o->prompt, samples = o->samples;
+    double each = o->generated, tokens = n + samples * each;
+    double pairs = 0.5 * n * n + samples * each * (n + 0.5 * each);
+    double flops = tokens * fv_flops_of_token(shape) + samples * each * fv_flops_of_draw(shape) +
                    pairs * fv_flops_of_pair(shape) + patches * fv_flops_of_patch(shape) +
                    fv_flops_of_views(shape, patches);
     return fv_bench_rollout_bound(bench, s->texts.low) +
            fv_bench_bound(bench, 0, 4 * o->prompts * flops / bench->runtime.mesh.tensor->size);
 }
 
-/* Counted as is usual: prompt and answer of each sample. */
+/* Counted as is usual: prompt and response of each sample. */
 static fv_err measure(fv_bench *bench, step *s)
 {
     const fv_bench_options *o = s->options;

@@ -13,7 +13,7 @@ enum { FV_BENCH_MAX_EXCLUDED = FV_MAX_EOS + 4 };
 typedef struct fv_bench_texts {
     const fv_model_shape *shape;             /* borrowed */
     fv_chat chat;                            /* nothing ends a turn */
-    int32_t excluded[FV_BENCH_MAX_EXCLUDED]; /* never generated: what would end an answer, or show an image */
+    int32_t excluded[FV_BENCH_MAX_EXCLUDED]; /* never generated: what would end a sample, or show an image */
     int n_excluded;
     int32_t first_special;
     fv_grid low, high;       /* of the image; high has twice the edges */
@@ -27,7 +27,7 @@ void fv_bench_texts_fini(fv_bench_texts *texts);
 /* Append n tokens of text: those of a number. */
 fv_err fv_bench_texts_add(const fv_bench_texts *texts, uint64_t number, int64_t n, fv_tokens *out);
 
-/* A group of n_samples empty answers to prompt number: the image in low resolution and text, n tokens in all.
+/* A group of n_samples empty samples of prompt number: the image in low resolution and text, n tokens in all.
  * FV_ERR_ARGUMENT: the image takes them all. */
 fv_err fv_bench_texts_group(const fv_bench_texts *texts, int64_t number, int64_t n, int n_samples,
                             fv_group *out);

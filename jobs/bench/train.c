@@ -19,7 +19,7 @@ typedef struct train {
     fv_update_stats stats; /* of the last step */
 } train;
 
-/* A short prompt around the image; the rest is the answer. */
+/* A short prompt around the image; the rest is the response. */
 static fv_err write_example(train *t, int i)
 {
     enum { TEXT = 32 };

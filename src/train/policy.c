@@ -2,8 +2,8 @@
  * predict something. All tensors come from one arena, which the same code measures first, dry.
  *
  * Backward: the head's gradients are added to the rows they came from, for the last row of a prompt predicts
- * the first token of each of its answers; then through the decoder; and what reaches image tokens is added to
- * the rows of features that they showed, once for all answers, before it goes through the vision tower. */
+ * the first token of each of its samples; then through the decoder; and what reaches image tokens is added to
+ * the rows of features that they showed, once for all samples, before it goes through the vision tower. */
 #include "fovea/train/policy.h"
 
 #include "fovea/model/nn/head.h"

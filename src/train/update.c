@@ -99,7 +99,7 @@ static fv_err check_asked(const fv_updater *u, const fv_group *groups, int n)
     for (int g = 0; g < n; g++)
         for (int a = 0; a < groups[g].n_samples; a++)
             FV_CHECK(groups[g].responses[a].reference, FV_ERR_INTERNAL,
-                     "answer %d of prompt %lld: the reference policy was not asked", a,
+                     "sample %d of prompt %lld: the reference policy was not asked", a,
                      (long long)groups[g].prompt_index);
     return FV_OK;
 }
@@ -190,7 +190,7 @@ static fv_err ask_micro(fv_updater *u, fv_micro *m, void *context)
     return FV_OK;
 }
 
-/* Zeros for answers that other ranks ask about. */
+/* Zeros for samples that other ranks ask about. */
 static fv_err make_room(const fv_group *groups, int n)
 {
     for (int g = 0; g < n; g++)
@@ -211,7 +211,7 @@ static fv_err ask(fv_updater *u, const fv_group *groups, int n, int64_t *tokens)
     return fv_reference_exchange(u->args.reference);
 }
 
-/* All answers' log-probs into all, or back; returns how many. all NULL: only that. */
+/* All samples' log-probs into all, or back; returns how many. all NULL: only that. */
 static size_t carry(const fv_group *groups, int n, float *all, int is_back)
 {
     size_t at = 0;

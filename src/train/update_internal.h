@@ -6,7 +6,7 @@
 
 #include "fovea/base/room.h"
 
-/* The micro-batch under way: host arrays over its generated tokens (N) and answers (S). */
+/* The micro-batch under way: host arrays over its generated tokens (N) and samples (S). */
 typedef struct fv_micro {
     fv_packed packed;
     const fv_tree *trees; /* (n_trees) */
@@ -19,12 +19,12 @@ typedef struct fv_micro {
     fv_room room; /* of these arrays */
 } fv_micro;
 
-/* The sharing out of a mini-batch of so many answers. */
+/* The sharing out of a mini-batch of so many samples. */
 typedef struct fv_update_list {
-    int64_t answers;
+    int64_t samples;
     int n_ranks;
-    fv_tree *trees;   /* (answers) */
-    int64_t *scratch; /* (answers + n_ranks) */
+    fv_tree *trees;   /* (samples) */
+    int64_t *scratch; /* (samples + n_ranks) */
     fv_room room;     /* of both */
 } fv_update_list;
 
@@ -38,7 +38,7 @@ struct fv_updater {
 /* What is done with each micro-batch. */
 typedef fv_err (*fv_micro_work)(fv_updater *updater, fv_micro *micro, void *context);
 
-/* Do it with this rank's share of the groups' answers. name: of the phase, for people. Local. */
+/* Do it with this rank's share of the groups' samples. name: of the phase, for people. Local. */
 fv_err fv_micro_run(fv_updater *updater, const fv_group *groups, int n, const char *name, fv_micro_work work,
                     void *context);
 

@@ -15,14 +15,14 @@ static fv_err take_micro(void *context, fv_arena *arena)
 {
     const taking *t = context;
     fv_micro *m = t->micro;
-    int64_t n = t->size->logprobs, answers = t->size->responses;
+    int64_t n = t->size->logprobs, samples = t->size->responses;
     float **const floats[] = {&m->now,     &m->then,         &m->reference,
                               &m->entropy, &m->logprob_grad, &m->entropy_grad};
     for (size_t i = 0; i < sizeof floats / sizeof *floats; i++)
         FV_TRY(FV_TAKE_ARRAY(arena, n, floats[i]));
     FV_TRY(FV_TAKE_ARRAY(arena, n, &m->mask));
-    FV_TRY(FV_TAKE_ARRAY(arena, answers, &m->advantages));
-    return FV_TAKE_ARRAY(arena, answers + 1, &m->starts);
+    FV_TRY(FV_TAKE_ARRAY(arena, samples, &m->advantages));
+    return FV_TAKE_ARRAY(arena, samples + 1, &m->starts);
 }
 
 static fv_err make_room(fv_micro *m, const fv_packed_size *size)
@@ -35,24 +35,24 @@ static fv_err make_room(fv_micro *m, const fv_packed_size *size)
 static fv_err take_list(void *context, fv_arena *arena)
 {
     fv_update_list *list = context;
-    FV_TRY(FV_TAKE_ARRAY(arena, list->answers, &list->trees));
-    return FV_TAKE_ARRAY(arena, list->answers + list->n_ranks, &list->scratch);
+    FV_TRY(FV_TAKE_ARRAY(arena, list->samples, &list->trees));
+    return FV_TAKE_ARRAY(arena, list->samples + list->n_ranks, &list->scratch);
 }
 
-static fv_err make_list(fv_updater *u, int64_t answers)
+static fv_err make_list(fv_updater *u, int64_t samples)
 {
     fv_update_list *list = &u->list;
-    list->answers = answers;
+    list->samples = samples;
     list->n_ranks = u->args.optimizer->data->size;
-    list->room.name = "sharing out of answers";
+    list->room.name = "sharing out of samples";
     return fv_room_fit(&list->room, take_list, list);
 }
 
-fv_err fv_updater_reserve(fv_updater *u, const fv_packed_size *most, int64_t answers)
+fv_err fv_updater_reserve(fv_updater *u, const fv_packed_size *most, int64_t samples)
 {
     FV_TRY(fv_packed_reserve(&u->micro.packed, most));
     FV_TRY(make_room(&u->micro, most));
-    return make_list(u, answers);
+    return make_list(u, samples);
 }
 
 void fv_micro_fini(fv_updater *u)
@@ -62,7 +62,7 @@ void fv_micro_fini(fv_updater *u)
     fv_room_fini(&u->list.room);
 }
 
-/* What the rollout left of each answer, in the order of the packed log-probs. */
+/* What the rollout left of each sample, in the order of the packed log-probs. */
 static void collect(fv_micro *m)
 {
     int64_t at = 0;
@@ -122,10 +122,10 @@ fv_err fv_micro_run(fv_updater *u, const fv_group *groups, int n, const char *na
                     void *context)
 {
     const fv_comm *data = u->args.optimizer->data;
-    int64_t answers = 0;
+    int64_t samples = 0;
     for (int g = 0; g < n; g++)
-        answers += groups[g].n_samples;
-    FV_TRY(make_list(u, answers));
+        samples += groups[g].n_samples;
+    FV_TRY(make_list(u, samples));
     int n_trees = fv_update_share(groups, n, u->args.settings.micro_tokens, data->rank, data->size,
                                   u->list.trees, u->list.scratch);
     fv_meter_phase(name, n_trees);

@@ -1,4 +1,4 @@
-/* Trees of prompts and answers packed into one run of tokens: a prompt once, its answers as segments that
+/* Trees of prompts and samples packed into one run of tokens: a prompt once, its samples as segments that
  * read its keys, no padding. Host data. Local. */
 #ifndef FOVEA_TRAIN_PACKED_H
 #define FOVEA_TRAIN_PACKED_H
@@ -7,13 +7,13 @@
 #include "fovea/model/model.h"
 #include "fovea/train/trajectory.h"
 
-/* Answers [first, first + n) of a group, at least one of them with a generated token. */
+/* Samples [first, first + n) of a group, at least one of them with a generated token. */
 typedef struct fv_tree {
     const fv_group *group; /* borrowed */
     int first, n;
 } fv_tree;
 
-/* Tokens that a pass over the tree computes: the prompt's, and the answers' but the last of each. */
+/* Tokens that a pass over the tree computes: the prompt's, and the samples' but the last of each. */
 int64_t fv_tree_tokens(const fv_tree *tree);
 /* Generated tokens: what a pass gives log-probs of. */
 int64_t fv_tree_generated(const fv_tree *tree);
@@ -39,7 +39,7 @@ typedef struct fv_packed {
     int n_views;
     int64_t n_features;    /* N */
     int32_t *feature_rows; /* (run.n_features) */
-    /* Log-probs: row logprob_rows[i] of the run predicts targets[i]. Trees, answers and generated tokens in
+    /* Log-probs: row logprob_rows[i] of the run predicts targets[i]. Trees, samples and generated tokens in
      * order. */
     int32_t *logprob_rows, *targets; /* (n_logprobs) */
     int64_t n_logprobs;

@@ -15,9 +15,9 @@
 
 typedef struct fv_update_settings {
     fv_loss_settings loss;
-    int64_t micro_tokens; /* tokens of a micro-batch; a prompt with one answer may exceed it */
+    int64_t micro_tokens; /* tokens of a micro-batch; a prompt with one sample may exceed it */
     fv_save save;         /* not FV_SAVE_NONE */
-    int is_supervised;    /* answers are SFT examples: their own log-probs are taken for the old ones */
+    int is_supervised;    /* samples are SFT examples: their own log-probs are taken for the old ones */
 } fv_update_settings;
 
 typedef struct fv_updater_args {
@@ -44,9 +44,9 @@ typedef struct fv_update_stats {
 /* With a buffer for gradients, for good. */
 fv_err fv_updater_create(const fv_updater_args *args, fv_updater **out);
 void fv_updater_destroy(fv_updater *updater); /* Local. NULL is fine */
-/* Have the host memory for micro-batches of at most that much, and mini-batches of so many answers: no update
+/* Have the host memory for micro-batches of at most that much, and mini-batches of so many samples: no update
  * that takes as much or less allocates any. Local. */
-fv_err fv_updater_reserve(fv_updater *updater, const fv_packed_size *most, int64_t answers);
+fv_err fv_updater_reserve(fv_updater *updater, const fv_packed_size *most, int64_t samples);
 const fv_updater_args *fv_updater_args_of(const fv_updater *updater); /* Local. Borrowed */
 
 /* The loss of supervised training, the mean cross entropy of SFT examples' tokens: with advantages of 1 and
@@ -59,7 +59,7 @@ const fv_updater_args *fv_updater_args_of(const fv_updater *updater); /* Local. 
                         .kl_place = FV_KL_IN_LOSS, \
                         .mean = FV_MEAN_TOKEN})
 
-/* Answers are those of groups [0, n), each with its advantage and, with the KL in the loss, what
+/* Samples are those of groups [0, n), each with its advantage and, with the KL in the loss, what
  * fv_update_ask_reference sets. rate: of the optimizer's step. */
 fv_err fv_update(fv_updater *updater, const fv_group *groups, int n, double rate, fv_update_stats *stats);
 
@@ -67,16 +67,16 @@ fv_err fv_update(fv_updater *updater, const fv_group *groups, int n, double rate
  * micro-batch and a step of the optimizer ask for. packed: of no more than was reserved. */
 fv_err fv_updater_rehearse(fv_updater *updater, const fv_packed *packed);
 
-/* Set the log-probs of all answers under the reference policy, on every rank. It is brought in and put back
- * once, so ask about many groups at a time. Greedy answers are not asked about. Added to *tokens: those that
+/* Set the log-probs of all samples under the reference policy, on every rank. It is brought in and put back
+ * once, so ask about many groups at a time. Greedy samples are not asked about. Added to *tokens: those that
  * went through the decoder, on all ranks. */
 fv_err fv_update_ask_reference(fv_updater *updater, const fv_group *groups, int n, int64_t *tokens);
 
-/* With the KL in the reward: the same, and set reward.kl of every answer to what its distance from the
+/* With the KL in the reward: the same, and set reward.kl of every sample to what its distance from the
  * reference policy costs. */
 fv_err fv_update_charge_kl(fv_updater *updater, const fv_group *groups, int n, int64_t *tokens);
 
-/* The mini-batch's trees for one of n_ranks, in order (trees: room for all answers). Pure; for tests. */
+/* The mini-batch's trees for one of n_ranks, in order (trees: room for all samples). Pure; for tests. */
 int fv_update_share(const fv_group *groups, int n, int64_t micro_tokens, int rank, int n_ranks,
                     fv_tree *trees, int64_t *scratch);
 
