@@ -5,6 +5,7 @@
 #include "fovea/base/process/launcher.h"
 #include "fovea/base/log.h"
 #include "fovea/comm/device.h"
+#include "fovea/comm/driver.h"
 #include "fovea/ops/cuda.h"
 #include "fovea/base/meter.h"
 #include "fovea/base/process/stop.h"
@@ -102,15 +103,28 @@ static const char *against_cuda(const fv_runtime *runtime, const fv_runtime_opti
     return chosen->needs_fp32;
 }
 
-/* Several processes do not look for one: they compute on the cpu. */
+/* Several processes compute on the cpu; whether they leave a GPU alone, one of them looks. */
+static int sees_device(const fv_runtime *runtime)
+{
+    fv_driver driver = {0};
+    if (fv_runtime_all(runtime)->rank == 0)
+        fv_driver_ask(&driver);
+    return driver.n_devices > 0;
+}
+
+/* -1: there is none. */
 static fv_err find_device(fv_runtime *runtime, const fv_runtime_options *chosen, int *out)
 {
     fv_device device;
     *out = -1;
+    if (chosen->backend == FV_BACKEND_CPU)
+        return FV_OK;
+    if (chosen->backend == FV_BACKEND_AUTO && fv_runtime_all(runtime)->size > 1) {
+        *out = sees_device(runtime) ? 0 : -1;
+        return FV_OK;
+    }
     if (chosen->backend == FV_BACKEND_CUDA)
         FV_TRY(check_cuda(runtime, chosen));
-    else if (chosen->backend == FV_BACKEND_CPU || fv_runtime_all(runtime)->size > 1)
-        return FV_OK;
     FV_TRY(fv_device_choose(runtime->world, &device));
     *out = device.index;
     return FV_OK;
@@ -120,7 +134,7 @@ fv_err fv_runtime_open_backend(fv_runtime *runtime, const fv_runtime_options *ch
 {
     fv_backend_args args = {.kind = chosen->backend, .isa = chosen->kernels, .n_threads = chosen->threads};
     FV_TRY(find_device(runtime, chosen, &args.device));
-    if (chosen->backend == FV_BACKEND_AUTO && args.device < 0 && fv_runtime_all(runtime)->size == 1)
+    if (chosen->backend == FV_BACKEND_AUTO && args.device < 0)
         args.kind = FV_BACKEND_CPU; /* no GPU is seen here: there is no choice to tell of */
     args.against = against_cuda(runtime, chosen);
     if (chosen->is_plan && chosen->backend == FV_BACKEND_CUDA && args.device < 0) {
