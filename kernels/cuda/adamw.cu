@@ -1,6 +1,6 @@
-/* AdamW, what clips its gradient, and masters as pairs of a BF16 weight and its missing bits. A thread has an
- * element; moments that are rounded at random draw half a word each, named by where the element stands in the
- * whole tensor. */
+/* AdamW, what clips its gradient, and masters as pairs of a BF16 weight and its missing bits. A thread has
+ * four elements, which it loads and stores at once where they are aligned; moments that are rounded at random
+ * draw half a word each, named by where the element stands in the whole tensor. */
 #include "cuda.cuh"
 #include "philox.cuh"
 
@@ -42,11 +42,21 @@ struct adamw_args {
     float *param;           /* or NULL: the pair is the master */
     uint16_t *weight, *low; /* or NULL */
     void *m, *v;
-    int has_half_moments;
+    int has_half_moments, is_aligned;
     fv_cuda_draws draws;
     int64_t n, first;
     fv_part_place place;
 };
+
+template <typename M> __device__ __forceinline__ M as_moment(uint16_t bits);
+template <> __device__ __forceinline__ bf16 as_moment<bf16>(uint16_t bits)
+{
+    return __ushort_as_bfloat16(bits);
+}
+template <> __device__ __forceinline__ float as_moment<float>(uint16_t bits)
+{
+    return __uint_as_float((uint32_t)bits << 16);
+}
 
 __device__ __forceinline__ int64_t whole_of(const fv_part_place &p, int64_t i)
 {
@@ -55,40 +65,92 @@ __device__ __forceinline__ int64_t whole_of(const fv_part_place &p, int64_t i)
     return row * p.whole_cols + p.first_col + col;
 }
 
-__device__ __forceinline__ float moment_at(const void *m, int64_t i, int is_half)
+enum { QUAD = 4 };
+
+template <typename T> struct alignas(QUAD * sizeof(T)) quad {
+    T at[QUAD];
+};
+
+/* Elements [i, i + n) of an array, n at most QUAD; whole quads at once if they are aligned. */
+template <typename T>
+__device__ __forceinline__ quad<T> load_quad(const T *from, int64_t i, int n, int is_aligned)
 {
-    return is_half ? widen(((const bf16 *)m)[i]) : ((const float *)m)[i];
+    quad<T> q = {};
+    if (is_aligned && n == QUAD)
+        return *(const quad<T> *)(from + i);
+    for (int e = 0; e < n; e++)
+        q.at[e] = from[i + e];
+    return q;
 }
 
-__global__ void adamw_kernel(rule k, const adamw_args a)
+template <typename T>
+__device__ __forceinline__ void store_quad(T *to, int64_t i, int n, int is_aligned, const quad<T> &q)
 {
-    int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (is_aligned && n == QUAD)
+        *(quad<T> *)(to + i) = q;
+    else
+        for (int e = 0; e < n; e++)
+            to[i + e] = q.at[e];
+}
+
+/* The master after its step, and the moments. Nothing is contracted: every form of the state has the same
+ * bits. */
+__device__ __forceinline__ float moved(const rule &k, float g, float &m, float &v, float was)
+{
+    m = __fadd_rn(__fmul_rn(k.b1, m), __fmul_rn(k.rest1, g));
+    v = __fadd_rn(__fmul_rn(k.b2, v), __fmul_rn(k.rest2, __fmul_rn(g, g)));
+    float p = __fsub_rn(was, __fmul_rn(k.keep_decay, was));
+    float root = __fadd_rn(__fsqrt_rn(__fmul_rn(v, k.unbias2)), k.eps);
+    return __fsub_rn(p, __fdiv_rn(__fmul_rn(k.rate, m), root));
+}
+
+/* M: of the moments, float or bf16. HAS_PARAM: the master is whole. */
+template <typename M, int HAS_PARAM> __global__ void adamw_kernel(rule k, const adamw_args a)
+{
+    int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * QUAD;
     float by = *a.scale;
     if (i >= a.n || by == 0.0f)
         return;
-    float was = a.param ? a.param[i] : join(a.weight[i], a.low[i]);
-    float g = a.grad[i] * by, m = k.b1 * moment_at(a.m, i, a.has_half_moments) + k.rest1 * g;
-    float v = k.b2 * moment_at(a.v, i, a.has_half_moments) + k.rest2 * (g * g);
-    float p = was - k.keep_decay * was;
-    p = p - k.rate * m / (sqrtf(v * k.unbias2) + k.eps);
-    if (a.weight) {
-        pair it = split(p);
-        p = it.master;
-        a.weight[i] = it.weight;
-        if (a.low)
-            a.low[i] = it.low;
+    int n = a.n - i < QUAD ? (int)(a.n - i) : QUAD;
+    quad<float> g = load_quad(a.grad, i, n, a.is_aligned), p = {};
+    quad<M> m = load_quad((const M *)a.m, i, n, a.is_aligned),
+            v = load_quad((const M *)a.v, i, n, a.is_aligned);
+    quad<uint16_t> weight = {}, low = {};
+    if (HAS_PARAM)
+        p = load_quad((const float *)a.param, i, n, a.is_aligned);
+    else {
+        weight = load_quad((const uint16_t *)a.weight, i, n, a.is_aligned);
+        low = load_quad((const uint16_t *)a.low, i, n, a.is_aligned);
     }
-    if (a.param)
-        a.param[i] = p;
-    if (a.has_half_moments) {
-        int64_t whole = whole_of(a.place, a.first + i);
-        uint32_t word = draw(a.draws, (uint32_t)(whole / 4)).word[whole % 4];
-        ((uint16_t *)a.m)[i] = round_at_random(m, word);
-        ((uint16_t *)a.v)[i] = round_at_random(v, word >> 16);
-    } else {
-        ((float *)a.m)[i] = m;
-        ((float *)a.v)[i] = v;
+#pragma unroll
+    for (int e = 0; e < QUAD; e++) {
+        float was = HAS_PARAM ? p.at[e] : join(weight.at[e], low.at[e]);
+        float first = widen(m.at[e]), second = widen(v.at[e]);
+        p.at[e] = moved(k, g.at[e] * by, first, second, was);
+        if (a.weight) {
+            pair it = split(p.at[e]);
+            p.at[e] = it.master;
+            weight.at[e] = it.weight;
+            low.at[e] = it.low;
+        }
+        if (sizeof(M) == sizeof(bf16)) {
+            int64_t whole = whole_of(a.place, a.first + i + e);
+            uint32_t word = draw(a.draws, (uint32_t)(whole / 4)).word[whole % 4];
+            m.at[e] = as_moment<M>(round_at_random(first, word));
+            v.at[e] = as_moment<M>(round_at_random(second, word >> 16));
+        } else {
+            m.at[e] = narrow<M>(first);
+            v.at[e] = narrow<M>(second);
+        }
     }
+    store_quad((M *)a.m, i, n, a.is_aligned, m);
+    store_quad((M *)a.v, i, n, a.is_aligned, v);
+    if (HAS_PARAM)
+        store_quad(a.param, i, n, a.is_aligned, p);
+    if (a.weight)
+        store_quad(a.weight, i, n, a.is_aligned, weight);
+    if (!HAS_PARAM)
+        store_quad(a.low, i, n, a.is_aligned, low);
 }
 
 /* b^step as the CPU back end has it. */
@@ -99,6 +161,16 @@ static double power(double b, int step)
         if (step % 2)
             result = result * b;
     return result;
+}
+
+/* Whether all operands begin at a quad. */
+static int are_aligned(const fv_adamw_args *args)
+{
+    const fv_tensor *t[] = {&args->grad, &args->param, &args->weight, &args->low, &args->m, &args->v};
+    for (int i = 0; i < 6; i++)
+        if ((uintptr_t)t[i]->data % (QUAD * fv_dtype_bytes(t[i]->dtype)) != 0)
+            return 0;
+    return 1;
 }
 
 extern "C" fv_err fv_cuda_adamw(fv_backend *backend, const fv_adamw_args *args)
@@ -119,11 +191,15 @@ extern "C" fv_err fv_cuda_adamw(fv_backend *backend, const fv_adamw_args *args)
                     args->m.data,
                     args->v.data,
                     args->m.dtype == FV_BF16,
+                    are_aligned(args),
                     draws_of(args->seed, (uint32_t)args->step, UINT32_MAX, args->tensor),
                     args->grad.dim[0],
                     args->first,
                     args->place};
-    adamw_kernel<<<blocks_for(a.n, THREADS), THREADS, 0, fv_cuda_compute(backend)>>>(k, a);
+    auto kernel = a.param              ? a.has_half_moments ? adamw_kernel<bf16, 1> : adamw_kernel<float, 1>
+                               : a.has_half_moments ? adamw_kernel<bf16, 0>
+                                       : adamw_kernel<float, 0>;
+    kernel<<<blocks_for(a.n, QUAD * THREADS), THREADS, 0, fv_cuda_compute(backend)>>>(k, a);
     return fv_cuda_launched("adamw");
 }
 

@@ -3,7 +3,7 @@
  * order. */
 #include "cuda.cuh"
 
-enum { THREADS = 256, BAND = 32 };
+enum { THREADS = 256, BAND = 32, COLUMNS = 64, MOST_UNITS = 4 };
 
 template <typename T> struct norm_args {
     matrix<T> x, residual, weight, sum, y;
@@ -100,56 +100,79 @@ template <typename T, typename D> struct norm_grad_args {
     float *bands; /* (n_bands, width) */
 };
 
-template <typename T, typename D> __global__ void norm_grad_kernel(const norm_grad_args<T, D> a)
+/* A block has a band of vectors, one after the other: a thread keeps its units of a vector in registers
+ * between the dot product and dx, and sums dweight of its columns over the band. UNITS: of a thread, at most.
+ */
+template <typename T, typename D, int UNITS> __global__ void norm_grad_kernel(const norm_grad_args<T, D> a)
 {
     __shared__ float scratch[32];
-    int64_t v = blockIdx.x, n = a.width;
-    const D *dy = vector_at(a.dy, v, a.heads, n);
-    const T *x = vector_at(a.x, v, a.heads, n);
-    T *dx = vector_at(a.dx, v, a.heads, n);
-    float dot = 0, rstd = a.rstd[v];
-    float g[UNIT], w[UNIT], s[UNIT], d[UNIT];
-    for (int64_t i = threadIdx.x * UNIT; i < n; i += THREADS * UNIT) {
-        load_unit(dy, i, n, a.dy.is_aligned, g);
-        load_unit(a.weight.data, i, n, a.weight.is_aligned, w);
-        load_unit(x, i, n, a.x.is_aligned, s);
+    int64_t n = a.width, first = (int64_t)blockIdx.x * BAND;
+    int64_t end = first + BAND < a.n ? first + BAND : a.n;
+    float w[UNITS][UNIT], sum[UNITS][UNIT];
+#pragma unroll
+    for (int k = 0; k < UNITS; k++) {
+        int64_t i = (threadIdx.x + k * THREADS) * UNIT;
+        load_unit(a.weight.data, i, n, a.weight.is_aligned, w[k]);
+#pragma unroll
         for (int e = 0; e < UNIT; e++)
-            dot = fmaf(g[e] * w[e], s[e], dot);
+            sum[k][e] = 0;
     }
-    float pull = block_sum(dot, scratch) / (float)n * rstd * rstd;
-    for (int64_t i = threadIdx.x * UNIT; i < n; i += THREADS * UNIT) {
-        load_unit(dy, i, n, a.dy.is_aligned, g);
-        load_unit(a.weight.data, i, n, a.weight.is_aligned, w);
-        load_unit(x, i, n, a.x.is_aligned, s);
-        if (a.accumulate)
-            load_unit(dx, i, n, a.dx.is_aligned, d);
-        for (int e = 0; e < UNIT; e++)
-            d[e] = (a.accumulate ? d[e] : 0.0f) + rstd * (w[e] * g[e] - s[e] * pull);
-        store_unit(dx, i, n, a.dx.is_aligned, d);
+    for (int64_t v = first; v < end; v++) {
+        const D *dy = vector_at(a.dy, v, a.heads, n);
+        const T *x = vector_at(a.x, v, a.heads, n);
+        T *dx = vector_at(a.dx, v, a.heads, n);
+        float g[UNITS][UNIT], s[UNITS][UNIT], d[UNITS][UNIT], dot = 0, rstd = a.rstd[v];
+#pragma unroll
+        for (int k = 0; k < UNITS; k++) {
+            int64_t i = (threadIdx.x + k * THREADS) * UNIT;
+            load_unit(dy, i, n, a.dy.is_aligned, g[k]);
+            load_unit(x, i, n, a.x.is_aligned, s[k]);
+            if (a.accumulate)
+                load_unit(dx, i, n, a.dx.is_aligned, d[k]);
+        }
+#pragma unroll
+        for (int k = 0; k < UNITS; k++)
+#pragma unroll
+            for (int e = 0; e < UNIT; e++) {
+                dot = fmaf(g[k][e] * w[k][e], s[k][e], dot);
+                sum[k][e] += g[k][e] * s[k][e] * rstd;
+            }
+        float pull = block_sum(dot, scratch) / (float)n * rstd * rstd;
+#pragma unroll
+        for (int k = 0; k < UNITS; k++) {
+            int64_t i = (threadIdx.x + k * THREADS) * UNIT;
+#pragma unroll
+            for (int e = 0; e < UNIT; e++)
+                d[k][e] = (a.accumulate ? d[k][e] : 0.0f) + rstd * (w[k][e] * g[k][e] - s[k][e] * pull);
+            if (i < n)
+                store_unit(dx, i, n, a.dx.is_aligned, d[k]);
+        }
+    }
+#pragma unroll
+    for (int k = 0; k < UNITS && a.bands; k++) {
+        int64_t i = (threadIdx.x + k * THREADS) * UNIT;
+        if (i < n)
+            store_unit(a.bands + blockIdx.x * n, i, n, n % UNIT == 0, sum[k]);
     }
 }
 
-/* Columns of one band of vectors. */
-template <typename T, typename D> __global__ void norm_bands_kernel(const norm_grad_args<T, D> a)
-{
-    int64_t column = (int64_t)blockIdx.x * THREADS + threadIdx.x, first = (int64_t)blockIdx.y * BAND;
-    if (column >= a.width)
-        return;
-    float sum = 0;
-    for (int64_t v = first; v < first + BAND && v < a.n; v++)
-        sum += widen(vector_at(a.dy, v, a.heads, a.width)[column]) *
-               widen(vector_at(a.x, v, a.heads, a.width)[column]) * a.rstd[v];
-    a.bands[blockIdx.y * a.width + column] = sum;
-}
-
+/* Bands in order; many are on their way at once. */
 __global__ void add_bands_kernel(const float *bands, int64_t n_bands, int64_t width, float *out)
 {
-    int64_t column = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    enum { AHEAD = 16 };
+    int64_t column = (int64_t)blockIdx.x * COLUMNS + threadIdx.x;
     if (column >= width)
         return;
     float sum = 0;
-    for (int64_t b = 0; b < n_bands; b++)
-        sum += bands[b * width + column];
+    for (int64_t b = 0; b < n_bands; b += AHEAD) {
+        float next[AHEAD];
+#pragma unroll
+        for (int k = 0; k < AHEAD; k++)
+            next[k] = b + k < n_bands ? bands[(b + k) * width + column] : 0.0f;
+#pragma unroll
+        for (int k = 0; k < AHEAD; k++)
+            sum += b + k < n_bands ? next[k] : 0.0f;
+    }
     out[column] += sum;
 }
 
@@ -179,17 +202,20 @@ template <typename T, typename D> static fv_err norm_grad(fv_backend *backend, c
                               n,
                               args->accumulate,
                               nullptr};
-    /* Weights first: dx may be the memory of x or dy. */
-    if (args->dweight.data) {
-        void *bands = nullptr;
+    void *bands = nullptr;
+    if (args->dweight.data)
         FV_TRY(fv_cuda_workspace(backend, fv_cuda_norm_grad_room(args), &bands));
-        a.bands = (float *)bands;
-        norm_bands_kernel<T, D>
-            <<<dim3(blocks_for(width, THREADS), (unsigned)n_bands), THREADS, 0, stream>>>(a);
-        add_bands_kernel<<<blocks_for(width, THREADS), THREADS, 0, stream>>>(a.bands, n_bands, width,
+    a.bands = (float *)bands;
+    FV_CHECK(width <= MOST_UNITS * THREADS * UNIT, FV_ERR_UNSUPPORTED,
+             "norm_grad: vectors of %lld numbers, at most %d are supported", (long long)width,
+             MOST_UNITS * THREADS * UNIT);
+    auto kernel = width <= THREADS * UNIT       ? norm_grad_kernel<T, D, 1>
+                  : width <= 2 * THREADS * UNIT ? norm_grad_kernel<T, D, 2>
+                                                : norm_grad_kernel<T, D, MOST_UNITS>;
+    kernel<<<(unsigned)n_bands, THREADS, 0, stream>>>(a);
+    if (args->dweight.data)
+        add_bands_kernel<<<blocks_for(width, COLUMNS), COLUMNS, 0, stream>>>(a.bands, n_bands, width,
                                                                              (float *)args->dweight.data);
-    }
-    norm_grad_kernel<T, D><<<(unsigned)n, THREADS, 0, stream>>>(a);
     return fv_cuda_launched("norm_grad");
 }
 
