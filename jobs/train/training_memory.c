@@ -152,9 +152,9 @@ fv_err fv_training_memory(const fv_training *t, double bytes[FV_MEMORY_PARTS])
 
 /* The choice. */
 
-/* Bytes that a device keeps free for what no plan knows: its libraries, and what it does not use of a page.
- */
-static const double margin = 2.0 * (1 << 30);
+/* A device keeps so much free for workspaces of operations, and for what no plan knows: graphs, libraries,
+ * and what is not used of a page. */
+static const double margin = 2.0 * (1 << 30), margin_share = 0.02;
 
 /* 0: there is no limit that is known. */
 static fv_err limit_of(const fv_training *t, double *out)
@@ -165,7 +165,7 @@ static fv_err limit_of(const fv_training *t, double *out)
         return FV_OK;
     FV_TRY(fv_backend_free_bytes(t->runtime.backend, &bytes));
     if (bytes > 0)
-        *out = (double)bytes + (double)t->runtime.backend->memory.bytes - margin;
+        *out = ((double)bytes + (double)t->runtime.backend->memory.bytes) * (1 - margin_share) - margin;
     return FV_OK;
 }
 
