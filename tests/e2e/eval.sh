@@ -8,14 +8,8 @@ model=$folder/model
 pack=$folder/glance.h5
 export OMP_NUM_THREADS=1
 
-fail() { echo "FAILED: $*" >&2; exit 1; }
-refused() { # STATUS TEXT ARGUMENT...
-    local status=$1 text=$2 got=0
-    shift 2
-    "$FOVEA" eval "$@" >"$folder/log" 2>&1 || got=$?
-    [ "$got" -eq "$status" ] || fail "status $got, expected $status, of: $* ($(cat "$folder/log"))"
-    grep -qF -- "$text" "$folder/log" || fail "no \"$text\" in: $(cat "$folder/log")"
-}
+. "$TEST_DATA/../common"
+refused() { refuses "$1" "$2" "$FOVEA" eval "${@:3}"; } # STATUS TEXT ARGUMENT...
 same() { # FOLDER FOLDER
     cmp "$1/samples.jsonl" "$2/samples.jsonl"
     cmp "$1/samples.h5" "$2/samples.h5"

@@ -5,15 +5,8 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 configs=$TEST_DATA/../../configs/model
 
-fail() { echo "FAILED: $*" >&2; exit 1; }
-# A command must fail with one sentence that holds the text given first.
-refused() {
-    local text=$1 status=0
-    shift
-    "$@" >"$folder/out" 2>"$folder/err" || status=$?
-    [ "$status" -ne 0 ] && [ "$status" -lt 128 ] || fail "status $status of: $*"
-    grep -qF -- "$text" "$folder/err" || fail "no \"$text\" in: $(cat "$folder/err")"
-}
+. "$TEST_DATA/../common"
+refused() { refuses failed "$@"; } # TEXT COMMAND...
 
 for model in tiny-vl tiny-qwen2 tiny-qwen3; do
     made=$folder/$model

@@ -6,17 +6,10 @@ trap 'rm -rf "$folder"' EXIT
 configs=$TEST_DATA/../../configs/model
 images=$TEST_DATA/images
 
-fail() { echo "FAILED: $*" >&2; exit 1; }
+. "$TEST_DATA/../common"
 equal() { [ "$1" = "$2" ] || fail "got: $1; expected: $2"; }
 generate() { "$FOVEA" generate --max-tokens 12 "$@"; }
-# A command must fail with the status and one sentence that holds the text given first.
-refused() {
-    local status=$1 text=$2 got=0
-    shift 2
-    "$@" >"$folder/out" 2>"$folder/err" || got=$?
-    [ "$got" -eq "$status" ] || fail "status $got, expected $status, of: $* ($(cat "$folder/err"))"
-    grep -qF -- "$text" "$folder/err" || fail "no \"$text\" in: $(cat "$folder/err")"
-}
+refused() { refuses "$@"; } # STATUS TEXT COMMAND...
 field() { sed -n "s/.*\"$1\": \([^],}]*[]\"]\{0,1\}\).*/\1/p"; }
 
 for model in tiny-vl tiny-qwen2 tiny-qwen3; do

@@ -6,16 +6,10 @@ trap 'rm -rf "$folder"' EXIT
 images=$TEST_DATA/images
 out=$folder/out.h5
 
-fail() { echo "FAILED: $*" >&2; exit 1; }
+. "$TEST_DATA/../common"
 equal() { [ "$1" = "$2" ] || fail "got: $1; expected: $2"; }
 pack() { "$FOVEA" pack --images "$images" --out "$out" "$@"; }
-refused() { # STATUS TEXT ARGUMENT...
-    local status=$1 text=$2 got=0
-    shift 2
-    "$FOVEA" pack "$@" >"$folder/log" 2>&1 || got=$?
-    [ "$got" -eq "$status" ] || fail "status $got, expected $status, of: $* ($(cat "$folder/log"))"
-    grep -qF -- "$text" "$folder/log" || fail "no \"$text\" in: $(cat "$folder/log")"
-}
+refused() { refuses "$1" "$2" "$FOVEA" pack "${@:3}"; } # STATUS TEXT ARGUMENT...
 # What h5dump shows of a dataset, without indices and quotes.
 values() { h5dump -y -d "$2" -o "$folder/values" "$1" >/dev/null && tr -d ' \n' <"$folder/values"; }
 
@@ -61,7 +55,7 @@ bad() { # TEXT JSON
     { head -n 1 "$folder/good.jsonl"; echo "$2"; } >"$folder/bad.jsonl"
     echo "$2" >>"$folder/all.jsonl"
     refused 1 "bad.jsonl:2: $1" --images "$images" --out "$out" --jsonl "$folder/bad.jsonl"
-    grep -qF "nothing was written (--skip-bad" "$folder/log" || fail "$(cat "$folder/log")"
+    grep -qF "nothing was written (--skip-bad" "$folder/err" || fail "$(cat "$folder/err")"
 }
 qa='"question": "q", "answer": "a"'
 : >"$folder/all.jsonl"
@@ -79,7 +73,7 @@ bad '"solution" is empty without its tags' \
 bad "row:1:17: not valid JSON: invalid token near 'NaN', in \"price\"" "{\"price\": [1, NaN, 2], $qa, \"image\": \"rgb.jpg\"}"
 bad '2 images; a prompt shows one' "{$qa, \"images\": [\"rgb.jpg\", \"rgb.png\"]}"
 cmp "$out" "$folder/first.h5"
-equal "$(cd "$folder" && ls | grep -c '^out')" 1
+equal "$(cd "$folder" && ls | grep -c '^out\.')" 1
 
 # Skipped, named up to a number, counted; a row is not lost among them.
 { cat "$folder/all.jsonl" && cat "$folder/good.jsonl" && cat "$folder/all.jsonl"; } >"$folder/mixed.jsonl"

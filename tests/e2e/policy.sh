@@ -9,14 +9,8 @@ image=$TEST_DATA/images/rgba.png
 policy=$folder/run/model
 cd "$root"
 
-fail() { echo "FAILED: $*" >&2; exit 1; }
-refused() { # STATUS TEXT ARGUMENT...
-    local status=$1 text=$2 got=0
-    shift 2
-    "$FOVEA" generate --model "$policy" --prompt a "$@" >"$folder/log" 2>&1 || got=$?
-    [ "$got" -eq "$status" ] || fail "status $got, expected $status, of: $* ($(cat "$folder/log"))"
-    grep -qF -- "$text" "$folder/log" || fail "no \"$text\" in: $(cat "$folder/log")"
-}
+. "$TEST_DATA/../common"
+refused() { refuses "$1" "$2" "$FOVEA" generate --model "$policy" --prompt a "${@:3}"; } # STATUS TEXT ARGUMENT...
 
 "$FOVEA" init --shape configs/model/glance-vl.yaml --out "$folder/model" --seed 1 --dtype fp32
 for _ in 1 2 3 4; do echo '{"question": "What digit is it?", "answer": "3", "image": "rgba.png"}'; done |

@@ -6,14 +6,8 @@ trap 'rm -rf "$folder"' EXIT
 model=$TEST_DATA/golden/qwen2_5_vl
 case=$model/case0.h5
 
-fail() { echo "FAILED: $*" >&2; exit 1; }
-refused() {
-    local status=$1 text=$2 got=0
-    shift 2
-    "$FOVEA" probe "$@" >"$folder/log" 2>&1 || got=$?
-    [ "$got" -eq "$status" ] || fail "status $got, expected $status, of: $* ($(cat "$folder/log"))"
-    grep -qF -- "$text" "$folder/log" || fail "no \"$text\" in: $(cat "$folder/log")"
-}
+. "$TEST_DATA/../common"
+refused() { refuses "$1" "$2" "$FOVEA" probe "${@:3}"; } # STATUS TEXT ARGUMENT...
 
 "$FOVEA" probe --model "$model" --case "$case" --out "$folder/out.h5" --greedy 3
 [ -s "$folder/out.h5" ] || fail "nothing written"

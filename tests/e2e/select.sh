@@ -6,13 +6,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 . "$TEST_DATA/../common"
 
-refused() { # STATUS TEXT ARGUMENT...
-    local status=$1 text=$2 got=0
-    shift 2
-    "$FOVEA" pack "$@" >"$folder/log" 2>&1 || got=$?
-    [ "$got" -eq "$status" ] || fail "status $got, expected $status, of: $* ($(cat "$folder/log"))"
-    grep -qF -- "$text" "$folder/log" || fail "no \"$text\" in: $(cat "$folder/log")"
-}
+refused() { refuses "$1" "$2" "$FOVEA" pack "${@:3}"; } # STATUS TEXT ARGUMENT...
 
 # Random weights say what they say: truths of one letter are found in some of it.
 "$FOVEA" init --shape "$root/configs/model/glance-vl.yaml" --out "$folder/model" --seed 5 --dtype fp32

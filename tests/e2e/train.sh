@@ -6,13 +6,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 . "$TEST_DATA/../common"
 
-refused() {
-    local status=$1 text=$2 got=0
-    shift 2
-    "$@" >"$folder/out" 2>"$folder/err" || got=$?
-    [ "$got" -eq "$status" ] || fail "status $got, expected $status, of: $* ($(cat "$folder/err"))"
-    grep -qF -- "$text" "$folder/err" || fail "no \"$text\" in: $(cat "$folder/err")"
-}
+refused() { refuses "$@"; } # STATUS TEXT COMMAND...
 near() { awk -v bound="$1" '{ d = $1 - $2; if (d < 0) d = -d; if (d > bound) exit 1 }'; }
 
 make_run "$folder"
