@@ -35,14 +35,14 @@ static const struct argp_option options[] = {
      "configs/model",
      0},
     {"batch", KEY_BATCH, "N,...", 0, "samples at once, of decode (1,8,64)", 0},
-    {"prompt", KEY_PROMPT, "N", 0, "tokens of a prompt, those of its image included (320)", 0},
-    {"new", KEY_NEW, "N", 0, "tokens of a sample (256)", 0},
-    {"prompts", KEY_PROMPTS, "N", 0, "of a rollout (32)", 0},
-    {"samples", KEY_SAMPLES, "N", 0, "samples of each of them (8)", 0},
+    {"prompt", KEY_PROMPT, "N", 0, "tokens of a prompt, those of its image included (320; of tiny 80)", 0},
+    {"new", KEY_NEW, "N", 0, "tokens of a sample (256; 32)", 0},
+    {"prompts", KEY_PROMPTS, "N", 0, "of a rollout (32; 4)", 0},
+    {"samples", KEY_SAMPLES, "N", 0, "samples of each of them (8; 4)", 0},
     {"image", KEY_IMAGE, "PIXELS", 0,
-     "edge of an image (448); that of vision is twice as long, as the high-resolution view is", 0},
-    {"length", KEY_LENGTH, "N", 0, "tokens of a sequence of prefill and train (2048)", 0},
-    {"sequences", KEY_SEQUENCES, "N", 0, "such sequences at once, and images of vision (8)", 0},
+     "edge of an image (448; 112); that of vision is twice as long, as the high-resolution view is", 0},
+    {"length", KEY_LENGTH, "N", 0, "tokens of a sequence of prefill and train (2048; 256)", 0},
+    {"sequences", KEY_SEQUENCES, "N", 0, "such sequences at once, and images of vision (8; 4)", 0},
     {"pass-tokens", KEY_PASS, "N", 0, "tokens of a pass of the engine, at most (8192)", 0},
     {"micro-tokens", KEY_MICRO, "N", 0, "tokens of a micro-batch of train (4096)", 0},
     {"recompute", KEY_RECOMPUTE, NULL, 0, "train as with update.recompute", 0},
@@ -75,6 +75,23 @@ static const fv_option table[] = {{KEY_SHAPE, FV_OPTION_PATH, AT(shape)},
                                   {KEY_JSON, FV_OPTION_PATH, AT(json)},
                                   {KEY_PROFILE, FV_OPTION_FLAG, AT(is_profile)},
                                   {0}};
+
+/* Sizes that are not given: of real models, and such that two cores measure everything in a minute or two. */
+static const struct {
+    size_t at;
+    int real, tiny;
+} sizes[] = {{AT(prompt), 320, 80}, {AT(generated), 256, 32}, {AT(prompts), 32, 4}, {AT(samples), 8, 4},
+             {AT(image), 448, 112}, {AT(length), 2048, 256},  {AT(n_lengths), 8, 4}};
+
+static void set_sizes(fv_bench_options *out)
+{
+    int is_tiny = !out->runtime.model && (!out->shape || strcmp(out->shape, "tiny") == 0);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        int *size = (int *)(void *)((char *)out + sizes[i].at);
+        if (*size == 0)
+            *size = is_tiny ? sizes[i].tiny : sizes[i].real;
+    }
+}
 
 static const char *const names[] = {
 #define X(name, help) #name,
@@ -128,6 +145,7 @@ static error_t parse(int key, char *text, struct argp_state *state)
         ask(out, state, text);
         return 0;
     case ARGP_KEY_END:
+        set_sizes(out);
         return check(out, state);
     case KEY_BATCH:
         parse_batches(out, state, text);
@@ -154,13 +172,6 @@ void fv_bench_options_parse(int argc, char **argv, fv_bench_options *out)
     *out = (fv_bench_options){.runtime.needs_no_model = 1,
                               .batches = {1, 8, 64},
                               .n_batches = 3,
-                              .prompt = 320,
-                              .generated = 256,
-                              .prompts = 32,
-                              .samples = 8,
-                              .image = 448,
-                              .length = 2048,
-                              .n_lengths = 8,
                               .pass_tokens = 8192,
                               .micro_tokens = 4096,
                               .repeats = 5};
