@@ -57,7 +57,8 @@ static void test_refusals(void **state)
     fv_cache cache;
     open_model(&backend, &model);
     assert_fails(fv_cache_init(&cache, model, 0), FV_ERR_ARGUMENT, "a cache of 0 pages");
-    assert_fails(fv_cache_init(&cache, model, 1 << 30), FV_ERR_ARGUMENT, "pages of 64 rows");
+    assert_fails(fv_cache_init(&cache, model, 1 << 30), FV_ERR_ARGUMENT,
+                 "a cache of 1073741824 pages of 64 tokens, expected 1 to 33554431");
     assert_fails(fv_cache_init(&cache, model, -1), FV_ERR_ARGUMENT, "a cache of -1 pages");
     assert_null(cache.memory);
     const fv_text_shape *shape = &fv_model_shape_of(model)->text;
