@@ -14,10 +14,11 @@ enum { TEXT_BYTES = 2048, EARLY_BYTES = 4 * TEXT_BYTES };
 
 static int log_rank;
 static fv_log_level log_level = FV_LOG_INFO;
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of the next three */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER; /* of the next four */
 static FILE *kept;                                        /* NULL: no file */
 static char early[EARLY_BYTES];                           /* what was said before there was one, as lines */
 static size_t n_early;
+static int keeps_early; /* since fv_log_init */
 static atomic_int has_status;
 
 static const char *const level_name[] = {"error", "warning", "info", "debug"};
@@ -26,6 +27,9 @@ void fv_log_init(int rank, fv_log_level level)
 {
     log_rank = rank;
     log_level = level;
+    pthread_mutex_lock(&mutex);
+    keeps_early = 1;
+    pthread_mutex_unlock(&mutex);
 }
 
 int fv_log_rank(void)
@@ -72,7 +76,7 @@ static void append(const char *line, size_t size)
     if (kept) {
         fwrite(line, 1, size, kept);
         fflush(kept);
-    } else if (size <= sizeof early - n_early) {
+    } else if (keeps_early && size <= sizeof early - n_early) {
         memcpy(early + n_early, line, size);
         n_early += size;
     }

@@ -18,7 +18,7 @@ void fv_log_status_hide(void);
 int fv_log_has_status(void); /* 1: it stands there. Safe in signal handlers */
 
 /* From now on every message is also appended to this file: "2026-01-31T12:00:00Z level: text", and first the
- * few that came before any file. What cannot be written there is lost without more. A second file takes the
+ * few that came since fv_log_init. What cannot be written there is lost without more. A second file takes the
  * place of the first. */
 fv_err fv_log_keep(const char *path);
 /* Into that file alone. */
