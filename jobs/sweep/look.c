@@ -148,18 +148,21 @@ static fv_err begin_with_folder(const fv_sweep_view *view, fv_sweep_item *item)
 
 /* Settings. */
 
-static fv_err print_effective(const fv_sweep *sweep, const fv_sweep_run *run, fv_buffer *out)
+static fv_err print_effective(const fv_sweep *sweep, const fv_sweep_run *run, fv_buffer *out, int *takes_any)
 {
     fv_train_config config;
     FV_TRY(fv_sweep_settings(sweep, run, &config));
+    *takes_any = config.run.backend == FV_BACKEND_AUTO;
     fv_err err = fv_settings_print(&fv_train_settings, &config, 0, out);
     fv_settings_fini(&fv_train_settings, &config);
     return err;
 }
 
-static int is_of_run(const void *context, const char *key)
+/* takes_any: the file leaves the back end to the run, whose folder holds the one that it took. */
+static int is_of_run(const void *takes_any, const char *key)
 {
-    (void)context;
+    if (*(const int *)takes_any && strcmp(key, "backend") == 0)
+        return 0;
     return strcmp(key, "out") != 0 && strncmp(key, "resume", strlen("resume")) != 0;
 }
 
@@ -169,14 +172,15 @@ static fv_err compare_settings(const fv_sweep_view *view, const fv_sweep_item *i
     char path[PATH_MAX];
     fv_file_map map;
     fv_buffer before = {0}, now = {0};
+    int takes_any;
     fv_err err = FV_OK;
     FV_TRY(path_in(view, item->name, "config.yaml", path));
     if (!fv_file_exists(path))
         return FV_OK;
     FV_TRY(fv_file_open_map(path, &map));
     FV_TRY_DONE(fv_buffer_append(&before, map.data ? (const char *)map.data : "", map.size));
-    FV_TRY_DONE(print_effective(view->sweep, item->run, &now));
-    FV_TRY_DONE(fv_settings_compare(before.data, now.data, is_of_run, NULL, out));
+    FV_TRY_DONE(print_effective(view->sweep, item->run, &now, &takes_any));
+    FV_TRY_DONE(fv_settings_compare(before.data, now.data, is_of_run, &takes_any, out));
 done:
     fv_file_close_map(&map);
     fv_buffer_fini(&before);
