@@ -215,6 +215,14 @@ void fv_runtime_free_launcher(fv_runtime *runtime, fv_err err)
         fv_launcher_release();
 }
 
+/* The launcher kills all ranks: what a rank has to tell is told before another one lets the launcher go on. */
+static void obey_launcher(const fv_runtime *runtime)
+{
+    if (fv_comm_barrier(runtime->world) != FV_OK)
+        fv_log_note(FV_LOG_WARN, "%s", fv_error_text());
+    fv_launcher_obey();
+}
+
 int fv_runtime_finish(fv_runtime *runtime, fv_err err)
 {
     fv_meter_stop();
@@ -223,7 +231,7 @@ int fv_runtime_finish(fv_runtime *runtime, fv_err err)
     if (status == 0 || status == FV_EXIT_AGAIN)
         fv_launcher_leave();
     if (runtime->obeys_launcher)
-        fv_launcher_obey();
+        obey_launcher(runtime);
     fv_model_destroy(runtime->model);
     fv_backend_destroy(runtime->backend);
     fv_mesh_fini(&runtime->mesh);
