@@ -30,28 +30,28 @@ extern "C" fv_err fv_cuda_rope_angles(fv_backend *backend, const fv_rope_angles_
     return fv_cuda_launched("rope_angles");
 }
 
+/* A block has a row. */
 template <typename T>
-__global__ void rope_kernel(matrix<T> x, matrix<float> cosines, matrix<float> sines, int64_t heads,
-                            int64_t half, float sign, int64_t n)
+__global__ void rope_kernel(matrix<T> x, matrix<float> cosines, matrix<float> sines, int heads, float sign)
 {
-    int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
-    if (i >= n)
-        return;
-    int64_t pair = i % half, head = i / half % heads, row = i / half / heads;
-    T *at = x.data + row * x.stride + head * 2 * half + pair;
-    float c = cosines.data[row * cosines.stride + pair], s = sign * sines.data[row * sines.stride + pair];
-    float x1 = widen(at[0]), x2 = widen(at[half]);
-    turn_pair(&x1, &x2, c, s);
-    at[0] = narrow<T>(x1);
-    at[half] = narrow<T>(x2);
+    row_angles by = row_angles_of(cosines, sines, blockIdx.x, sign);
+    int units = (by.half + UNIT - 1) / UNIT;
+    for (int i = threadIdx.x; i < heads * units; i += THREADS) {
+        T *head = x.data + blockIdx.x * x.stride + i / units * 2 * by.half;
+        float x1[UNIT], x2[UNIT];
+        turn_unit(head, x.is_aligned, by, i % units * UNIT, x1, x2);
+        store_halves(head, x.is_aligned, by.half, i % units * UNIT, x1, x2);
+    }
 }
 
 extern "C" fv_err fv_cuda_rope(fv_backend *backend, const fv_rope_args *args)
 {
-    int64_t heads = args->x.dim[1], half = args->x.dim[2] / 2, n = args->x.dim[0] * heads * half;
-    FV_CUDA_STORED(args->x.dtype,
-                   rope_kernel<<<blocks_for(n, THREADS), THREADS, 0, fv_cuda_compute(backend)>>>(
-                       matrix_of<T>(args->x), matrix_of<float>(args->cos), matrix_of<float>(args->sin), heads,
-                       half, args->inverse ? -1.0f : 1.0f, n));
+    FV_CUDA_STORED(args->x.dtype, {
+        matrix<T> x = matrix_of<T>(args->x);
+        x.is_aligned = x.is_aligned && halves_are_whole(args->x.dim[2]);
+        rope_kernel<T><<<(unsigned)args->x.dim[0], THREADS, 0, fv_cuda_compute(backend)>>>(
+            x, matrix_of<float>(args->cos), matrix_of<float>(args->sin), (int)args->x.dim[1],
+            args->inverse ? -1.0f : 1.0f);
+    });
     return fv_cuda_launched("rope");
 }

@@ -6,7 +6,7 @@
 /* How the workspace of a call is cut. */
 typedef struct rooms {
     size_t lists, parts, stats, pads;
-    int must_pad, few_rows;
+    int must_pad, has_few;
     list_shape shape;
 } rooms;
 
@@ -21,24 +21,15 @@ static int is_small(const fv_attention_args *args)
            args->most_keys <= SMALL && args->q.dim[2] <= 128;
 }
 
-/* Rows of a part: of as many queries as a segment has, at most those of a segment of few. */
-static int few_rows_of(const fv_attention_args *args)
-{
-    int group = (int)(args->q.dim[1] / args->k.dim[1]),
-        few = fv_cuda_few_rows((int)args->q.dim[1], (int)args->k.dim[1], args->q.dim[2]);
-    int most = args->most_queries > 0 && args->most_queries < few ? args->most_queries * group : few;
-    return is_small(args) ? 0 : most < few ? most : few;
-}
-
 static rooms rooms_of(const fv_attention_args *args)
 {
     rooms r = {};
     r.shape = {args->q.dim[0], args->segments.dim[0], args->spans.dim[0]};
     attention_lists lists = fv_cuda_lists(r.shape, nullptr);
-    r.few_rows = few_rows_of(args);
+    r.has_few = !is_small(args) && fv_cuda_has_few(args->q.dim[1], args->k.dim[1], args->q.dim[2]);
     r.must_pad = !(heads_are_aligned(&args->q) && heads_are_aligned(&args->k) &&
                    heads_are_aligned(&args->v) && heads_are_aligned(&args->out));
-    size_t rows = (size_t)lists.max_parts * (size_t)args->k.dim[1] * (size_t)r.few_rows;
+    size_t rows = r.has_few ? (size_t)lists.max_parts * (size_t)args->q.dim[1] : 0;
     r.lists = args->plan.data ? 0 : fv_cuda_lists_bytes(r.shape);
     r.parts = whole(rows * 128 * sizeof(float));
     r.stats = whole(rows * sizeof(float2));
@@ -58,16 +49,16 @@ size_t fv_cuda_attention_room(const fv_attention_args *args)
 
 static fv_err run(fv_backend *backend, const fv_attention_args *args, const attention &a)
 {
-    int few = fv_cuda_few_rows(a.n_heads, a.n_kv, a.dim);
+    int has_few = fv_cuda_has_few(a.n_heads, a.n_kv, a.dim);
     if (!args->plan.data)
-        FV_TRY(fv_cuda_attention_plan_kernel(backend, a, few));
+        FV_TRY(fv_cuda_attention_plan_kernel(backend, a, has_few));
     if (a.dim > 128)
         return fv_cuda_attention_wide(backend, a);
     if (is_small(args))
         return fv_cuda_attention_small(backend, a);
-    if (few)
+    if (has_few)
         FV_TRY(fv_cuda_attention_few(backend, a));
-    if (few && args->most_queries > 0 && args->most_queries * (a.n_heads / a.n_kv) <= few)
+    if (has_few && args->most_queries == 1)
         return FV_OK;
     return fv_cuda_state_of(backend)->compute_capability == 90 ? fv_cuda_attention_groups(backend, a)
                                                                : fv_cuda_attention_tiles(backend, a);
@@ -101,7 +92,6 @@ extern "C" fv_err fv_cuda_attention(fv_backend *backend, const fv_attention_args
     a.causal = args->causal, a.window = args->window;
     a.lists = fv_cuda_lists(r.shape, args->plan.data ? args->plan.data : work);
     a.parts = (float *)((char *)work + r.lists), a.stats = (float2 *)((char *)work + r.lists + r.parts);
-    a.few_rows = r.few_rows;
     FV_TRY(run(backend, args, a));
     if (r.must_pad)
         fv_cuda_unpad(backend, out, args->out);

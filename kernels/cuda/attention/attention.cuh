@@ -8,7 +8,7 @@
 enum {
     CHUNK = FV_ATTENTION_CHUNK,
     TILE_ROWS = 128, /* queries of a listed tile */
-    FEW_ROWS = 16,   /* queries times heads of a group: a segment of no more is one of few queries */
+    FEW_ROWS = 16,   /* heads of a group, at most, where segments of one query are `few` */
     UNIT_ROWS = 64,  /* rows of several of those that share a chunk */
     SMALL = 64       /* queries, and keys, of a segment that is one tile */
 };
@@ -18,7 +18,7 @@ enum {
 struct attention_lists {
     int *counts;       /* how many of each list are there: by list_kind */
     unsigned *key_sum; /* (n_spans + 1): keys of all spans before, modulo 2^32 */
-    int2 *tiles;       /* segment, first query: of segments with many queries */
+    int2 *tiles;       /* segment, first query: of the others */
     int2 *all_tiles;   /* of all */
     int2 *few;       /* (n_segments): of few queries: segment, and its first part, or -1: there is no room */
     int *shares;     /* of few: how many of its first chunks are those of the one before it */
@@ -26,7 +26,7 @@ struct attention_lists {
     int4 *units;     /* a chunk of one or several that share it: first of few, how many, chunk (-1: all) */
     int n_segments, n_spans, max_tiles, max_parts, max_units;
 };
-enum list_kind { TILES, ALL_TILES, FEW, UNITS };
+enum list_kind { TILES, ALL_TILES, FEW, UNITS, ALONE /* units that are all of a segment */ };
 
 /* Of a call, and where its lists are: in its plan, or in room. */
 struct list_shape {
@@ -47,9 +47,8 @@ struct attention {
     float scale_log2;
     int causal, window;
     attention_lists lists;
-    float *parts;  /* of few: (max_parts, n_kv, few_rows, DP) */
-    float2 *stats; /* of those: maximum and sum (max_parts, n_kv, few_rows) */
-    int few_rows;
+    float *parts;  /* of few: (max_parts, n_heads, DP) */
+    float2 *stats; /* of those: maximum and sum (max_parts, n_heads) */
 };
 
 struct segment_view {
@@ -181,6 +180,13 @@ __device__ __forceinline__ int query_tile_of(query_tile &t, const attention &a, 
     return t.first < t.seg.n_q;
 }
 
+/* Whether all of a tile's queries see all keys of a chunk. */
+__device__ __forceinline__ bool sees_all(const attention &a, const query_tile &t, int c)
+{
+    int end = (c + 1) * CHUNK;
+    return end <= t.seg.n_keys && (!a.causal || end <= t.first_pos + 1) && !a.window;
+}
+
 /* Two tiles of N keys and of their values: one is worked on while the next is on its way. */
 template <int DP, int N, int WARPS> struct key_ring {
     bf16 *k, *v;
@@ -216,12 +222,12 @@ template <int DP, int N, int WARPS> struct key_ring {
     }
 };
 
-/* Queue the making of the lists. few: rows of a segment of few queries, 0: there are none. */
-fv_err fv_cuda_attention_plan_kernel(fv_backend *backend, const attention &a, int few);
-/* Heads of more channels than kernels of few queries have registers for. */
-int fv_cuda_few_rows(int n_heads, int n_kv, int64_t dim);
+/* Queue the making of the lists, with some of few or with none. */
+fv_err fv_cuda_attention_plan_kernel(fv_backend *backend, const attention &a, int has_few);
+/* Whether there are kernels for segments of one query with such heads. */
+int fv_cuda_has_few(int64_t n_heads, int64_t n_kv, int64_t dim);
 
-/* Kernels by what they are for: segments with few queries, in parts of a chunk; tiles of the others; segments
+/* Kernels by what they are for: segments of one query, in parts of a chunk; tiles of the others; segments
  * of at most SMALL queries and keys; heads of more than 128 channels. */
 fv_err fv_cuda_attention_few(fv_backend *backend, const attention &a);
 fv_err fv_cuda_attention_tiles(fv_backend *backend, const attention &a);

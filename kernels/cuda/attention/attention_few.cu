@@ -1,61 +1,10 @@
-/* Attention of segments with few queries, as in decoding: a block takes a chunk of keys, for the heads that
- * share a key head, and leaves what it comes to; attention_few_merge merges the chunks in order.
+/* Attention of segments of one query, as in decoding: a block takes a chunk of keys, for the heads that share
+ * a key head, and leaves what it comes to; attention_few_merge.cu merges the chunks in order.
  *
- * Rows of a tile are (query, head of the group). A chunk of one segment has sixteen of them: each of four
+ * Rows of a tile are heads of the group. A chunk of one segment has at most sixteen of them: each of four
  * warps has a quarter of its keys and then a quarter of the channels. A chunk that several segments share, as
  * samples do the pages of their prompt, is read once for all of them: sixty-four rows, sixteen a warp. */
-#include "attention_softmax.cuh"
-
-enum { WARPS = 4, THREADS = 32 * WARPS, P_LINE = CHUNK + PAD, SCORES = QUARTER / 8 };
-
-/* A segment of a unit. */
-struct member {
-    segment_view seg;
-    int part; /* of the chunk; -1: the block goes on by itself */
-};
-
-/* Shared memory of a block. */
-template <int DP> struct few_room {
-    bf16 q[UNIT_ROWS * (DP + PAD)], k[CHUNK * (DP + PAD)], v[CHUNK * (DP + PAD)], p[FEW_ROWS * P_LINE];
-    float tops[WARPS][FEW_ROWS], sums[QUARTERS][2][32];
-};
-
-__device__ __forceinline__ member member_of(const attention &a, int4 unit, int i)
-{
-    int2 item = a.lists.few[unit.x + i];
-    return {segment_of(a, item.x), item.y < 0 ? -1 : item.y + unit.z};
-}
-
-/* Where the row of a part begins, and its statistics. */
-template <int DP>
-__device__ __forceinline__ float *part_at(const attention &a, int part, int kv_head, int row)
-{
-    return a.parts + (((int64_t)part * a.n_kv + kv_head) * a.few_rows + row) * DP;
-}
-__device__ __forceinline__ float2 *stats_at(const attention &a, int part, int kv_head, int row)
-{
-    return a.stats + ((int64_t)part * a.n_kv + kv_head) * a.few_rows + row;
-}
-
-/* Queries of n segments, `each` rows of one after the other. */
-template <int DP>
-__device__ __forceinline__ void load_queries(bf16 *q, const attention &a, int4 unit, int rows, int each,
-                                             int kv_head)
-{
-    int group = a.n_heads / a.n_kv;
-    for (int i = threadIdx.x; i < rows * DP / 8; i += THREADS) {
-        int r = i / (DP / 8), piece = i % (DP / 8);
-        bool inside = r < each * unit.y && piece * 8 < a.dim;
-        int64_t row = 0;
-        if (inside) {
-            int32_t first = a.segments[a.segment_row * a.lists.few[unit.x + r / each].x];
-            row = first + r % each / group;
-        }
-        int head = kv_head * group + r % each % group;
-        copy16(q + r * (DP + PAD) + piece * 8,
-               inside ? a.q + row * a.q_row + (int64_t)head * a.dim + piece * 8 : a.q, inside);
-    }
-}
+#include "attention_few.cuh"
 
 /* ---- sixteen rows of one segment ---- */
 
@@ -124,21 +73,25 @@ __device__ __forceinline__ void weigh_values(few_part<DP> &part, const bf16 *p, 
     }
 }
 
-/* Chunk c, whose keys are there: its maxima, sums and weighted values. */
+/* Scores of chunk c, whose keys are there, and their scaled maxima over all warps; all have read the keys. */
 template <int DP>
-__device__ __forceinline__ void reduce_few(few_room<DP> &room, const attention &a, const segment_view &seg,
-                                           int c, few_part<DP> &part, float m[2], float l[2])
+__device__ __forceinline__ void add_few_scores(few_room<DP> &room, const attention &a,
+                                               const segment_view &seg, int c, float (&s)[SCORES][4],
+                                               float m[2])
 {
-    int first = threadIdx.x / 32 * QUARTER, row = threadIdx.x % 32 / 4, lane = threadIdx.x % 32,
-        group = a.n_heads / a.n_kv;
-    float s[SCORES][4] = {};
+    int first = threadIdx.x / 32 * QUARTER;
     add_scores<DP, SCORES>(s, room.q, 0, room.k, first);
-    mask_scores<SCORES>(s, c * CHUNK + first, seg.n_past + row / group, seg.n_past + (row + 8) / group,
-                        seg.n_keys, a.causal, a.window);
+    mask_scores<SCORES>(s, c * CHUNK + first, seg.n_past, seg.n_past, seg.n_keys, a.causal, a.window);
     maxima(room.tops, s, a.scale_log2, m);
-    store_weights(room, s, m, a.scale_log2);
-    __syncthreads();
+}
+
+/* Weighted values and sums of weights, when weights and values are there. */
+template <int DP>
+__device__ __forceinline__ void weigh_few(few_room<DP> &room, few_part<DP> &part, float l[2])
+{
+    int lane = threadIdx.x % 32;
     weigh_values<DP>(part, room.p, room.v);
+#pragma unroll
     for (int half = 0; half < 2; half++)
         l[half] = sum_of_quarters(room.sums[0][half][lane], room.sums[1][half][lane],
                                   room.sums[2][half][lane], room.sums[3][half][lane]);
@@ -152,7 +105,7 @@ __device__ __forceinline__ void store_part(const attention &a, int part_index, i
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         int row = lane / 4 + 8 * half;
-        if (row >= a.few_rows)
+        if (row >= a.n_heads / a.n_kv)
             continue;
         float *to = part_at<DP>(a, part_index, kv_head, row);
 #pragma unroll
@@ -173,9 +126,9 @@ __device__ __forceinline__ void store_few(const attention &a, const segment_view
     int lane = threadIdx.x % 32, group = a.n_heads / a.n_kv;
     for (int half = 0; half < 2; half++) {
         int r = lane / 4 + 8 * half;
-        if (r >= seg.n_q * group)
+        if (r >= group)
             continue;
-        int64_t row = seg.q_row + r / group, head = kv_head * group + r % group;
+        int64_t row = seg.q_row, head = kv_head * group + r;
         float inverse = 1.0f / run[half].l;
         for (int i = 0; i < 2 * few_part<DP>::PAIRS; i++) {
             int column = (pair_of(i / 2) + i % 2) * 8 + lane % 4 * 2;
@@ -189,31 +142,45 @@ __device__ __forceinline__ void store_few(const attention &a, const segment_view
 }
 
 template <int DP>
-__device__ __forceinline__ void run_one(few_room<DP> &room, const attention &a, int4 unit, int kv_head)
+__device__ __forceinline__ void run_one(few_room<DP> &room, const attention &a, const work &now,
+                                        const work &next)
 {
-    member of = member_of(a, unit, 0);
-    int each = of.seg.n_q * (a.n_heads / a.n_kv), n_chunks = (of.seg.n_keys + CHUNK - 1) / CHUNK;
-    int first = unit.z < 0 ? 0 : unit.z, end = unit.z < 0 ? n_chunks : unit.z + 1;
-    key_range seen = keys_seen(a, of.seg, of.seg.n_past, of.seg.n_past + of.seg.n_q - 1);
-    load_queries<DP>(room.q, a, unit, FEW_ROWS, each, kv_head);
+    member of = member_of(a, now.unit, 0);
+    float s[SCORES][4] = {}, m[2], l[2];
+    few_part<DP> part = {};
+    add_few_scores(room, a, of.seg, now.unit.z, s, m);
+    start_keys(room, a, next);
+    store_weights(room, s, m, a.scale_log2);
+    group_arrives();
+    weigh_few(room, part, l);
+    store_part<DP>(a, of.part, now.kv_head, part, m, l);
+    start_values(room, a, next);
+}
+
+/* All chunks of a segment for whose parts there is no room. */
+template <int DP>
+__device__ __forceinline__ void run_alone(few_room<DP> &room, const attention &a, int4 unit, int kv_head)
+{
+    segment_view seg = member_of(a, unit, 0).seg;
+    key_range seen = keys_seen(a, seg, seg.n_past, seg.n_past);
     few_part<DP> o = {};
     running run[2] = {{NEG_INF, 0}, {NEG_INF, 0}};
-    for (int c = first; c < end; c++) {
+    load_queries<DP>(room.q, a, unit, FEW_ROWS, kv_head);
+    for (int c = 0; c < (seg.n_keys + CHUNK - 1) / CHUNK; c++) {
+        float s[SCORES][4] = {}, m[2], l[2];
         few_part<DP> part = {};
-        float m[2], l[2];
-        load_keys<DP, CHUNK, WARPS>(room.k, room.v, a, of.seg, c * CHUNK, seen, kv_head);
+        load_keys<DP, CHUNK, WARPS>(room.k, room.v, a, seg, c * CHUNK, seen, kv_head);
         copies_commit();
         copies_wait<0>();
         __syncthreads();
-        reduce_few(room, a, of.seg, c, part, m, l);
-        if (of.part >= 0)
-            store_part<DP>(a, of.part, kv_head, part, m, l);
-        else
-            merge_rows(run, m, l, o.o, part.o);
+        add_few_scores(room, a, seg, c, s, m);
+        store_weights(room, s, m, a.scale_log2);
+        __syncthreads();
+        weigh_few(room, part, l);
+        merge_rows(run, m, l, o.o, part.o);
         __syncthreads();
     }
-    if (of.part < 0)
-        store_few(a, of.seg, kv_head, o, run);
+    store_few(a, seg, kv_head, o, run);
 }
 
 /* ---- sixty-four rows of several ---- */
@@ -255,37 +222,11 @@ __device__ __forceinline__ void mask_units(const attention &a, float (&s)[CHUNK 
         }
 }
 
-/* What some segment of the unit sees. */
-__device__ __forceinline__ key_range unit_range(const attention &a, int4 unit)
-{
-    key_range all = {0x7fffffff, 0};
-    for (int i = 0; i < unit.y; i++) {
-        member of = member_of(a, unit, i);
-        key_range seen = keys_seen(a, of.seg, of.seg.n_past, of.seg.n_past);
-        all = {min(all.first, seen.first), max(all.end, seen.end)};
-    }
-    return all;
-}
-
 template <int DP>
-__device__ __forceinline__ void run_shared(few_room<DP> &room, const attention &a, int4 unit, int kv_head)
+__device__ __forceinline__ void store_shared(const attention &a, const unit_row rows[2], int kv_head,
+                                             const float (&part)[DP / 8][4], const float m[2],
+                                             const float l[2])
 {
-    int group = a.n_heads / a.n_kv, warp_row = threadIdx.x / 32 * 16, r = warp_row + threadIdx.x % 32 / 4;
-    load_keys<DP, CHUNK, WARPS>(room.k, room.v, a, member_of(a, unit, 0).seg, unit.z * CHUNK,
-                                unit_range(a, unit), kv_head);
-    load_queries<DP>(room.q, a, unit, UNIT_ROWS, group, kv_head);
-    copies_commit();
-    const unit_row rows[2] = {unit_row_of(a, unit, r), unit_row_of(a, unit, r + 8)};
-    copies_wait<0>();
-    __syncthreads();
-    if (warp_row >= unit.y * group)
-        return;
-    float s[CHUNK / 8][4] = {}, part[DP / 8][4] = {}, m[2], l[2];
-    add_scores<DP, CHUNK / 8>(s, room.q, warp_row, room.k, 0);
-    mask_units(a, s, unit.z, rows);
-    scaled_maxima(s, a.scale_log2, m);
-    weigh_chunk(s, m, a.scale_log2, l);
-    add_values<DP, CHUNK / 8>(part, s, room.v);
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         if (!rows[half].is_there)
@@ -300,55 +241,53 @@ __device__ __forceinline__ void run_shared(few_room<DP> &room, const attention &
     }
 }
 
+template <int DP>
+__device__ __forceinline__ void run_shared(few_room<DP> &room, const attention &a, const work &now,
+                                           const work &next)
+{
+    int warp_row = threadIdx.x / 32 * 16, r = warp_row + threadIdx.x % 32 / 4,
+        is_busy = warp_row < now.unit.y * (a.n_heads / a.n_kv);
+    const unit_row rows[2] = {unit_row_of(a, now.unit, r), unit_row_of(a, now.unit, r + 8)};
+    float s[CHUNK / 8][4] = {}, part[DP / 8][4] = {}, m[2], l[2];
+    if (is_busy)
+        add_scores<DP, CHUNK / 8>(s, room.q, warp_row, room.k, 0);
+    __syncthreads();
+    start_keys(room, a, next);
+    if (is_busy) {
+        mask_units(a, s, now.unit.z, rows);
+        scaled_maxima(s, a.scale_log2, m);
+        weigh_chunk(s, m, a.scale_log2, l);
+    }
+    group_arrives();
+    if (is_busy) {
+        add_values<DP, CHUNK / 8>(part, s, room.v);
+        store_shared<DP>(a, rows, now.kv_head, part, m, l);
+    }
+    start_values(room, a, next);
+}
+
 template <int DP> __global__ __launch_bounds__(THREADS, 2) void attention_few(const attention a)
 {
     extern __shared__ __align__(128) uint8_t shared[];
     few_room<DP> &room = *(few_room<DP> *)shared;
-    int n = a.lists.counts[UNITS] * a.n_kv;
-    for (int i = blockIdx.x; i < n; i += gridDim.x) {
-        int4 unit = a.lists.units[i / a.n_kv];
-        if (unit.y > 1)
-            run_shared(room, a, unit, i % a.n_kv);
+    int n = a.lists.counts[UNITS] * a.n_kv, i = blockIdx.x;
+    work now = next_work(a, &i, n);
+    start_keys(room, a, now);
+    start_values(room, a, now);
+    while (now.is_there) {
+        work next = next_work(a, &i, n);
+        group_arrives();
+        if (now.unit.y > 1)
+            run_shared(room, a, now, next);
         else
-            run_one(room, a, unit, i % a.n_kv);
-        __syncthreads();
+            run_one(room, a, now, next);
+        now = next;
     }
-}
-
-/* A warp has a row of a segment, a lane up to four channels. */
-template <int DP> __global__ __launch_bounds__(THREADS) void attention_few_merge(const attention a)
-{
-    if ((int)blockIdx.x >= a.lists.counts[FEW])
-        return;
-    int2 item = a.lists.few[blockIdx.x];
-    segment_view seg = segment_of(a, item.x);
-    int kv_head = blockIdx.y, r = blockIdx.z * WARPS + threadIdx.x / 32, group = a.n_heads / a.n_kv;
-    int n_chunks = (seg.n_keys + CHUNK - 1) / CHUNK, d = threadIdx.x % 32 * 4;
-    if (r >= seg.n_q * group || item.y < 0)
-        return;
-    running run = {NEG_INF, 0};
-    float o[4] = {};
-#pragma unroll 4
-    for (int c = 0; c < n_chunks; c++) {
-        float2 of = *stats_at(a, item.y + c, kv_head, r);
-        float4 x =
-            d < DP ? *(const float4 *)(part_at<DP>(a, item.y + c, kv_head, r) + d) : make_float4(0, 0, 0, 0);
-        float keep, add;
-        merge(&run, of.x, of.y, &keep, &add);
-        o[0] = merged(o[0], x.x, keep, add);
-        o[1] = merged(o[1], x.y, keep, add);
-        o[2] = merged(o[2], x.z, keep, add);
-        o[3] = merged(o[3], x.w, keep, add);
+    for (i = blockIdx.x; a.lists.counts[ALONE] && i < n; i += gridDim.x) {
+        int4 unit = a.lists.units[i / a.n_kv];
+        if (unit.z < 0)
+            run_alone(room, a, unit, i % a.n_kv);
     }
-    int64_t row = seg.q_row + r / group, head = kv_head * group + r % group;
-    float inverse = 1.0f / run.l;
-    uint32_t *to = (uint32_t *)(a.out + row * a.out_row + head * a.dim + d);
-    if (d < a.dim) { /* channels come in eights */
-        to[0] = pack2(__fmul_rn(o[0], inverse), __fmul_rn(o[1], inverse));
-        to[1] = pack2(__fmul_rn(o[2], inverse), __fmul_rn(o[3], inverse));
-    }
-    if (a.lse && d == 0)
-        a.lse[row * a.lse_row + head] = lse_of(run);
 }
 
 template <int DP> static fv_err launch(fv_backend *backend, const attention &a)
@@ -358,9 +297,7 @@ template <int DP> static fv_err launch(fv_backend *backend, const attention &a)
     FV_CUDA(cudaFuncSetAttribute(attention_few<DP>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
     attention_few<DP>
         <<<grid_for(backend, (int64_t)a.lists.max_units * a.n_kv, 2), THREADS, bytes, stream>>>(a);
-    attention_few_merge<DP>
-        <<<dim3(a.lists.n_segments, a.n_kv, blocks_for(a.few_rows, WARPS)), THREADS, 0, stream>>>(a);
-    return fv_cuda_launched("attention");
+    return fv_cuda_attention_few_merge(backend, a);
 }
 
 fv_err fv_cuda_attention_few(fv_backend *backend, const attention &a)

@@ -30,6 +30,8 @@ static fv_err backward(fv_backend *backend, const attention_grad &g)
     attention_delta<<<blocks_for(g.n_queries * g.f.n_heads, DELTA_ROWS), 32 * DELTA_ROWS, 0, stream>>>(g);
     if (g.f.dim > 128)
         return fv_cuda_attention_grad_wide(backend, g);
+    if (fv_cuda_state_of(backend)->compute_capability == 90)
+        return fv_cuda_attention_grad_groups(backend, g);
     FV_TRY(fv_cuda_attention_grad_queries(backend, g));
     return fv_cuda_attention_grad_keys(backend, g);
 }

@@ -34,7 +34,8 @@ __device__ __forceinline__ void add_tile(own_tiles<DP> &own, const attention &a,
     float s[EIGHTS][4] = {}, dp[EIGHTS][4] = {};
     add_scores<DP, EIGHTS>(s, own.k, row, tile.q, 0);
     add_scores<DP, EIGHTS>(dp, own.v, row, tile.dy, 0);
-    grad_scores(s, dp, a, seg, r, i0, tile.stats);
+    weigh_keys(s, a, seg, r, i0, tile.stats);
+    grad_keys(s, dp, tile.stats);
 #pragma unroll
     for (int n = 0; n < EIGHTS; n += 2) {
         uint32_t p[4], ds[4];

@@ -99,26 +99,36 @@ __device__ __forceinline__ query_range readers_queries(const attention &a, const
     return {from, from < to ? (to - from + TILE - 1) / TILE : 0};
 }
 
-/* Scores s of keys by queries become weights, and the gradients dp of weights those of scores. i0: the first
- * query. */
-__device__ __forceinline__ void grad_scores(float (&s)[EIGHTS][4], float (&dp)[EIGHTS][4], const attention &a,
-                                            const segment_view &seg, const reader &r, int i0,
-                                            const grad_stats *stats)
+/* Scores s of keys by queries become weights, and the gradients dp of weights those of scores: so they are
+ * for queries and keys behind the ends too, whose gradients are 0. i0: the first query. */
+__device__ __forceinline__ void weigh_keys(float (&s)[EIGHTS][4], const attention &a, const segment_view &seg,
+                                           const reader &r, int i0, const grad_stats *stats)
 {
-    int lane = threadIdx.x % 32, row = threadIdx.x / 32 * 16 + lane / 4;
+    int lane = threadIdx.x % 32, row = threadIdx.x % THREADS / 32 * 16 + lane / 4,
+        first_pos = seg.n_past + i0;
+    bool whole = r.first == 0 && r.end == TILE && !a.window && (!a.causal || r.key + TILE - 1 <= first_pos);
 #pragma unroll
     for (int n = 0; n < EIGHTS; n++)
 #pragma unroll
         for (int e = 0; e < 4; e++) {
-            int column = n * 8 + lane % 4 * 2 + e % 2, own = row + e / 2 * 8;
-            int i = i0 + column, key = r.key + own, pos = seg.n_past + i;
-            bool seen = i < seg.n_q && own >= r.first && own < r.end && (!a.causal || key <= pos) &&
-                        (!a.window || key > pos - a.window);
-            grad_stats of = stats[column];
-            float p = seen ? weight(s[n][e], of.lse, a.scale_log2) : 0;
-            s[n][e] = p;
-            dp[n][e] = seen ? p * (dp[n][e] - of.delta) : 0;
+            int column = n * 8 + lane % 4 * 2 + e % 2, own = row + e / 2 * 8, key = r.key + own,
+                pos = first_pos + column;
+            bool seen = whole || (own >= r.first && own < r.end && (!a.causal || key <= pos) &&
+                                  (!a.window || key > pos - a.window));
+            s[n][e] = seen ? weight(s[n][e], stats[column].lse, a.scale_log2) : 0;
         }
+}
+
+/* What nobody reads may hold anything. */
+__device__ __forceinline__ void grad_keys(const float (&p)[EIGHTS][4], float (&dp)[EIGHTS][4],
+                                          const grad_stats *stats)
+{
+    int lane = threadIdx.x % 32;
+#pragma unroll
+    for (int n = 0; n < EIGHTS; n++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            dp[n][e] = p[n][e] == 0 ? 0 : p[n][e] * (dp[n][e] - stats[n * 8 + lane % 4 * 2 + e % 2].delta);
 }
 
 __device__ __forceinline__ void add2(float *to, float x, float y, int n)
@@ -137,7 +147,7 @@ __device__ __forceinline__ void add_own(const attention_grad &g, const float (&d
     int lane = threadIdx.x % 32;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
-        int64_t row = row0 + threadIdx.x / 32 * 16 + lane / 4 + 8 * half,
+        int64_t row = row0 + threadIdx.x % THREADS / 32 * 16 + lane / 4 + 8 * half,
                 head = (int64_t)blockIdx.y * g.own_dim;
         if (row >= g.n_key_rows)
             continue;

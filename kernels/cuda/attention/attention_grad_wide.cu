@@ -100,7 +100,8 @@ __device__ __forceinline__ void add_queries(wide_room &room, const attention_gra
         add_scores<SLICE, EIGHTS>(dp, room.v, row, room.dy, 0);
         __syncthreads();
     }
-    grad_scores(s, dp, a, seg, r, i0, room.stats);
+    weigh_keys(s, a, seg, r, i0, room.stats);
+    grad_keys(s, dp, room.stats);
     load_reader(room, g, own, seg, i0, head, own.slice);
 #pragma unroll
     for (int n = 0; n < EIGHTS; n += 2) {

@@ -72,11 +72,6 @@ __device__ void sum_keys(const attention &a)
         l.key_sum[l.n_spans] = (unsigned)all;
 }
 
-__device__ __forceinline__ int is_few(const attention &a, const segment_view &seg, int few)
-{
-    return seg.n_q > 0 && seg.n_q * (a.n_heads / a.n_kv) <= few;
-}
-
 __device__ __forceinline__ int n_tiles_of(const segment_view &seg)
 {
     return (seg.n_q + TILE_ROWS - 1) / TILE_ROWS;
@@ -87,11 +82,11 @@ struct place {
     int tile, all, few, part;
 };
 
-__device__ void list_segment(const attention &a, int s, int few, place *at)
+__device__ void list_segment(const attention &a, int s, int has_few, place *at)
 {
     const attention_lists &l = a.lists;
     segment_view seg = segment_of(a, s);
-    int n = n_tiles_of(seg), in_parts = is_few(a, seg, few);
+    int n = n_tiles_of(seg), in_parts = (has_few && seg.n_q == 1);
     for (int i = 0; i < n; i++)
         l.all_tiles[at->all++] = make_int2(s, i * TILE_ROWS);
     for (int i = 0; i < n && !in_parts; i++)
@@ -103,14 +98,14 @@ __device__ void list_segment(const attention &a, int s, int few, place *at)
     at->part = end;
 }
 
-__device__ void list_segments(const attention &a, int few)
+__device__ void list_segments(const attention &a, int has_few)
 {
     const attention_lists &l = a.lists;
     stretch own = own_stretch(l.n_segments);
     place n = {}, at, all;
     for (int s = own.first; s < own.end; s++) {
         segment_view seg = segment_of(a, s);
-        int in_parts = is_few(a, seg, few);
+        int in_parts = (has_few && seg.n_q == 1);
         n.all += n_tiles_of(seg);
         n.tile += in_parts ? 0 : n_tiles_of(seg);
         n.few += in_parts;
@@ -121,7 +116,7 @@ __device__ void list_segments(const attention &a, int few)
     at.few = sum_before(n.few, &all.few);
     at.part = sum_before(n.part, &all.part);
     for (int s = own.first; s < own.end; s++)
-        list_segment(a, s, few, &at);
+        list_segment(a, s, has_few, &at);
     if (threadIdx.x == 0) {
         l.counts[TILES] = all.tile;
         l.counts[ALL_TILES] = all.all;
@@ -153,10 +148,8 @@ __device__ void find_shares(const attention &a)
     const attention_lists &l = a.lists;
     for (int f = threadIdx.x / 32; f < l.counts[FEW]; f += WARPS) {
         int shared = 0;
-        if (f > 0 && l.few[f].y >= 0 && l.few[f - 1].y >= 0) {
-            segment_view x = segment_of(a, l.few[f].x), y = segment_of(a, l.few[f - 1].x);
-            shared = x.n_q == 1 && y.n_q == 1 ? common_chunks(a, x, y) : 0;
-        }
+        if (f > 0 && l.few[f].y >= 0 && l.few[f - 1].y >= 0)
+            shared = common_chunks(a, segment_of(a, l.few[f].x), segment_of(a, l.few[f - 1].x));
         if (threadIdx.x % 32 == 0)
             l.shares[f] = shared;
     }
@@ -184,9 +177,14 @@ __device__ void place_units(const attention &a)
 {
     const attention_lists &l = a.lists;
     stretch own = own_stretch(l.counts[FEW]);
-    int n = 0, all;
-    for (int f = own.first; f < own.end; f++)
+    int n = 0, alone = 0, all;
+    for (int f = own.first; f < own.end; f++) {
+        alone += l.few[f].y < 0;
         n += l.few[f].y < 0 ? 1 : n_chunks_of(segment_of(a, l.few[f].x)) - l.shares[f];
+    }
+    sum_before(alone, &all);
+    if (threadIdx.x == 0)
+        l.counts[ALONE] = all;
     int at = sum_before(n, &all);
     for (int f = own.first; f < own.end; f++) {
         l.first_unit[f] = at;
@@ -219,25 +217,25 @@ __device__ void list_units(const attention &a)
     }
 }
 
-__global__ __launch_bounds__(THREADS) void attention_plan(const attention a, int few)
+__global__ __launch_bounds__(THREADS) void attention_plan(const attention a, int has_few)
 {
     sum_keys(a);
-    list_segments(a, few);
+    list_segments(a, has_few);
     find_shares(a);
     cut_families(a);
     place_units(a);
     list_units(a);
 }
 
-fv_err fv_cuda_attention_plan_kernel(fv_backend *backend, const attention &a, int few)
+fv_err fv_cuda_attention_plan_kernel(fv_backend *backend, const attention &a, int has_few)
 {
-    attention_plan<<<1, THREADS, 0, fv_cuda_compute(backend)>>>(a, few);
+    attention_plan<<<1, THREADS, 0, fv_cuda_compute(backend)>>>(a, has_few);
     return fv_cuda_launched("attention_plan");
 }
 
-int fv_cuda_few_rows(int n_heads, int n_kv, int64_t dim)
+int fv_cuda_has_few(int64_t n_heads, int64_t n_kv, int64_t dim)
 {
-    return n_heads / n_kv <= FEW_ROWS && dim <= 128 ? FEW_ROWS : 0;
+    return n_heads / n_kv <= FEW_ROWS && dim <= 128;
 }
 
 /* The next piece of memory; with memory NULL only *at moves on. */
@@ -258,7 +256,7 @@ static attention_lists cut_lists(list_shape shape, void *memory, size_t *bytes)
     l.max_parts = (int)(shape.n_spans / 2 + shape.n_segments); /* enough for spans of half a chunk */
     l.max_units = (int)(l.max_parts + shape.n_segments);
     *bytes = 0;
-    l.counts = (int *)cut(memory, bytes, 4 * sizeof(int));
+    l.counts = (int *)cut(memory, bytes, (ALONE + 1) * sizeof(int));
     l.key_sum = (unsigned *)cut(memory, bytes, ((size_t)shape.n_spans + 1) * sizeof(unsigned));
     l.tiles = (int2 *)cut(memory, bytes, (size_t)l.max_tiles * sizeof(int2));
     l.all_tiles = (int2 *)cut(memory, bytes, (size_t)l.max_tiles * sizeof(int2));
@@ -310,5 +308,5 @@ extern "C" fv_err fv_cuda_attention_plan(fv_backend *backend, const fv_attention
     a.segment_row = args->segments.stride, a.span_row = args->spans.stride;
     a.n_heads = args->n_heads, a.n_kv = args->n_kv_heads;
     a.lists = fv_cuda_lists(shape_of(args), args->plan.data);
-    return fv_cuda_attention_plan_kernel(backend, a, fv_cuda_few_rows(a.n_heads, a.n_kv, args->head_dim));
+    return fv_cuda_attention_plan_kernel(backend, a, fv_cuda_has_few(a.n_heads, a.n_kv, args->head_dim));
 }

@@ -153,11 +153,4 @@ __device__ __forceinline__ void store_rows(const attention &a, const query_tile 
     }
 }
 
-/* Whether all of a tile's queries see all keys of a chunk. */
-__device__ __forceinline__ bool sees_all(const attention &a, const query_tile &t, int c)
-{
-    int end = (c + 1) * CHUNK;
-    return end <= t.seg.n_keys && (!a.causal || end <= t.first_pos + 1) && !a.window;
-}
-
 #endif

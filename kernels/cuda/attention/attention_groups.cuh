@@ -1,0 +1,274 @@
+/* What kernels of groups of four warps share (sm_90a): tiles that are gathered by one group and multiplied by
+ * others, and the products.
+ *
+ * A tile of ROWS rows is panels of 64 channels: rows of 128 bytes, whose 16-byte pieces are swizzled by row.
+ */
+#ifndef FOVEA_KERNELS_CUDA_ATTENTION_GROUPS_CUH
+#define FOVEA_KERNELS_CUDA_ATTENTION_GROUPS_CUH
+
+#include "attention.cuh"
+#include "gemm/hopper.cuh"
+
+enum { GROUP = 128 /* threads */ };
+
+/* Bytes of a panel, and of a tile. */
+template <int ROWS> struct panel {
+    enum { BYTES = ROWS * 128 };
+};
+template <int DP, int ROWS> struct group_tile {
+    enum { BYTES = (DP + 63) / 64 * panel<ROWS>::BYTES };
+};
+
+/* Item i of a block's; those of every other round go the other way, for late ones are shorter. */
+__device__ __forceinline__ int item_of(int i)
+{
+    return i * gridDim.x + (i % 2 ? gridDim.x - 1 - blockIdx.x : blockIdx.x);
+}
+
+/* ---- gathering ---- */
+
+/* Where a warp's rows of a tile begin: lane l has the row of row l of them, those behind are not looked at.
+ */
+template <int ROWS> __device__ __forceinline__ int warp_row()
+{
+    return threadIdx.x / 32 * (ROWS / 4);
+}
+
+/* A warp's rows of a tile from rows of x, -1: zeros. */
+template <int DP, int ROWS>
+__device__ __forceinline__ void gather(char *tile, const bf16 *x, int64_t stride, int row, int head, int dim)
+{
+    constexpr int PIECES = DP / 8;
+    int lane = threadIdx.x % 32, base = warp_row<ROWS>();
+#pragma unroll
+    for (int i = 0; i < PIECES * (ROWS / 4) / 32; i++) {
+        int at = lane + 32 * i, r = at / PIECES, piece = at % PIECES, from = __shfl_sync(~0u, row, r);
+        bool inside = from >= 0 && piece * 8 < dim;
+        r += base;
+        copy16(tile + piece / 8 * panel<ROWS>::BYTES + r * 128 + ((piece % 8) ^ (r % 8)) * 16,
+               inside ? x + from * stride + (int64_t)head * dim + piece * 8 : x, inside);
+    }
+}
+
+/* Tells a barrier when all that this thread has copied so far has landed. */
+__device__ __forceinline__ void copies_tell(uint64_t *full)
+{
+    asm volatile("cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%0];" ::"r"(shared_address(full))
+                 : "memory");
+}
+
+/* Before the thread ends. */
+__device__ __forceinline__ void copies_end()
+{
+    asm volatile("cp.async.wait_all;" ::: "memory");
+}
+
+/* What was copied to a tile is there, for the units of wgmma too. */
+__device__ __forceinline__ void tile_wait(uint64_t *full, int parity)
+{
+    barrier_wait(full, parity);
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
+
+/* ---- tiles of queries, and the keys that they see ---- */
+
+enum { STAGES = 2 };
+
+/* Barriers: full waits for all threads that gather, empty for both groups that multiply. */
+struct barriers {
+    uint64_t full_q, empty_q, full_k[STAGES], empty_k[STAGES], full_v[STAGES], empty_v[STAGES];
+};
+
+/* Q_TILES: of queries alone, or of their gradients too. */
+template <int DP, int Q_TILES> struct group_room {
+    enum { TILE = group_tile<DP, TILE_ROWS>::BYTES, BYTES = (Q_TILES + 2 * STAGES) * TILE };
+    char *q;
+    barriers *b;
+    __device__ __forceinline__ char *k(int stage) const
+    {
+        return q + (Q_TILES + stage) * TILE;
+    }
+    __device__ __forceinline__ char *v(int stage) const
+    {
+        return q + (Q_TILES + STAGES + stage) * TILE;
+    }
+};
+
+__device__ __forceinline__ void barriers_init(barriers *b)
+{
+    if (threadIdx.x == 0) {
+        barrier_init(&b->full_q, GROUP);
+        barrier_init(&b->empty_q, 2);
+        for (int i = 0; i < STAGES; i++) {
+            barrier_init(&b->full_k[i], GROUP);
+            barrier_init(&b->full_v[i], GROUP);
+            barrier_init(&b->empty_k[i], 2);
+            barrier_init(&b->empty_v[i], 2);
+        }
+        asm volatile("fence.mbarrier_init.release.cluster;");
+    }
+    __syncthreads();
+}
+
+/* For each of a block's tiles its queries, what belongs to them if there is a tile for it (dy), and the
+ * chunks of keys and values that they see. */
+template <int DP, int Q_TILES>
+__device__ __forceinline__ void gather_tiles(const attention &a, const group_room<DP, Q_TILES> &room,
+                                             const int2 *list, int n_tiles, const bf16 *dy, int64_t dy_row)
+{
+    int n = n_tiles * a.n_heads, tiles = 0, chunks = 0;
+    for (int i = 0; item_of(i) < n; i++) {
+        query_tile t;
+        query_tile_of<TILE_ROWS>(t, a, list, n_tiles, item_of(i));
+        int own = t.first + (int)threadIdx.x, row = own < t.seg.n_q ? t.seg.q_row + own : -1;
+        barrier_wait(&room.b->empty_q, (tiles++ & 1) ^ 1);
+        gather<DP, TILE_ROWS>(room.q, a.q, a.q_row, row, t.head, a.dim);
+        if (Q_TILES > 1)
+            gather<DP, TILE_ROWS>(room.q + room.TILE, dy, dy_row, row, t.head, a.dim);
+        copies_tell(&room.b->full_q);
+        int end = (t.seen.end + CHUNK - 1) / CHUNK;
+        for (int c = t.seen.first / CHUNK; c < end; c++, chunks++) {
+            int stage = chunks % STAGES, parity = (chunks / STAGES & 1) ^ 1;
+            row = own_row(a, t.seg, c * CHUNK + warp_row<CHUNK>(), t.seen);
+            barrier_wait(&room.b->empty_k[stage], parity);
+            gather<DP, TILE_ROWS>(room.k(stage), a.k, a.k_row, row, t.kv_head, a.dim);
+            copies_tell(&room.b->full_k[stage]);
+            barrier_wait(&room.b->empty_v[stage], parity);
+            gather<DP, TILE_ROWS>(room.v(stage), a.v, a.v_row, row, t.kv_head, a.dim);
+            copies_tell(&room.b->full_v[stage]);
+        }
+    }
+    copies_end();
+}
+
+/* ---- multiplying ---- */
+
+/* Rows of 128 bytes as the columns of an operand: panels are LBO apart, eight rows SBO. */
+template <int ROWS> __device__ __forceinline__ uint64_t descriptor_turned(const void *p)
+{
+    uint64_t a = shared_address(p);
+    return (a & 0x3ffff) >> 4 | (uint64_t)(panel<ROWS>::BYTES >> 4) << 16 | (uint64_t)(1024 >> 4) << 32 |
+           (uint64_t)1 << 62;
+}
+
+/* d (64, DP) = [d +] p (64, 16) times 16 rows of values */
+template <int DP>
+__device__ __forceinline__ void add_weighted_group(float (&d)[DP / 2], const uint32_t p[4], uint64_t v,
+                                                   int add);
+template <>
+__device__ __forceinline__ void add_weighted_group<64>(float (&d)[32], const uint32_t p[4], uint64_t v,
+                                                       int add)
+{
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %37, 0; "
+                 "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
+                 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+                 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
+                 "{%32, %33, %34, %35}, %36, p, 1, 1, 1; }"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
+                   "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
+                   "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]),
+                   "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]),
+                   "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
+                 : "r"(p[0]), "r"(p[1]), "r"(p[2]), "r"(p[3]), "l"(v), "r"(add));
+}
+template <>
+__device__ __forceinline__ void add_weighted_group<80>(float (&d)[40], const uint32_t p[4], uint64_t v,
+                                                       int add)
+{
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %45, 0; "
+                 "wgmma.mma_async.sync.aligned.m64n80k16.f32.bf16.bf16 {"
+                 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+                 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+                 "%32, %33, %34, %35, %36, %37, %38, %39}, "
+                 "{%40, %41, %42, %43}, %44, p, 1, 1, 1; }"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
+                   "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
+                   "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]),
+                   "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]),
+                   "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]), "+f"(d[32]), "+f"(d[33]), "+f"(d[34]),
+                   "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39])
+                 : "r"(p[0]), "r"(p[1]), "r"(p[2]), "r"(p[3]), "l"(v), "r"(add));
+}
+template <>
+__device__ __forceinline__ void add_weighted_group<128>(float (&d)[64], const uint32_t p[4], uint64_t v,
+                                                        int add)
+{
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %69, 0; "
+                 "wgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+                 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+                 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+                 "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+                 "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63}, "
+                 "{%64, %65, %66, %67}, %68, p, 1, 1, 1; }"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
+                   "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
+                   "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]),
+                   "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]),
+                   "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31]), "+f"(d[32]), "+f"(d[33]), "+f"(d[34]),
+                   "+f"(d[35]), "+f"(d[36]), "+f"(d[37]), "+f"(d[38]), "+f"(d[39]), "+f"(d[40]), "+f"(d[41]),
+                   "+f"(d[42]), "+f"(d[43]), "+f"(d[44]), "+f"(d[45]), "+f"(d[46]), "+f"(d[47]), "+f"(d[48]),
+                   "+f"(d[49]), "+f"(d[50]), "+f"(d[51]), "+f"(d[52]), "+f"(d[53]), "+f"(d[54]), "+f"(d[55]),
+                   "+f"(d[56]), "+f"(d[57]), "+f"(d[58]), "+f"(d[59]), "+f"(d[60]), "+f"(d[61]), "+f"(d[62]),
+                   "+f"(d[63])
+                 : "r"(p[0]), "r"(p[1]), "r"(p[2]), "r"(p[3]), "l"(v), "r"(add));
+}
+
+/* d (64, 64) = [d +] a (64, 16) b (64, 16)^T */
+__device__ __forceinline__ void multiply_add(float (&d)[32], uint64_t a, uint64_t b, int add)
+{
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %34, 0; "
+                 "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
+                 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+                 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
+                 "%32, %33, p, 1, 1, 0, 0; }"
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
+                   "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
+                   "+f"(d[14]), "+f"(d[15]), "+f"(d[16]), "+f"(d[17]), "+f"(d[18]), "+f"(d[19]), "+f"(d[20]),
+                   "+f"(d[21]), "+f"(d[22]), "+f"(d[23]), "+f"(d[24]), "+f"(d[25]), "+f"(d[26]), "+f"(d[27]),
+                   "+f"(d[28]), "+f"(d[29]), "+f"(d[30]), "+f"(d[31])
+                 : "l"(a), "l"(b), "r"(add));
+}
+
+__device__ __forceinline__ void products_begin()
+{
+    asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+}
+__device__ __forceinline__ void products_commit()
+{
+    asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
+}
+/* All but the last N that were committed are done. */
+template <int N> __device__ __forceinline__ void products_wait()
+{
+    asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(N) : "memory");
+}
+
+/* x (64, 2 N): rows of tile a times rows of tile b, along their channels; queued. */
+template <int DP, int A_ROWS, int B_ROWS, int N>
+__device__ __forceinline__ void queue_scores(float (&x)[N], const char *a, const char *b)
+{
+    uint64_t da = descriptor(a), db = descriptor(b);
+#pragma unroll
+    for (int i = 0; i < DP / 16; i++)
+        multiply_add(x, da + i / 4 * (panel<A_ROWS>::BYTES >> 4) + i % 4 * 2,
+                     db + i / 4 * (panel<B_ROWS>::BYTES >> 4) + i % 4 * 2, i > 0);
+}
+
+/* x (64, DP) = [x +] p (64, ROWS) times a tile; queued. */
+template <int DP, int ROWS>
+__device__ __forceinline__ void queue_weighted(float (&x)[DP / 2], const uint32_t (&p)[ROWS / 16][4],
+                                               const char *tile, int add)
+{
+    uint64_t d = descriptor_turned<ROWS>(tile);
+#pragma unroll
+    for (int i = 0; i < ROWS / 16; i++)
+        add_weighted_group<DP>(x, p[i], d + i * (2048 >> 4), i > 0 || add);
+}
+
+/* Registers of products as tiles of eight columns, as mma.sync has them. */
+template <int N> __device__ __forceinline__ float (&tiles_of(float (&x)[N]))[N / 4][4]
+{
+    return *(float(*)[N / 4][4]) & x;
+}
+
+#endif
