@@ -215,7 +215,8 @@ void fv_runtime_free_launcher(fv_runtime *runtime, fv_err err)
         fv_launcher_release();
 }
 
-/* The launcher kills all ranks: what a rank has to tell is told before another one lets the launcher go on. */
+/* The launcher kills all ranks: what a rank has to tell is told before another one lets the launcher go on.
+ */
 static void obey_launcher(const fv_runtime *runtime)
 {
     if (fv_comm_barrier(runtime->world) != FV_OK)
