@@ -48,7 +48,7 @@ static fv_err examine(int device)
     return err;
 }
 
-/* A device that the library cannot use is not needed; one that computes wrongly would be used. */
+/* A device that the library cannot use, or that is full, is not needed; one that fails would be used. */
 static fv_err test_device(fv_doctor *d, int device)
 {
     char what[32];
@@ -59,8 +59,8 @@ static fv_err test_device(fv_doctor *d, int device)
         fv_doctor_print("", "%s: copies, a product and its bits are right (%.1f s)", what,
                         fv_clock_now() - from);
     else
-        fv_doctor_print("", "%s: %s", what, err == FV_ERR_UNSUPPORTED ? "cannot be used" : "FAILED");
-    return err == FV_OK ? FV_OK : fv_doctor_note(d, err != FV_ERR_UNSUPPORTED, what, fv_error_text());
+        fv_doctor_print("", "%s: %s", what, err == FV_ERR_DEVICE ? "FAILED" : "cannot be used");
+    return err == FV_OK ? FV_OK : fv_doctor_note(d, err == FV_ERR_DEVICE, what, fv_error_text());
 }
 
 /* The CUDA back end of fovea, and through it the devices. */
