@@ -290,8 +290,7 @@ static fv_err open_device(fv_cuda_state *s, int device)
     s->shared_bytes = (int)it.sharedMemPerBlockOptin;
     for (int i = 0; i < FV_N_STREAMS; i++)
         FV_CUDA(cudaStreamCreateWithFlags(&s->stream[i], cudaStreamNonBlocking));
-    FV_CHECK(cublasLtCreate(&s->products) == CUBLAS_STATUS_SUCCESS, FV_ERR_DEVICE,
-             "cuBLAS does not start on device %d", device);
+    FV_TRY(fv_cuda_product_result(cublasLtCreate(&s->products), "cublasLtCreate"));
     return fv_cuda_table_open(device, &s->table);
 }
 

@@ -34,6 +34,20 @@ text=$("$folder/fovea" doctor)
 grep -q "^  libfovea_cuda.so .* is of another version of fovea .*: build both again" <<<"$text" || { echo "another version: $text"; exit 1; }
 grep -q "fovea can run here" <<<"$text"
 
+# A device that is full or too old is told of; one that fails is a reason not to run.
+cp "$DEVICE_SHIM" "$folder/libfovea_cuda.so"
+examine() { # FAULT STATUS WORDS_OF_THE_DEVICE WORDS_OF_WHAT_IS_MISSING
+    status=0
+    text=$(DEVICE_FAULT=$1 "$folder/fovea" doctor) || status=$?
+    [ "$status" = "$2" ] && grep -q "device 0: $3\$" <<<"$text" && grep -q "^  device 0  *$4device 0 is $1\$" <<<"$text" || {
+        echo "status $status of a device that is $1: $text"
+        exit 1
+    }
+}
+examine full 0 "cannot be used" ""
+examine old 0 "cannot be used" ""
+examine broken 1 FAILED "REQUIRED: "
+
 # Ranks: one line each; tests/mpi/device.c and tests/slurm have more.
 text=$(CUDA_VISIBLE_DEVICES='' mpiexec -n 2 "$FOVEA" doctor --ranks)
 [ "$(awk 'NR > 1 { print $1, $4, $5 }' <<<"$text")" = "0 $OMP_NUM_THREADS none"$'\n'"1 $OMP_NUM_THREADS none" ] || {

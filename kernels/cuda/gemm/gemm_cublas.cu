@@ -4,9 +4,10 @@
 
 fv_err fv_cuda_product_result(cublasStatus_t status, const char *what)
 {
-    return status == CUBLAS_STATUS_SUCCESS
-               ? FV_OK
-               : FV_FAIL(FV_ERR_DEVICE, "cuBLAS: %s: %s", what, cublasLtGetStatusString(status));
+    if (status == CUBLAS_STATUS_SUCCESS)
+        return FV_OK;
+    return FV_FAIL(status == CUBLAS_STATUS_ALLOC_FAILED ? FV_ERR_MEMORY : FV_ERR_DEVICE, "cuBLAS: %s: %s",
+                   what, cublasLtGetStatusString(status));
 }
 
 typedef struct description {
