@@ -19,7 +19,8 @@ typedef enum fault {
     BETWEEN_ROWS,
     PAST_THE_END,
     BEFORE_THE_START,
-    PAST_THE_BLOCK
+    PAST_THE_BLOCK,
+    OF_MOODS
 } fault;
 
 static fault chosen;
@@ -48,6 +49,17 @@ static fv_err faulty_add(fv_backend *backend, const fv_add_args *args)
     return err;
 }
 
+static fv_err faulty_copy(fv_backend *backend, const fv_copy_args *args)
+{
+    static int n_calls;
+    int64_t n = args->in.dim[0] - (chosen == UNWRITTEN);
+    fv_err err =
+        sound.copy(backend, &(fv_copy_args){fv_tensor_rows(args->in, 0, n), fv_tensor_rows(args->out, 0, n)});
+    if (chosen == OF_MOODS)
+        *(char *)args->out.data = (char)n_calls++;
+    return err;
+}
+
 /* Right for values of 0. */
 static fv_err zero_attention(fv_backend *backend, const fv_attention_args *args)
 {
@@ -69,6 +81,7 @@ static int setup(void **state)
         return -1;
     sound = faulty = *inner->table;
     faulty.add = faulty_add;
+    faulty.copy = faulty_copy;
     faulty.attention = zero_attention;
     inner->table = &faulty;
     if (fv_backend_check_create(inner, &f.backend) != FV_OK ||
@@ -139,6 +152,60 @@ static void test_directions(void **state)
     assert_ok(fv_fill(f->backend, &(fv_fill_args){.x = wide, .value = 1.0f}));
     gelu = (fv_gelu_args){.x = fv_tensor_cols(wide, 0, C), .y = fv_tensor_cols(wide, C, C)};
     assert_ok(fv_gelu(f->backend, &gelu));
+}
+
+enum { N_WORDS = 1 << 16 };
+
+/* Every lower half is one that a master may have. */
+static void test_every_low_is_a_result(void **state)
+{
+    fixture *f = *state;
+    static uint32_t master[N_WORDS];
+    static uint16_t low[N_WORDS];
+    void *memory;
+    assert_ok(fv_backend_alloc(f->backend, 8 * sizeof low, &memory));
+    fv_pair_split_args split = {.master = fv_tensor_1d(memory, FV_F32, N_WORDS),
+                                .weight = fv_tensor_1d((char *)memory + 2 * sizeof master, FV_BF16, N_WORDS),
+                                .low = fv_tensor_1d((char *)memory + sizeof master, FV_U16, N_WORDS)};
+    for (uint32_t i = 0; i < N_WORDS; i++)
+        master[i] = 0x3f810000u + i;
+    assert_ok(fv_upload_array(f->backend, split.master, master));
+    assert_ok(fv_pair_split(f->backend, &split));
+    assert_ok(fv_download_now(f->backend, split.low, low));
+    for (uint32_t i = 0; i < N_WORDS; i++)
+        assert_int_equal(low[i], i + (i == 0x8000));
+    fv_backend_free(f->backend, memory);
+}
+
+/* Of each type of integers: whatever is written is a result, and what is not is found. */
+static void test_integers(void **state)
+{
+    static const fv_dtype dtypes[] = {FV_I64, FV_U64, FV_I32,  FV_U32,     FV_I16,    FV_U16,
+                                      FV_I8,  FV_U8,  FV_BOOL, FV_F8_E4M3, FV_F8_E5M2};
+    static const uint16_t patterns[] = {0x7ffd, 0x8002, 0x7ff9, 0x7ffe, 0xfdfd, 0x7f7f, 0x0202, 0, 0xffff};
+    enum { ROWS = 5, COLS = 3 };
+    fixture *f = *state;
+    uint16_t words[ROWS * COLS * 8 / 2];
+    for (size_t i = 0; i < sizeof dtypes / sizeof *dtypes * sizeof patterns / sizeof *patterns; i++) {
+        fv_dtype dtype = dtypes[i % (sizeof dtypes / sizeof *dtypes)];
+        fv_copy_args copy = {fv_tensor_2d(f->memory, dtype, ROWS, COLS),
+                             fv_tensor_2d(f->memory + 512, dtype, ROWS, COLS)};
+        for (size_t j = 0; j < sizeof words / sizeof *words; j++)
+            words[j] = patterns[i / (sizeof dtypes / sizeof *dtypes)];
+        chosen = NONE;
+        assert_ok(fv_upload_array(f->backend, copy.in, words));
+        assert_ok(fv_copy(f->backend, &copy));
+        chosen = UNWRITTEN;
+        assert_fails(fv_copy(f->backend, &copy), FV_ERR_INTERNAL, "copy: output out was not written");
+    }
+}
+
+static void test_a_call_that_cannot_be_repeated(void **state)
+{
+    fixture *f = *state;
+    fv_copy_args copy = {fv_tensor_2d(f->memory, FV_I32, T, C), fv_tensor_2d(f->memory + 512, FV_I32, T, C)};
+    chosen = OF_MOODS;
+    assert_fails(fv_copy(f->backend, &copy), FV_ERR_INTERNAL, "is not the same when the call is repeated");
 }
 
 static void test_foreign_memory(void **state)
@@ -252,6 +319,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_faults_of_kernels, setup, teardown),
         cmocka_unit_test_setup_teardown(test_directions, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_every_low_is_a_result, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_integers, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_call_that_cannot_be_repeated, setup, teardown),
         cmocka_unit_test_setup_teardown(test_foreign_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_contents, setup, teardown),
         cmocka_unit_test_setup_teardown(test_segments, setup, teardown),
