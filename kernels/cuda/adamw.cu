@@ -104,6 +104,23 @@ __device__ __forceinline__ float moved(const rule &k, float g, float &m, float &
     return __fsub_rn(p, __fdiv_rn(__fmul_rn(k.rate, m), root));
 }
 
+/* The random words of elements [i, i + QUAD): one draw has four, and they are most often those of a quad. */
+__device__ __forceinline__ void draw_quad(const adamw_args &a, int64_t i, uint32_t words[QUAD])
+{
+    int64_t first = whole_of(a.place, a.first + i), last = whole_of(a.place, a.first + i + QUAD - 1);
+    if (first % 4 == 0 && last == first + QUAD - 1) {
+        fv_cuda_words four = draw(a.draws, (uint32_t)(first / 4));
+#pragma unroll
+        for (int e = 0; e < QUAD; e++)
+            words[e] = four.word[e];
+        return;
+    }
+    for (int e = 0; e < QUAD; e++) {
+        int64_t whole = whole_of(a.place, a.first + i + e);
+        words[e] = draw(a.draws, (uint32_t)(whole / 4)).word[whole % 4];
+    }
+}
+
 /* M: of the moments, float or bf16. HAS_PARAM: the master is whole. */
 template <typename M, int HAS_PARAM> __global__ void adamw_kernel(rule k, const adamw_args a)
 {
@@ -122,6 +139,9 @@ template <typename M, int HAS_PARAM> __global__ void adamw_kernel(rule k, const 
         weight = load_quad((const uint16_t *)a.weight, i, n, a.is_aligned);
         low = load_quad((const uint16_t *)a.low, i, n, a.is_aligned);
     }
+    uint32_t words[QUAD];
+    if (sizeof(M) == sizeof(bf16))
+        draw_quad(a, i, words);
 #pragma unroll
     for (int e = 0; e < QUAD; e++) {
         float was = HAS_PARAM ? p.at[e] : join(weight.at[e], low.at[e]);
@@ -134,10 +154,8 @@ template <typename M, int HAS_PARAM> __global__ void adamw_kernel(rule k, const 
             low.at[e] = it.low;
         }
         if (sizeof(M) == sizeof(bf16)) {
-            int64_t whole = whole_of(a.place, a.first + i + e);
-            uint32_t word = draw(a.draws, (uint32_t)(whole / 4)).word[whole % 4];
-            m.at[e] = as_moment<M>(round_at_random(first, word));
-            v.at[e] = as_moment<M>(round_at_random(second, word >> 16));
+            m.at[e] = as_moment<M>(round_at_random(first, words[e]));
+            v.at[e] = as_moment<M>(round_at_random(second, words[e] >> 16));
         } else {
             m.at[e] = narrow<M>(first);
             v.at[e] = narrow<M>(second);

@@ -4,6 +4,7 @@
 
 extern "C" {
 #include "host.h"
+#include "pinned.h"
 }
 
 #include <stdlib.h>
@@ -81,18 +82,17 @@ static void device_free(fv_backend *backend, void *memory)
 static fv_err pinned_alloc(fv_backend *backend, size_t bytes, void **out)
 {
     (void)backend;
-    *out = nullptr;
-    cudaError_t code = cudaHostAlloc(out, bytes ? bytes : 1, cudaHostAllocDefault);
+    cudaError_t code = fv_cuda_pin(bytes, out);
     FV_CHECK(code != cudaErrorMemoryAllocation, FV_ERR_MEMORY,
              "the host has no %.2f GiB of memory that can be pinned (ulimit -l, and what is free)",
              (double)bytes / (1 << 30));
-    return fv_cuda_result(code, "cudaHostAlloc");
+    return fv_cuda_result(code, "cudaHostRegister");
 }
 
 static void pinned_free(fv_backend *backend, void *memory)
 {
     (void)backend;
-    (void)cudaFreeHost(memory);
+    fv_cuda_unpin(memory);
 }
 
 static fv_err free_bytes(fv_backend *backend, size_t *out)

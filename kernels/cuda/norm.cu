@@ -100,8 +100,9 @@ template <typename T, typename D> struct norm_grad_args {
     float *bands; /* (n_bands, width) */
 };
 
-/* A block has a band of vectors, one after the other: a thread keeps its units of a vector in registers
- * between the dot product and dx, and sums dweight of its columns over the band. UNITS: of a thread, at most.
+/* A block has a band of vectors, one after the other, the next on its way: a thread keeps its units of a
+ * vector in registers between the dot product and dx, and sums dweight of its columns over the band. UNITS:
+ * of a thread, at most.
  */
 template <typename T, typename D, int UNITS> __global__ void norm_grad_kernel(const norm_grad_args<T, D> a)
 {
@@ -117,19 +118,33 @@ template <typename T, typename D, int UNITS> __global__ void norm_grad_kernel(co
         for (int e = 0; e < UNIT; e++)
             sum[k][e] = 0;
     }
-    for (int64_t v = first; v < end; v++) {
+    float next_g[UNITS][UNIT], next_s[UNITS][UNIT], next_d[UNITS][UNIT];
+    auto fetch = [&](int64_t v) {
         const D *dy = vector_at(a.dy, v, a.heads, n);
-        const T *x = vector_at(a.x, v, a.heads, n);
-        T *dx = vector_at(a.dx, v, a.heads, n);
-        float g[UNITS][UNIT], s[UNITS][UNIT], d[UNITS][UNIT], dot = 0, rstd = a.rstd[v];
+        const T *x = vector_at(a.x, v, a.heads, n), *dx = vector_at(a.dx, v, a.heads, n);
 #pragma unroll
         for (int k = 0; k < UNITS; k++) {
             int64_t i = (threadIdx.x + k * THREADS) * UNIT;
-            load_unit(dy, i, n, a.dy.is_aligned, g[k]);
-            load_unit(x, i, n, a.x.is_aligned, s[k]);
+            load_unit(dy, i, n, a.dy.is_aligned, next_g[k]);
+            load_unit(x, i, n, a.x.is_aligned, next_s[k]);
             if (a.accumulate)
-                load_unit(dx, i, n, a.dx.is_aligned, d[k]);
+                load_unit(dx, i, n, a.dx.is_aligned, next_d[k]);
         }
+    };
+    fetch(first);
+    for (int64_t v = first; v < end; v++) {
+        T *dx = vector_at(a.dx, v, a.heads, n);
+        float g[UNITS][UNIT], s[UNITS][UNIT], d[UNITS][UNIT], dot = 0, rstd = a.rstd[v];
+#pragma unroll
+        for (int k = 0; k < UNITS; k++)
+#pragma unroll
+            for (int e = 0; e < UNIT; e++) {
+                g[k][e] = next_g[k][e];
+                s[k][e] = next_s[k][e];
+                d[k][e] = a.accumulate ? next_d[k][e] : 0.0f;
+            }
+        if (v + 1 < end)
+            fetch(v + 1);
 #pragma unroll
         for (int k = 0; k < UNITS; k++)
 #pragma unroll
@@ -143,7 +158,7 @@ template <typename T, typename D, int UNITS> __global__ void norm_grad_kernel(co
             int64_t i = (threadIdx.x + k * THREADS) * UNIT;
 #pragma unroll
             for (int e = 0; e < UNIT; e++)
-                d[k][e] = (a.accumulate ? d[k][e] : 0.0f) + rstd * (w[k][e] * g[k][e] - s[k][e] * pull);
+                d[k][e] = d[k][e] + rstd * (w[k][e] * g[k][e] - s[k][e] * pull);
             if (i < n)
                 store_unit(dx, i, n, a.dx.is_aligned, d[k]);
         }
