@@ -58,8 +58,11 @@ template <> __device__ __forceinline__ float as_moment<float>(uint16_t bits)
     return __uint_as_float((uint32_t)bits << 16);
 }
 
+/* Where element i of the part stands in the whole tensor. In a first block of whole rows nothing is divided. */
 __device__ __forceinline__ int64_t whole_of(const fv_part_place &p, int64_t i)
 {
+    if (p.cols == p.whole_cols && i < p.block_rows * p.cols)
+        return p.first_row * p.cols + i;
     int64_t row = i / p.cols, col = i % p.cols;
     row = p.first_row + row / p.block_rows * p.block_stride + row % p.block_rows;
     return row * p.whole_cols + p.first_col + col;

@@ -3,7 +3,7 @@
  * order. */
 #include "cuda.cuh"
 
-enum { THREADS = 256, BAND = 32, COLUMNS = 64, MOST_UNITS = 4 };
+enum { THREADS = 256, BAND = 8, MOST_UNITS = 4, COLUMNS = 32, SHARES = 16 };
 
 template <typename T> struct norm_args {
     matrix<T> x, residual, weight, sum, y;
@@ -100,9 +100,8 @@ template <typename T, typename D> struct norm_grad_args {
     float *bands; /* (n_bands, width) */
 };
 
-/* A block has a band of vectors, one after the other, the next on its way: a thread keeps its units of a
- * vector in registers between the dot product and dx, and sums dweight of its columns over the band. UNITS:
- * of a thread, at most.
+/* A block has a band of vectors, one after the other: a thread keeps its units of a vector in registers
+ * between the dot product and dx, and sums dweight of its columns over the band. UNITS: of a thread, at most.
  */
 template <typename T, typename D, int UNITS> __global__ void norm_grad_kernel(const norm_grad_args<T, D> a)
 {
@@ -118,33 +117,19 @@ template <typename T, typename D, int UNITS> __global__ void norm_grad_kernel(co
         for (int e = 0; e < UNIT; e++)
             sum[k][e] = 0;
     }
-    float next_g[UNITS][UNIT], next_s[UNITS][UNIT], next_d[UNITS][UNIT];
-    auto fetch = [&](int64_t v) {
-        const D *dy = vector_at(a.dy, v, a.heads, n);
-        const T *x = vector_at(a.x, v, a.heads, n), *dx = vector_at(a.dx, v, a.heads, n);
-#pragma unroll
-        for (int k = 0; k < UNITS; k++) {
-            int64_t i = (threadIdx.x + k * THREADS) * UNIT;
-            load_unit(dy, i, n, a.dy.is_aligned, next_g[k]);
-            load_unit(x, i, n, a.x.is_aligned, next_s[k]);
-            if (a.accumulate)
-                load_unit(dx, i, n, a.dx.is_aligned, next_d[k]);
-        }
-    };
-    fetch(first);
     for (int64_t v = first; v < end; v++) {
+        const D *dy = vector_at(a.dy, v, a.heads, n);
+        const T *x = vector_at(a.x, v, a.heads, n);
         T *dx = vector_at(a.dx, v, a.heads, n);
         float g[UNITS][UNIT], s[UNITS][UNIT], d[UNITS][UNIT], dot = 0, rstd = a.rstd[v];
 #pragma unroll
-        for (int k = 0; k < UNITS; k++)
-#pragma unroll
-            for (int e = 0; e < UNIT; e++) {
-                g[k][e] = next_g[k][e];
-                s[k][e] = next_s[k][e];
-                d[k][e] = a.accumulate ? next_d[k][e] : 0.0f;
-            }
-        if (v + 1 < end)
-            fetch(v + 1);
+        for (int k = 0; k < UNITS; k++) {
+            int64_t i = (threadIdx.x + k * THREADS) * UNIT;
+            load_unit(dy, i, n, a.dy.is_aligned, g[k]);
+            load_unit(x, i, n, a.x.is_aligned, s[k]);
+            if (a.accumulate)
+                load_unit(dx, i, n, a.dx.is_aligned, d[k]);
+        }
 #pragma unroll
         for (int k = 0; k < UNITS; k++)
 #pragma unroll
@@ -158,7 +143,7 @@ template <typename T, typename D, int UNITS> __global__ void norm_grad_kernel(co
             int64_t i = (threadIdx.x + k * THREADS) * UNIT;
 #pragma unroll
             for (int e = 0; e < UNIT; e++)
-                d[k][e] = d[k][e] + rstd * (w[k][e] * g[k][e] - s[k][e] * pull);
+                d[k][e] = (a.accumulate ? d[k][e] : 0.0f) + rstd * (w[k][e] * g[k][e] - s[k][e] * pull);
             if (i < n)
                 store_unit(dx, i, n, a.dx.is_aligned, d[k]);
         }
@@ -171,23 +156,23 @@ template <typename T, typename D, int UNITS> __global__ void norm_grad_kernel(co
     }
 }
 
-/* Bands in order; many are on their way at once. */
+/* Bands in order: SHARES of them side by side, many of each on their way at once, then the shares. */
 __global__ void add_bands_kernel(const float *bands, int64_t n_bands, int64_t width, float *out)
 {
-    enum { AHEAD = 16 };
-    int64_t column = (int64_t)blockIdx.x * COLUMNS + threadIdx.x;
-    if (column >= width)
-        return;
+    __shared__ float shares[SHARES][COLUMNS];
+    int64_t column = (int64_t)blockIdx.x * COLUMNS + threadIdx.x, each = (n_bands + SHARES - 1) / SHARES;
+    int64_t first = each * threadIdx.y, end = first + each < n_bands ? first + each : n_bands;
     float sum = 0;
-    for (int64_t b = 0; b < n_bands; b += AHEAD) {
-        float next[AHEAD];
-#pragma unroll
-        for (int k = 0; k < AHEAD; k++)
-            next[k] = b + k < n_bands ? bands[(b + k) * width + column] : 0.0f;
-#pragma unroll
-        for (int k = 0; k < AHEAD; k++)
-            sum += b + k < n_bands ? next[k] : 0.0f;
-    }
+#pragma unroll 8
+    for (int64_t b = first; b < end; b++)
+        sum += column < width ? bands[b * width + column] : 0.0f;
+    shares[threadIdx.y][threadIdx.x] = sum;
+    __syncthreads();
+    if (threadIdx.y > 0 || column >= width)
+        return;
+    sum = 0;
+    for (int share = 0; share < SHARES; share++)
+        sum += shares[share][threadIdx.x];
     out[column] += sum;
 }
 
@@ -229,8 +214,8 @@ template <typename T, typename D> static fv_err norm_grad(fv_backend *backend, c
                                                 : norm_grad_kernel<T, D, MOST_UNITS>;
     kernel<<<(unsigned)n_bands, THREADS, 0, stream>>>(a);
     if (args->dweight.data)
-        add_bands_kernel<<<blocks_for(width, COLUMNS), COLUMNS, 0, stream>>>(a.bands, n_bands, width,
-                                                                             (float *)args->dweight.data);
+        add_bands_kernel<<<blocks_for(width, COLUMNS), dim3(COLUMNS, SHARES), 0, stream>>>(
+            a.bands, n_bands, width, (float *)args->dweight.data);
     return fv_cuda_launched("norm_grad");
 }
 
