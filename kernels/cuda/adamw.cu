@@ -58,7 +58,8 @@ template <> __device__ __forceinline__ float as_moment<float>(uint16_t bits)
     return __uint_as_float((uint32_t)bits << 16);
 }
 
-/* Where element i of the part stands in the whole tensor. In a first block of whole rows nothing is divided. */
+/* Where element i of the part stands in the whole tensor. In a first block of whole rows nothing is divided.
+ */
 __device__ __forceinline__ int64_t whole_of(const fv_part_place &p, int64_t i)
 {
     if (p.cols == p.whole_cols && i < p.block_rows * p.cols)
