@@ -2,7 +2,8 @@
 
 A model with random weights is written by `fovea init`; one sequence with an image goes through `fovea probe` on each
 back end and through transformers in bf16 and in fp32. Printed is, of each, the difference from fp32, as a share of the
-norm of what fp32 gives: of the logits and of the gradient of all parameters.
+norm of what fp32 gives: of the logits and of the gradient of all parameters. How far the two back ends are apart is
+printed beside how far the CPU is from itself when two products of each layer are summed in another order.
 
 usage: python3 accuracy.py FOVEA SHAPE FOLDER [--layers N] [--vision N] [--tokens N] [--backend NAME...] [--wide]
 
@@ -69,10 +70,10 @@ def plain(name):
     return re.sub(r"^model\.(?!visual|language_model)", "model.language_model.", name)
 
 
-def probe(fovea, folder, case, backend, precision):
-    out = f"{folder}/{backend}-{precision}.h5"
+def probe(fovea, folder, case, backend, precision, chunks=4):
+    out = f"{folder}/{backend}-{precision}-{chunks}.h5"
     subprocess.run([fovea, "probe", "--model", f"{folder}/model", "--case", case, "--out", out, "--grad", "--greedy", "0",
-                    "--backend", backend, "--precision", precision], check=True)
+                    "--backend", backend, "--precision", precision, "--chunks", str(chunks)], check=True)
     file = h5py.File(out)
     names = {plain(name): name for name in file["grad"]}
     return there(file["logits"]), Gradients(file["grad"], names), float(file["loss"][()])
@@ -151,7 +152,9 @@ def main():
         is_within &= ours[0] <= theirs[0] and ours[1] <= theirs[1]
         logits[backend] = found[0]
     if len(logits) == 2:
-        print(f"fovea's two back ends from each other: logits {share(*logits.values()):.3e}")
+        other = probe(o.fovea, o.folder, f"{o.folder}/case.h5", "cpu", "bf16", chunks=1)[0]
+        print(f"fovea's two back ends from each other: logits {share(*logits.values()):.3e}; "
+              f"the CPU from itself, sums in another order: {share(other, logits['cpu']):.3e}")
     if o.wide:
         tell("fovea cpu fp32", probe(o.fovea, o.folder, f"{o.folder}/case.h5", "cpu", "fp32"), expected)
     print("within transformers' own error" if is_within else "NOT within transformers' own error")
