@@ -73,6 +73,18 @@ cmp "$folder/whole/samples.jsonl" "$folder/cut/samples.jsonl" || fail "other sam
 cmp "$folder/whole/samples.h5" "$folder/cut/samples.h5" || fail "other samples"
 [ "$(ls "$folder/cut")" = "$(ls "$folder/whole")" ] || fail "left: $(ls "$folder/cut")"
 
+# Who reads what is said may end first: what is under way goes on.
+mkfifo "$folder/ears"
+cat "$folder/ears" &
+reader=$!
+exec 4>"$folder/ears"
+kill $reader
+wait $reader || true
+"${evaluate[@]}" --out "$folder/unheard" >/dev/null 2>&4 || fail "an evaluation that nobody hears: status $?"
+"$FOVEA" train "$folder/config.yaml" out="$folder/run" steps=1 2>&4 || fail "a training that nobody hears: status $?"
+exec 4>&-
+grep -q "step 1 of 1:" "$folder/run/log" || fail "$(cat "$folder/run/log")"
+
 # What is ignored stays so.
 (
     trap '' INT

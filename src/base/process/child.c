@@ -58,14 +58,18 @@ static char **make_environment(void)
 }
 
 /* The program leads a group of its own, so that all of it can be ended. It has three descriptors, and the
- * guard one more. */
+ * guard one more; a broken pipe ends it, as it does elsewhere. */
 static int set_up(posix_spawn_file_actions_t *actions, posix_spawnattr_t *attributes, int end, int life)
 {
     int failed = posix_spawn_file_actions_adddup2(actions, end, STDIN_FILENO);
     failed |= posix_spawn_file_actions_adddup2(actions, end, STDOUT_FILENO);
     failed |= posix_spawn_file_actions_adddup2(actions, life, LIFE);
     failed |= posix_spawn_file_actions_addclosefrom_np(actions, LIFE + 1);
-    failed |= posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETPGROUP);
+    sigset_t broken;
+    sigemptyset(&broken);
+    sigaddset(&broken, SIGPIPE);
+    failed |= posix_spawnattr_setsigdefault(attributes, &broken);
+    failed |= posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGDEF);
     return failed;
 }
 

@@ -89,6 +89,7 @@ fv_err fv_stop_on_signals(void)
     static const int numbers[] = {SIGTERM, SIGINT, SIGUSR1};
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_RESTART | SA_SIGINFO};
     sigemptyset(&action.sa_mask);
+    signal(SIGPIPE, SIG_IGN); /* who reads what is said may end first */
     is_told = !is_first_rank();
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         FV_CHECK(sigaction(numbers[i], &action, NULL) == 0, FV_ERR_INTERNAL, "cannot handle signal %d: %s",

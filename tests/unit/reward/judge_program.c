@@ -205,11 +205,14 @@ static void test_it_inherits_nothing(void **state)
     setenv("AZURE_OPENAI_API_KEY", "sk-hush", 1);
     setenv("JUDGE_TEST", "there", 1);
     assert_true(open_file > 2 && high >= 200);
+    signal(SIGPIPE, SIG_IGN);
     assert_string_equal(said_by("env | grep -c sk-hush"), "0");
     assert_string_equal(said_by("echo $JUDGE_TEST \"a  b\" '$0'"), "there a  b $0");
     assert_string_equal(
         said_by("i=3; while [ $i -lt 256 ] && [ ! -e /proc/$$/fd/$i ]; do i=$((i + 1)); done; echo $i"),
         "256");
+    assert_string_equal(said_by("(kill -s PIPE $(exec sh -c 'echo $PPID'); echo ignored); echo ends"),
+                        "ends");
     close(open_file);
     close(high);
 }

@@ -19,7 +19,8 @@ uint64_t fv_stop_places(void);
 
 /* SIGTERM, SIGINT and SIGUSR1 request a stop; the first rank says at once that it has heard.
  * Once a stop is requested another SIGINT ends the process, as it does a program that asked for nothing. A
- * launcher that would kill us meanwhile is held (launcher.h). */
+ * launcher that would kill us meanwhile is held (launcher.h). From then on a broken pipe is an error of the
+ * call that writes, and no signal. */
 fv_err fv_stop_on_signals(void);
 
 /* SIGINT and SIGTERM alone request a stop, and nothing is said; another one does what it did before. For
