@@ -82,8 +82,10 @@ __device__ __forceinline__ quad<T> load_quad(const T *from, int64_t i, int n, in
     quad<T> q = {};
     if (is_aligned && n == QUAD)
         return *(const quad<T> *)(from + i);
-    for (int e = 0; e < n; e++)
-        q.at[e] = from[i + e];
+#pragma unroll
+    for (int e = 0; e < QUAD; e++)
+        if (e < n)
+            q.at[e] = from[i + e];
     return q;
 }
 
@@ -92,9 +94,12 @@ __device__ __forceinline__ void store_quad(T *to, int64_t i, int n, int is_align
 {
     if (is_aligned && n == QUAD)
         *(quad<T> *)(to + i) = q;
-    else
-        for (int e = 0; e < n; e++)
-            to[i + e] = q.at[e];
+    else {
+#pragma unroll
+        for (int e = 0; e < QUAD; e++)
+            if (e < n)
+                to[i + e] = q.at[e];
+    }
 }
 
 /* The master after its step, and the moments. Nothing is contracted: every form of the state has the same
@@ -108,6 +113,13 @@ __device__ __forceinline__ float moved(const rule &k, float g, float &m, float &
     return __fsub_rn(p, __fdiv_rn(__fmul_rn(k.rate, m), root));
 }
 
+/* An index that is not constant would take the words to memory. */
+__device__ __forceinline__ uint32_t word_of(const fv_cuda_words &four, int64_t i)
+{
+    uint32_t low = i % 2 ? four.word[1] : four.word[0], high = i % 2 ? four.word[3] : four.word[2];
+    return i < 2 ? low : high;
+}
+
 /* The random words of elements [i, i + QUAD): one draw has four, and they are most often those of a quad. */
 __device__ __forceinline__ void draw_quad(const adamw_args &a, int64_t i, uint32_t words[QUAD])
 {
@@ -119,9 +131,10 @@ __device__ __forceinline__ void draw_quad(const adamw_args &a, int64_t i, uint32
             words[e] = four.word[e];
         return;
     }
+#pragma unroll
     for (int e = 0; e < QUAD; e++) {
         int64_t whole = whole_of(a.place, a.first + i + e);
-        words[e] = draw(a.draws, (uint32_t)(whole / 4)).word[whole % 4];
+        words[e] = word_of(draw(a.draws, (uint32_t)(whole / 4)), whole % 4);
     }
 }
 
