@@ -3,8 +3,8 @@
 #include "gemm/gemm.cuh"
 
 extern "C" {
-#include "host.h"
-#include "pinned.h"
+#include "host/host.h"
+#include "host/pinned.h"
 }
 
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* What the library calls of the program: its record of errors. The rest of what it shares with the program is
  * compiled into both (CMakeLists.txt), and hidden here. */
-#include "host.h"
+#include "host/host.h"
 
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* Pinned host memory. Pages become a process's own when they are first written to: many threads and large
  * pages do that for what is as large as an optimizer's state in a tenth of the time of cudaHostAlloc. */
-#include "pinned.h"
+#include "host/pinned.h"
 
 #include "fovea/ops/backend.h"
 

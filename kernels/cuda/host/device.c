@@ -1,5 +1,5 @@
 /* The devices of this process: what they are, and whether this library can use them. */
-#include "host.h"
+#include "host/host.h"
 
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
