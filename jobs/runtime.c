@@ -1,6 +1,7 @@
 #include "jobs/runtime.h"
 
 #include "jobs/jobs.h"
+#include "jobs/option.h"
 
 #include "fovea/base/process/launcher.h"
 #include "fovea/base/log.h"
@@ -29,36 +30,24 @@ static const struct argp_option options[] = {
      "as what weights, activations and cache are stored: fp32 or bf16 (fp32)", 2},
     {0}};
 
+#define AT(member) offsetof(fv_runtime_options, member)
+static const fv_option table[] = {
+    {KEY_MODEL, FV_OPTION_PATH, AT(model)},
+    {KEY_BACKEND, FV_OPTION_CHOICE, AT(backend), .names = fv_backend_kind_names},
+    {KEY_KERNELS, FV_OPTION_TEXT, AT(kernels)},
+    {KEY_THREADS, FV_OPTION_INT, AT(threads), .low = 1, .high = 1024},
+    {KEY_CHUNKS, FV_OPTION_INT, AT(chunks), .low = 1, .high = FV_MAX_CHUNKS},
+    {KEY_PRECISION, FV_OPTION_CHOICE, AT(precision), .names = fv_precision_names},
+    {0}};
+
 static error_t parse(int key, char *argument, struct argp_state *state)
 {
     fv_runtime_options *out = state->input;
-    switch (key) {
-    case KEY_MODEL:
-        out->model = fv_parse_path(state, "--model", argument);
-        return 0;
-    case KEY_BACKEND:
-        out->backend = (fv_backend_kind)fv_parse_choice(state, "--backend", argument, fv_backend_kind_names);
-        return 0;
-    case KEY_KERNELS:
-        out->kernels = argument;
-        return 0;
-    case KEY_THREADS:
-        out->threads = (int)fv_parse_integer(state, "--threads", argument, 1, 1024);
-        return 0;
-    case KEY_CHUNKS:
-        out->chunks = (int)fv_parse_integer(state, "--chunks", argument, 1, FV_MAX_CHUNKS);
-        return 0;
-    case KEY_PRECISION:
-        if (fv_precision_parse(argument, &out->precision) != FV_OK)
-            argp_error(state, "--precision: %s", fv_error_text());
-        return 0;
-    case ARGP_KEY_END:
-        if (!out->model && !out->needs_no_model)
-            argp_error(state, "--model DIR is required");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    if (key != ARGP_KEY_END)
+        return fv_option_set(table, options, key, argument, state, out);
+    if (!out->model && !out->needs_no_model)
+        argp_error(state, "--model DIR is required");
+    return 0;
 }
 
 const struct argp fv_runtime_argp = {.options = options, .parser = parse};
@@ -240,52 +229,4 @@ int fv_runtime_finish(fv_runtime *runtime, fv_err err)
     fv_comm_destroy(runtime->all);
     *runtime = (fv_runtime){0};
     return status;
-}
-
-const char *fv_parse_path(struct argp_state *state, const char *option, const char *text)
-{
-    if (!*text)
-        argp_error(state, "%s is empty, expected a path", option);
-    return text;
-}
-
-int fv_parse_choice(struct argp_state *state, const char *option, const char *text, const char *const *names)
-{
-    char all[256] = "";
-    for (int i = 0; names[i]; i++) {
-        size_t used = strlen(all);
-        if (strcmp(names[i], text) == 0)
-            return i;
-        snprintf(all + used, sizeof all - used, "%s%s", i ? ", " : "", names[i]);
-    }
-    argp_error(state, "%s is \"%s\", expected one of: %s", option, text, all);
-    return 0;
-}
-
-long fv_parse_integer(struct argp_state *state, const char *option, const char *text, long low, long high)
-{
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    if (end == text || *end || errno || value < low || value > high)
-        argp_error(state, "%s is \"%s\", expected a whole number from %ld to %ld", option, text, low, high);
-    return value;
-}
-
-double fv_parse_real(struct argp_state *state, const char *option, const char *text, double low, double high)
-{
-    char *end;
-    errno = 0;
-    double value = strtod(text, &end);
-    if (end == text || *end || errno || !(value >= low && value <= high))
-        argp_error(state, "%s is \"%s\", expected a number from %g to %g", option, text, low, high);
-    return value;
-}
-
-void fv_parse_shard(struct argp_state *state, const char *text, int *shard, int *n_shards)
-{
-    int end = 0;
-    if (sscanf(text, "%6d/%6d%n", shard, n_shards, &end) != 2 || text[end] || *shard < 1 ||
-        *shard > *n_shards)
-        argp_error(state, "--shard is \"%s\", expected I/N with I from 1 to N", text);
 }

@@ -69,16 +69,4 @@ void fv_runtime_free_launcher(fv_runtime *runtime, fv_err err);
  * only this rank knows, or of communication, ends all processes, which may wait in a collective. */
 int fv_runtime_finish(fv_runtime *runtime, fv_err err);
 
-/* The text itself; argp_error if it is empty, as an unset variable of a script is. */
-const char *fv_parse_path(struct argp_state *state, const char *option, const char *text);
-
-/* Parse one of names, which end with NULL (its number), a whole number in [low, high] or a real number;
- * argp_error (which ends the program) names the option. */
-int fv_parse_choice(struct argp_state *state, const char *option, const char *text, const char *const *names);
-long fv_parse_integer(struct argp_state *state, const char *option, const char *text, long low, long high);
-double fv_parse_real(struct argp_state *state, const char *option, const char *text, double low, double high);
-
-/* "I/N" of --shard: I from 1 to N. */
-void fv_parse_shard(struct argp_state *state, const char *text, int *shard, int *n_shards);
-
 #endif

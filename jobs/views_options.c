@@ -1,7 +1,5 @@
 #include "jobs/views_options.h"
-#include "jobs/runtime.h"
-
-#include <string.h>
+#include "jobs/option.h"
 
 enum { KEY_MIN_PIXELS = 0x101, KEY_MAX_PIXELS, KEY_TRANSPARENCY };
 
@@ -16,34 +14,22 @@ static const struct argp_option option_list[] = {
      0},
     {0}};
 
-static fv_alpha parse_alpha(struct argp_state *state, const char *text)
-{
-    if (strcmp(text, "drop") == 0)
-        return FV_ALPHA_DROP;
-    if (strcmp(text, "white") != 0)
-        argp_error(state, "--transparency is \"%s\", expected white or drop", text);
-    return FV_ALPHA_WHITE;
-}
+#define AT(member) offsetof(fv_view_settings, member)
+static const char *const alpha_names[] = {"white", "drop", NULL};
+static const fv_option table[] = {
+    {KEY_MIN_PIXELS, FV_OPTION_INTEGER, AT(min_pixels), .low = 1, .high = INT32_MAX},
+    {KEY_MAX_PIXELS, FV_OPTION_INTEGER, AT(max_pixels), .low = 1, .high = INT32_MAX},
+    {KEY_TRANSPARENCY, FV_OPTION_CHOICE, AT(transparency), .names = alpha_names},
+    {0}};
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     fv_view_settings *out = state->input;
-    switch (key) {
-    case ARGP_KEY_INIT:
+    if (key == ARGP_KEY_INIT) {
         *out = (fv_view_settings){.min_pixels = 262144, .max_pixels = 4194304};
         return 0;
-    case KEY_MIN_PIXELS:
-        out->min_pixels = fv_parse_integer(state, "--min-pixels", text, 1, INT32_MAX);
-        return 0;
-    case KEY_MAX_PIXELS:
-        out->max_pixels = fv_parse_integer(state, "--max-pixels", text, 1, INT32_MAX);
-        return 0;
-    case KEY_TRANSPARENCY:
-        out->transparency = parse_alpha(state, text);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
     }
+    return fv_option_set(table, option_list, key, text, state, out);
 }
 
 const struct argp fv_views_argp = {.options = option_list, .parser = parse};

@@ -1,5 +1,5 @@
 /* A whole step of reinforcement learning, fv_step as a run makes it: rollout over prompts with an image, a
- * verdict each, advantages, log-probs of a reference, one update. Half of the answers are called right. */
+ * verdict each, advantages, log-probs of a reference, one update. Half of the samples are called right. */
 #include "jobs/bench/questions.h"
 
 #include "fovea/model/nn/flops.h"
@@ -25,7 +25,7 @@ typedef struct step {
     double rollout_s, update_s, reference_s; /* of the last step */
 } step;
 
-/* Every other answer is right. */
+/* Every other sample is right. */
 static fv_err submit(fv_judge *judge, const fv_case *asked, fv_waiter waiter)
 {
     (void)asked;

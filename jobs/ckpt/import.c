@@ -1,7 +1,6 @@
 /* fovea import: a model folder as the first checkpoint of a run. */
 #include "jobs/jobs.h"
 #include "jobs/option.h"
-#include "jobs/runtime.h"
 #include "jobs/terminal.h"
 
 #include "fovea/model/checkpoint/checkpoint.h"

@@ -127,7 +127,7 @@ static fv_err describe(eval *e)
     report->data = strdup(o->data);
     report->settings = fv_json_make_object();
     FV_CHECK(report->model && report->data && report->settings, FV_ERR_MEMORY, "no memory for a report");
-    FV_TRY(fv_json_set_text(report->settings, "mode", fv_eval_mode_name(o->mode)));
+    FV_TRY(fv_json_set_text(report->settings, "mode", fv_eval_mode_names[o->mode]));
     FV_TRY(fv_json_set_text(report->settings, "verifier", o->verifier->name));
     FV_TRY(fv_json_set_text(report->settings, "extraction",
                             o->extraction == FV_EXTRACT_SPLIT ? "split" : "strict"));

@@ -5,8 +5,6 @@
 
 #include "fovea/model/nn/pages.h"
 
-#include <string.h>
-
 enum {
     KEY_DATA = 'd',
     KEY_OUT = 'o',
@@ -67,44 +65,24 @@ static const struct argp_option options[] = {
     {"cache-pages", KEY_CACHE, "N", 0, "of 64 tokens each (for two of the longest samples)", 5},
     {0}};
 
-static void parse_mode(struct argp_state *state, const char *text, fv_eval_options *out)
-{
-    for (fv_eval_mode mode = FV_EVAL_LOW; mode <= FV_EVAL_POLICY; mode++)
-        if (strcmp(text, fv_eval_mode_name(mode)) == 0) {
-            out->mode = mode;
-            out->has_mode = 1;
-            return;
-        }
-    argp_error(state, "--mode is \"%s\", expected low, high or policy", text);
-}
-
 static void parse_verifier(struct argp_state *state, const char *text, fv_eval_options *out)
 {
     if (fv_verifier_find(text, &out->verifier) != FV_OK)
         argp_error(state, "--verifier: %s", fv_error_text());
 }
 
-static void parse_extraction(struct argp_state *state, const char *text, fv_eval_options *out)
-{
-    out->extraction = strcmp(text, "strict") == 0 ? FV_EXTRACT_STRICT : FV_EXTRACT_SPLIT;
-    if (out->extraction == FV_EXTRACT_SPLIT && strcmp(text, "split") != 0)
-        argp_error(state, "--extraction is \"%s\", expected split or strict", text);
-}
-
-static void parse_too_long(struct argp_state *state, const char *text, fv_eval_options *out)
-{
-    out->too_long = strcmp(text, "skip") == 0 ? FV_TOO_LONG_SKIP : FV_TOO_LONG_REFUSE;
-    if (out->too_long == FV_TOO_LONG_REFUSE && strcmp(text, "refuse") != 0)
-        argp_error(state, "--too-long is \"%s\", expected refuse or skip", text);
-}
-
 #define AT(member) offsetof(fv_eval_options, member)
 enum { MOST = INT32_MAX / 2 };
+static const char *const extraction_names[] = {"split", "strict", NULL};
+static const char *const too_long_names[] = {"refuse", "skip", NULL};
 static const fv_option table[] = {
     {KEY_DATA, FV_OPTION_PATH, AT(data)},
     {KEY_OUT, FV_OPTION_PATH, AT(out)},
     {KEY_PROMPTS, FV_OPTION_PATH, AT(prompts)},
     {KEY_KEEP, FV_OPTION_FLAG, AT(keeps)},
+    {KEY_MODE, FV_OPTION_CHOICE, AT(mode), .names = fv_eval_mode_names},
+    {KEY_EXTRACTION, FV_OPTION_CHOICE, AT(extraction), .names = extraction_names},
+    {KEY_TOO_LONG, FV_OPTION_CHOICE, AT(too_long), .names = too_long_names},
     {KEY_BY, FV_OPTION_TEXT, AT(by)},
     {KEY_LIMIT, FV_OPTION_INTEGER, AT(limit), .low = 1, .high = INT32_MAX},
     {KEY_PENALTY, FV_OPTION_REAL, AT(repetition_penalty), .least = 1e-3, .most = 1e3},
@@ -144,13 +122,10 @@ static error_t parse(int key, char *text, struct argp_state *state)
         out->runtime.needs_no_model = 1;
         return out->merge = fv_parse_path(state, "--merge", text), 0;
     case KEY_MODE:
-        return parse_mode(state, text, out), 0;
+        out->has_mode = 1;
+        break;
     case KEY_VERIFIER:
         return parse_verifier(state, text, out), 0;
-    case KEY_EXTRACTION:
-        return parse_extraction(state, text, out), 0;
-    case KEY_TOO_LONG:
-        return parse_too_long(state, text, out), 0;
     case KEY_SHARD:
         return fv_parse_shard(state, text, &out->shard, &out->n_shards), 0;
     case ARGP_KEY_ARGS:
@@ -160,8 +135,9 @@ static error_t parse(int key, char *text, struct argp_state *state)
     case ARGP_KEY_END:
         return check(state, out);
     default:
-        return fv_option_set(table, options, key, text, state, out);
+        break;
     }
+    return fv_option_set(table, options, key, text, state, out);
 }
 
 void fv_eval_options_parse(int argc, char **argv, fv_eval_options *out)

@@ -1,15 +1,15 @@
 /* fovea export: a model folder written again, in another number format or form. */
-#include "jobs/model/folder_options.h"
 #include "jobs/jobs.h"
 #include "jobs/option.h"
-#include "jobs/runtime.h"
 #include "jobs/terminal.h"
+#include "fovea/model/hf/folder.h"
 #include "fovea/model/hf/small_files.h"
+
+#include <limits.h>
 
 typedef struct export_options {
     const char *model, *out;
-    int has_dtype;
-    fv_dtype dtype;
+    fv_dtype dtype; /* FV_N_DTYPES: that of the folder */
     fv_folder_style style;
     int64_t shard_bytes;
 } export_options;
@@ -25,24 +25,19 @@ static const struct argp_option options[] = {
      "4: names and config.json of transformers 4; 5: of transformers 5; keep (default): as they are", 0},
     {0}};
 
-static const fv_option table[] = {{KEY_MODEL, FV_OPTION_PATH, offsetof(export_options, model)},
-                                  {KEY_OUT, FV_OPTION_PATH, offsetof(export_options, out)},
-                                  {0}};
+static const char *const styles[] = {"keep", "4", "5", NULL};
+static const fv_option table[] = {
+    {KEY_MODEL, FV_OPTION_PATH, offsetof(export_options, model)},
+    {KEY_OUT, FV_OPTION_PATH, offsetof(export_options, out)},
+    {KEY_DTYPE, FV_OPTION_DTYPE, offsetof(export_options, dtype)},
+    {KEY_SHARD, FV_OPTION_INTEGER, offsetof(export_options, shard_bytes), .low = 1, .high = LONG_MAX},
+    {KEY_STYLE, FV_OPTION_CHOICE, offsetof(export_options, style), .low = FV_FOLDER_KEEP, .names = styles},
+    {0}};
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     export_options *out = state->input;
     switch (key) {
-    case KEY_DTYPE:
-        out->has_dtype = 1;
-        out->dtype = fv_parse_dtype(state, text);
-        return 0;
-    case KEY_SHARD:
-        out->shard_bytes = fv_parse_bytes(state, "--shard-bytes", text);
-        return 0;
-    case KEY_STYLE:
-        out->style = fv_parse_style(state, text, 1);
-        return 0;
     case ARGP_KEY_ARG:
         if (out->model)
             return ARGP_ERR_UNKNOWN;
@@ -71,7 +66,7 @@ static fv_err export_folder(const export_options *with)
                                  .generation = &folder.generation,
                                  .source = &folder,
                                  .style = with->style,
-                                 .dtype = with->has_dtype ? with->dtype : folder.dtype,
+                                 .dtype = with->dtype == FV_N_DTYPES ? folder.dtype : with->dtype,
                                  .max_shard_bytes = with->shard_bytes,
                                  .writes = 1,
                                  .rows = read_rows,
@@ -83,7 +78,8 @@ static fv_err export_folder(const export_options *with)
 
 int fv_job_export(int argc, char **argv)
 {
-    export_options with = {.style = FV_FOLDER_KEEP, .shard_bytes = FV_FOLDER_SHARD_BYTES};
+    export_options with = {
+        .dtype = FV_N_DTYPES, .style = FV_FOLDER_KEEP, .shard_bytes = FV_FOLDER_SHARD_BYTES};
     const struct argp argp = {
         .options = options,
         .parser = parse,

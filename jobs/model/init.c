@@ -1,9 +1,7 @@
 /* fovea init: a model folder with random weights, from a shape of configs/model/. */
-#include "jobs/model/folder_options.h"
 #include "jobs/model/random_folder.h"
 #include "jobs/jobs.h"
 #include "jobs/option.h"
-#include "jobs/runtime.h"
 #include "jobs/terminal.h"
 
 #include <limits.h>
@@ -31,26 +29,22 @@ static const struct argp_option options[] = {
     {"noise", KEY_NOISE, NULL, 0, "numbers to measure speed and memory with, drawn fast", 0},
     {0}};
 
-static const fv_option table[] = {{KEY_SHAPE, FV_OPTION_PATH, offsetof(init_options, shape)},
-                                  {KEY_OUT, FV_OPTION_PATH, offsetof(init_options, out)},
-                                  {KEY_TOKENIZER, FV_OPTION_PATH, offsetof(init_options, tokenizer)},
-                                  {KEY_NOISE, FV_OPTION_FLAG, offsetof(init_options, is_noise)},
-                                  {KEY_SEED, FV_OPTION_LONG, offsetof(init_options, seed), .high = LONG_MAX},
-                                  {0}};
+static const char *const styles[] = {"4", "5", NULL};
+static const fv_option table[] = {
+    {KEY_SHAPE, FV_OPTION_PATH, offsetof(init_options, shape)},
+    {KEY_OUT, FV_OPTION_PATH, offsetof(init_options, out)},
+    {KEY_TOKENIZER, FV_OPTION_PATH, offsetof(init_options, tokenizer)},
+    {KEY_NOISE, FV_OPTION_FLAG, offsetof(init_options, is_noise)},
+    {KEY_SEED, FV_OPTION_LONG, offsetof(init_options, seed), .high = LONG_MAX},
+    {KEY_DTYPE, FV_OPTION_DTYPE, offsetof(init_options, dtype)},
+    {KEY_SHARD, FV_OPTION_INTEGER, offsetof(init_options, shard_bytes), .low = 1, .high = LONG_MAX},
+    {KEY_STYLE, FV_OPTION_CHOICE, offsetof(init_options, style), .low = FV_FOLDER_V4, .names = styles},
+    {0}};
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     init_options *out = state->input;
     switch (key) {
-    case KEY_DTYPE:
-        out->dtype = fv_parse_dtype(state, text);
-        return 0;
-    case KEY_SHARD:
-        out->shard_bytes = fv_parse_bytes(state, "--shard-bytes", text);
-        return 0;
-    case KEY_STYLE:
-        out->style = fv_parse_style(state, text, 0);
-        return 0;
     case ARGP_KEY_END:
         if (!out->shape || !out->out)
             argp_error(state, "--shape and --out are required");

@@ -1,5 +1,5 @@
 #include "jobs/jobs.h"
-#include "jobs/runtime.h"
+#include "jobs/option.h"
 #include "jobs/terminal.h"
 
 #include "fovea/io/json.h"
@@ -27,23 +27,18 @@ static const struct argp_option option_list[] = {
     {"skip-special", OPTION_SKIP, NULL, 0, "with --decode: leave special tokens out", 0},
     {NULL, 0, NULL, 0, NULL, 0}};
 
+static const fv_option table[] = {{'m', FV_OPTION_PATH, offsetof(options, model)},
+                                  {OPTION_STDIN, FV_OPTION_FLAG, offsetof(options, from_stdin)},
+                                  {OPTION_JSON, FV_OPTION_FLAG, offsetof(options, json)},
+                                  {OPTION_PLAIN, FV_OPTION_FLAG, offsetof(options, plain)},
+                                  {OPTION_DECODE, FV_OPTION_FLAG, offsetof(options, decode)},
+                                  {OPTION_SKIP, FV_OPTION_FLAG, offsetof(options, skip_special)},
+                                  {0}};
+
 static error_t parse_option(int key, char *arg, struct argp_state *state)
 {
     options *o = state->input;
     switch (key) {
-    case 'm':
-        o->model = fv_parse_path(state, "--model", arg);
-        return 0;
-    case OPTION_STDIN:
-        return o->from_stdin = 1, 0;
-    case OPTION_JSON:
-        return o->json = 1, 0;
-    case OPTION_PLAIN:
-        return o->plain = 1, 0;
-    case OPTION_DECODE:
-        return o->decode = 1, 0;
-    case OPTION_SKIP:
-        return o->skip_special = 1, 0;
     case ARGP_KEY_ARG:
         argp_error(state, "unexpected argument \"%s\"; the text is read from standard input", arg);
         return 0;
@@ -56,7 +51,7 @@ static error_t parse_option(int key, char *arg, struct argp_state *state)
             argp_error(state, "--decode prints text: it goes with neither --json nor --plain");
         return 0;
     default:
-        return ARGP_ERR_UNKNOWN;
+        return fv_option_set(table, option_list, key, arg, state, o);
     }
 }
 

@@ -2,7 +2,6 @@
 #include "jobs/jobs.h"
 #include "jobs/option.h"
 #include "jobs/pack/select.h"
-#include "jobs/runtime.h"
 #include "jobs/terminal.h"
 
 #include "fovea/data/dataset.h"

@@ -3,7 +3,6 @@
 
 #include "jobs/jobs.h"
 #include "jobs/option.h"
-#include "jobs/runtime.h"
 #include "jobs/terminal.h"
 
 #include <stdio.h>

@@ -16,8 +16,8 @@ static int samples_of(const fv_training *t)
     return t->learning.settings.is_supervised ? 1 : t->config.rollout.samples;
 }
 
-/* Answers of a mini-batch: all of a step's, if they are spread. */
-static int64_t most_answers(const fv_training *t)
+/* Samples of a mini-batch: all of a step's, if they are spread. */
+static int64_t most_samples(const fv_training *t)
 {
     const fv_train_config *c = &t->config;
     int64_t groups =
@@ -25,15 +25,15 @@ static int64_t most_answers(const fv_training *t)
     return groups * samples_of(t);
 }
 
-/* The largest micro-batch that settings and rows allow. A prompt with one answer may exceed micro_tokens; an
- * answer gives one log-prob more than the tokens that are computed of it. */
+/* The largest micro-batch that settings and rows allow. A prompt with one sample may exceed micro_tokens; a
+ * sample gives one log-prob more than the tokens that are computed of it. */
 static fv_packed_size largest_size(const fv_training *t)
 {
     int64_t tokens = most(t->config.update.micro_tokens, t->config.rollout.max_tokens);
     int64_t text = most(1, t->questions.rows.least_text), trees = tokens / text + 1;
-    int64_t answers = trees * samples_of(t), all = most_answers(t);
+    int64_t samples = trees * samples_of(t), all = most_samples(t);
     return (fv_packed_size){.trees = trees,
-                            .responses = answers < all ? answers : all,
+                            .responses = samples < all ? samples : all,
                             .tokens = tokens,
                             .logprobs = tokens + trees * most(0, samples_of(t) - text)};
 }
@@ -53,7 +53,7 @@ static fv_err largest(const fv_training *t, const fv_packed_size *size, fv_packe
     int64_t n = size->tokens / (shown + most(1, t->questions.rows.least_text)) + 2;
     out->n_views = (int)(2 * n);
     out->n_features = n * shown;
-    out->run.n_features = size->tokens; /* every answer may show the view */
+    out->run.n_features = size->tokens; /* every sample may show the view */
     out->grids = malloc((size_t)out->n_views * sizeof *out->grids);
     FV_CHECK(out->grids, FV_ERR_MEMORY, "cannot allocate the grids of %d views", out->n_views);
     for (int i = 0; i < out->n_views; i++)
@@ -75,7 +75,7 @@ fv_err fv_training_reserve(const fv_training *t)
     fv_err err = fv_policy_reserve(t->learning.policy, &packed, t->learning.settings.save);
     free(packed.grids);
     FV_TRY(err);
-    return fv_updater_reserve(t->learning.updater, &size, most_answers(t));
+    return fv_updater_reserve(t->learning.updater, &size, most_samples(t));
 }
 
 /* The plan. */

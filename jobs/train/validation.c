@@ -88,7 +88,7 @@ static fv_err describe(const fv_validation *v, int64_t step, fv_report *report)
     report->settings = fv_json_make_object();
     FV_CHECK(report->model && report->data && report->settings, FV_ERR_MEMORY, "no memory for a report");
     FV_TRY(fv_report_leave_out(report, &v->rows, v->what.n_rows));
-    FV_TRY(fv_json_set_text(report->settings, "mode", fv_eval_mode_name(v->what.mode)));
+    FV_TRY(fv_json_set_text(report->settings, "mode", fv_eval_mode_names[v->what.mode]));
     FV_TRY(fv_json_set_text(report->settings, "verifier", config->reward.verifier));
     FV_TRY(fv_json_set(report->settings, "temperature", fv_json_make_real((double)v->what.temperature)));
     FV_TRY(fv_json_set(report->settings, "repetition_penalty",

@@ -3,11 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *fv_eval_mode_name(fv_eval_mode mode)
-{
-    static const char *const names[] = {"low", "high", "policy"};
-    return names[mode];
-}
+const char *const fv_eval_mode_names[] = {
+    [FV_EVAL_LOW] = "low", [FV_EVAL_HIGH] = "high", [FV_EVAL_POLICY] = "policy", NULL};
 
 fv_first_view fv_eval_first(fv_eval_mode mode)
 {

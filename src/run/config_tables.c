@@ -381,7 +381,7 @@ static const fv_train_config train_defaults = {
     .optimizer = OPTIMIZER_DEFAULT,
     .validate = {.every = 5, .before = 1},
     .save = {.every = 1, .retention = {.last = 2, .best = 1}, .best_by = "validate_score", .max_unsaved = 10},
-    .watch = {.silence_s = FV_WATCH_SILENCE_S, .margin_s = FV_WATCH_MARGIN_S},
+    .watch = {.silence_s = FV_WATCH_SILENCE_S, .margin_s = FV_WATCH_MARGIN_S, .are_keys = 1},
     .log = {.trajectories = 8},
     .sft = {.answer = "<think>I can read it.</think><answer>{answer}</answer>",
             .call = "<think>It is too small.</think><tool_call>{\"name\": \"resize_image\", \"arguments\": "

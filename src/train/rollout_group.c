@@ -1,6 +1,6 @@
 /* A group under way: a sequence for its prompt, and a fork of it for each sample.
  *
- * The engine calls back with every token of an answer. The dialogue (trajectory.h) then says what follows:
+ * The engine calls back with every token of a sample. The dialogue (trajectory.h) then says what follows:
  * nothing, the end, or what the tool answers, with the high-resolution view, which is appended to the same
  * sequence. A draw is keyed by seed, step, prompt index, sample and position, so neither the order of groups
  * nor the batch shows in it. */

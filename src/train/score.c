@@ -17,7 +17,7 @@ static fv_err keep_verdict(void *context, fv_verdict verdict)
     return FV_OK;
 }
 
-static fv_err begin_answer(fv_scoring *s, const fv_score_settings *settings, const fv_dialogue *dialogue,
+static fv_err begin_sample(fv_scoring *s, const fv_score_settings *settings, const fv_dialogue *dialogue,
                            const fv_row *row, fv_judge *judge, int i)
 {
     fv_response *response = &s->group->responses[i];
@@ -48,9 +48,9 @@ fv_err fv_scoring_begin(fv_scoring *s, const fv_score_settings *settings, const 
                       .rewards = calloc(n, sizeof *s->rewards),
                       .called = calloc(n, sizeof *s->called)};
     int is_there = s->turns && s->verdicts && s->rewards && s->called;
-    fv_err err = is_there ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "cannot allocate the scoring of %zu answers", n);
+    fv_err err = is_there ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "cannot allocate the scoring of %zu samples", n);
     for (int i = 0; i < fv_group_size(group) && err == FV_OK; i++)
-        err = begin_answer(s, settings, dialogue, row, judge, i);
+        err = begin_sample(s, settings, dialogue, row, judge, i);
     if (err != FV_OK)
         fv_scoring_fini(s);
     return err;
@@ -59,15 +59,15 @@ fv_err fv_scoring_begin(fv_scoring *s, const fv_score_settings *settings, const 
 /* The tool penalty looks at a group's rewards and calls side by side. */
 static void apply_tool_penalty(fv_scoring *s, const fv_score_settings *settings)
 {
-    fv_response *answers = s->group->responses;
+    fv_response *responses = s->group->responses;
     int n = fv_group_size(s->group);
     for (int i = 0; i < n; i++) {
-        s->rewards[i] = answers[i].reward;
-        s->called[i] = (uint8_t)answers[i].is_called;
+        s->rewards[i] = responses[i].reward;
+        s->called[i] = (uint8_t)responses[i].is_called;
     }
     fv_tool_penalty_apply(&settings->tool_penalty, settings->accuracy_weight, s->called, n, s->rewards);
     for (int i = 0; i < n; i++)
-        answers[i].reward = s->rewards[i];
+        responses[i].reward = s->rewards[i];
 }
 
 void fv_scoring_end(fv_scoring *s, const fv_score_settings *settings)

@@ -140,7 +140,8 @@ refused 2 '--mode is "middle", expected low, high or policy' --mode middle
 refused 2 '--shard is "4/3"' --shard 4/3
 refused 2 '--shard is "1/3x"' --shard 1/3x
 refused 2 'there is no verifier "near"' --verifier near
-refused 2 '--extraction is "soft"' --extraction soft
+refused 2 '--extraction is "soft", expected split or strict' --extraction soft
+refused 2 '--too-long is "cut", expected refuse or skip' --too-long cut
 refused 2 "--merge DIR goes with the folders of shards alone" --merge "$folder/x" --data "$pack" "$folder/part1"
 refused 2 "needs the folders of the shards" --merge "$folder/x"
 refused 2 'unexpected argument "more"' "${low[@]}" --out "$folder/x" more
@@ -152,4 +153,7 @@ refused 1 "1 ranks cannot be cut into tensor groups of 2 (1 % 2 = 1): start a mu
 refused 1 "sums in 3 chunks (layout.chunks, --chunks): take 1, 2, 4 or 8" "${low[@]}" --out "$folder/x" --chunks 3
 refused 2 '--cache-pages is "33554432", expected a whole number from 1 to 33554431' "${low[@]}" --out "$folder/x" --cache-pages 33554432
 refused 1 "and --cache-pages is 1; and 37 more: raise --cache-pages to 4," "${low[@]}" --out "$folder/x" --cache-pages 1
+SLURM_JOB_ID=77 SLURM_JOB_END_TIME=$(($(date +%s) + 30)) refused 1 \
+    "s of the allocation are left, and the watch keeps 60 s of them free: ask for more time (sbatch --time)" \
+    "${low[@]}" --out "$folder/x"
 echo "eval: well"

@@ -83,7 +83,11 @@ refused "/nowhere/config.json" "$FOVEA" export --model /nowhere --out "$folder/x
 refused "/nowhere.yaml" "$FOVEA" init --shape /nowhere.yaml --out "$folder/x"
 refused "--model and --out are required" "$FOVEA" export
 refused "only as fp32, fp16 or bf16" "$FOVEA" init --shape "$configs/tiny-vl.yaml" --out "$folder/x" --dtype int8
-refused "expected 4 or 5" "$FOVEA" init --shape "$configs/tiny-vl.yaml" --out "$folder/x" --style 3
+refused "only as fp32, fp16 or bf16" "$FOVEA" export --model "$folder/tiny-vl" --out "$folder/x" --dtype int8
+refused '--style is "3", expected 4 or 5' "$FOVEA" init --shape "$configs/tiny-vl.yaml" --out "$folder/x" --style 3
+refused '--style is "keep", expected 4 or 5' "$FOVEA" init --shape "$configs/tiny-vl.yaml" --out "$folder/x" --style keep
+refused '--style is "3", expected keep, 4 or 5' "$FOVEA" export --model "$folder/tiny-vl" --out "$folder/x" --style 3
+refused '--shard-bytes is "0", expected a whole number from 1' "$FOVEA" export --model "$folder/tiny-vl" --out "$folder/x" --shard-bytes 0
 refused "unrecognized option" "$FOVEA" export --frobnicate
 # On a full disk (here: no file above 200 KiB) nothing is left that looks whole.
 limited() { (trap '' XFSZ; ulimit -f 200; exec "$@"); }

@@ -35,11 +35,11 @@ generate --model "$vl" --prompt "What?" --json --image "$images/rgba_on_white.pn
 generate --model "$vl" --prompt "What?" --json --image "$images/rgba.png" --transparency white | cmp - "$folder/white"
 ! generate --model "$vl" --prompt "What?" --json --image "$images/rgba.png" --transparency drop | cmp -s - "$folder/white" ||
     fail "--transparency drop is on white"
-refused 2 '--transparency is "black"' generate --model "$vl" --prompt a --transparency black
+refused 2 '--transparency is "black", expected white or drop' generate --model "$vl" --prompt a --transparency black
 
 # A device, as in training (e2e/refusals).
 refused 1 "the back end cuda computes in bf16, and precision is fp32" generate --model "$vl" --prompt a --backend cuda
-refused 2 '--backend is "gpu", expected one of: auto, cpu, cuda' generate --model "$vl" --prompt a --backend gpu
+refused 2 '--backend is "gpu", expected auto, cpu or cuda' generate --model "$vl" --prompt a --backend gpu
 
 # Draws follow the seed; temperature 0 follows nothing.
 draw=(--model "$vl" --prompt "Say something" --temperature 1 --top-k 50 --top-p 0.9 --json)

@@ -77,21 +77,21 @@ void case_close(gpu_case *c)
     fv_comm_destroy(c->self);
 }
 
-int32_t case_draw(int group, int answer, int place, int32_t below)
+int32_t case_draw(int group, int sample, int place, int32_t below)
 {
-    const fv_rng_key key = {.seed = 3, .prompt = (uint64_t)group, .sample = (uint32_t)answer};
+    const fv_rng_key key = {.seed = 3, .prompt = (uint64_t)group, .sample = (uint32_t)sample};
     uint32_t words[4];
     fv_rng_words(key, (uint32_t)place, words);
     return (int32_t)(words[0] % (uint32_t)below);
 }
 
 /* Text has no special token: those come last. */
-static int32_t text_id(const gpu_case *c, int group, int answer, int place)
+static int32_t text_id(const gpu_case *c, int group, int sample, int place)
 {
     int32_t first_special = c->shape.text.vocab;
     for (int i = 0; i < c->n_excluded; i++)
         first_special = c->excluded[i] < first_special ? c->excluded[i] : first_special;
-    return case_draw(group, answer, 1000 + place, first_special);
+    return case_draw(group, sample, 1000 + place, first_special);
 }
 
 static int image_tokens(const gpu_case *c, fv_grid grid)
@@ -132,15 +132,15 @@ void case_push(fv_response *to, int32_t id, int is_generated, float logprob)
 
 void case_show(const gpu_case *c, const fv_group *group, fv_response *to)
 {
-    int number = (int)group->row, answer = 1 + to->sample;
+    int number = (int)group->row, sample = 1 + to->sample;
     for (int i = 0; i < 3; i++)
-        case_push(to, text_id(c, number, answer, i), 0, 0);
+        case_push(to, text_id(c, number, sample, i), 0, 0);
     case_push(to, c->shape.vision_start_id, 0, 0);
     for (int i = 0; i < image_tokens(c, high); i++)
         case_push(to, c->shape.image_id, 0, 0);
     case_push(to, c->shape.vision_end_id, 0, 0);
     for (int i = 3; i < 6; i++)
-        case_push(to, text_id(c, number, answer, i), 0, 0);
+        case_push(to, text_id(c, number, sample, i), 0, 0);
     to->n_shown = 1;
 }
 

@@ -1,4 +1,4 @@
-/* A model of noise on a back end, and prompts with images and answers of two turns: for tests of the same
+/* A model of noise on a back end, and prompts with images and samples of two turns: for tests of the same
  * bits in sizes that no unit test has. Failures end the program. */
 #ifndef FOVEA_GPU_CASE_H
 #define FOVEA_GPU_CASE_H
@@ -31,14 +31,14 @@ void must(fv_err err);
 void case_open(gpu_case *c, const char *shape, const char *backend);
 void case_close(gpu_case *c);
 
-/* A number in [0, below), of group, answer and place. */
-int32_t case_draw(int group, int answer, int place, int32_t below);
+/* A number in [0, below), of group, sample and place. */
+int32_t case_draw(int group, int sample, int place, int32_t below);
 
 /* Group number: a prompt of other text and length than its neighbours', all but each fifth with an image, and
- * n_samples empty answers with room for two turns and what lies between. */
+ * n_samples empty responses with room for two turns and what lies between. */
 void case_group(const gpu_case *c, int number, int n_samples, fv_group *out);
 
-/* Append a token to an answer; is_generated: with its log-prob. */
+/* Append a token to a response; is_generated: with its log-prob. */
 void case_push(fv_response *to, int32_t id, int is_generated, float logprob);
 
 /* Append what the tool says, with the high-resolution image. */

@@ -1,4 +1,4 @@
-/* Log-probs of the rollout against those of the update, bit for bit: answers of two turns and mixed lengths,
+/* Log-probs of the rollout against those of the update, bit for bit: samples of two turns and mixed lengths,
  * with images, from 1 to 512 at once, until enough tokens were drawn.
  *
  * usage: gpu_logprobs SHAPE [BACKEND [TOKENS]] */
@@ -14,20 +14,20 @@
 
 enum { MAX_GROUPS = 64, MAX_SAMPLES = 16, MAX_RUNNING = 512, PACKED_GROUPS = 4 };
 
-/* Groups and answers of each at once. */
+/* Groups and samples of each at once. */
 static const int stages[][2] = {{1, 1}, {1, 2},  {3, 1},  {1, 7},  {5, 3},
                                 {4, 8}, {64, 8}, {16, 4}, {8, 16}, {32, 8}};
 enum { N_STAGES = sizeof stages / sizeof *stages };
 
 typedef struct stage stage;
 
-typedef struct answer {
+typedef struct sample {
     stage *in;
     int group, left,
         second; /* tokens of the turn that are left; of a second turn, which begins with an image */
     fv_response *response;
     fv_sequence *sequence;
-} answer;
+} sample;
 
 struct stage {
     gpu_case *c;
@@ -36,7 +36,7 @@ struct stage {
     fv_group groups[MAX_GROUPS];
     fv_sequence *prompts[MAX_GROUPS];
     fv_engine_image images[MAX_GROUPS][2];
-    answer answers[MAX_GROUPS][MAX_SAMPLES];
+    sample samples[MAX_GROUPS][MAX_SAMPLES];
 };
 
 static struct {
@@ -55,49 +55,49 @@ static fv_err look(void *context, fv_engine *engine, fv_engine_image *image)
     return err;
 }
 
-static fv_err begin_second(answer *a, fv_sequence *sequence)
+static fv_err begin_second(sample *one, fv_sequence *sequence)
 {
-    stage *s = a->in;
-    fv_response *r = a->response;
+    stage *s = one->in;
+    fv_response *r = one->response;
     size_t known = r->ids.n;
-    fv_engine_image *high = &s->images[a->group][1];
-    case_show(s->c, &s->groups[a->group], r);
-    a->left = a->second;
-    a->second = 0;
+    fv_engine_image *high = &s->images[one->group][1];
+    case_show(s->c, &s->groups[one->group], r);
+    one->left = one->second;
+    one->second = 0;
     found.n_second++;
     return fv_sequence_append(sequence, r->ids.ids + known, (int64_t)(r->ids.n - known), &high, 1);
 }
 
 static fv_err receive(void *context, fv_sequence *sequence, int32_t id, float logprob)
 {
-    answer *a = context;
-    case_push(a->response, id, 1, logprob);
-    if (--a->left > 0)
+    sample *one = context;
+    case_push(one->response, id, 1, logprob);
+    if (--one->left > 0)
         return FV_OK;
-    if (a->second > 0)
-        return begin_second(a, sequence);
+    if (one->second > 0)
+        return begin_second(one, sequence);
     fv_sequence_end(sequence);
     return FV_OK;
 }
 
-static void open_answer(stage *s, int g, int i)
+static void open_sample(stage *s, int g, int i)
 {
     const fv_group *group = &s->groups[g];
-    answer *a = &s->answers[g][i];
+    sample *one = &s->samples[g][i];
     int number = s->first + g, has_second = group->has_image && case_draw(number, i, 2, 2);
-    *a = (answer){.in = s,
-                  .group = g,
-                  .left = 1 + case_draw(number, i, 0, CASE_TURN),
-                  .second = has_second ? 1 + case_draw(number, i, 1, CASE_TURN) : 0,
-                  .response = &s->groups[g].responses[i]};
+    *one = (sample){.in = s,
+                    .group = g,
+                    .left = 1 + case_draw(number, i, 0, CASE_TURN),
+                    .second = has_second ? 1 + case_draw(number, i, 1, CASE_TURN) : 0,
+                    .response = &s->groups[g].responses[i]};
     const fv_sequence_args args = {
         .parent = s->prompts[g],
-        .owner = {.context = a, .generated = receive},
+        .owner = {.context = one, .generated = receive},
         .sampling = {.temperature = 0.8f,
                      .top_p = 1,
                      .repetition_penalty = 1,
                      .key = {.seed = 5, .prompt = (uint64_t)number, .sample = (uint32_t)i}}};
-    must(fv_sequence_open(s->engine, &args, &a->sequence));
+    must(fv_sequence_open(s->engine, &args, &one->sequence));
 }
 
 static void open_group(stage *s, int g)
@@ -111,13 +111,13 @@ static void open_group(stage *s, int g)
     must(fv_sequence_append(s->prompts[g], group->prompt.ids, (int64_t)group->prompt.n, &shown,
                             group->has_image));
     for (int i = 0; i < s->n_samples; i++)
-        open_answer(s, g, i);
+        open_sample(s, g, i);
 }
 
 static void close_group(stage *s, int g)
 {
     for (int i = 0; i < s->n_samples; i++)
-        fv_sequence_close(s->answers[g][i].sequence);
+        fv_sequence_close(s->samples[g][i].sequence);
     fv_sequence_close(s->prompts[g]);
     for (int k = 0; k < 2; k++)
         fv_engine_forget(s->engine, &s->images[g][k]);
@@ -209,7 +209,7 @@ int main(int argc, char **argv)
         s.n_samples = stages[i % N_STAGES][1];
         run_stage(&s);
     }
-    printf("logprob_max_diff %g over %lld tokens (%lld other bits), %lld answers with a second image, 1 to "
+    printf("logprob_max_diff %g over %lld tokens (%lld other bits), %lld samples with a second image, 1 to "
            "%d at "
            "once\n",
            found.largest, (long long)found.n_tokens, (long long)found.n_different, (long long)found.n_second,

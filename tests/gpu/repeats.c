@@ -11,8 +11,8 @@
 
 enum { N_GROUPS = 4, N_SAMPLES = 5 };
 
-/* Answers that nobody drew. */
-static void answer(const gpu_case *c, const fv_group *group, fv_response *r)
+/* Samples that nobody drew. */
+static void make_sample(const gpu_case *c, const fv_group *group, fv_response *r)
 {
     int number = (int)group->row, n = 1 + case_draw(number, r->sample, 0, CASE_TURN);
     for (int i = 0; i < n; i++)
@@ -29,7 +29,7 @@ static void pack(gpu_case *c, fv_group *groups, fv_packed *out)
     for (int g = 0; g < N_GROUPS; g++) {
         case_group(c, g + 1, N_SAMPLES, &groups[g]);
         for (int i = 0; i < N_SAMPLES; i++)
-            answer(c, &groups[g], &groups[g].responses[i]);
+            make_sample(c, &groups[g], &groups[g].responses[i]);
         trees[g] = (fv_tree){&groups[g], 0, N_SAMPLES};
     }
     *out = (fv_packed){0};

@@ -1,5 +1,5 @@
 /* An update is the same, but for the rounding of sums, with any micro-batches and any number of data ranks;
- * on fresh answers the log-probs are the rollout's bits; a rate of 0 moves nothing. The KL
+ * on fresh samples the log-probs are the rollout's bits; a rate of 0 moves nothing. The KL
  * of the reward. */
 #include "rollout_case.h"
 
@@ -153,7 +153,7 @@ static void test_not_finite(void **state)
     rollout.groups[1].responses[2].advantage = kept;
 }
 
-/* 0.5 x sum of old - ref over what an answer drew, with the reference as the policy. */
+/* 0.5 x sum of old - ref over what a sample drew, with the reference as the policy. */
 static double kl_by_hand(learner *l, const fv_group *group, int a)
 {
     const fv_tree tree = {group, a, 1};
@@ -173,7 +173,7 @@ static double kl_by_hand(learner *l, const fv_group *group, int a)
     return sum;
 }
 
-/* No distance from oneself; from a reference that has moved on, the sum over an answer's tokens. */
+/* No distance from oneself; from a reference that has moved on, the sum over a sample's tokens. */
 static void check_kl_in_the_reward(int on_host)
 {
     learner l;
@@ -223,7 +223,7 @@ static void test_an_update_that_did_not_ask(void **state)
     learner_close(&l);
 }
 
-/* Every answer is in exactly one tree of one rank, and the ranks' loads differ by at most a tree. */
+/* Every sample is in exactly one tree of one rank, and the ranks' loads differ by at most a tree. */
 static void test_sharing_out(void **state)
 {
     (void)state;

@@ -44,7 +44,7 @@ static void test_all_is_well(void **state)
 
 static void test_the_end_of_time(void **state)
 {
-    const fv_watch_settings settings = {.silence_s = 0, .margin_s = 2};
+    fv_watch_settings settings = {.silence_s = 0, .margin_s = 2};
     fv_watch *watch;
     char end[32];
     (void)state;
@@ -60,8 +60,11 @@ static void test_the_end_of_time(void **state)
     fv_watch_stop(watch);
     assert_ok(fv_comm_barrier(world));
     assert_fails(fv_watch_start(world, &settings, 3, &watch), FV_ERR_ARGUMENT,
-                 "s of the allocation are left, and watch.margin_s keeps 2 s");
+                 "s of the allocation are left, and the watch keeps 2 s");
     assert_null(watch);
+    settings.are_keys = 1;
+    assert_fails(fv_watch_start(world, &settings, 3, &watch), FV_ERR_ARGUMENT,
+                 "s of the allocation are left, and watch.margin_s keeps 2 s");
     unsetenv("SLURM_JOB_END_TIME");
 }
 

@@ -16,7 +16,7 @@ typedef enum fv_eval_mode {
     FV_EVAL_POLICY /* the low-resolution view, then the tool */
 } fv_eval_mode;
 
-const char *fv_eval_mode_name(fv_eval_mode mode); /* low, high, policy */
+extern const char *const fv_eval_mode_names[]; /* "low", ...; ends with NULL */
 
 /* What a mode shows first, and how many turns it has. Local. */
 fv_first_view fv_eval_first(fv_eval_mode mode);

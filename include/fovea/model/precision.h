@@ -21,7 +21,5 @@ typedef enum fv_precision_choice { FV_PRECISION_FP32, FV_PRECISION_BF16 } fv_pre
 extern const char *const fv_precision_names[]; /* "fp32", ...; ends with NULL */
 
 fv_precision fv_precision_of(fv_precision_choice choice);
-/* FV_ERR_ARGUMENT lists the names. */
-fv_err fv_precision_parse(const char *name, fv_precision_choice *out);
 
 #endif

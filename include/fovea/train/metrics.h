@@ -37,7 +37,7 @@ typedef struct fv_metrics_args {
 /* Of all samples of the step, those of dropped groups included: reward and its parts, lengths, calls, solved
  * groups; of the updates: loss, norm, clipping, KL, entropy, the log-prob difference of fresh samples;
  * seconds and tokens a second of each phase; peak memory. Means over samples unless the name
- * says otherwise; answers without a verdict count in no mean of accuracy or reward. */
+ * says otherwise; samples without a verdict count in no mean of accuracy or reward. */
 fv_err fv_metrics_of_step(const fv_metrics_args *args, fv_json **out);
 
 #endif

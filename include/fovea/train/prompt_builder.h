@@ -18,9 +18,9 @@ typedef struct fv_prompt_builder {
     fv_first_view first;
 } fv_prompt_builder;
 
-/* Read row number row and make its prompt, with n_samples empty answers. *read is the row itself, for whoever
- * judges the answers; the files of its images are left out. FV_ERR_UNSUPPORTED: a row of several images. On
- * failure both are {0}. */
+/* Read row number row and make its prompt, with n_samples empty responses. *read is the row itself, for
+ * whoever judges the answers; the files of its images are left out. FV_ERR_UNSUPPORTED: a row of several
+ * images. On failure both are {0}. */
 fv_err fv_prompt_builder_group(const fv_prompt_builder *builder, int64_t prompt_index, uint64_t row,
                                int n_samples, fv_group *group, fv_row *read);
 

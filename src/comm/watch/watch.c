@@ -104,14 +104,14 @@ static void check_last_time(fv_watch *watch, double left, double way_s)
     int is_in_vain = watch->save_s == 0;
     if (left > fmin(LAST_S, watch->settings.margin_s / 2))
         return;
-    snprintf(
-        sentence, sizeof sentence,
-        "%.0f s of the allocation are left, and what has been under way for %.0f s is not done: it is lost%s",
-        left, way_s,
-        is_in_vain
-            ? ", and nothing was saved; the time must be longer than a step and a save (sbatch --time), and "
-              "watch.margin_s longer than a save"
-            : "");
+    snprintf(sentence, sizeof sentence,
+             "%.0f s of the allocation are left, and what has been under way for %.0f s is not done: it is "
+             "lost%s%s",
+             left, way_s,
+             is_in_vain
+                 ? ", and nothing was saved; the time must be longer than a step and a save (sbatch --time)"
+                 : "",
+             is_in_vain && watch->settings.are_keys ? ", and watch.margin_s longer than a save" : "");
     if (is_in_vain)
         watch->status = EXIT_FAILURE;
     fv_watch_end(watch, sentence, 0);
@@ -127,8 +127,9 @@ static void check_time(fv_watch *watch, double now)
         return;
     FV_LOG_ROOT(INFO,
                 "%.0f s of the allocation are left: stopping (%.1f s for what is under way, %.1f s for a "
-                "save, %.0f s of watch.margin_s)",
-                left, way_s, save_s, watch->settings.margin_s);
+                "save, %.0f s %s)",
+                left, way_s, save_s, watch->settings.margin_s,
+                watch->settings.are_keys ? "of watch.margin_s" : "kept free");
     watch->has_run_out = 1;
     fv_stop_request();
 }
@@ -142,9 +143,9 @@ static fv_err check_first_time(fv_watch *watch)
         left = fv_allocation_left(&watch->allocation);
     }
     FV_CHECK(left > watch->settings.margin_s, FV_ERR_ARGUMENT,
-             "%.0f s of the allocation are left, and watch.margin_s keeps %.0f s of them free: ask for more "
-             "time (sbatch --time)",
-             left, watch->settings.margin_s);
+             "%.0f s of the allocation are left, and %s keeps %.0f s of them free: ask for more time (sbatch "
+             "--time)",
+             left, watch->settings.are_keys ? "watch.margin_s" : "the watch", watch->settings.margin_s);
     if (!isinf(left))
         FV_LOG_ROOT(INFO, "%.0f s of the allocation are left", left);
     return FV_OK;

@@ -149,9 +149,9 @@ static fv_err reach(fv_watch *watch, const place *at)
         return FV_OK;
     fv_peer *root = &watch->peers[0];
     root->socket = connect_to(at->host, at->port, &error);
-    FV_CHECK(root->socket >= 0, FV_ERR_COMM,
-             "the watch cannot reach rank 0, %s port %d: %s; watch.silence_s: 0 does without it", at->host,
-             at->port, strerror(error));
+    FV_CHECK(root->socket >= 0, FV_ERR_COMM, "the watch cannot reach rank 0, %s port %d: %s%s", at->host,
+             at->port, strerror(error),
+             watch->settings.are_keys ? "; watch.silence_s: 0 does without it" : "");
     const fv_beat hello = fv_beat_of(watch, FV_BEAT);
     FV_CHECK(send(root->socket, &hello, sizeof hello, MSG_NOSIGNAL) == sizeof hello, FV_ERR_COMM,
              "the watch cannot talk to rank 0: %s", strerror(errno));

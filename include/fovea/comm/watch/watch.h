@@ -16,6 +16,7 @@ typedef struct fv_watch_settings {
     double silence_s; /* of a rank, or without a move of any, that ends the run; 0: none does, and ranks are
                          not connected */
     double margin_s;  /* kept free before the end of the allocation, for what was not measured */
+    int are_keys;     /* of a configuration, watch.silence_s and watch.margin_s: messages name them */
 } fv_watch_settings;
 
 /* What is usual. */
