@@ -67,7 +67,7 @@ static fv_err make_program(const fv_train_config *config, const fv_judge_asker *
 
 /* Local models. */
 
-/* The model is what is in its folder, wherever that lies. */
+/* The model is what is in its folder, wherever that lies. Two back ends give it other bits. */
 static fv_err identify_local(const fv_train_config *config, const fv_judge_prompt *prompt, fv_buffer *out)
 {
     const fv_judge_config *c = &config->judge;
@@ -75,7 +75,8 @@ static fv_err identify_local(const fv_train_config *config, const fv_judge_promp
     fv_slice system = fv_judge_prompt_system(prompt);
     uint64_t folder;
     FV_TRY(fv_identity_of_folder(c->api.model, &folder));
-    FV_TRY(fv_buffer_print(out, "local %016llx %s %d %d %d\n", (unsigned long long)folder,
+    FV_TRY(fv_buffer_print(out, "local %016llx %s %s %d %d %d\n", (unsigned long long)folder,
+                           fv_backend_kind_names[config->run.backend],
                            fv_precision_names[fv_judge_precision_of(config)], (int)c->local.method,
                            c->local.method == FV_JUDGE_THINK ? c->api.reply_tokens : 0,
                            (int)fv_judge_prompt_grammar(prompt)));
