@@ -204,15 +204,26 @@ typedef struct packing {
     int64_t end[FV_MAX_CHUNKS];
 } packing;
 
+/* A block has some units of one line. */
 __global__ void pack_chunks_kernel(packing p, bf16 *to)
 {
-    int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x, row = (int64_t)p.n_chunks * p.width;
-    if (i >= p.lines * row)
+    int64_t line = blockIdx.x;
+    int row = p.n_chunks * p.width, i = (blockIdx.y * THREADS + threadIdx.x) * UNIT, chunk = i / p.width;
+    if (i >= row)
         return;
-    int64_t line = i / row;
-    int chunk = (int)(i % row) / p.width, at = (int)(i % row) % p.width;
-    int64_t k = (chunk ? p.end[chunk - 1] : 0) + at;
-    to[i] = k < p.end[chunk] ? p.from[line * p.line + k * p.next] : __float2bfloat16(0.0f);
+    int64_t k = (chunk ? p.end[chunk - 1] : 0) + i % p.width;
+    const bf16 *from = p.from + line * p.line + k * p.next;
+    alignas(16) bf16 unit[UNIT];
+#pragma unroll
+    for (int e = 0; e < UNIT; e++)
+        unit[e] = k + e < p.end[chunk] ? from[e * p.next] : __float2bfloat16(0.0f);
+    *(uint4 *)&to[line * row + i] = *(const uint4 *)unit;
+}
+
+static void pack_chunks(const packing *p, bf16 *to, cudaStream_t stream)
+{
+    unsigned parts = blocks_for(p->n_chunks * p->width, THREADS * UNIT);
+    pack_chunks_kernel<<<dim3((unsigned)p->lines, parts), THREADS, 0, stream>>>(*p, to);
 }
 
 static packing packing_of(const fv_gemm_args *args, const fv_tensor *t, int k_is_row)
@@ -253,8 +264,8 @@ static fv_err packed(fv_backend *backend, const fv_gemm_args *args, void *room)
     d.k = a.n_chunks * a.width;
     d.a_row = d.b_row = d.k;
     cudaStream_t stream = fv_cuda_compute(backend);
-    pack_chunks_kernel<<<blocks_for(a.lines * d.k, THREADS), THREADS, 0, stream>>>(a, to_a);
-    pack_chunks_kernel<<<blocks_for(b.lines * d.k, THREADS), THREADS, 0, stream>>>(b, to_b);
+    pack_chunks(&a, to_a, stream);
+    pack_chunks(&b, to_b, stream);
     FV_TRY(fv_cuda_launched("gemm, copies"));
     return multiply_dots(backend, &d);
 }
