@@ -1,4 +1,5 @@
-/* Instructions of gemm_skinny.cu. Before sm_90 a cluster is one block, and kernels do not overlap. */
+/* Instructions of products beside those of hopper.cuh: clusters of blocks, kernels that overlap, operands of
+ * mma.sync. */
 #ifndef FOVEA_KERNELS_CUDA_CLUSTER_CUH
 #define FOVEA_KERNELS_CUDA_CLUSTER_CUH
 
@@ -28,40 +29,30 @@ __device__ __forceinline__ void multiply_16x8x16(float d[4], const uint32_t a[4]
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-#if __CUDA_ARCH__ >= 900
+/* From here on of sm_90. */
 
-enum { FILLERS = 1 /* threads that arrive at a full stage */ };
-
-__device__ __forceinline__ void wait_for_kernel_ahead()
-{
-    asm volatile("griddepcontrol.wait;" ::: "memory");
-}
-__device__ __forceinline__ void let_kernel_behind_start()
-{
-    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
-}
-__device__ __forceinline__ void wait_for_stage(uint64_t *b, int parity)
-{
-    barrier_wait(b, parity);
-}
-__device__ __forceinline__ void arrive(uint64_t *b)
-{
-    barrier_arrive(b);
-}
-/* After barriers were initialised: those of the other blocks too. */
-__device__ __forceinline__ void barriers_are_ready()
-{
-    asm volatile("fence.mbarrier_init.release.cluster; barrier.cluster.arrive.aligned; "
-                 "barrier.cluster.wait.aligned;" ::
-                     : "memory");
-}
 __device__ __forceinline__ uint32_t in_block(uint32_t address, int rank)
 {
     uint32_t there;
     asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(rank));
     return there;
 }
-/* Each warp of the blocks of a cluster arrives once at the barrier of each. */
+/* One thread has initialised barriers: for the other blocks of the cluster and the copy engine. */
+__device__ __forceinline__ void barriers_are_initialised()
+{
+    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+}
+/* All threads arrive; who will write to other blocks waits for them. */
+__device__ __forceinline__ void arrive_at_cluster()
+{
+    asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory");
+}
+__device__ __forceinline__ void wait_for_cluster()
+{
+    asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
+}
+/* Each warp of the blocks of a cluster arrives once at the barrier of each: what it wrote can be read there.
+ */
 __device__ __forceinline__ void arrive_in_cluster(uint64_t *b, int n_blocks)
 {
     __syncwarp();
@@ -77,6 +68,15 @@ __device__ __forceinline__ void wait_in_cluster(uint64_t *b, int parity)
                  "r"(parity)
                  : "memory");
 }
+/* The same of a warp that has only read what is its own. */
+__device__ __forceinline__ void let_blocks_write(uint64_t *b, int n_blocks)
+{
+    __syncwarp();
+    if (threadIdx.x % 32 < n_blocks)
+        asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(
+                         in_block(shared_address(b), threadIdx.x % 32))
+                     : "memory");
+}
 /* 4 floats at an address of this block, as they are in another one. */
 __device__ __forceinline__ void read_in_cluster(float x[4], uint32_t address, int rank)
 {
@@ -85,60 +85,33 @@ __device__ __forceinline__ void read_in_cluster(float x[4], uint32_t address, in
                  : "r"(in_block(address, rank))
                  : "memory");
 }
+/* Write to an address in another block, whose barrier counts the bytes. */
+__device__ __forceinline__ void send_to_block(uint32_t to, float x, uint32_t barrier)
+{
+    asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.f32 [%0], %1, [%2];" ::"r"(to),
+                 "f"(x), "r"(barrier)
+                 : "memory");
+}
+__device__ __forceinline__ void expect_maps(const CUtensorMap *a, const CUtensorMap *b)
+{
+    asm volatile("prefetch.tensormap [%0]; prefetch.tensormap [%1];" ::"l"(a), "l"(b) : "memory");
+}
 /* Leaves the cache to what is read again. */
 __device__ __forceinline__ void tma_load_once(void *to, const CUtensorMap *map, uint64_t *b, int x, int y)
 {
-#    ifdef NO_HINT
-    const uint64_t evict_first = 0x1000000000000000;
-#    else
     const uint64_t evict_first = 0x12f0000000000000;
-#    endif
     asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.tile.mbarrier::complete_tx::bytes.L2::cache_"
                  "hint [%0], [%1, {%3, %4}], [%2], %5;" ::"r"(shared_address(to)),
                  "l"(map), "r"(shared_address(b)), "r"(x), "r"(y), "l"(evict_first)
                  : "memory");
 }
-
-#else
-
-enum { FILLERS = 32 };
-
+__device__ __forceinline__ void wait_for_kernel_ahead()
+{
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+}
 __device__ __forceinline__ void let_kernel_behind_start()
 {
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
 }
-__device__ __forceinline__ void wait_for_stage(uint64_t *b, int parity)
-{
-    asm volatile("{ .reg .pred p; WAIT: mbarrier.test_wait.parity.shared.b64 p, [%0], %1; @p bra DONE; bra "
-                 "WAIT; DONE: }" ::"r"(shared_address(b)),
-                 "r"(parity)
-                 : "memory");
-}
-__device__ __forceinline__ void arrive(uint64_t *b)
-{
-    asm volatile("{ .reg .b64 state; mbarrier.arrive.shared.b64 state, [%0]; }" ::"r"(shared_address(b))
-                 : "memory");
-}
-__device__ __forceinline__ void barriers_are_ready()
-{
-    __syncthreads();
-}
-__device__ __forceinline__ void arrive_in_cluster(uint64_t *b, int)
-{
-    __syncwarp();
-    if (threadIdx.x % 32 == 0)
-        arrive(b);
-}
-__device__ __forceinline__ void wait_in_cluster(uint64_t *b, int parity)
-{
-    wait_for_stage(b, parity);
-}
-__device__ __forceinline__ void read_in_cluster(float x[8], uint32_t address, int)
-{
-#    pragma unroll
-    for (int i = 0; i < 8; i++)
-        asm volatile("ld.shared.f32 %0, [%1];" : "=f"(x[i]) : "r"(address + 4 * i) : "memory");
-}
-
-#endif
 
 #endif

@@ -9,8 +9,7 @@
 enum {
     THREADS = 256,
     ALIGN = 8 /* elements */,
-    PACKED = 64 /* whole steps of every kernel */,
-    FEW_ROWS = 16 /* up to which cuBLAS is no faster */
+    PACKED = 64 /* whole steps of every kernel */
 };
 
 static fv_err check_dtypes(const fv_gemm_args *args)
@@ -260,7 +259,7 @@ static fv_err packed(fv_backend *backend, const fv_gemm_args *args, void *room)
     packing a = packing_of(args, &args->a, args->trans_a), b = packing_of(args, &args->b, !args->trans_b);
     fv_cuda_dots d = dots_of(args);
     bf16 *to_a = (bf16 *)room, *to_b = (bf16 *)((char *)room + bytes_of_packing(&a));
-    d.a = to_a, d.b = to_b;
+    d.a = to_a, d.b = to_b, d.has_new_b = 1;
     d.k = a.n_chunks * a.width;
     d.a_row = d.b_row = d.k;
     cudaStream_t stream = fv_cuda_compute(backend);
@@ -276,9 +275,7 @@ static way way_of(fv_backend *backend, const fv_gemm_args *args)
 {
     if (is_dots(args)) {
         fv_cuda_dots d = dots_of(args);
-        int is_for_library = d.n_chunks == 1 && d.out.m > FEW_ROWS && is_direct(args);
-        if ((fv_cuda_skinny_fits(backend, &d) && !is_for_library) ||
-            (d.n_chunks > 1 && fv_cuda_tree_fits(backend, &d)))
+        if (fv_cuda_skinny_fits(backend, &d) || (d.n_chunks > 1 && fv_cuda_tree_fits(backend, &d)))
             return DOTS;
     }
     if (args->a.dim[args->trans_a ? 0 : 1] == 0)

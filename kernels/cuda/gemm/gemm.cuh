@@ -62,6 +62,7 @@ typedef struct fv_cuda_dots {
     int64_t a_row, b_row;
     int k, n_chunks;
     fv_cuda_out out;
+    int has_new_b; /* b is made by the kernel ahead, and may not be read before that has ended */
 } fv_cuda_dots;
 
 /* Whether it has so few rows that gemm_skinny.cu computes it best; whether gemm_tree.cu can. */

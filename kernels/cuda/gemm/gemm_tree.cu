@@ -58,20 +58,29 @@ template <class F> __device__ __forceinline__ tree_share share_of(const tree_arg
             (int)blockIdx.x % cluster * steps * STEP};
 }
 
-/* One thread fills the ring for all tiles of the block. */
+/* One thread fills the ring for all tiles of the block: at first with b alone, which the kernel ahead does
+ * not make. */
 template <class F>
 __device__ __forceinline__ void fill_ring(const ring &r, const CUtensorMap *map_a, const CUtensorMap *map_b,
                                           const tree_args &g)
 {
     tree_share share = share_of<F>(g);
-    int stage = 0, phase = 0;
+    tile_place start = place_of(share.first, share.tiles_m, share.tiles_n);
+    int stage = 0, phase = 0, ahead = share.steps < F::STAGES ? share.steps : F::STAGES;
+    for (int s = 0; s < ahead; s++) {
+        barrier_expect(&r.full[s], (F::A + F::B) * (int)sizeof(bf16));
+        tma_load(r.b + s * F::B, map_b, &r.full[s], share.k + s * STEP, start.n * TILE);
+    }
+    wait_for_kernel_ahead();
     for (int tile = share.first; tile < share.tiles_m * share.tiles_n; tile += share.step) {
         tile_place at = place_of(tile, share.tiles_m, share.tiles_n);
         for (int s = 0; s < share.steps; s++) {
-            barrier_wait(&r.empty[stage], phase ^ 1);
-            barrier_expect(&r.full[stage], (F::A + F::B) * (int)sizeof(bf16));
+            if (tile > share.first || s >= ahead) {
+                barrier_wait(&r.empty[stage], phase ^ 1);
+                barrier_expect(&r.full[stage], (F::A + F::B) * (int)sizeof(bf16));
+                tma_load(r.b + stage * F::B, map_b, &r.full[stage], share.k + s * STEP, at.n * TILE);
+            }
             tma_load(r.a + stage * F::A, map_a, &r.full[stage], share.k + s * STEP, at.m * F::ROWS);
-            tma_load(r.b + stage * F::B, map_b, &r.full[stage], share.k + s * STEP, at.n * TILE);
             if (++stage == F::STAGES) {
                 stage = 0;
                 phase ^= 1;
@@ -196,6 +205,7 @@ __global__ __launch_bounds__(128 * (F::GROUPS + 1),
                                                  const __grid_constant__ CUtensorMap map_b, const tree_args g)
 {
 #if __CUDA_ARCH_FEAT_SM90_ALL
+    let_kernel_behind_start();
     extern __shared__ __align__(1024) uint8_t raw[];
     __shared__ uint64_t full[F::STAGES], empty[F::STAGES], there, gone;
     ring r = {(bf16 *)raw, (bf16 *)raw + F::STAGES * F::A, full, empty};
@@ -209,7 +219,11 @@ __global__ __launch_bounds__(128 * (F::GROUPS + 1),
         barrier_init(&there, 4 * F::GROUPS * g.cluster);
         barrier_init(&gone, 4 * F::GROUPS * g.cluster);
     }
-    barriers_are_ready();
+    if (threadIdx.x == 0)
+        barriers_are_initialised();
+    __syncthreads();
+    arrive_at_cluster();
+    wait_for_cluster();
     if (threadIdx.x < 128) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
         if (threadIdx.x == 0)
@@ -223,7 +237,7 @@ __global__ __launch_bounds__(128 * (F::GROUPS + 1),
 
 typedef struct tree_job {
     cudaStream_t stream;
-    int n_processors;
+    int n_processors, is_recorded;
     const fv_cuda_dots *dots;
 } tree_job;
 
@@ -245,6 +259,7 @@ template <class F> static fv_err launch(const tree_job *job)
     how.threads = 128 * (F::GROUPS + 1);
     how.bytes = F::BYTES;
     how.cluster = g.cluster;
+    how.is_chained = job->is_recorded;
     how.stream = job->stream;
     return fv_cuda_start(how, tree_kernel<F>, a, b, g);
 }
@@ -260,7 +275,7 @@ int fv_cuda_tree_fits(fv_backend *backend, const fv_cuda_dots *d)
 fv_err fv_cuda_tree(fv_backend *backend, const fv_cuda_dots *d)
 {
     fv_cuda_state *s = fv_cuda_state_of(backend);
-    tree_job job = {s->stream[FV_STREAM_COMPUTE], s->n_processors, d};
+    tree_job job = {s->stream[FV_STREAM_COMPUTE], s->n_processors, s->is_recording && !d->has_new_b, d};
     int tiles = (d->out.m + TILE - 1) / TILE * ((d->out.n + TILE - 1) / TILE),
         has_pairs = d->out.is_aligned && d->out.n % 2 == 0, blocks = 1;
     while (blocks < d->n_chunks && 2 * blocks * tiles <= s->n_processors)
@@ -269,7 +284,7 @@ fv_err fv_cuda_tree(fv_backend *backend, const fv_cuda_dots *d)
         blocks = 2;
     switch (d->n_chunks / blocks) {
     case 1:
-        return launch<tree_form<1, 2, 1>>(&job);
+        return d->out.m <= 64 ? launch<tree_form<1, 1, 1>>(&job) : launch<tree_form<1, 2, 1>>(&job);
     case 2:
         return blocks > 1 ? launch<tree_form<2, 2, 1>>(&job) : launch<tree_form<2, 2, 0>>(&job);
     default:
