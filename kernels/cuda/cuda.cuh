@@ -58,6 +58,45 @@ void fv_cuda_begin(fv_backend *backend, const char *operation);
 fv_err fv_cuda_end(fv_err err, const char *operation);
 int fv_cuda_is_exact(void); /* FOVEA_CUDA_SYNC */
 
+/* Chains. In a recorded graph a kernel may be there before the one ahead of it has ended, which hides what a
+ * launch takes. All threads of one that is launched by fv_cuda_chain call join_chain, once, before they load
+ * what another kernel of the graph stores, store anything, or leave: a kernel that has ended thus knows all
+ * those ahead of it to have ended. Weights may be loaded earlier, as no kernel of a graph stores them.
+ *
+ * It lets the kernel behind come, and waits until all that the one ahead has done can be seen. */
+__device__ __forceinline__ void join_chain()
+{
+#if __CUDA_ARCH_FEAT_SM90_ALL
+    asm volatile("griddepcontrol.launch_dependents;\n\tgriddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+typedef struct fv_cuda_grid {
+    dim3 blocks;
+    unsigned threads;
+    size_t bytes; /* of shared memory */
+} fv_cuda_grid;
+
+/* name: static storage. */
+template <typename... P, typename... A>
+static fv_err fv_cuda_chain(fv_backend *backend, const char *name, fv_cuda_grid grid, void (*kernel)(P...),
+                            const A &...args)
+{
+    const fv_cuda_state *s = fv_cuda_state_of(backend);
+    cudaLaunchAttribute early = {};
+    cudaLaunchConfig_t config = {};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    config.gridDim = grid.blocks;
+    config.blockDim = dim3(grid.threads);
+    config.dynamicSmemBytes = grid.bytes;
+    config.stream = s->stream[FV_STREAM_COMPUTE];
+    config.attrs = &early;
+    config.numAttrs = s->is_recording && s->compute_capability == 90; /* whose code join_chain is for */
+    (void)cudaLaunchKernelEx(&config, kernel, args...); /* a failure is kept for the next line */
+    return fv_cuda_launched(name);
+}
+
 /* Memory for the operation that is being queued; what the one before had is gone once that has run. */
 fv_err fv_cuda_workspace(fv_backend *backend, size_t bytes, void **out);
 

@@ -35,6 +35,7 @@ __device__ __forceinline__ void store_at(const matrix<T> &m, place p, const floa
 template <typename A, typename B, typename C, typename F>
 __global__ void map2_kernel(matrix<A> a, matrix<B> b, matrix<C> out, int64_t n, F f)
 {
+    join_chain();
     int64_t u = (int64_t)blockIdx.x * THREADS + threadIdx.x;
     if (u >= n)
         return;

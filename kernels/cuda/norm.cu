@@ -4,6 +4,7 @@
 #include "cuda.cuh"
 
 enum { THREADS = 256, BAND = 8, MOST_UNITS = 4, COLUMNS = 32, SHARES = 16 };
+enum { EARLY = 2 /* units of weights of a thread that are loaded first */ };
 
 template <typename T> struct norm_args {
     matrix<T> x, residual, weight, sum, y;
@@ -25,6 +26,11 @@ template <typename T> __global__ void norm_kernel(const norm_args<T> a)
     extern __shared__ float s[];
     __shared__ float scratch[32];
     int64_t v = blockIdx.x, n = a.width;
+    float early[EARLY][UNIT];
+#pragma unroll
+    for (int k = 0; k < EARLY; k++)
+        load_unit(a.weight.data, (threadIdx.x + k * THREADS) * UNIT, n, a.weight.is_aligned, early[k]);
+    join_chain();
     const T *x = vector_at(a.x, v, a.heads, n);
     const T *residual = a.residual.data ? vector_at(a.residual, v, a.heads, n) : nullptr;
     float squares = 0;
@@ -44,9 +50,12 @@ template <typename T> __global__ void norm_kernel(const norm_args<T> a)
     }
     float rstd = 1.0f / sqrtf(block_sum(squares, scratch) / (float)n + a.eps);
     T *y = vector_at(a.y, v, a.heads, n), *sum = a.sum.data ? vector_at(a.sum, v, a.heads, n) : nullptr;
-    for (int64_t i = threadIdx.x * UNIT; i < n; i += THREADS * UNIT) {
+    for (int64_t i = threadIdx.x * UNIT, k = 0; i < n; i += THREADS * UNIT, k++) {
         float u[UNIT], w[UNIT];
-        load_unit(a.weight.data, i, n, a.weight.is_aligned, w);
+        if (k >= EARLY)
+            load_unit(a.weight.data, i, n, a.weight.is_aligned, w);
+        for (int e = 0; k < EARLY && e < UNIT; e++)
+            w[e] = early[k ? 1 : 0][e];
         for (int e = 0; e < UNIT; e++)
             u[e] = i + e < n ? s[i + e] : 0.0f;
         if (sum)
@@ -85,9 +94,9 @@ extern "C" fv_err fv_cuda_norm(fv_backend *backend, const fv_norm_args *args)
                           heads,
                           width,
                           args->eps};
-        norm_kernel<T><<<(unsigned)n, THREADS, width * sizeof(float), fv_cuda_compute(backend)>>>(a);
+        return fv_cuda_chain(backend, "norm", {dim3((unsigned)n), THREADS, width * sizeof(float)},
+                             norm_kernel<T>, a);
     });
-    return fv_cuda_launched("norm");
 }
 
 /* D: the dtype of dy */

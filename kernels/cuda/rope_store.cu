@@ -13,6 +13,7 @@ template <typename T> struct rope_store_args {
 
 template <typename T> __global__ void rope_store_kernel(const rope_store_args<T> a)
 {
+    join_chain();
     int64_t row = blockIdx.x, slot = a.slots[row];
     row_angles by = row_angles_of(a.cosines, a.sines, row, 1);
     int units = (by.half + UNIT - 1) / UNIT, is_there = slot >= 0 && slot < a.keys.rows;
@@ -51,7 +52,7 @@ extern "C" fv_err fv_cuda_rope_store(fv_backend *backend, const fv_rope_store_ar
                                 matrix_of<float>(args->sin), (const int32_t *)args->slots.data,
                                 (int)args->q.dim[1],         (int)args->k.dim[1],
                                 (int)args->q.dim[2]};
-        rope_store_kernel<T><<<(unsigned)args->q.dim[0], THREADS, 0, fv_cuda_compute(backend)>>>(a);
+        return fv_cuda_chain(backend, "rope_store", {dim3((unsigned)args->q.dim[0]), THREADS, 0},
+                             rope_store_kernel<T>, a);
     });
-    return fv_cuda_launched("rope_store");
 }

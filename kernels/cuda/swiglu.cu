@@ -9,10 +9,11 @@ struct silu_times {
 };
 extern "C" fv_err fv_cuda_swiglu(fv_backend *backend, const fv_swiglu_args *args)
 {
+    fv_cuda_grid grid = {dim3(blocks_for(n_units(args->y), THREADS)), THREADS, 0};
     FV_CUDA_STORED(args->y.dtype,
-                   LAUNCH(map2_kernel, args->y, matrix_of<T>(args->gate), matrix_of<T>(args->up),
-                          matrix_of<T>(args->y), n_units(args->y), silu_times()));
-    return fv_cuda_launched("swiglu");
+                   return fv_cuda_chain(backend, "swiglu", grid, map2_kernel<T, T, T, silu_times>,
+                                        matrix_of<T>(args->gate), matrix_of<T>(args->up),
+                                        matrix_of<T>(args->y), n_units(args->y), silu_times()));
 }
 
 template <typename T>

@@ -269,6 +269,7 @@ __device__ __forceinline__ void run_shared(few_room<DP> &room, const attention &
 template <int DP> __global__ __launch_bounds__(THREADS, 2) void attention_few(const attention a)
 {
     extern __shared__ __align__(128) uint8_t shared[];
+    join_chain();
     few_room<DP> &room = *(few_room<DP> *)shared;
     int n = a.lists.counts[UNITS] * a.n_kv, i = blockIdx.x;
     work now = next_work(a, &i, n);
@@ -292,11 +293,11 @@ template <int DP> __global__ __launch_bounds__(THREADS, 2) void attention_few(co
 
 template <int DP> static fv_err launch(fv_backend *backend, const attention &a)
 {
-    cudaStream_t stream = fv_cuda_compute(backend);
+    int64_t items = (int64_t)a.lists.max_units * a.n_kv;
     int bytes = (int)sizeof(few_room<DP>);
     FV_CUDA(cudaFuncSetAttribute(attention_few<DP>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-    attention_few<DP>
-        <<<grid_for(backend, (int64_t)a.lists.max_units * a.n_kv, 2), THREADS, bytes, stream>>>(a);
+    FV_TRY(fv_cuda_chain(backend, "attention", {dim3(grid_for(backend, items, 2)), THREADS, (size_t)bytes},
+                         attention_few<DP>, a));
     return fv_cuda_attention_few_merge(backend, a);
 }
 

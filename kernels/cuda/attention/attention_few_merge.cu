@@ -4,6 +4,7 @@
 /* A warp has a row of a segment, a lane up to four channels. */
 template <int DP> __global__ __launch_bounds__(THREADS) void attention_few_merge(const attention a)
 {
+    join_chain();
     if ((int)blockIdx.x >= a.lists.counts[FEW])
         return;
     int2 item = a.lists.few[blockIdx.x];
@@ -39,9 +40,8 @@ template <int DP> __global__ __launch_bounds__(THREADS) void attention_few_merge
 
 template <int DP> static fv_err launch(fv_backend *backend, const attention &a)
 {
-    attention_few_merge<DP><<<dim3(a.lists.n_segments, a.n_kv, blocks_for(a.n_heads / a.n_kv, WARPS)),
-                              THREADS, 0, fv_cuda_compute(backend)>>>(a);
-    return fv_cuda_launched("attention");
+    dim3 blocks(a.lists.n_segments, a.n_kv, blocks_for(a.n_heads / a.n_kv, WARPS));
+    return fv_cuda_chain(backend, "attention", {blocks, THREADS, 0}, attention_few_merge<DP>, a);
 }
 
 fv_err fv_cuda_attention_few_merge(fv_backend *backend, const attention &a)
