@@ -366,7 +366,7 @@ int fv_training_finish(fv_training *t, fv_err err)
     fv_policy_destroy(t->learning.policy);
     fv_engine_destroy(t->rollout.engine);
     fv_judge_destroy(t->judging.judge);
-    fv_judge_room_close(t->judging.room);
+    fv_judge_demands_close(t->judging.demands);
     fv_rows_fini(&t->questions.rows);
     fv_mailbox_destroy(t->judging.mailbox);
     fv_view_cache_destroy(t->questions.view_cache);

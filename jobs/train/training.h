@@ -7,7 +7,7 @@
 
 #include "fovea/run/config.h"
 #include "fovea/run/journal.h"
-#include "fovea/run/judge_room.h"
+#include "fovea/run/judge_demands.h"
 #include "fovea/train/row_demands.h"
 #include "fovea/run/saver.h"
 #include "fovea/train/step/step.h"
@@ -53,7 +53,7 @@ typedef struct fv_run_rollout {
 typedef struct fv_run_judging {
     fv_mailbox *mailbox; /* to the ranks that judge; NULL: there are none */
     fv_judge *judge;
-    fv_judge_room *room; /* NULL: not looked at yet, or the judge has none that is known */
+    fv_judge_demands *demands; /* NULL: not looked at yet, or the judge has none that is known */
     fv_score_settings score;
 } fv_run_judging;
 

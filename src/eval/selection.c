@@ -2,7 +2,7 @@
 
 #include "fovea/base/file.h"
 #include "fovea/io/settings/settings.h"
-#include "fovea/train/free_settings.h"
+#include "fovea/train/changeable_settings.h"
 
 #include <limits.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 static int matters(const void *context, const char *key)
 {
     (void)context;
-    return !fv_setting_is_free(key, FV_FREE_IN_SELECTION);
+    return !fv_setting_may_change(key, FV_CHANGE_IN_SELECTION);
 }
 
 static fv_err read_number(const fv_json *what, const char *key, int64_t low, int64_t high, int *out)

@@ -1,7 +1,7 @@
 #include "fovea/run/progress.h"
 
 #include "fovea/io/settings/settings.h"
-#include "fovea/train/free_settings.h"
+#include "fovea/train/changeable_settings.h"
 #include "base/hash.h"
 
 #include <limits.h>
@@ -106,7 +106,8 @@ static const char told[] = "backend";
 
 static int is_refused(const void *accept, const char *key)
 {
-    return !fv_setting_is_free(key, FV_FREE_IN_RUN) && !is_accepted(accept, key) && strcmp(key, told) != 0;
+    return !fv_setting_may_change(key, FV_CHANGE_IN_RUN) && !is_accepted(accept, key) &&
+           strcmp(key, told) != 0;
 }
 
 /* What is compared by its contents. */
@@ -215,8 +216,8 @@ fv_err fv_progress_check(const fv_progress *saved, const fv_progress *now, const
 static int is_of_answers(const void *accept, const char *key)
 {
     static const char *const others[] = {"optimizer.", "update.", NULL};
-    return (is_meant(accept, key) || strcmp(key, told) == 0) && !fv_setting_is_free(key, FV_FREE_IN_RUN) &&
-           !fv_setting_is_among(others, key);
+    return (is_meant(accept, key) || strcmp(key, told) == 0) &&
+           !fv_setting_may_change(key, FV_CHANGE_IN_RUN) && !fv_setting_is_among(others, key);
 }
 
 fv_err fv_progress_adopt(fv_progress *saved, const fv_progress *now, const char *accept)

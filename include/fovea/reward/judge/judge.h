@@ -78,7 +78,7 @@ fv_err fv_judge_prefilter_create(const fv_verifier *verifier, double audit, fv_j
 
 /* Keys of a configuration that say how a judge is reached and what is kept of it; no verdict depends on them.
  * Members of a list of names. */
-#define FV_JUDGE_FREE_KEYS                                                                   \
+#define FV_JUDGE_CHANGEABLE_KEYS                                                             \
     "judge.url", "judge.key_file", "judge.ca_file", "judge.headers", "judge.key_over_http",  \
         "judge.in_flight", "judge.deadline_s", "judge.tries", "judge.budget_s", "judge.log", \
         "judge.log_verdicts"

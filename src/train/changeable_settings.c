@@ -1,4 +1,4 @@
-#include "fovea/train/free_settings.h"
+#include "fovea/train/changeable_settings.h"
 
 #include "fovea/reward/judge/judge.h"
 
@@ -22,7 +22,7 @@ static const char *const in_both[] = {"model",
                                       "rollout.pass_tokens",
                                       "rollout.cache_pages",
                                       "reward.max_unjudged_share",
-                                      FV_JUDGE_FREE_KEYS,
+                                      FV_JUDGE_CHANGEABLE_KEYS,
                                       "optimizer.master",
                                       "optimizer.on_host",
                                       "update.micro_tokens",
@@ -71,8 +71,8 @@ int fv_setting_is_among(const char *const *keys, const char *key)
     return 0;
 }
 
-int fv_setting_is_free(const char *key, fv_freedom of)
+int fv_setting_may_change(const char *key, fv_change of)
 {
     return fv_setting_is_among(in_both, key) ||
-           fv_setting_is_among(of == FV_FREE_IN_RUN ? in_run : in_selection, key);
+           fv_setting_is_among(of == FV_CHANGE_IN_RUN ? in_run : in_selection, key);
 }

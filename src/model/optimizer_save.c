@@ -1,3 +1,4 @@
+/* The trained model as a Hugging Face folder: every rank puts in what it has of the masters. */
 #include "fovea/model/hf/folder.h"
 #include "fovea/model/optimizer.h"
 #include "model/model.h"
