@@ -10,7 +10,7 @@
 static struct {
     int is_read, is_exact; /* FOVEA_CUDA_SYNC */
     const char *plant;     /* FOVEA_CUDA_PLANT, until it is planted; NULL: nothing is to be */
-    const char *kernel;    /* queued last; static */
+    const char *kernel;    /* queued last, or the operation that begins; static */
     cudaStream_t stream;   /* of the operation that is being queued */
 } now;
 
@@ -123,12 +123,15 @@ void fv_cuda_begin(fv_backend *backend, const char *operation)
 {
     (void)fv_cuda_is_exact();
     now.stream = fv_cuda_compute(backend);
-    if (now.plant)
-        plant(operation);
+    now.kernel = operation;
 }
 
 /* What cuBLAS launches has no call of fv_cuda_launched of its own. */
 fv_err fv_cuda_end(fv_err err, const char *operation)
 {
-    return err == FV_OK ? fv_cuda_launched(operation) : err;
+    if (err != FV_OK)
+        return err;
+    if (now.plant)
+        plant(operation);
+    return fv_cuda_launched(operation);
 }

@@ -1,5 +1,7 @@
 /* The suite: families of back ends, what is checked of a case on each, and a test for every operation. With
- * FOVEA_TEST_CUDA=1 the first CUDA device is a family, with FOVEA_TEST_CUDA=only the only one.
+ * FOVEA_TEST_CUDA=1 the first CUDA device is a family, with FOVEA_TEST_CUDA=only the only one. With
+ * FOVEA_TEST_EVERY=n the first and every n-th case of an operation are run, with every n-th of their parts:
+ * for tools that make kernels far slower.
  *
  * usage: conform [operation] */
 #include "suite.h"
@@ -22,7 +24,7 @@ typedef struct family {
 } family;
 
 static family families[2];
-static int n_families;
+static int n_families, every = 1; /* FOVEA_TEST_EVERY */
 
 static void add_member(family *f, fv_backend *backend)
 {
@@ -227,7 +229,7 @@ static void check_member(const conform_case *c, const any_args *first, const fam
         check_planned(c, first, backend, where);
     size_t mark = host_mark();
     int n_parts = parts_of(c, &parts);
-    for (int i = 0; i < n_parts; i++) {
+    for (int i = 0; i < n_parts; i += every) {
         any_args args = args_copy(c->op, parts[i].args);
         if (is_attention(c->op) && i % 2 == 0)
             plan_attention(backend, c->op, &args);
@@ -273,6 +275,13 @@ static int runs(const family *f, const conform_case *c)
     return t->dtype == FV_BF16;
 }
 
+int conform_is_left_out(const conform_case *c)
+{
+    static int n_cases[FV_N_OPS];
+    int n = ++n_cases[c->op];
+    return n > 1 && n % every != 0;
+}
+
 void conform_as_it_is(const conform_case *c)
 {
     for (int k = 0; k < n_families; k++) {
@@ -314,7 +323,8 @@ void conform_rounds_once(const conform_case *c, const any_args *wide)
 static int setup(void **state)
 {
     (void)state;
-    const char *cuda = getenv("FOVEA_TEST_CUDA");
+    const char *cuda = getenv("FOVEA_TEST_CUDA"), *share = getenv("FOVEA_TEST_EVERY");
+    every = share && atoi(share) > 0 ? atoi(share) : 1;
     if (!cuda || strcmp(cuda, "only") != 0)
         add_cpu(&families[n_families++]);
     if (cuda)

@@ -72,6 +72,7 @@ typedef union any_args {
 /* The case as it is, and with what its operation stores rounded to BF16. */
 void conform(const conform_case *c);
 void conform_as_it_is(const conform_case *c);
+int conform_is_left_out(const conform_case *c); /* asked once of each case: FOVEA_TEST_EVERY */
 /* What the case gives are the bits of what its arguments give in fp32 (wide), rounded once. */
 void conform_rounds_once(const conform_case *c, const any_args *wide);
 /* x, rounded if the case that is running stores BF16: for references of what is read again. */

@@ -14,7 +14,8 @@ enum { FV_CUDA_NO_DEVICE = -2 }; /* a back end that only a plan can use: it know
  *
  * Failures of kernels are told by a later call, with what was queued last; with FOVEA_CUDA_SYNC=1 in the
  * environment each kernel is waited for and named itself. FOVEA_CUDA_PLANT is a testing aid: "hang:OPERATION"
- * or "fault:OPERATION" queues, once, before that operation, a kernel that does not end, or that fails. */
+ * or "fault:OPERATION" queues, once, as the last kernel of that operation, one that does not end, or that
+ * fails. */
 fv_err fv_backend_cuda_create(int device, fv_backend **out);
 
 /* The path of the library, and a function that it exports; it stays loaded. FV_ERR_UNSUPPORTED as above. */
