@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # The quickstart for several seeds, from nothing each time: what every one of them has to reach, and the seconds it took.
 #
-# usage: bash tests/long/seeds.sh [SEED...]      by default 1 2 3
+# usage: bash tests/long/seeds.sh [SEED...]      by default 1 2 3; BACKEND=cuda: on a GPU, its larger model
 set -eu -o pipefail
 
 case ${1-} in
@@ -11,6 +11,8 @@ case ${1-} in
     ;;
 esac
 cd "$(dirname "$0")/../.."
+backend=${BACKEND:-cpu} prefix=
+[ "$backend" = cpu ] || prefix=$backend-
 seeds=("$@")
 [ $# -gt 0 ] || seeds=(1 2 3)
 
@@ -21,7 +23,7 @@ figures() {
 
 # check SEED SECONDS PROCESSOR_SECONDS: a line of the table; fails if the seed misses what it has to reach.
 check() {
-    local at=build/quickstart/$1
+    local at=build/quickstart/$prefix$1
     paste -d' ' <(figures "$at/low") <(figures "$at/high") <(figures "$at/after") | awk -v seed="$1" -v s="$2" -v cpu="$3" '
         { missed = ""
           if ($9 < 0.97 * $5) missed = missed ", accuracy under 97 % of always large"
@@ -38,9 +40,9 @@ check() {
 mkdir -p build
 lines=() status=0
 for seed in "${seeds[@]}"; do
-    rm -rf "build/quickstart/$seed"
+    rm -rf "build/quickstart/$prefix$seed"
     TIMEFORMAT='%R %U %S'
-    { time bash jobs/quickstart.sh "$seed" >"build/seed-$seed.log" 2>&1; } 2>"build/seed-$seed.time" || {
+    { time bash jobs/quickstart.sh "$seed" "$backend" >"build/seed-$seed.log" 2>&1; } 2>"build/seed-$seed.time" || {
         tail -20 "build/seed-$seed.log"
         exit 1
     }
