@@ -6,15 +6,17 @@
 # usage: FOVEA=.../fovea bash tests/gpu/curves.sh FOLDER [STEPS]      FOLDER: an empty one
 set -eu
 . "$(dirname "$0")/../common"
-folder=$1 steps=${2:-1500}
-"$FOVEA" init --shape "$root/configs/model/glance-vl.yaml" --out "$folder/model" --seed 1 --dtype fp32
+folder=$(realpath "$1") steps=${2:-1500}
+cd "$root" # the configuration's files are named from here
+"$FOVEA" init --shape configs/model/glance-vl.yaml --out "$folder/model" --seed 1 --dtype fp32
 "$FOVEA" pack --synthetic glance --rows 80000 --seed 2 --out "$folder/train.h5" >/dev/null
 learn() { # BACKEND THREADS
-    OMP_NUM_THREADS=$2 "$FOVEA" sft "$root/configs/train/glance.yaml" seed=1 model="$folder/model" data.train="$folder/train.h5" \
-        out="$folder/$1" steps="$steps" update.groups=32 optimizer.rate=1e-3 optimizer.schedule=cosine \
-        optimizer.warmup_steps=50 optimizer.final_share=0.05 backend="$1" precision=bf16 save.every=0 >"$folder/$1.out" 2>"$folder/$1.log" ||
-        fail "$(cat "$folder/$1.log")"
-    echo "$1: $steps steps in $SECONDS s, $(field "$1" seconds | tail -n +10 | sort -g | awk '{ s[NR] = $1 } END { printf "%.1f ms a step (median)", 1e3 * s[int((NR + 1) / 2)] }')"
+    OMP_NUM_THREADS=$2 "$FOVEA" sft configs/train/glance.yaml seed=1 model="$folder/model" \
+        data.train="$folder/train.h5" out="$folder/$1" steps="$steps" update.groups=32 optimizer.rate=1e-3 \
+        optimizer.schedule=cosine optimizer.warmup_steps=50 optimizer.final_share=0.05 backend="$1" precision=bf16 \
+        save.every=0 >"$folder/$1.out" 2>"$folder/$1.log" || fail "$(cat "$folder/$1.log")"
+    field "$1" seconds | sort -g | awk -v name="$1" '
+        { s[NR] = $1 } END { printf "%s: %d steps, half of them within %.1f ms\n", name, NR, 1e3 * s[int((NR + 1) / 2)] }'
 }
 learn cpu "$(($(nproc) > 4 ? 4 : $(nproc)))" &
 learn cuda 1
