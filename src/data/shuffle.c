@@ -3,7 +3,7 @@
 
 enum { ROUNDS = 8 };
 
-/* No answer has this number, so these draws meet no others of the same seed. */
+/* No sample has this number, so these draws meet no others of the same seed. */
 static const uint32_t stream = UINT32_MAX;
 
 static uint64_t scramble(uint64_t seed, uint32_t epoch, int half_bits, uint64_t value)

@@ -1,136 +1,26 @@
 /* Collecting the groups of a step: rollout and judging side by side.
  *
- * Prompts are not shared out beforehand. Each tensor group takes the next number from a counter when it has
- * room, so that none waits for another with longer responses; what is generated depends on the number, not on
- * who took it. A group that is done goes to the judge at once, and verdicts come while others are generated;
- * those still missing are waited for at the end. A stop closes the counter for all; groups under way are kept
+ * A group that is done goes to the judge at once, and verdicts come while others are generated; those still
+ * missing are waited for at the end. A stop closes the counter of prompts for all; groups under way are kept
  * as they are, and taken up again later. */
-#include "fovea/train/collect.h"
+#include "train/collect/collect_internal.h"
 
 #include "fovea/base/clock.h"
 #include "fovea/base/meter.h"
 #include "fovea/base/process/stop.h"
 
 #include <stdlib.h>
-#include <string.h>
-
-/* A group under way on this tensor group, with what judging it needs. */
-typedef struct item {
-    fv_group group;
-    fv_row row;
-    fv_scoring scoring;
-} item;
-
-typedef struct collection {
-    const fv_collector *with;
-    const fv_collect_args *args;
-    fv_counter *counter; /* of prompts; the first rank of a tensor group asks it */
-    fv_batch *begun;     /* groups of the first prompts, from an earlier call */
-    item **items;        /* owned, (n_items); each stays where it is */
-    int n_items, capacity;
-    int n_given;       /* to the rollout; the others wait for it to have room, while their views are made */
-    int64_t n_waiting; /* prompts that no rank has taken yet, as far as this one knows */
-    int is_over;       /* a stop was requested of this rank or another */
-} collection;
-
-static fv_err add_item(collection *c, item **out)
-{
-    if (c->n_items == c->capacity) {
-        int capacity = c->capacity ? 2 * c->capacity : 16;
-        item **items = realloc(c->items, (size_t)capacity * sizeof *items);
-        FV_CHECK(items, FV_ERR_MEMORY, "cannot allocate a list of %d groups", capacity);
-        c->items = items;
-        c->capacity = capacity;
-    }
-    *out = calloc(1, sizeof **out);
-    FV_CHECK(*out, FV_ERR_MEMORY, "cannot allocate a group");
-    c->items[c->n_items++] = *out;
-    return FV_OK;
-}
 
 /* The source of the rollout. What can fail on one rank of a tensor group ends in an agreement. */
 
-static fv_err take_prompt_index(collection *c, int64_t *prompt_index)
-{
-    fv_comm *tensor = c->with->mesh->tensor;
-    int64_t number = 0;
-    FV_TRY(fv_comm_agree(tensor, tensor->rank == 0 ? fv_counter_next(c->counter, &number) : FV_OK));
-    FV_TRY(fv_comm_broadcast(tensor, &number, sizeof number, 0));
-    *prompt_index = c->args->first + number;
-    return FV_OK;
-}
-
-/* The group as it was left, in place of the same one anew. */
-static fv_err take_up(fv_group *left, fv_group *anew)
-{
-    FV_CHECK(left->prompt_index == anew->prompt_index && left->row == anew->row &&
-                 left->prompt.n == anew->prompt.n &&
-                 memcmp(left->prompt.ids, anew->prompt.ids, anew->prompt.n * sizeof *anew->prompt.ids) == 0 &&
-                 left->n_samples == anew->n_samples && left->has_greedy == anew->has_greedy,
-             FV_ERR_ARGUMENT, "row %lld has another prompt, or other samples, than when the run was stopped",
-             (long long)anew->row);
-    fv_group_fini(anew);
-    *anew = *left;
-    *left = (fv_group){0};
-    return FV_OK;
-}
-
-static fv_err start(collection *c, int64_t prompt_index)
-{
-    const fv_collect_args *args = c->args;
-    uint64_t row = args->row_of(args->row_context, prompt_index);
-    item *made;
-    FV_TRY(add_item(c, &made));
-    FV_TRY(fv_prompt_builder_group(args->builder, args->draws_by_row ? (int64_t)row : prompt_index, row,
-                                   args->n_samples, &made->group, &made->row));
-    if (args->has_greedy)
-        FV_TRY(fv_group_add_greedy(&made->group));
-    fv_prompt_builder_want(args->builder, &made->group, 0);
-    return prompt_index - c->args->first < c->begun->n
-               ? take_up(&c->begun->groups[prompt_index - c->args->first], &made->group)
-               : FV_OK;
-}
-
-/* How many groups are taken ahead of the rollout: never more than this rank's share of what is left, so that
- * none idles while another has groups that wait. */
-static int64_t room_ahead(const collection *c)
-{
-    enum { AHEAD = 8 };
-    int64_t share = c->n_waiting / c->with->mesh->data->size;
-    return share < AHEAD ? share : AHEAD;
-}
-
-static fv_err take_one(collection *c)
-{
-    int64_t prompt_index = 0;
-    FV_TRY(take_prompt_index(c, &prompt_index));
-    c->n_waiting = c->args->first + c->args->n - 1 - prompt_index;
-    return c->n_waiting >= 0 ? fv_comm_agree(c->with->mesh->tensor, start(c, prompt_index)) : FV_OK;
-}
-
-/* Whether a response may show the high-resolution view. */
-static int has_tool(const fv_dialogue *dialogue)
-{
-    return dialogue->max_turns > 1 && dialogue->max_images > 1 && fv_prompts_has_tool(dialogue->prompts);
-}
-
 static fv_err next(void *context, fv_group **group)
 {
-    collection *c = context;
-    *group = NULL;
-    while (c->n_waiting >= 0 && c->n_items - c->n_given <= room_ahead(c))
-        FV_TRY(take_one(c));
-    if (c->n_given == c->n_items)
-        return FV_OK;
-    *group = &c->items[c->n_given++]->group;
-    if (has_tool(&c->args->rollout->dialogue))
-        fv_prompt_builder_expect(c->args->builder, *group);
-    return FV_OK;
+    return fv_collection_draw(context, group);
 }
 
 static fv_err view(void *context, const fv_group *group, int is_high, fv_picture **out)
 {
-    collection *c = context;
+    fv_collection *c = context;
     fv_err err =
         fv_comm_agree(c->with->mesh->tensor, fv_prompt_builder_view(c->args->builder, group, is_high, out));
     if (err != FV_OK) {
@@ -140,7 +30,7 @@ static fv_err view(void *context, const fv_group *group, int is_high, fv_picture
     return err;
 }
 
-static item *item_of(collection *c, const fv_group *group)
+static fv_collected *item_of(fv_collection *c, const fv_group *group)
 {
     int i = 0;
     while (&c->items[i]->group != group)
@@ -148,24 +38,24 @@ static item *item_of(collection *c, const fv_group *group)
     return c->items[i];
 }
 
-static fv_err begin_scoring(collection *c, fv_group *group)
+static fv_err begin_scoring(fv_collection *c, fv_group *group)
 {
     const fv_collector *with = c->with;
-    item *done = item_of(c, group);
+    fv_collected *done = item_of(c, group);
     return fv_scoring_begin(&done->scoring, with->score, &c->args->rollout->dialogue, &done->row, with->judge,
                             group);
 }
 
 static fv_err done(void *context, fv_group *group)
 {
-    collection *c = context;
+    fv_collection *c = context;
     if (!c->args->keeps_views)
         fv_prompt_builder_forget(c->args->builder, group);
     return fv_comm_agree(c->with->mesh->tensor, begin_scoring(c, group));
 }
 
 /* All tensor groups are about as fast. */
-static void measure(const collection *c, const fv_rollout_stats *stats)
+static void measure(const fv_collection *c, const fv_rollout_stats *stats)
 {
     int64_t n_copies = c->with->mesh->data->size, n_done = stats->n_groups * n_copies;
     fv_meter_at(n_done < c->args->n ? n_done : c->args->n, stats->generated_tokens * n_copies);
@@ -174,7 +64,7 @@ static void measure(const collection *c, const fv_rollout_stats *stats)
 /* What one rank hears of a stop reaches all; a tensor group follows its first rank. */
 static fv_err passed(void *context, const fv_rollout_stats *stats, int *is_over)
 {
-    collection *c = context;
+    fv_collection *c = context;
     fv_comm *tensor = c->with->mesh->tensor;
     measure(c, stats);
     if (fv_stop_requested())
@@ -188,7 +78,7 @@ static fv_err passed(void *context, const fv_rollout_stats *stats, int *is_over)
 
 /* The stages. */
 
-static fv_err roll_out(collection *c, fv_rollout_stats *stats)
+static fv_err roll_out(fv_collection *c, fv_rollout_stats *stats)
 {
     const fv_rollout_source source = {c, next, view, done, passed};
     fv_meter_phase("rollout", c->args->n);
@@ -200,17 +90,17 @@ static fv_err roll_out(collection *c, fv_rollout_stats *stats)
 }
 
 /* The verdicts of the first rank of the tensor group on all of it. */
-static fv_err share_verdicts(const collection *c)
+static fv_err share_verdicts(const fv_collection *c)
 {
     for (int i = 0; i < c->n_items; i++) {
-        const item *it = c->items[i];
+        const fv_collected *it = c->items[i];
         size_t bytes = (size_t)fv_group_size(&it->group) * sizeof *it->scoring.verdicts;
         FV_TRY(fv_comm_broadcast(c->with->mesh->tensor, it->scoring.verdicts, bytes, 0));
     }
     return FV_OK;
 }
 
-static fv_err judge(collection *c, fv_batch *batch, fv_judge_counts *counts)
+static fv_err judge(fv_collection *c, fv_batch *batch, fv_judge_counts *counts)
 {
     fv_judge *of = c->with->judge;
     fv_meter_phase("verdicts", 0);
@@ -225,7 +115,7 @@ static fv_err judge(collection *c, fv_batch *batch, fv_judge_counts *counts)
     return FV_OK;
 }
 
-static void release(collection *c)
+static void release(fv_collection *c)
 {
     for (int i = 0; i < c->n_items; i++) {
         fv_scoring_fini(&c->items[i]->scoring);
@@ -257,7 +147,7 @@ static fv_err join(const fv_mesh *mesh, fv_collect_stats *stats)
 }
 
 /* All groups that were taken up, now or in an earlier call; c has none any more. */
-static fv_err keep_begun(collection *c)
+static fv_err keep_begun(fv_collection *c)
 {
     fv_batch taken = {0};
     fv_err err = FV_OK;
@@ -273,7 +163,7 @@ static fv_err keep_begun(collection *c)
     return fv_comm_agree(c->with->mesh->world, err);
 }
 
-static fv_err stop(collection *c)
+static fv_err stop(fv_collection *c)
 {
     double is_over = c->is_over;
     FV_TRY(fv_comm_all_reduce_max(c->with->mesh->world, &is_over));
@@ -286,7 +176,7 @@ static fv_err stop(collection *c)
 fv_err fv_collect(const fv_collector *with, const fv_collect_args *args, fv_batch *begun, fv_batch *batch,
                   fv_collect_stats *stats)
 {
-    collection c = {.with = with, .args = args, .begun = begun, .n_waiting = args->n};
+    fv_collection c = {.with = with, .args = args, .begun = begun, .n_waiting = args->n};
     fv_err err = FV_OK;
     *batch = (fv_batch){0};
     *stats = (fv_collect_stats){0};
