@@ -19,15 +19,18 @@ static fv_err check_dtypes(const fv_gemm_args *args)
     return FV_OK;
 }
 
-/* Copies with zeros behind each line. */
+/* Copies with zeros behind each line. A block has some units of one. */
 __global__ void pack_kernel(const bf16 *from, int64_t stride, int64_t lines, int64_t length, bf16 *to,
-                            int64_t padded, int64_t padded_lines)
+                            int64_t padded)
 {
-    int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
-    if (i >= padded * padded_lines)
+    int64_t line = blockIdx.x, i = ((int64_t)blockIdx.y * THREADS + threadIdx.x) * UNIT;
+    if (i >= padded)
         return;
-    int64_t line = i / padded, column = i % padded;
-    to[i] = line < lines && column < length ? from[line * stride + column] : __float2bfloat16(0.0f);
+    alignas(16) bf16 unit[UNIT];
+#pragma unroll
+    for (int e = 0; e < UNIT; e++)
+        unit[e] = line < lines && i + e < length ? from[line * stride + i + e] : __float2bfloat16(0.0f);
+    *(uint4 *)&to[line * padded + i] = *(const uint4 *)unit;
 }
 
 static int64_t padded(int64_t n)
@@ -40,7 +43,7 @@ static int is_aligned(const void *data, int64_t stride, int64_t length, int64_t 
     return (uintptr_t)data % 16 == 0 && stride % ALIGN == 0 && length % ALIGN == 0 && lines % ALIGN == 0;
 }
 
-/* An operand of some steps of k as a padded copy, fit for cuBLAS. */
+/* An operand of some steps of k, fit for cuBLAS: as it is, or a padded copy. */
 typedef struct fitted {
     const bf16 *data;
     int64_t row;
@@ -56,9 +59,11 @@ static fitted fit(fv_backend *backend, const bf16 *data, int64_t stride, int64_t
 {
     bf16 *to = (bf16 *)*room;
     int64_t wide = padded(length), high = padded(lines);
+    if (wide == length && high == lines && is_aligned(data, stride, length, lines))
+        return {data, stride};
     *room += ((size_t)(wide * high) * sizeof(bf16) + 255) / 256 * 256;
-    pack_kernel<<<blocks_for(wide * high, THREADS), THREADS, 0, fv_cuda_compute(backend)>>>(
-        data, stride, lines, length, to, wide, high);
+    dim3 blocks((unsigned)high, blocks_for(wide, THREADS * UNIT));
+    pack_kernel<<<blocks, THREADS, 0, fv_cuda_compute(backend)>>>(data, stride, lines, length, to, wide);
     return {to, wide};
 }
 
@@ -204,7 +209,7 @@ typedef struct packing {
 } packing;
 
 /* A block has some units of one line. */
-__global__ void pack_chunks_kernel(packing p, bf16 *to)
+__global__ void pack_chunks_kernel(const __grid_constant__ packing p, bf16 *to)
 {
     int64_t line = blockIdx.x;
     int row = p.n_chunks * p.width, i = (blockIdx.y * THREADS + threadIdx.x) * UNIT, chunk = i / p.width;
