@@ -1,4 +1,4 @@
-/* The ring of stages of gemm_skinny.cu, and the warp of a block that fills it. */
+/* The ring of stages of gemm_skinny.cu, and the thread of a block that fills it. */
 #ifndef FOVEA_KERNELS_CUDA_GEMM_SKINNY_RING_CUH
 #define FOVEA_KERNELS_CUDA_GEMM_SKINNY_RING_CUH
 
@@ -6,22 +6,19 @@
 #include "gemm.cuh"
 
 enum {
-    SLAB = 64,         /* of k: 128 bytes, in which a tile is swizzled */
-    STEP = 2 * SLAB,   /* of k in a stage */
-    STEPS = STEP / 16, /* of the tensor cores in it */
+    STEP = 64,  /* of k in a stage: 128 bytes, in which a tile is swizzled */
+    GROUP = 64, /* rows of weights of a group of four warps */
     MAX_STAGES = 32
 };
 
 typedef struct skinny_args {
-    const bf16 *a, *b; /* for the copies before sm_90 */
-    int64_t a_row, b_row;
-    int k, chunk, n_chunks; /* chunk: the k of one */
-    int tile, stages;       /* tile: rows of b that a block works on at a time */
+    int chunk, n_chunks; /* chunk: the k of one */
+    int tile, stages;    /* tile: rows of b that a block works on at a time */
     fv_cuda_out out;
 } skinny_args;
 
-/* In shared memory: stages of {rows of a, tile of b}, each in slabs, and the sums that the blocks of a
- * cluster send: of each block (8 MT, tile / n_chunks), the columns that this one adds. */
+/* In shared memory: stages of {rows of a, tile of b}, and the sums that the blocks of a cluster send: of each
+ * block (8 MT, tile / n_chunks), the columns that this one adds. */
 struct skinny_room {
     uint8_t *stages;
     float *sums;
@@ -34,9 +31,11 @@ template <int MT> __host__ __device__ constexpr int stage_bytes(int tile)
     return (tile + 8 * MT) * STEP * 2;
 }
 
+/* Groups read 64 rows of a stage, behind the last one's tile, too. */
 template <int MT> __host__ __device__ constexpr int skinny_bytes(int tile, int stages)
 {
-    return stages * stage_bytes<MT>(tile) + 8 * MT * tile * 4 + 1024;
+    return stages * stage_bytes<MT>(tile) + 8 * MT * tile * 4 + 1024 +
+           (GROUP - 1 - (tile - 1) % GROUP) * STEP * 2;
 }
 
 /* What a block of the grid does. */
@@ -67,44 +66,22 @@ struct skinny_place {
     }
 };
 
-#if __CUDA_ARCH__ >= 900
-
-enum { FILLERS = 1 /* threads that arrive at a stage that is full */ };
-
-__device__ __forceinline__ void wait_for_stage(uint64_t *b, int parity)
-{
-    barrier_wait(b, parity);
-}
-
-__device__ __forceinline__ void arrive(uint64_t *b)
-{
-    barrier_arrive(b);
-}
-
-__device__ __forceinline__ int slabs_of(const skinny_place &at, const skinny_args &g)
-{
-    return g.chunk - at.s * STEP > SLAB ? 2 : 1;
-}
+#if __CUDA_ARCH_FEAT_SM90_ALL
 
 template <int MT>
 __device__ __forceinline__ void load_b(const skinny_room &r, const skinny_place &at, const skinny_args &g,
                                        int from, const CUtensorMap *map)
 {
-    int n = slabs_of(at, g);
-    uint8_t *to = r.stages + at.stage * stage_bytes<MT>(g.tile) + 8 * MT * STEP * 2;
-    barrier_expect(&r.full[at.stage], n * (g.tile + 8 * MT) * SLAB * 2);
-    for (int h = 0; h < n; h++)
-        tma_load_once(to + h * g.tile * SLAB * 2, map, &r.full[at.stage], from + at.s * STEP + h * SLAB,
-                      at.tile * g.tile);
+    barrier_expect(&r.full[at.stage], stage_bytes<MT>(g.tile));
+    tma_load_once(r.stages + at.stage * stage_bytes<MT>(g.tile) + 8 * MT * STEP * 2, map, &r.full[at.stage],
+                  from + at.s * STEP, at.tile * g.tile);
 }
 
 template <int MT>
 __device__ __forceinline__ void load_a(const skinny_room &r, const skinny_place &at, const skinny_args &g,
                                        int from, const CUtensorMap *map)
 {
-    uint8_t *to = r.stages + at.stage * stage_bytes<MT>(g.tile);
-    for (int h = 0; h < slabs_of(at, g); h++)
-        tma_load(to + h * 8 * MT * SLAB * 2, map, &r.full[at.stage], from + at.s * STEP + h * SLAB, 0);
+    tma_load(r.stages + at.stage * stage_bytes<MT>(g.tile), map, &r.full[at.stage], from + at.s * STEP, 0);
 }
 
 /* By one thread. What comes of the kernel ahead is a. */
@@ -113,8 +90,6 @@ __device__ __forceinline__ void fill(const skinny_room &r, const skinny_args &g,
                                      const CUtensorMap *map_b)
 {
     skinny_share share = share_of(g);
-    if (threadIdx.x > 0)
-        return;
     int from = share.chunk * g.chunk, n = 0;
     skinny_place at = {share.first, 0, 0, 1}, ahead = at;
     for (; n < g.stages && at.tile < share.tiles; n++, at.next(share, g))
@@ -126,55 +101,6 @@ __device__ __forceinline__ void fill(const skinny_room &r, const skinny_args &g,
         barrier_wait(&r.empty[at.stage], at.parity);
         load_b<MT>(r, at, g, from, map_b);
         load_a<MT>(r, at, g, from, map_a);
-    }
-}
-
-#else
-
-enum { FILLERS = 32 };
-
-__device__ __forceinline__ void wait_for_stage(uint64_t *b, int parity)
-{
-    asm volatile("{ .reg .pred p; WAIT: mbarrier.test_wait.parity.shared.b64 p, [%0], %1; @p bra DONE; bra "
-                 "WAIT; DONE: }" ::"r"(shared_address(b)),
-                 "r"(parity)
-                 : "memory");
-}
-
-__device__ __forceinline__ void arrive(uint64_t *b)
-{
-    asm volatile("{ .reg .b64 state; mbarrier.arrive.shared.b64 state, [%0]; }" ::"r"(shared_address(b))
-                 : "memory");
-}
-
-/* Rows [row, row + rows) of a matrix of that many, of k [k, k + STEP), zeros where there are none. */
-__device__ __forceinline__ void copy_tile(uint8_t *to, const bf16 *from, int64_t stride, int row, int rows,
-                                          int n_rows, int k, int n_k)
-{
-    for (int i = threadIdx.x; i < rows * STEP / 8; i += 32) {
-        int y = i / (STEP / 8), x = i % (STEP / 8);
-        int bytes = row + y < n_rows ? min(max(2 * (n_k - k - 8 * x), 0), 16) : 0;
-        uint8_t *at = to + x / 8 * rows * SLAB * 2 + y * SLAB * 2 + (x % 8 ^ y % 8) * 16;
-        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(at)),
-                     "l"(bytes ? from + (row + y) * stride + k + 8 * x : from), "r"(bytes)
-                     : "memory");
-    }
-}
-
-template <int MT>
-__device__ __forceinline__ void fill(const skinny_room &r, const skinny_args &g, const CUtensorMap *,
-                                     const CUtensorMap *)
-{
-    skinny_share share = share_of(g);
-    for (skinny_place at = {share.first, 0, 0, 1}; at.tile < share.tiles; at.next(share, g)) {
-        int k = share.chunk * g.chunk + at.s * STEP;
-        uint8_t *to = r.stages + at.stage * stage_bytes<MT>(g.tile);
-        wait_for_stage(&r.empty[at.stage], at.parity);
-        copy_tile(to, g.a, g.a_row, 0, 8 * MT, g.out.m, k, g.k);
-        copy_tile(to + 8 * MT * STEP * 2, g.b, g.b_row, at.tile * g.tile, g.tile, g.out.n, k, g.k);
-        asm volatile(
-            "cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(shared_address(&r.full[at.stage]))
-            : "memory");
     }
 }
 
