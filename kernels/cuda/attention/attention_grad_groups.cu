@@ -36,14 +36,14 @@ __device__ __forceinline__ void take_chunk(float (&dq)[DP / 2], const attention 
 }
 
 template <int DP>
-__device__ __forceinline__ void multiply_queries(const attention_grad &g, const group_room<DP, 2> &room)
+__device__ __forceinline__ void multiply_queries(const attention_grad &g, const group_room<DP, 2, 1> &room)
 {
     const attention &a = g.f;
     int wg = threadIdx.x / GROUP - 1, n_tiles = a.lists.counts[ALL_TILES], n = n_tiles * a.n_heads,
         chunks = 0;
     int row = wg * 64 + threadIdx.x % GROUP / 32 * 16, own = row + threadIdx.x % 32 / 4,
         leads = threadIdx.x % GROUP == 0;
-    const char *q = room.q + wg * 64 * 128, *dy = q + room.TILE;
+    const char *q = room.q(0) + wg * 64 * 128, *dy = q + room.TILE;
     for (int i = 0; item_of(i) < n; i++) {
         query_tile t;
         query_tile_of<TILE_ROWS>(t, a, a.lists.all_tiles, n_tiles, item_of(i));
@@ -51,7 +51,7 @@ __device__ __forceinline__ void multiply_queries(const attention_grad &g, const 
         const grad_stats of[2] = {grad_stats_of(g, t.seg, t.first + own, t.head),
                                   grad_stats_of(g, t.seg, t.first + own + 8, t.head)};
         float dq[DP / 2] = {};
-        tile_wait(&room.b->full_q, i & 1);
+        tile_wait(&room.b->full_q[0], i & 1);
         for (int c = t.seen.first / CHUNK; c < end; c++, chunks++) {
             int stage = chunks % STAGES, parity = chunks / STAGES & 1;
             float s[CHUNK / 2], dp[CHUNK / 2];
@@ -69,7 +69,7 @@ __device__ __forceinline__ void multiply_queries(const attention_grad &g, const 
             if (leads)
                 barrier_arrive(&room.b->empty_v[stage]);
             if (leads && c + 1 == end)
-                barrier_arrive(&room.b->empty_q);
+                barrier_arrive(&room.b->empty_q[0]);
             products_begin();
             queue_weighted<DP, CHUNK>(dq, ds, room.k(stage), 1);
             products_commit();
@@ -87,7 +87,7 @@ __global__ __launch_bounds__(3 * GROUP, 1) void attention_grad_groups_queries(co
 #if __CUDA_ARCH_FEAT_SM90_ALL
     extern __shared__ __align__(1024) uint8_t raw[];
     __shared__ barriers b;
-    group_room<DP, 2> room = {(char *)raw, &b};
+    group_room<DP, 2, 1> room = {(char *)raw, &b};
     barriers_init(&b);
     if (threadIdx.x < GROUP) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
@@ -297,7 +297,7 @@ __global__ __launch_bounds__(3 * GROUP, 1) void attention_grad_groups_keys(const
 template <int DP> static fv_err launch(fv_backend *backend, const attention_grad &g)
 {
     cudaStream_t stream = fv_cuda_compute(backend);
-    int for_queries = group_room<DP, 2>::BYTES, for_keys = key_room<DP>::BYTES;
+    int for_queries = group_room<DP, 2, 1>::BYTES, for_keys = key_room<DP>::BYTES;
     int64_t items = (int64_t)g.f.lists.max_tiles * g.f.n_heads;
     FV_CUDA(cudaFuncSetAttribute(attention_grad_groups_queries<DP>,
                                  cudaFuncAttributeMaxDynamicSharedMemorySize, for_queries));

@@ -5,8 +5,10 @@
 #include "attention_groups.cuh"
 #include "attention_softmax.cuh"
 
+enum { SLOTS = 2 };
+
 template <int DP>
-__device__ __forceinline__ void multiply_tiles(const attention &a, const group_room<DP, 1> &room)
+__device__ __forceinline__ void multiply_tiles(const attention &a, const group_room<DP, 1, SLOTS> &room)
 {
     int wg = threadIdx.x / GROUP - 1, n_tiles = a.lists.counts[TILES], n = n_tiles * a.n_heads, chunks = 0;
     int own = wg * 64 + threadIdx.x % GROUP / 32 * 16, leads = threadIdx.x % GROUP == 0;
@@ -16,20 +18,21 @@ __device__ __forceinline__ void multiply_tiles(const attention &a, const group_r
         int end = (t.seen.end + CHUNK - 1) / CHUNK, pos = t.first_pos + own + threadIdx.x % 32 / 4;
         float o[DP / 8][4] = {};
         running run[2] = {{NEG_INF, 0}, {NEG_INF, 0}};
-        tile_wait(&room.b->full_q, i & 1);
+        int slot = i % SLOTS;
+        tile_wait(&room.b->full_q[slot], i / SLOTS & 1);
         for (int c = t.seen.first / CHUNK; c < end; c++, chunks++) {
             int stage = chunks % STAGES, parity = chunks / STAGES & 1;
             float scores[CHUNK / 2], parts[DP / 2], m[2], l[2];
             float(&s)[CHUNK / 8][4] = tiles_of(scores);
             tile_wait(&room.b->full_k[stage], parity);
             products_begin();
-            queue_scores<DP, TILE_ROWS, CHUNK>(scores, room.q + wg * 64 * 128, room.k(stage));
+            queue_scores<DP, TILE_ROWS, CHUNK>(scores, room.q(slot) + wg * 64 * 128, room.k(stage));
             products_commit();
             products_wait<0>();
             if (leads)
                 barrier_arrive(&room.b->empty_k[stage]);
             if (leads && c + 1 == end)
-                barrier_arrive(&room.b->empty_q);
+                barrier_arrive(&room.b->empty_q[slot]);
             if (!sees_all(a, t, c))
                 mask_scores<CHUNK / 8>(s, c * CHUNK, pos, pos + 8, t.seg.n_keys, a.causal, a.window);
             scaled_maxima(s, a.scale_log2, m);
@@ -56,7 +59,7 @@ template <int DP> __global__ __launch_bounds__(3 * GROUP, 1) void attention_grou
 #if __CUDA_ARCH_FEAT_SM90_ALL
     extern __shared__ __align__(1024) uint8_t raw[];
     __shared__ barriers b;
-    group_room<DP, 1> room = {(char *)raw, &b};
+    group_room<DP, 1, SLOTS> room = {(char *)raw, &b};
     barriers_init(&b);
     if (threadIdx.x < GROUP) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
@@ -70,7 +73,7 @@ template <int DP> __global__ __launch_bounds__(3 * GROUP, 1) void attention_grou
 
 template <int DP> static fv_err launch(fv_backend *backend, const attention &a)
 {
-    int bytes = group_room<DP, 1>::BYTES;
+    int bytes = group_room<DP, 1, SLOTS>::BYTES;
     FV_CUDA(cudaFuncSetAttribute(attention_groups<DP>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
     attention_groups<DP><<<grid_for(backend, (int64_t)a.lists.max_tiles * a.n_heads, 1), 3 * GROUP, bytes,
                            fv_cuda_compute(backend)>>>(a);

@@ -34,19 +34,28 @@ template <int ROWS> __device__ __forceinline__ int warp_row()
     return threadIdx.x / 32 * (ROWS / 4);
 }
 
-/* A warp's rows of a tile from rows of x, -1: zeros. */
+/* A warp's rows of a tile from rows of x, -1: zeros; lane l has the row of row l. Lanes have neighbouring
+ * pieces of a few rows: a row of a panel is a line of memory, and what differs from copy to copy is little.
+ */
 template <int DP, int ROWS>
 __device__ __forceinline__ void gather(char *tile, const bf16 *x, int64_t stride, int row, int head, int dim)
 {
-    constexpr int PIECES = DP / 8;
-    int lane = threadIdx.x % 32, base = warp_row<ROWS>();
+    unsigned bytes = (unsigned)stride * 2;
+    const char *first = (const char *)(x + head * dim);
 #pragma unroll
-    for (int i = 0; i < PIECES * (ROWS / 4) / 32; i++) {
-        int at = lane + 32 * i, r = at / PIECES, piece = at % PIECES, from = __shfl_sync(~0u, row, r);
-        bool inside = from >= 0 && piece * 8 < dim;
-        r += base;
-        copy16(tile + piece / 8 * panel<ROWS>::BYTES + r * 128 + ((piece % 8) ^ (r % 8)) * 16,
-               inside ? x + from * stride + (int64_t)head * dim + piece * 8 : x, inside);
+    for (int channel = 0; channel < DP; channel += 64) {
+        constexpr int EACH = ROWS / 4;
+        const unsigned width = DP - channel < 64 ? (DP - channel) / 8 : 8, step = 32 / width;
+        unsigned r = threadIdx.x % 32 / width, piece = threadIdx.x % width;
+        bool fits = channel + (int)piece * 8 < dim;
+        const char *from = first + (channel + piece * 8) * 2;
+        char *to = tile + channel / 64 * panel<ROWS>::BYTES + (warp_row<ROWS>() + r) * 128;
+#pragma unroll
+        for (unsigned i = 0; i < EACH / step; i++) {
+            int own = __shfl_sync(~0u, row, r + i * step);
+            copy16(to + i * step * 128 + (piece ^ ((r + i * step) % 8)) * 16,
+                   from + (uint64_t)(unsigned)max(own, 0) * bytes, fits && own >= 0);
+        }
     }
 }
 
@@ -76,30 +85,35 @@ enum { STAGES = 2 };
 
 /* Barriers: full waits for all threads that gather, empty for both groups that multiply. */
 struct barriers {
-    uint64_t full_q, empty_q, full_k[STAGES], empty_k[STAGES], full_v[STAGES], empty_v[STAGES];
+    uint64_t full_q[STAGES], empty_q[STAGES], full_k[STAGES], empty_k[STAGES], full_v[STAGES],
+        empty_v[STAGES];
 };
 
-/* Q_TILES: of queries alone, or of their gradients too. */
-template <int DP, int Q_TILES> struct group_room {
-    enum { TILE = group_tile<DP, TILE_ROWS>::BYTES, BYTES = (Q_TILES + 2 * STAGES) * TILE };
-    char *q;
+/* Q_TILES: of queries alone, or of their gradients too; SLOTS: how many tiles of them there is room for. */
+template <int DP, int Q_TILES, int SLOTS> struct group_room {
+    enum { TILE = group_tile<DP, TILE_ROWS>::BYTES, BYTES = (Q_TILES * SLOTS + 2 * STAGES) * TILE };
+    char *room;
     barriers *b;
+    __device__ __forceinline__ char *q(int slot) const
+    {
+        return room + slot * Q_TILES * TILE;
+    }
     __device__ __forceinline__ char *k(int stage) const
     {
-        return q + (Q_TILES + stage) * TILE;
+        return room + (Q_TILES * SLOTS + stage) * TILE;
     }
     __device__ __forceinline__ char *v(int stage) const
     {
-        return q + (Q_TILES + STAGES + stage) * TILE;
+        return room + (Q_TILES * SLOTS + STAGES + stage) * TILE;
     }
 };
 
 __device__ __forceinline__ void barriers_init(barriers *b)
 {
     if (threadIdx.x == 0) {
-        barrier_init(&b->full_q, GROUP);
-        barrier_init(&b->empty_q, 2);
         for (int i = 0; i < STAGES; i++) {
+            barrier_init(&b->full_q[i], GROUP);
+            barrier_init(&b->empty_q[i], 2);
             barrier_init(&b->full_k[i], GROUP);
             barrier_init(&b->full_v[i], GROUP);
             barrier_init(&b->empty_k[i], 2);
@@ -112,20 +126,21 @@ __device__ __forceinline__ void barriers_init(barriers *b)
 
 /* For each of a block's tiles its queries, what belongs to them if there is a tile for it (dy), and the
  * chunks of keys and values that they see. */
-template <int DP, int Q_TILES>
-__device__ __forceinline__ void gather_tiles(const attention &a, const group_room<DP, Q_TILES> &room,
+template <int DP, int Q_TILES, int SLOTS>
+__device__ __forceinline__ void gather_tiles(const attention &a, const group_room<DP, Q_TILES, SLOTS> &room,
                                              const int2 *list, int n_tiles, const bf16 *dy, int64_t dy_row)
 {
-    int n = n_tiles * a.n_heads, tiles = 0, chunks = 0;
+    int n = n_tiles * a.n_heads, chunks = 0;
     for (int i = 0; item_of(i) < n; i++) {
         query_tile t;
         query_tile_of<TILE_ROWS>(t, a, list, n_tiles, item_of(i));
-        int own = t.first + (int)threadIdx.x, row = own < t.seg.n_q ? t.seg.q_row + own : -1;
-        barrier_wait(&room.b->empty_q, (tiles++ & 1) ^ 1);
-        gather<DP, TILE_ROWS>(room.q, a.q, a.q_row, row, t.head, a.dim);
+        int own = t.first + (int)threadIdx.x, row = own < t.seg.n_q ? t.seg.q_row + own : -1,
+            slot = i % SLOTS;
+        barrier_wait(&room.b->empty_q[slot], (i / SLOTS & 1) ^ 1);
+        gather<DP, TILE_ROWS>(room.q(slot), a.q, a.q_row, row, t.head, a.dim);
         if (Q_TILES > 1)
-            gather<DP, TILE_ROWS>(room.q + room.TILE, dy, dy_row, row, t.head, a.dim);
-        copies_tell(&room.b->full_q);
+            gather<DP, TILE_ROWS>(room.q(slot) + room.TILE, dy, dy_row, row, t.head, a.dim);
+        copies_tell(&room.b->full_q[slot]);
         int end = (t.seen.end + CHUNK - 1) / CHUNK;
         for (int c = t.seen.first / CHUNK; c < end; c++, chunks++) {
             int stage = chunks % STAGES, parity = (chunks / STAGES & 1) ^ 1;

@@ -93,14 +93,15 @@ template <int TILES>
 __device__ __forceinline__ void mask_scores(float s[TILES][4], int key0, int pos0, int pos1, int n_keys,
                                             int causal, int window)
 {
-    int lane = threadIdx.x % 32;
+    int own = key0 + threadIdx.x % 4 * 2, last = n_keys - 1 - own;
+    int end[2] = {causal ? min(last, pos0 - own) : last, causal ? min(last, pos1 - own) : last};
+    int before[2] = {window ? pos0 - window - own : -1, window ? pos1 - window - own : -1};
 #pragma unroll
     for (int t = 0; t < TILES; t++)
 #pragma unroll
         for (int e = 0; e < 4; e++) {
-            int key = key0 + t * 8 + lane % 4 * 2 + e % 2, pos = e < 2 ? pos0 : pos1;
-            bool seen = key < n_keys && (!causal || key <= pos) && (!window || key > pos - window);
-            s[t][e] = seen ? s[t][e] : NEG_INF;
+            int column = t * 8 + e % 2;
+            s[t][e] = column <= end[e / 2] && column > before[e / 2] ? s[t][e] : NEG_INF;
         }
 }
 
