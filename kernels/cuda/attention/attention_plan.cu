@@ -77,51 +77,74 @@ __device__ __forceinline__ int n_tiles_of(const segment_view &seg)
     return (seg.n_q + TILE_ROWS - 1) / TILE_ROWS;
 }
 
-/* Where a stretch of segments writes. */
-struct place {
-    int tile, all, few, part;
-};
-
-__device__ void list_segment(const attention &a, int s, int has_few, place *at)
+/* By which tiles are sorted: the chunks that are seen where queries see no later keys. */
+__device__ __forceinline__ int bin_of(const segment_view &seg, int tile)
 {
-    const attention_lists &l = a.lists;
-    segment_view seg = segment_of(a, s);
-    int n = n_tiles_of(seg), in_parts = (has_few && seg.n_q == 1);
-    for (int i = 0; i < n; i++)
-        l.all_tiles[at->all++] = make_int2(s, i * TILE_ROWS);
-    for (int i = 0; i < n && !in_parts; i++)
-        l.tiles[at->tile++] = make_int2(s, i * TILE_ROWS);
-    if (!in_parts)
-        return;
-    int end = at->part + n_chunks_of(seg);
-    l.few[at->few++] = make_int2(s, end <= l.max_parts ? at->part : -1);
-    at->part = end;
+    int keys = min(seg.n_keys, seg.n_past + (tile + 1) * TILE_ROWS);
+    return min(max(keys, 0) / CHUNK, THREADS - 1);
 }
 
-__device__ void list_segments(const attention &a, int has_few)
+__device__ __forceinline__ bool is_few(const segment_view &seg, int has_few)
+{
+    return has_few && seg.n_q == 1;
+}
+
+/* Tiles that see most go last: blocks take the last ones first. Each is computed by itself, so that the order
+ * of those that see as much may be any. */
+__device__ void list_tiles(const attention &a, int has_few)
+{
+    const attention_lists &l = a.lists;
+    __shared__ int
+        at[2][THREADS]; /* of all, and of those that are not few: how many, then where the next goes */
+    int all, others, warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    at[0][threadIdx.x] = at[1][threadIdx.x] = 0;
+    __syncthreads();
+    for (int s = warp; s < l.n_segments; s += WARPS) {
+        segment_view seg = segment_of(a, s);
+        for (int i = lane; i < n_tiles_of(seg); i += 32)
+            atomicAdd(&at[!is_few(seg, has_few)][bin_of(seg, i)], 1);
+    }
+    __syncthreads();
+    int few = at[0][threadIdx.x], n = at[1][threadIdx.x];
+    at[0][threadIdx.x] = sum_before(n + few, &all);
+    at[1][threadIdx.x] = sum_before(n, &others);
+    __syncthreads();
+    for (int s = warp; s < l.n_segments; s += WARPS) {
+        segment_view seg = segment_of(a, s);
+        for (int i = lane; i < n_tiles_of(seg); i += 32) {
+            int2 tile = make_int2(s, i * TILE_ROWS);
+            l.all_tiles[atomicAdd(&at[0][bin_of(seg, i)], 1)] = tile;
+            if (!is_few(seg, has_few))
+                l.tiles[atomicAdd(&at[1][bin_of(seg, i)], 1)] = tile;
+        }
+    }
+    if (threadIdx.x == 0) {
+        l.counts[TILES] = others;
+        l.counts[ALL_TILES] = all;
+    }
+}
+
+__device__ void list_few(const attention &a, int has_few)
 {
     const attention_lists &l = a.lists;
     stretch own = own_stretch(l.n_segments);
-    place n = {}, at, all;
+    int few = 0, parts = 0, all;
     for (int s = own.first; s < own.end; s++) {
         segment_view seg = segment_of(a, s);
-        int in_parts = (has_few && seg.n_q == 1);
-        n.all += n_tiles_of(seg);
-        n.tile += in_parts ? 0 : n_tiles_of(seg);
-        n.few += in_parts;
-        n.part += in_parts ? n_chunks_of(seg) : 0;
+        few += is_few(seg, has_few);
+        parts += is_few(seg, has_few) ? n_chunks_of(seg) : 0;
     }
-    at.tile = sum_before(n.tile, &all.tile);
-    at.all = sum_before(n.all, &all.all);
-    at.few = sum_before(n.few, &all.few);
-    at.part = sum_before(n.part, &all.part);
-    for (int s = own.first; s < own.end; s++)
-        list_segment(a, s, has_few, &at);
-    if (threadIdx.x == 0) {
-        l.counts[TILES] = all.tile;
-        l.counts[ALL_TILES] = all.all;
-        l.counts[FEW] = all.few;
+    int at = sum_before(few, &all), part = sum_before(parts, &parts);
+    for (int s = own.first; s < own.end; s++) {
+        segment_view seg = segment_of(a, s);
+        if (!is_few(seg, has_few))
+            continue;
+        int end = part + n_chunks_of(seg);
+        l.few[at++] = make_int2(s, end <= l.max_parts ? part : -1);
+        part = end;
     }
+    if (threadIdx.x == 0)
+        l.counts[FEW] = all;
     __syncthreads();
 }
 
@@ -220,7 +243,8 @@ __device__ void list_units(const attention &a)
 __global__ __launch_bounds__(THREADS) void attention_plan(const attention a, int has_few)
 {
     sum_keys(a);
-    list_segments(a, has_few);
+    list_tiles(a, has_few);
+    list_few(a, has_few);
     find_shares(a);
     cut_families(a);
     place_units(a);
