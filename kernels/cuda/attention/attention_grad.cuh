@@ -81,6 +81,7 @@ __device__ __forceinline__ void store_queries(const attention_grad &g, const que
 
 /* When delta is there: gradients of queries; of keys and values; both, of wide heads. */
 fv_err fv_cuda_attention_grad_groups(fv_backend *backend, const attention_grad &g); /* both, on sm_90 alone */
+fv_err fv_cuda_attention_grad_groups_keys(fv_backend *backend, const attention_grad &g);
 fv_err fv_cuda_attention_grad_queries(fv_backend *backend, const attention_grad &g);
 fv_err fv_cuda_attention_grad_keys(fv_backend *backend, const attention_grad &g);
 fv_err fv_cuda_attention_grad_wide(fv_backend *backend, const attention_grad &g);

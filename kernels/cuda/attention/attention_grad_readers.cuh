@@ -1,4 +1,4 @@
-/* A tile of rows of keys, and who reads them: for the gradient of keys and values. */
+/* A tile of ROWS rows of keys, and who reads them: for the gradient of keys and values. */
 #ifndef FOVEA_KERNELS_CUDA_ATTENTION_GRAD_READERS_CUH
 #define FOVEA_KERNELS_CUDA_ATTENTION_GRAD_READERS_CUH
 
@@ -18,6 +18,7 @@ struct readers {
 };
 
 /* Spans [base, base + 32) of a segment, which begin at logical key *before; a warp calls. */
+template <int ROWS>
 __device__ __forceinline__ void find_in_spans(readers *out, const segment_view &seg, int segment, int base,
                                               int *before, int64_t row0)
 {
@@ -27,12 +28,12 @@ __device__ __forceinline__ void find_in_spans(readers *out, const segment_view &
         length = seg.spans[seg.span_row * i + 1];
     }
     int sum = warp_scan(length), logical = *before + sum - length;
-    bool hit = length > 0 && row < row0 + TILE && row + length > row0;
+    bool hit = length > 0 && row < row0 + ROWS && row + length > row0;
     unsigned hits = __ballot_sync(~0u, hit);
     if (hit)
         out->list[out->n + __popc(hits & ((1u << lane) - 1))] = {
             segment, logical + (int)(row0 - row), (short)max((int)(row - row0), 0),
-            (short)min((int)(row + length - row0), (int)TILE)};
+            (short)min((int)(row + length - row0), ROWS)};
     *before += __shfl_sync(~0u, sum, 31);
     __syncwarp();
     if (lane == 0)
@@ -41,33 +42,35 @@ __device__ __forceinline__ void find_in_spans(readers *out, const segment_view &
 }
 
 /* Whether a segment reads rows of the tile. */
-__device__ __forceinline__ bool reads(const segment_view &seg, int64_t row0)
+template <int ROWS> __device__ __forceinline__ bool reads(const segment_view &seg, int64_t row0)
 {
     bool hit = false;
     for (int i = 0; i < seg.n_spans; i++) {
         int row = seg.spans[seg.span_row * i], length = seg.spans[seg.span_row * i + 1];
-        hit = hit || (length > 0 && row < row0 + TILE && row + length > row0);
+        hit = hit || (length > 0 && row < row0 + ROWS && row + length > row0);
     }
     return hit;
 }
 
 /* Those of segments s to s + 31; returns the first that has not been looked at. A warp calls. */
+template <int ROWS>
 __device__ __forceinline__ int find_in_segments(readers *out, const attention &a, int s, int64_t row0)
 {
     int own = s + threadIdx.x, n = a.lists.n_segments;
-    unsigned hits = __ballot_sync(~0u, own < n && reads(segment_of(a, own), row0));
-    while (hits && out->n <= LIST - TILE) {
+    unsigned hits = __ballot_sync(~0u, own < n && reads<ROWS>(segment_of(a, own), row0));
+    while (hits && out->n <= LIST - ROWS) {
         int segment = s + __ffs(hits) - 1, before = 0;
         segment_view seg = segment_of(a, segment);
         for (int base = 0; base < seg.n_spans; base += 32)
-            find_in_spans(out, seg, segment, base, &before, row0);
+            find_in_spans<ROWS>(out, seg, segment, base, &before, row0);
         hits &= hits - 1;
     }
     return hits ? s + __ffs(hits) - 1 : min(s + 32, n);
 }
 
 /* The next readers in order of segments, as many as the list is sure to take: a segment reads a row once, so
- * that it has at most TILE stretches of the tile. */
+ * that it has at most ROWS stretches of the tile. */
+template <int ROWS = TILE>
 __device__ __forceinline__ void find_readers(readers *out, const attention &a, int64_t row0)
 {
     __syncthreads();
@@ -76,8 +79,8 @@ __device__ __forceinline__ void find_readers(readers *out, const attention &a, i
     __syncwarp();
     if (threadIdx.x < 32) {
         int s = out->next;
-        while (s < a.lists.n_segments && out->n <= LIST - TILE)
-            s = find_in_segments(out, a, s, row0);
+        while (s < a.lists.n_segments && out->n <= LIST - ROWS)
+            s = find_in_segments<ROWS>(out, a, s, row0);
         __syncwarp();
         if (threadIdx.x == 0)
             out->next = s;
@@ -100,22 +103,36 @@ __device__ __forceinline__ query_range readers_queries(const attention &a, const
 }
 
 /* Scores s of keys by queries become weights, and the gradients dp of weights those of scores: so they are
- * for queries and keys behind the ends too, whose gradients are 0. i0: the first query. */
+ * for queries and keys behind the ends too, whose gradients are 0. i0: the first query; row0: of the tile,
+ * TILE rows of which are keys. */
 __device__ __forceinline__ void weigh_keys(float (&s)[EIGHTS][4], const attention &a, const segment_view &seg,
-                                           const reader &r, int i0, const grad_stats *stats)
+                                           const reader &r, int i0, const grad_stats *stats, int row0 = 0)
 {
-    int lane = threadIdx.x % 32, row = threadIdx.x % THREADS / 32 * 16 + lane / 4,
+    int lane = threadIdx.x % 32, row = row0 + threadIdx.x % THREADS / 32 * 16 + lane / 4,
         first_pos = seg.n_past + i0;
-    bool whole = r.first == 0 && r.end == TILE && !a.window && (!a.causal || r.key + TILE - 1 <= first_pos);
+    bool whole = r.first <= row0 && r.end >= row0 + TILE && !a.window &&
+                 (!a.causal || r.key + row0 + TILE - 1 <= first_pos);
+#pragma unroll
+    for (int n = 0; n < EIGHTS; n++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            s[n][e] = weight(s[n][e], stats[n * 8 + lane % 4 * 2 + e % 2].lse, a.scale_log2);
+    if (whole)
+        return;
+    int first[2], end[2]; /* queries that see the keys of this thread, from its own first on */
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+        int own = row + half * 8, pos = r.key + own - first_pos - lane % 4 * 2;
+        bool is_read = own >= r.first && own < r.end;
+        first[half] = a.causal ? pos : -TILE;
+        end[half] = !is_read ? -TILE : a.window ? pos + a.window : TILE;
+    }
 #pragma unroll
     for (int n = 0; n < EIGHTS; n++)
 #pragma unroll
         for (int e = 0; e < 4; e++) {
-            int column = n * 8 + lane % 4 * 2 + e % 2, own = row + e / 2 * 8, key = r.key + own,
-                pos = first_pos + column;
-            bool seen = whole || (own >= r.first && own < r.end && (!a.causal || key <= pos) &&
-                                  (!a.window || key > pos - a.window));
-            s[n][e] = seen ? weight(s[n][e], stats[column].lse, a.scale_log2) : 0;
+            int column = n * 8 + e % 2;
+            s[n][e] = column >= first[e / 2] && column < end[e / 2] ? s[n][e] : 0;
         }
 }
 

@@ -26,7 +26,7 @@ __device__ __forceinline__ void multiply_tiles(const attention &a, const group_r
             float(&s)[CHUNK / 8][4] = tiles_of(scores);
             tile_wait(&room.b->full_k[stage], parity);
             products_begin();
-            queue_scores<DP, TILE_ROWS, CHUNK>(scores, room.q(slot) + wg * 64 * 128, room.k(stage));
+            queue_scores<DP, TILE_ROWS, CHUNK>(scores, own_half(room.q(slot)), room.k(stage));
             products_commit();
             products_wait<0>();
             if (leads)
@@ -38,9 +38,7 @@ __device__ __forceinline__ void multiply_tiles(const attention &a, const group_r
             scaled_maxima(s, a.scale_log2, m);
             weigh_chunk(s, m, a.scale_log2, l);
             uint32_t p[CHUNK / 16][4];
-#pragma unroll
-            for (int k = 0; k < CHUNK / 16; k++)
-                pack_tiles(p[k], s[2 * k], s[2 * k + 1]);
+            pack_scores(p, s);
             tile_wait(&room.b->full_v[stage], parity);
             products_begin();
             queue_weighted<DP, CHUNK>(parts, p, room.v(stage), 0);

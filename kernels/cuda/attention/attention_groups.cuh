@@ -280,6 +280,20 @@ __device__ __forceinline__ void queue_weighted(float (&x)[DP / 2], const uint32_
         add_weighted_group<DP>(x, p[i], d + i * (2048 >> 4), i > 0 || add);
 }
 
+/* The 64 rows of a tile of 128 that are the group's. */
+__device__ __forceinline__ const char *own_half(const char *tile)
+{
+    return tile + (threadIdx.x / GROUP - 1) * 64 * 128;
+}
+
+/* Tiles as the operand of a product. */
+template <int N> __device__ __forceinline__ void pack_scores(uint32_t (&p)[N / 2][4], const float (&x)[N][4])
+{
+#pragma unroll
+    for (int k = 0; k < N / 2; k++)
+        pack_tiles(p[k], x[2 * k], x[2 * k + 1]);
+}
+
 /* Registers of products as tiles of eight columns, as mma.sync has them. */
 template <int N> __device__ __forceinline__ float (&tiles_of(float (&x)[N]))[N / 4][4]
 {
