@@ -7,7 +7,8 @@
 #
 # FOLDER: an empty one. A billion numbers of the model (it has 8.3, with all 28 layers; 0.23 a layer) take there 2 GB for
 # the weights, 8 for each of two checkpoints and 4 for the model at the end, and in host memory 4 GB for moments, 2 for
-# the reference and 4 while it saves. NO_SAVE=1: three steps at once, killed before anything is saved.
+# the reference and 4 while it saves. NO_END=1: killed once the third step is done, so that one checkpoint is all that
+# there must be room for. NO_SAVE=1: three steps at once, and then killed.
 set -eu
 . "$(dirname "$0")/../common"
 OMP_NUM_THREADS=$(nproc)
@@ -38,16 +39,23 @@ run run --dry-run || fail "$(cat "$folder/run.log")"
 sed -n '/^memory/,/^layers/p' "$folder/run.out"
 planned=$(sed -n 's/^  of that, tensors *//p' "$folder/run.out")
 echo "planned: $SECONDS s"
-status=0
+# ends STATUS POINT [KEY=VALUE...]: a run that ends so, there.
+ends() {
+    local status=0
+    FOVEA_AT=$2 run run "${@:3}" || status=$?
+    [ $status = "$1" ] || fail "ended with $status, not at $2: $(cat "$folder/run.log")"
+}
+visit=3
 if [ -z "${NO_SAVE-}" ]; then
-    FOVEA_AT=done:2=stop run run || status=$?
+    ends 75 done:2=stop
     tail -4 "$folder/run.log"
-    [ $status = 75 ] || fail "not stopped after two steps: $(cat "$folder/run.log")"
     echo "two steps and a checkpoint of $(du -sm "$folder/run/checkpoints" | cut -f1) MB: $SECONDS s"
+    visit=1
+fi
+if [ -z "${NO_SAVE-}${NO_END-}" ]; then
     run run || fail "$(cat "$folder/run.log")"
 else
-    FOVEA_AT=done:3=kill run run save.every=0 || status=$?
-    [ $status = 137 ] || fail "$(cat "$folder/run.log")"
+    ends 137 done:$visit=kill ${NO_SAVE:+save.every=0}
 fi
 tail -3 "$folder/run.log"
 echo "three steps: $SECONDS s"
