@@ -30,6 +30,13 @@ V_INLINE operand operand_from(operand x, int64_t i, int64_t k)
     return x;
 }
 
+/* Numbers from one place on. Sums of it and multiples of a stride, which stay the same from step to step, are
+ * addresses that cost nothing. */
+V_INLINE const void *numbers_from(const void *p, int64_t at, int is_bf16)
+{
+    return (const char *)p + at * (is_bf16 ? 2 : 4);
+}
+
 #if defined(MM)
 /* Four floats of every fourth line: each load puts them into their 128-bit lane, so that load_steps needs the
  * shuffle unit only for exchanges within lanes. */
@@ -51,9 +58,10 @@ V_INLINE vn load_lanes(const void *p, int64_t at, int64_t line, int is_bf16)
  */
 V_INLINE void load_steps(const void *p, int64_t at, int64_t line, int is_bf16, vn out[4])
 {
+    p = numbers_from(p, at, is_bf16);
 #if defined(MM)
-    vn a = load_lanes(p, at, line, is_bf16), b = load_lanes(p, at + line, line, is_bf16);
-    vn c = load_lanes(p, at + 2 * line, line, is_bf16), d = load_lanes(p, at + 3 * line, line, is_bf16);
+    vn a = load_lanes(p, 0, line, is_bf16), b = load_lanes(p, line, line, is_bf16);
+    vn c = load_lanes(p, 2 * line, line, is_bf16), d = load_lanes(p, 3 * line, line, is_bf16);
     vn ab = MM(unpacklo)(a, b), cd = MM(unpacklo)(c, d);
     out[0] = MM(shuffle)(ab, cd, 0x44);
     out[1] = MM(shuffle)(ab, cd, 0xee);
@@ -62,8 +70,8 @@ V_INLINE void load_steps(const void *p, int64_t at, int64_t line, int is_bf16, v
     out[3] = MM(shuffle)(ab, cd, 0xee);
 #else
     for (int s = 0; s < 4; s++)
-        out[s] = (vn){s_load_as(p, at + s, is_bf16), s_load_as(p, at + line + s, is_bf16),
-                      s_load_as(p, at + 2 * line + s, is_bf16), s_load_as(p, at + 3 * line + s, is_bf16)};
+        out[s] = (vn){s_load_as(p, s, is_bf16), s_load_as(p, line + s, is_bf16),
+                      s_load_as(p, 2 * line + s, is_bf16), s_load_as(p, 3 * line + s, is_bf16)};
 #endif
 }
 
@@ -73,10 +81,11 @@ V_INLINE void load_steps(const void *p, int64_t at, int64_t line, int is_bf16, v
 V_INLINE void load_line(const void *p, int64_t at, int64_t line, int is_bf16, vn out[16])
 {
     vn x[16];
+    p = numbers_from(p, at, is_bf16);
 #    pragma GCC unroll 4
     for (int i = 0; i < 16; i += 4) {
-        vn a = n_load_as(p, at + i * line, is_bf16), b = n_load_as(p, at + (i + 1) * line, is_bf16);
-        vn c = n_load_as(p, at + (i + 2) * line, is_bf16), d = n_load_as(p, at + (i + 3) * line, is_bf16);
+        vn a = n_load_as(p, i * line, is_bf16), b = n_load_as(p, (i + 1) * line, is_bf16);
+        vn c = n_load_as(p, (i + 2) * line, is_bf16), d = n_load_as(p, (i + 3) * line, is_bf16);
         vn ab = MM(unpacklo)(a, b), cd = MM(unpacklo)(c, d);
         x[i] = MM(shuffle)(ab, cd, 0x44);
         x[i + 1] = MM(shuffle)(ab, cd, 0xee);
@@ -102,8 +111,9 @@ V_INLINE void load_line(const void *p, int64_t at, int64_t line, int is_bf16, vn
 V_INLINE vn load_step(const void *p, int64_t at, int64_t line, int is_bf16)
 {
     float x[VN];
+    p = numbers_from(p, at, is_bf16);
     for (int i = 0; i < VN; i++)
-        x[i] = s_load_as(p, at + i * line, is_bf16);
+        x[i] = s_load_as(p, i * line, is_bf16);
     return n_load(x);
 }
 
@@ -243,14 +253,10 @@ V_INLINE void tile_run(const tile *t, int m)
 
 /* Where step k of a strip is fetched from so early: far steps later, or in the next strip at its beginning.
  */
-V_INLINE int64_t strip_ahead(const tile *t, int64_t k, int far)
+V_INLINE const void *strip_ahead(const tile *t, int64_t k, int far, int is_bf16)
 {
-    return k + far < t->k ? k + far : k + far - t->k + VN * t->columns.line;
-}
-
-V_INLINE void strip_fetch(const tile *t, int64_t at, int is_bf16)
-{
-    __builtin_prefetch((const char *)t->columns.at + at * (is_bf16 ? 2 : 4));
+    int64_t at = k + far < t->k ? k + far : k + far - t->k + VN * t->columns.line;
+    return numbers_from(t->columns.at, at, is_bf16);
 }
 
 /* Before steps [k, k + 4): fetches what is read of the columns FAR steps later; a quarter of the columns each
@@ -260,9 +266,9 @@ V_INLINE void strip_fetch(const tile *t, int64_t at, int is_bf16)
 V_INLINE void strip_prefetch(const tile *t, int64_t k, int is_bf16)
 {
     enum { FAR = 8 * VN };
-    int64_t ahead = strip_ahead(t, k, FAR);
+    const void *ahead = strip_ahead(t, k, FAR, is_bf16);
     for (int i = 0; i < VN / 4; i++)
-        strip_fetch(t, ahead + (k / 4 % 4 * (VN / 4) + i) * t->columns.line, is_bf16);
+        __builtin_prefetch(numbers_from(ahead, (k / 4 % 4 * (VN / 4) + i) * t->columns.line, is_bf16));
 }
 
 V_INLINE void strip_step(const tile *t, int m, int64_t k, vn x, vn acc[][NRV])
@@ -281,12 +287,12 @@ enum { LINE = 16, PAIR = 2 * LINE };
 
 V_INLINE void strip_prefetch_pair(const tile *t, int64_t k, int is_bf16)
 {
-    int64_t ahead = strip_ahead(t, k, 2 * PAIR);
+    const void *ahead = strip_ahead(t, k, 2 * PAIR, is_bf16);
 #    pragma GCC unroll 16
     for (int i = 0; i < VN; i++) {
-        strip_fetch(t, ahead + i * t->columns.line, is_bf16);
+        __builtin_prefetch(numbers_from(ahead, i * t->columns.line, is_bf16));
         if (!is_bf16) /* else it is the same line */
-            strip_fetch(t, ahead + i * t->columns.line + LINE, is_bf16);
+            __builtin_prefetch(numbers_from(ahead, i * t->columns.line + LINE, is_bf16));
     }
 }
 
