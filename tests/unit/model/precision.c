@@ -34,11 +34,11 @@ static float *compute(const char *model, int is_checked, float *logprobs, size_t
 static void test_names(void **state)
 {
     (void)state;
-    fv_precision_choice choice;
-    assert_ok(fv_precision_parse("bf16", &choice));
-    fv_precision precision = fv_precision_of(choice);
+    fv_precision precision = fv_precision_of(FV_PRECISION_BF16);
     assert_true(precision.param == FV_BF16 && precision.cache == FV_BF16 && precision.gradient == FV_F32);
-    assert_fails(fv_precision_parse("fp16", &choice), FV_ERR_ARGUMENT, "\"fp16\", expected fp32 or bf16");
+    assert_string_equal(fv_precision_names[FV_PRECISION_FP32], "fp32");
+    assert_string_equal(fv_precision_names[FV_PRECISION_BF16], "bf16");
+    assert_null(fv_precision_names[FV_PRECISION_BF16 + 1]);
 }
 
 static void test_weights_are_rounded_once(void **state)
