@@ -13,14 +13,15 @@
 #include "gemm_skinny_ring.cuh"
 
 enum {
-    MOST_ROWS = 32, /* for more, cuBLAS and gemm_tree.cu are as fast or faster */
-    MAX_THREADS = 128 * 2 + 32,
+    MOST_ROWS = 32,  /* for more, cuBLAS and gemm_tree.cu are as fast or faster */
+    CONSUMERS = 128, /* threads of a group, behind which comes the one that fills the ring */
+    THREADS = CONSUMERS + 32,
     OWN_BYTES = 2200 /* of shared memory that a block has beside what it asks for */
 };
 
 #if __CUDA_ARCH_FEAT_SM90_ALL
 
-/* A group's chains over the stages of a tile. A stage may be filled again when the products of the next are
+/* The group's chains over the stages of a tile. A stage may be filled again when the products of the next are
  * under way. */
 template <int MT>
 __device__ __forceinline__ void follow_chains(float (&sum)[4 * MT], const skinny_room &r,
@@ -29,15 +30,14 @@ __device__ __forceinline__ void follow_chains(float (&sum)[4 * MT], const skinny
     for (int s = 0; s < n_stages; s++) {
         uint8_t *here = r.stages + stage * stage_bytes<MT>(g.tile);
         barrier_wait(&r.full[stage], parity);
-        uint64_t a = descriptor(here + 8 * MT * STEP * 2 + threadIdx.x / 128 * GROUP * STEP * 2),
-                 b = descriptor(here);
+        uint64_t a = descriptor(here + 8 * MT * STEP * 2), b = descriptor(here);
         asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
 #    pragma unroll
         for (int j = 0; j < STEP / 16; j++)
             multiply_few(sum, a + 2 * j, b + 2 * j, s + j > 0);
         asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
         asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");
-        if (s > 0 && threadIdx.x % 128 == 0)
+        if (s > 0 && threadIdx.x == 0)
             barrier_arrive(&r.empty[stage ? stage - 1 : g.stages - 1]);
         if (++stage == g.stages) {
             stage = 0;
@@ -45,7 +45,7 @@ __device__ __forceinline__ void follow_chains(float (&sum)[4 * MT], const skinny
         }
     }
     asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
-    if (threadIdx.x % 128 == 0)
+    if (threadIdx.x == 0)
         barrier_arrive(&r.empty[stage ? stage - 1 : g.stages - 1]);
 }
 
@@ -92,7 +92,7 @@ template <int MT>
 __device__ __forceinline__ void add_sums(const skinny_room &r, const skinny_args &g, int tile)
 {
     int share = g.tile / g.n_chunks, first = tile * g.tile + blockIdx.x % g.n_chunks * share;
-    for (int i = threadIdx.x; i < g.out.m * share; i += blockDim.x - 32) {
+    for (int i = threadIdx.x; i < g.out.m * share; i += CONSUMERS) {
         float part[FV_MAX_CHUNKS];
 #    pragma unroll
         for (int p = 0; p < FV_MAX_CHUNKS; p++)
@@ -159,7 +159,6 @@ template <int MT> __device__ __forceinline__ skinny_room room_of(const skinny_ar
 {
     __shared__ uint64_t barriers[2 * MAX_STAGES + 2];
     uint8_t *at = raw + (1024 - shared_address(raw) % 1024) % 1024;
-    int warps = blockDim.x / 32 - 1;
     skinny_room r = {at,
                      (float *)(at + g.stages * stage_bytes<MT>(g.tile)),
                      barriers,
@@ -169,10 +168,10 @@ template <int MT> __device__ __forceinline__ skinny_room room_of(const skinny_ar
     if (threadIdx.x == 0) {
         for (int i = 0; i < g.stages; i++) {
             barrier_init(&r.full[i], 1);
-            barrier_init(&r.empty[i], warps / 4);
+            barrier_init(&r.empty[i], 1);
         }
         barrier_init(r.there, 1);
-        barrier_init(r.gone, warps * g.n_chunks);
+        barrier_init(r.gone, CONSUMERS / 32 * g.n_chunks);
     }
     barriers_are_ready(g);
     return r;
@@ -181,9 +180,9 @@ template <int MT> __device__ __forceinline__ skinny_room room_of(const skinny_ar
 #endif
 
 template <int MT>
-__global__ __launch_bounds__(MAX_THREADS) void skinny_kernel(const __grid_constant__ CUtensorMap map_a,
-                                                             const __grid_constant__ CUtensorMap map_b,
-                                                             skinny_args g)
+__global__ __launch_bounds__(THREADS) void skinny_kernel(const __grid_constant__ CUtensorMap map_a,
+                                                         const __grid_constant__ CUtensorMap map_b,
+                                                         skinny_args g)
 {
 #if __CUDA_ARCH_FEAT_SM90_ALL
     extern __shared__ __align__(1024) uint8_t raw[];
@@ -191,9 +190,9 @@ __global__ __launch_bounds__(MAX_THREADS) void skinny_kernel(const __grid_consta
     if (threadIdx.x == 0)
         expect_maps(&map_a, &map_b);
     skinny_room r = room_of<MT>(g, raw);
-    if (threadIdx.x + 32 < blockDim.x)
+    if (threadIdx.x < CONSUMERS)
         multiply_tiles<MT>(r, g);
-    else if (threadIdx.x + 32 == blockDim.x)
+    else if (threadIdx.x == CONSUMERS)
         fill<MT>(r, g, &map_a, &map_b);
 #endif
 }
@@ -237,7 +236,7 @@ template <int MT> static fv_err launch(const skinny_job *job)
     int tiles = (g.out.n + g.tile - 1) / g.tile, most = job->form.blocks * job->n_processors / g.n_chunks;
     fv_cuda_launch how = {};
     how.grid = (tiles < most ? tiles : most) * g.n_chunks;
-    how.threads = 128 * ((g.tile + GROUP - 1) / GROUP) + 32;
+    how.threads = THREADS;
     how.bytes = skinny_bytes<MT>(g.tile, g.stages);
     how.cluster = g.n_chunks;
     how.is_chained = job->is_recorded;

@@ -7,7 +7,7 @@
 
 enum {
     STEP = 64,  /* of k in a stage: 128 bytes, in which a tile is swizzled */
-    GROUP = 64, /* rows of weights of a group of four warps */
+    GROUP = 64, /* rows of weights of wgmma: as many as a tile has at most */
     MAX_STAGES = 32
 };
 
@@ -31,11 +31,10 @@ template <int MT> __host__ __device__ constexpr int stage_bytes(int tile)
     return (tile + 8 * MT) * STEP * 2;
 }
 
-/* Groups read 64 rows of a stage, behind the last one's tile, too. */
+/* The group reads 64 rows of a stage, behind the last one's tile, too. */
 template <int MT> __host__ __device__ constexpr int skinny_bytes(int tile, int stages)
 {
-    return stages * stage_bytes<MT>(tile) + 8 * MT * tile * 4 + 1024 +
-           (GROUP - 1 - (tile - 1) % GROUP) * STEP * 2;
+    return stages * stage_bytes<MT>(tile) + 8 * MT * tile * 4 + 1024 + (GROUP - tile) * STEP * 2;
 }
 
 /* What a block of the grid does. */
