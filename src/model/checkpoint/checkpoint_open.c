@@ -1,3 +1,5 @@
+/* A checkpoint is opened: nothing of it is believed before its sums, tables and shards are as they were
+ * written (checkpoint_shard.c, checkpoint_index.c). */
 #include "checkpoint_internal.h"
 
 #include "fovea/io/safetensors.h"
