@@ -1,5 +1,5 @@
-/* The dialogue of a sample: what follows a token that the model has generated. A turn ends with a token of its
- * own or at a limit; if it calls the tool, the tool's turn is appended, which shows the image in high
+/* The dialogue of a sample: what follows a token that the model has generated. A turn ends with a token of
+ * its own or at a limit; if it calls the tool, the tool's turn is appended, which shows the image in high
  * resolution, and the model has the next one. */
 #include "fovea/train/trajectory.h"
 

@@ -1,5 +1,5 @@
-/* What all judges share: each is a table (judge_api, judge_local, judge_program, ...) that is asked and polled
- * through these few functions. */
+/* What all judges share: each is a table (judge_api, judge_local, judge_program, ...) that is asked and
+ * polled through these few functions. */
 #include "fovea/reward/judge/judge.h"
 
 #include "fovea/base/phase.h"
