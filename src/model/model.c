@@ -125,7 +125,7 @@ static fv_err join_replicas(fv_model *model)
                          &model->replicas);
 }
 
-enum { LOAD_BYTES = 16 << 20 /* of a buffer that weights go through */ };
+enum { LOAD_BYTES = 4 << 20 /* of a buffer that weights go through */ };
 
 /* Rows [first, first + n) of the part: what of it lies side by side in the whole tensor at a time. */
 static void draw_rows(const fv_param *param, const fv_param_part *part, int64_t first, int64_t n,
