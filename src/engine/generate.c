@@ -1,5 +1,5 @@
-/* One prompt, one continuation: a sequence in an engine of its own. Samples of a training come from the same
- * engine (train/rollout.c). */
+/* One prompt, one continuation: a sequence in an engine of its own. Samples of a training share one
+ * (train/rollout.c). */
 #include "fovea/engine/generate.h"
 
 #include "fovea/model/nn/pages.h"

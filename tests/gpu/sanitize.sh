@@ -29,7 +29,7 @@ every() {
 
 # Kernels whose warps wait for each other at barriers in shared memory (mbarrier), which racecheck does not follow: it
 # reports races in NVIDIA's own, too (nvjet). That their results have the same bits is held by other tests.
-by_barrier='nvjet_|skinny_kernel|tree_kernel|attention_grad_groups'
+by_barrier='nvjet_|skinny_kernel|tree_kernel|attention_grad_groups_keys'
 
 # checked TOOL OPERATION: to $folder/log
 checked() {
