@@ -37,11 +37,6 @@ __device__ __forceinline__ uint32_t in_block(uint32_t address, int rank)
     asm volatile("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(there) : "r"(address), "r"(rank));
     return there;
 }
-/* One thread has initialised barriers: for the other blocks of the cluster and the copy engine. */
-__device__ __forceinline__ void barriers_are_initialised()
-{
-    asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
-}
 /* All threads arrive; who will write to other blocks waits for them. */
 __device__ __forceinline__ void arrive_at_cluster()
 {

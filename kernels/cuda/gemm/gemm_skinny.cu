@@ -31,12 +31,12 @@ __device__ __forceinline__ void follow_chains(float (&sum)[4 * MT], const skinny
         uint8_t *here = r.stages + stage * stage_bytes<MT>(g.tile);
         barrier_wait(&r.full[stage], parity);
         uint64_t a = descriptor(here + 8 * MT * STEP * 2), b = descriptor(here);
-        asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+        products_begin();
 #    pragma unroll
         for (int j = 0; j < STEP / 16; j++)
             multiply_few(sum, a + 2 * j, b + 2 * j, s + j > 0);
-        asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-        asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");
+        products_commit();
+        products_wait<1>();
         if (s > 0 && threadIdx.x == 0)
             barrier_arrive(&r.empty[stage ? stage - 1 : g.stages - 1]);
         if (++stage == g.stages) {
@@ -44,7 +44,7 @@ __device__ __forceinline__ void follow_chains(float (&sum)[4 * MT], const skinny
             parity ^= 1;
         }
     }
-    asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+    products_wait<0>();
     if (threadIdx.x == 0)
         barrier_arrive(&r.empty[stage ? stage - 1 : g.stages - 1]);
 }

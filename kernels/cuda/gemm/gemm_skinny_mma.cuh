@@ -7,30 +7,25 @@
 
 __device__ __forceinline__ void multiply_few(float (&d)[4], uint64_t a, uint64_t b, int add)
 {
-    asm volatile("{ .reg .pred p; setp.ne.b32 p, %6, 0; "
-                 "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%0, %1, %2, %3}, "
-                 "%4, %5, p, 1, 1, 0, 0; }"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %6, 0; wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 "
+                 "{" REGISTERS_4 "}, %4, %5, p, 1, 1, 0, 0; }"
+                 : OUT_4(d)
                  : "l"(a), "l"(b), "r"(add));
 }
 __device__ __forceinline__ void multiply_few(float (&d)[8], uint64_t a, uint64_t b, int add)
 {
     asm volatile("{ .reg .pred p; setp.ne.b32 p, %10, 0; "
-                 "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7}, "
-                 "%8, %9, p, 1, 1, 0, 0; }"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
-                   "+f"(d[7])
+                 "wgmma.mma_async.sync.aligned.m64n16k16.f32.bf16.bf16 {" REGISTERS_8
+                 "}, %8, %9, p, 1, 1, 0, 0; }"
+                 : OUT_8(d)
                  : "l"(a), "l"(b), "r"(add));
 }
 __device__ __forceinline__ void multiply_few(float (&d)[16], uint64_t a, uint64_t b, int add)
 {
     asm volatile("{ .reg .pred p; setp.ne.b32 p, %18, 0; "
-                 "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, "
-                 "%9, %10, %11, %12, %13, %14, %15}, "
-                 "%16, %17, p, 1, 1, 0, 0; }"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]), "+f"(d[4]), "+f"(d[5]), "+f"(d[6]),
-                   "+f"(d[7]), "+f"(d[8]), "+f"(d[9]), "+f"(d[10]), "+f"(d[11]), "+f"(d[12]), "+f"(d[13]),
-                   "+f"(d[14]), "+f"(d[15])
+                 "wgmma.mma_async.sync.aligned.m64n32k16.f32.bf16.bf16 {" REGISTERS_16
+                 "}, %16, %17, p, 1, 1, 0, 0; }"
+                 : OUT_16(d)
                  : "l"(a), "l"(b), "r"(add));
 }
 

@@ -148,12 +148,12 @@ __device__ __forceinline__ void multiply_tiles(const ring &r, const cluster_sums
                 barrier_wait(&r.full[stage], phase);
                 uint64_t da = descriptor(r.a + stage * F::A + wg * 64 * STEP),
                          db = descriptor(r.b + stage * F::B);
-                asm volatile("wgmma.fence.sync.aligned;" ::: "memory");
+                products_begin();
 #pragma unroll
                 for (int k = 0; k < STEP / 16; k++)
                     multiply_add(d, da + 2 * k, db + 2 * k, s + k > 0);
-                asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-                asm volatile("wgmma.wait_group.sync.aligned 1;" ::: "memory");
+                products_commit();
+                products_wait<1>();
                 if (s > 0 && t == 0)
                     barrier_arrive(&r.empty[stage ? stage - 1 : F::STAGES - 1]);
                 if (++stage == F::STAGES) {
@@ -161,7 +161,7 @@ __device__ __forceinline__ void multiply_tiles(const ring &r, const cluster_sums
                     phase ^= 1;
                 }
             }
-            asm volatile("wgmma.wait_group.sync.aligned 0;" ::: "memory");
+            products_wait<0>();
             if (t == 0)
                 barrier_arrive(&r.empty[stage ? stage - 1 : F::STAGES - 1]);
         };
