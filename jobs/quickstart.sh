@@ -39,7 +39,7 @@ else
     taught=(backend=cuda precision=bf16 optimizer.rate=1e-4)
     learnt=(backend=cuda precision=bf16 optimizer.rate=2e-5 update.micro_tokens=16384
         rollout.max_running=512 rollout.pass_tokens=8192 rollout.cache_pages=4096)
-    evaluated=(--backend cuda --precision bf16 --max-running 256 --pass-tokens 8192)
+    evaluated=(--backend cuda --precision bf16)
 fi
 export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 \
     OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1

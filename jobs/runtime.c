@@ -13,6 +13,7 @@
 #include "fovea/base/point.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,6 +155,16 @@ fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *chosen)
     if (err == FV_ERR_MEMORY)
         fv_error_prefix(err, "the weights do not fit: precision bf16 takes half of fp32");
     return fv_comm_agree(runtime->world, err);
+}
+
+fv_err fv_runtime_room(const fv_runtime *runtime, double *out)
+{
+    static const double margin = 2.0 * (1 << 30), margin_share = 0.02;
+    size_t bytes = 0;
+    FV_TRY(fv_backend_free_bytes(runtime->backend, &bytes));
+    double there = (double)runtime->backend->memory.bytes;
+    *out = bytes > 0 ? fmax(1, ((double)bytes + there) * (1 - margin_share) - margin - there) : 0;
+    return FV_OK;
 }
 
 fv_err fv_runtime_load_processor(const fv_runtime *runtime, const char *model, const fv_chat *chat,

@@ -53,6 +53,11 @@ fv_err fv_runtime_open_backend(fv_runtime *runtime, const fv_runtime_options *op
 /* Starts as {0}, or with its world. Collective over the processes of world. */
 fv_err fv_runtime_open(fv_runtime *runtime, const fv_runtime_options *options);
 
+/* Bytes of tensors that a device has room for beside those that are there; 0: nobody knows. Some of its
+ * memory is left to workspaces of operations, and to what no plan knows: graphs, libraries, what is not used
+ * of a page. Local. */
+fv_err fv_runtime_room(const fv_runtime *runtime, double *out);
+
 /* The image processor of the model's folder, whose sizes and tokens are checked against the model. A model
  * without a vision tower is FV_ERR_ARGUMENT. Local. */
 fv_err fv_runtime_load_processor(const fv_runtime *runtime, const char *model, const fv_chat *chat,

@@ -17,7 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_TURNS = 2, MAX_IMAGES = 2, CACHE_BYTES = 1 << 30 /* of views of the rows under way */ };
+enum {
+    MAX_TURNS = 2,
+    MAX_IMAGES = 2,
+    CACHE_BYTES = 1 << 30, /* of views of the rows under way */
+    HOST_BYTES = 1 << 30   /* of an engine where nobody knows what there is room for */
+};
 
 typedef struct eval {
     const fv_eval_options *options;
@@ -161,26 +166,53 @@ static fv_rollout_settings rollout_of(eval *e)
     };
 }
 
-static int cache_pages(const eval *e)
+/* For all samples at once, or as many as all ranks have room for. */
+static fv_err fit_cache(eval *e, fv_engine_settings *settings)
 {
-    return e->options->cache_pages ? e->options->cache_pages : 2 * fv_pages_for(e->max_tokens);
+    fv_comm *world = e->runtime.world;
+    double room = 0;
+    fv_err err = fv_runtime_room(&e->runtime, &room);
+    if (err == FV_OK)
+        err = fv_engine_fit_cache(e->runtime.model, room > 0 ? room : HOST_BYTES, settings);
+    FV_TRY(fv_comm_agree(world, err));
+    double least = -settings->cache_pages;
+    FV_TRY(fv_comm_all_reduce_max(world, &least));
+    settings->cache_pages = (int)-least;
+    return FV_OK;
+}
+
+static int given(int option, int otherwise)
+{
+    return option > 0 ? option : otherwise;
+}
+
+static fv_engine_settings settings_of(const eval *e)
+{
+    const fv_eval_options *o = e->options;
+    int on_gpu = e->runtime.backend_kind == FV_BACKEND_CUDA,
+        running = given(o->max_running, on_gpu ? 256 : 16);
+    int64_t pages = (int64_t)(running + 1) * fv_pages_for(e->max_tokens);
+    return (fv_engine_settings){.name = "evaluation",
+                                .max_running = running,
+                                .max_tokens = e->max_tokens,
+                                .pass_tokens = given(o->pass_tokens, on_gpu ? 8192 : 1024),
+                                .cache_pages =
+                                    given(o->cache_pages, (int)(pages < FV_MAX_PAGES ? pages : FV_MAX_PAGES)),
+                                .has_filters = e->what.repetition_penalty != 1,
+                                .excluded = e->texts.vision_ids,
+                                .n_excluded = e->texts.n_vision_ids};
 }
 
 static fv_err open_engine(eval *e, const fv_prompt_builder *builder)
 {
-    const fv_eval_options *o = e->options;
     fv_largest_views largest = {0};
-    fv_engine_settings settings = {.name = "evaluation",
-                                   .max_running = o->max_running,
-                                   .max_tokens = e->max_tokens,
-                                   .pass_tokens = o->pass_tokens,
-                                   .cache_pages = cache_pages(e),
-                                   .has_filters = e->what.repetition_penalty != 1,
-                                   .excluded = e->texts.vision_ids,
-                                   .n_excluded = e->texts.n_vision_ids};
+    fv_engine_settings settings = settings_of(e);
     fv_prompt_builder_largest(builder, e->rows.kept, e->rows.n, &largest);
     fv_rollout_show(&settings, largest.high, e->processor.merge);
-    return fv_engine_create(e->runtime.model, &settings, &e->engine);
+    if (!e->options->cache_pages)
+        FV_TRY(fit_cache(e, &settings));
+    fv_rollout_show(&settings, largest.high, e->processor.merge);
+    return fv_comm_agree(e->runtime.world, fv_engine_create(e->runtime.model, &settings, &e->engine));
 }
 
 static fv_prompt_builder builder_of(const eval *e)
@@ -201,7 +233,7 @@ static fv_err evaluate(eval *e)
     fv_prompt_builder builder = builder_of(e);
     fv_comm *world = e->runtime.world;
     FV_TRY(fv_comm_agree(world, fv_prompt_builder_check_views(&builder, e->options->data, 0)));
-    FV_TRY(fv_comm_agree(world, open_engine(e, &builder)));
+    FV_TRY(open_engine(e, &builder));
     const fv_collector with = {
         .mesh = &e->runtime.mesh, .engine = e->engine, .judge = e->judge, .score = &score};
     e->what.builder = &builder;
@@ -218,7 +250,8 @@ static fv_err measure(eval *e)
     rollout.dialogue.max_turns = fv_eval_turns(o->mode, MAX_TURNS);
     const fv_dialogue_room room = {.builder = &builder,
                                    .dialogue = &rollout.dialogue,
-                                   .cache_pages = cache_pages(e),
+                                   .cache_pages =
+                                       o->cache_pages ? o->cache_pages : fv_pages_for(e->max_tokens),
                                    .tokens = "--max-tokens",
                                    .pages = "--cache-pages"};
     const fv_measurer measurer = {fv_dialogue_measure, &room};

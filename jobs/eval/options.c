@@ -60,9 +60,11 @@ static const struct argp_option options[] = {
      "of prompt and response together (32768, or what the model has room for)", 4},
     {0, 0, 0, 0, "Machine:", 5},
     {"tensor", KEY_TENSOR, "T", 0, "ranks that hold one copy of the model together (1)", 5},
-    {"max-running", KEY_RUNNING, "N", 0, "samples at once on a copy of the model (16)", 5},
-    {"pass-tokens", KEY_PASS_TOKENS, "N", 0, "tokens of a pass at most (1024)", 5},
-    {"cache-pages", KEY_CACHE, "N", 0, "of 64 tokens each (for two of the longest samples)", 5},
+    {"max-running", KEY_RUNNING, "N", 0, "samples at once on a copy of the model (16, on a GPU 256)", 5},
+    {"pass-tokens", KEY_PASS_TOKENS, "N", 0, "tokens of a pass at most (1024, on a GPU 8192)", 5},
+    {"cache-pages", KEY_CACHE, "N", 0,
+     "of 64 tokens each (for all samples at once, or what there is room for: on a GPU its memory, else 1 GB)",
+     5},
     {0}};
 
 static void parse_verifier(struct argp_state *state, const char *text, fv_eval_options *out)
@@ -153,12 +155,7 @@ void fv_eval_options_parse(int argc, char **argv, fv_eval_options *out)
                "visual: tokens of all views shown, as a share of those of the high-resolution view alone. "
                "response: tokens generated, a sample. seconds: of rollout and scoring; samples of all "
                "sources share them."};
-    *out = (fv_eval_options){.runtime.tensor = 1,
-                             .repetition_penalty = -1,
-                             .max_turn_tokens = 1024,
-                             .max_running = 16,
-                             .pass_tokens = 1024,
-                             .shard = 1,
-                             .n_shards = 1};
+    *out = (fv_eval_options){
+        .runtime.tensor = 1, .repetition_penalty = -1, .max_turn_tokens = 1024, .shard = 1, .n_shards = 1};
     fv_terminal_parse(&argp, argc, argv, out);
 }

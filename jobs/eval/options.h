@@ -20,10 +20,10 @@ typedef struct fv_eval_options {
     fv_view_settings views;
     double repetition_penalty; /* below 0: as the folder says */
     int max_turn_tokens;
-    int64_t max_tokens; /* 0: what the model has room for */
-    int max_running, pass_tokens;
-    int cache_pages; /* 0: two of the longest */
-    int64_t limit;   /* 0: all rows */
+    int64_t max_tokens;           /* 0: what the model has room for */
+    int max_running, pass_tokens; /* 0: by the back end */
+    int cache_pages;              /* 0: for all that run at once, or what there is room for */
+    int64_t limit;                /* 0: all rows */
     fv_too_long too_long;
     int shard, n_shards;
     const char *by; /* NULL: the rows' sources */

@@ -152,20 +152,15 @@ fv_err fv_training_memory(const fv_training *t, double bytes[FV_MEMORY_PARTS])
 
 /* The choice. */
 
-/* A device keeps so much free for workspaces of operations, and for what no plan knows: graphs, libraries,
- * and what is not used of a page. */
-static const double margin = 2.0 * (1 << 30), margin_share = 0.02;
-
 /* 0: there is no limit that is known. */
 static fv_err limit_of(const fv_training *t, double *out)
 {
-    size_t bytes = 0;
+    double room;
     *out = 1e9 * t->config.run.memory_gigabytes;
     if (*out > 0)
         return FV_OK;
-    FV_TRY(fv_backend_free_bytes(t->runtime.backend, &bytes));
-    if (bytes > 0)
-        *out = ((double)bytes + (double)t->runtime.backend->memory.bytes) * (1 - margin_share) - margin;
+    FV_TRY(fv_runtime_room(&t->runtime, &room));
+    *out = room > 0 ? room + (double)t->runtime.backend->memory.bytes : 0;
     return FV_OK;
 }
 

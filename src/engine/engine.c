@@ -1,5 +1,6 @@
 #include "engine/engine_internal.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,6 +95,17 @@ fv_err fv_engine_measure(fv_model *model, const fv_engine_settings *settings, fv
     fv_text_pass_destroy(engine.text);
     fv_vision_pass_destroy(engine.vision);
     return err;
+}
+
+fv_err fv_engine_fit_cache(fv_model *model, double room, fv_engine_settings *settings)
+{
+    fv_engine_bytes bytes;
+    FV_TRY(fv_engine_measure(model, settings, &bytes));
+    room -= (double)(bytes.image_rows + bytes.pass + bytes.vision);
+    double held = floor(room / (double)fv_cache_page_bytes(model)),
+           least = 2.0 * fv_pages_for(settings->max_tokens);
+    settings->cache_pages = (int)fmin(settings->cache_pages, fmax(held, least));
+    return FV_OK;
 }
 
 const fv_engine_stats *fv_engine_stats_of(const fv_engine *engine)

@@ -142,4 +142,8 @@ typedef struct fv_engine_bytes {
 } fv_engine_bytes;
 fv_err fv_engine_measure(fv_model *model, const fv_engine_settings *settings, fv_engine_bytes *bytes);
 
+/* Lower cache_pages to what an engine of `room` bytes has, but no lower than two sequences of max_tokens
+ * take. Local. */
+fv_err fv_engine_fit_cache(fv_model *model, double room, fv_engine_settings *settings);
+
 #endif

@@ -3,6 +3,7 @@
 #include "model_case.h"
 
 #include "fovea/engine/generate.h"
+#include "fovea/model/nn/cache.h"
 #include "fovea/model/nn/pages.h"
 
 enum { N = 21, N_BEGINNING = 70, N_DRAWN = 12, N_CHOICES = 2 };
@@ -350,6 +351,30 @@ static void test_forks(void **state)
     }
 }
 
+/* As many pages as there is room for beside the rest, and two of the longest at least. */
+static void test_room(void **state)
+{
+    (void)state;
+    fv_engine_bytes bytes;
+    fv_engine_settings settings = settings_of((const int[]){4, 8, 100}, 0);
+    double page = (double)fv_cache_page_bytes(model);
+    settings.max_tokens = 3 * FV_PAGE;
+    assert_ok(fv_engine_measure(model, &settings, &bytes));
+    double others = (double)(bytes.image_rows + bytes.pass + bytes.vision);
+    const struct {
+        double room;
+        int pages;
+    } cases[] = {{others + 1000 * page, 100}, {others + 20.5 * page, 20}, {others, 6}, {0, 6}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        settings.cache_pages = 100;
+        assert_ok(fv_engine_fit_cache(model, cases[i].room, &settings));
+        assert_int_equal(settings.cache_pages, cases[i].pages);
+    }
+    settings.cache_pages = 4;
+    assert_ok(fv_engine_fit_cache(model, 0, &settings));
+    assert_int_equal(settings.cache_pages, 4);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -384,6 +409,7 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_choices), cmocka_unit_test(test_generated),
-                                       cmocka_unit_test(test_forks), cmocka_unit_test(test_refusals)};
+                                       cmocka_unit_test(test_forks), cmocka_unit_test(test_room),
+                                       cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
