@@ -6,6 +6,8 @@
 # usage: bash tests/gpu.sh [BUILD [STAGE...]]      BUILD: the folder of a build; without it the preset cuda is built
 #                                                  first, for this GPU alone. STAGE: see the end; without any all of them
 #
+# The first stage that fails ends it. KEEP_GOING=1: the others are run all the same.
+#
 # tests/gpu/sanitize.sh runs the suite under compute-sanitizer, tests/gpu/accuracy.py compares with transformers; both
 # take longer, and are not run here.
 set -eu
@@ -16,14 +18,31 @@ cd "$(dirname "$0")/.."
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 FOVEA_TEST_CUDA=only TEST_DATA=$PWD/tests/data
 unset SLURM_JOB_ID SLURM_RESTART_COUNT
 OMP_NUM_THREADS=$(nproc)
-times=()
+times=() failed=
 
-# stage NAME: it is run, and its seconds are noted; a failure ends it all.
+# The seconds of all stages, and whether they were well.
+finish() {
+    say "seconds"
+    printf '%s\n' "${times[@]}"
+    [ -z "$failed" ] || fail "gpu:$failed, in $SECONDS s"
+    say "gpu: well, in $SECONDS s"
+}
+
+# stage NAME: it is run, in a shell of its own that ends where it fails, and its seconds are noted.
 stage() {
-    local from=$SECONDS
+    local from=$SECONDS status
     say "$1"
-    "$1"
-    times+=("$(printf '  %-12s %5d s' "$1" $((SECONDS - from)))")
+    set +e
+    (
+        set -e
+        "$1"
+    )
+    status=$?
+    set -e
+    [ $status = 0 ] || failed="$failed $1"
+    times+=("$(printf '  %-12s %5d s%s' "$1" $((SECONDS - from)) "$([ $status = 0 ] || echo ", failed")")")
+    echo "$1: $((SECONDS - from)) s"
+    [ $status = 0 ] || [ -n "${KEEP_GOING-}" ] || finish
 }
 
 build() {
@@ -34,7 +53,7 @@ build() {
     cmake --build --preset cuda --target fovea fovea_cuda conform golden_probe gpu_logprobs gpu_products \
         gpu_repeats unit_ops_graph unit_engine_ahead
 }
-[ $# -gt 0 ] || stage build
+[ $# -gt 0 ] || KEEP_GOING='' stage build
 build=$(cd "${1:-build/cuda}" && pwd)
 export FOVEA=$build/fovea
 folder=$(mktemp -d)
@@ -86,6 +105,4 @@ stages=("${@:2}")
 for name in "${stages[@]}"; do
     stage "$name"
 done
-say "seconds"
-printf '%s\n' "${times[@]}"
-say "gpu: well, in $SECONDS s"
+finish

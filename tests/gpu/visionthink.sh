@@ -5,16 +5,17 @@
 #
 # usage: FOVEA=.../fovea bash tests/gpu/visionthink.sh FOLDER [LAYERS [KEY=VALUE...]]
 #
-# FOLDER: an empty one. A billion numbers of the model (it has 8.3, with all 28 layers; 0.23 a layer) take there 2 GB for
-# the weights, 8 for each of two checkpoints and 4 for the model at the end, and in host memory 4 GB for moments, 2 for
-# the reference and 4 while it saves. NO_END=1: killed once the third step is done, so that one checkpoint is all that
-# there must be room for. NO_SAVE=1: three steps at once, and then killed.
+# FOLDER: an empty one, or one with the model of an earlier call with as many LAYERS. A billion numbers of the model (it
+# has 8.3, with all 28 layers; 0.23 a layer) take there 2 GB for the weights, 8 for each of two checkpoints and 4 for the
+# model at the end, and in host memory 4 GB for moments, 2 for the reference and 4 while it saves. NO_END=1: killed once
+# the third step is done, so that there must be room for one checkpoint and no model at the end. NO_SAVE=1: three steps at
+# once, and then killed.
 set -eu
 . "$(dirname "$0")/../common"
 OMP_NUM_THREADS=$(nproc)
 folder=$1 layers=${2:-28}
 sed "s/n_layers: 28/n_layers: $layers/" "$root/configs/model/qwen2.5-vl-7b.yaml" >"$folder/shape.yaml"
-"$FOVEA" init --noise --shape "$folder/shape.yaml" --out "$folder/model"
+[ -e "$folder/model" ] || "$FOVEA" init --noise --shape "$folder/shape.yaml" --out "$folder/model"
 for i in $(seq 24); do
     bmp $((448 + 28 * i)) >"$folder/$i.bmp"
     echo "{\"question\": \"What is the number in row $i?\", \"answer\": \"$i\", \"image\": \"$i.bmp\"}"
