@@ -130,6 +130,8 @@ static fv_err run(fv_bench *b)
     b->figures = fv_json_make_array();
     FV_CHECK(b->figures, FV_ERR_MEMORY, "cannot allocate a list of figures");
     FV_TRY(find_shape(b, &shape));
+    if (b->options.is_beside_any_order)
+        FV_TRY(fv_bench_find_any_order(b));
     if (b->options.asked[FV_BENCH_start])
         FV_TRY(fv_bench_find_start(b));
     FV_TRY(fv_runtime_open(&b->runtime, &b->options.runtime));
@@ -150,5 +152,6 @@ int fv_job_bench(int argc, char **argv)
     if (err == FV_OK)
         err = run(&bench);
     fv_json_destroy(bench.figures);
+    fv_json_destroy(bench.any_order);
     return fv_runtime_finish(&bench.runtime, err);
 }

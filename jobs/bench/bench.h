@@ -28,6 +28,7 @@ typedef struct fv_bench {
     fv_bench_seconds start; /* of processes, measured before everything else, */
     double start_bytes;     /* and of the folder that they read */
     fv_json *figures;       /* owned: a list */
+    fv_json *any_order;     /* owned: what the same command measured without the same bits; or NULL */
 } fv_bench;
 
 /* What is measured. */
@@ -67,6 +68,12 @@ double fv_bench_cache_bytes(const fv_bench *bench);
 /* Start processes, as long as this one has no device and is no rank yet; fv_bench_start tells of it. Local.
  */
 fv_err fv_bench_find_start(fv_bench *bench);
+
+/* What the same bits cost: measure without them, in another process, before this one has a device; then add
+ * what they cost to a figure, the last of bench->figures. Local. */
+fv_err fv_bench_find_any_order(fv_bench *bench);
+fv_err fv_bench_tell_any_order(const fv_bench *bench, const fv_bench_figure *figure, int is_printed,
+                               fv_json *one);
 
 #define X(name, help) fv_err fv_bench_##name(fv_bench *bench);
 FV_BENCH_LIST(X)

@@ -346,5 +346,7 @@ fv_err fv_bench_tell(fv_bench *bench, const fv_bench_figure *figure)
     fv_json *one = fv_json_make_object();
     FV_TRY(fv_json_append(bench->figures, one));
     FV_TRY(fill(figure, one));
+    if (bench->any_order)
+        FV_TRY(fv_bench_tell_any_order(bench, figure, is_table, one));
     return is_profiled ? fill_profile(bench->runtime.backend, one) : FV_OK;
 }

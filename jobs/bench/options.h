@@ -40,6 +40,9 @@ typedef struct fv_bench_options {
     int repeats;
     const char *json; /* a file; "-": standard output */
     int is_profile;
+    int is_beside_any_order; /* beside each figure the same without the same bits, and what they cost */
+    int argc;                /* the command line itself */
+    char **argv;
 } fv_bench_options;
 
 /* Ends the program if the command line is wrong. */

@@ -1,11 +1,11 @@
 /* A whole process, from its start to its first token, with a folder of weights that the page cache holds. */
 #include "jobs/bench/bench.h"
+#include "jobs/bench/command.h"
 #include "jobs/bench/folder.h"
 #include "jobs/model/random_folder.h"
 
 #include "fovea/base/clock.h"
 #include "fovea/base/file.h"
-#include "fovea/base/process/child.h"
 #include "fovea/base/process/stop.h"
 
 #include <dirent.h>
@@ -14,35 +14,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-/* A word of the shell. */
-static fv_err add_word(fv_buffer *command, const char *text)
-{
-    FV_TRY(fv_buffer_append(command, " '", 2));
-    for (; *text; text++)
-        FV_TRY(*text == '\'' ? fv_buffer_append(command, "'\\''", 4) : fv_buffer_append(command, text, 1));
-    return fv_buffer_append(command, "'", 1);
-}
 
 static fv_err add_option(fv_buffer *command, const char *name, const char *value)
 {
-    FV_TRY(add_word(command, name));
-    return add_word(command, value);
+    FV_TRY(fv_bench_command_add(command, name));
+    return fv_bench_command_add(command, value);
 }
 
 static fv_err write_command(const fv_bench *b, const char *folder, fv_buffer *command)
 {
     const fv_runtime_options *o = &b->options.runtime;
-    char program[PATH_MAX], threads[16];
-    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    FV_CHECK(n > 0, FV_ERR_IO, "cannot read the link /proc/self/exe: %s", strerror(errno));
-    program[n] = '\0';
+    char threads[16];
     snprintf(threads, sizeof threads, "%d", o->threads);
-    FV_TRY(fv_buffer_append(command, "exec", strlen("exec")));
-    FV_TRY(add_word(command, program));
-    FV_TRY(add_word(command, "generate"));
-    FV_TRY(add_word(command, "--json"));
+    FV_TRY(fv_bench_command_begin(command, "generate"));
+    FV_TRY(fv_bench_command_add(command, "--json"));
     FV_TRY(add_option(command, "--max-tokens", "1"));
     FV_TRY(add_option(command, "--prompt", "How many?"));
     FV_TRY(add_option(command, "--model", folder));
@@ -52,19 +37,15 @@ static fv_err write_command(const fv_bench *b, const char *folder, fv_buffer *co
         FV_TRY(add_option(command, "--threads", threads));
     if (o->kernels)
         FV_TRY(add_option(command, "--kernels", o->kernels));
-    return fv_buffer_append(command, "", 1);
+    return fv_bench_command_end(command);
 }
 
 static fv_err hear_answer(fv_child *child)
 {
     fv_slice line;
-    for (int is_there = 0; !is_there;) {
-        int is_gone = fv_child_is_gone(child);
-        FV_TRY(fv_child_hear(child, &line, &is_there));
-        FV_CHECK(is_there || !is_gone, FV_ERR_INTERNAL, "the process that was started ended without a token");
-        if (!is_there)
-            FV_TRY(fv_child_move(child, 1));
-    }
+    int is_there;
+    FV_TRY(fv_bench_command_hear(child, &line, &is_there));
+    FV_CHECK(is_there, FV_ERR_INTERNAL, "the process that was started ended without a token");
     return FV_OK;
 }
 

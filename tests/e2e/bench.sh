@@ -42,6 +42,13 @@ well bench json vision $small --json -
 well bench model decode $small --model "$folder/model" --precision bf16
 well bench file decode $small --shape "$root/configs/model/tiny-qwen2.yaml"
 
+# What the same bits cost: here nothing is in any other order.
+well bench bits decode prefill $small --without-same-bits --json "$folder/bits.json"
+[ "$(grep -c 'with the same bits [0-9.]*, without [0-9.]* tokens/s: they cost [-0-9.]* %' "$folder/bits.out")" = 3 ] ||
+    fail "no cost of the same bits: $(cat "$folder/bits.out")"
+[ "$(figures "$folder/bits.json" cost_of_same_bits | grep -c '[0-9]')" = 3 ] || fail "no cost as JSON"
+OMPI_COMM_WORLD_SIZE=2 refused 'two processes' bench bits decode $small --without-same-bits
+
 # Ctrl-C ends it after what is under way, and nothing is left behind.
 for at in start pass; do
     status=0

@@ -150,23 +150,22 @@ static int is_direct(const fv_gemm_args *args)
            !(args->accumulate && args->c.dtype != FV_F32);
 }
 
-static fv_err direct(fv_backend *backend, const fv_gemm_args *args)
+static fv_cuda_product product_of(const fv_gemm_args *args)
 {
-    fv_cuda_product p = {args->c.dim[0],
-                         args->c.dim[1],
-                         args->a.dim[args->trans_a ? 0 : 1],
-                         (const bf16 *)args->a.data,
-                         (const bf16 *)args->b.data,
-                         args->c.data,
-                         (const bf16 *)args->bias.data,
-                         args->a.stride,
-                         args->b.stride,
-                         args->c.stride,
-                         args->trans_a,
-                         args->trans_b,
-                         args->c.dtype == FV_F32,
-                         args->accumulate};
-    return fv_cuda_multiply(backend, &p);
+    return {args->c.dim[0],
+            args->c.dim[1],
+            args->a.dim[args->trans_a ? 0 : 1],
+            (const bf16 *)args->a.data,
+            (const bf16 *)args->b.data,
+            args->c.data,
+            (const bf16 *)args->bias.data,
+            args->a.stride,
+            args->b.stride,
+            args->c.stride,
+            args->trans_a,
+            args->trans_b,
+            args->c.dtype == FV_F32,
+            args->accumulate};
 }
 
 static fv_cuda_dots dots_of(const fv_gemm_args *args)
@@ -310,12 +309,13 @@ size_t fv_cuda_gemm_room(fv_backend *backend, const fv_gemm_args *args)
     }
 }
 
-extern "C" fv_err fv_cuda_gemm(fv_backend *backend, const fv_gemm_args *args)
+static fv_err in_order(fv_backend *backend, const fv_gemm_args *args)
 {
-    FV_TRY(check_dtypes(args));
     way to_go = way_of(backend, args);
-    if (to_go == LIBRARY)
-        return direct(backend, args);
+    if (to_go == LIBRARY) {
+        fv_cuda_product p = product_of(args);
+        return fv_cuda_multiply(backend, &p);
+    }
     if (to_go == DOTS) {
         fv_cuda_dots d = dots_of(args);
         return multiply_dots(backend, &d);
@@ -327,4 +327,15 @@ extern "C" fv_err fv_cuda_gemm(fv_backend *backend, const fv_gemm_args *args)
     int64_t m = args->c.dim[0], n = args->c.dim[1];
     room r = {(char *)work + bytes_of_parts(args), (float *)work, padded(m) * padded(n), padded(n)};
     return by_parts(backend, args, r);
+}
+
+extern "C" fv_err fv_cuda_gemm(fv_backend *backend, const fv_gemm_args *args)
+{
+    FV_TRY(check_dtypes(args));
+    fv_gemm_args whole = *args;
+    whole.chunks.n = 0;
+    if (!fv_cuda_is_any_order(backend) || !is_direct(&whole) || args->a.dim[args->trans_a ? 0 : 1] == 0)
+        return in_order(backend, args);
+    fv_cuda_product p = product_of(&whole);
+    return fv_cuda_any_order_multiply(backend, args, &p, in_order);
 }

@@ -41,6 +41,13 @@ typedef struct fv_cuda_product {
 fv_err fv_cuda_table_open(int device, fv_cuda_table **out);
 void fv_cuda_table_close(fv_cuda_table *table, int device);
 
+/* Whether products need not keep the same bits: FOVEA_CUDA_ANY_ORDER (gemm_any_order.cu). Then args, which is
+ * p if k is one sum, by the fastest of in_order and all that cuBLAS offers. */
+int fv_cuda_is_any_order(fv_backend *backend);
+typedef fv_err (*fv_cuda_in_order)(fv_backend *, const fv_gemm_args *);
+fv_err fv_cuda_any_order_multiply(fv_backend *backend, const fv_gemm_args *args, const fv_cuda_product *p,
+                                  fv_cuda_in_order in_order);
+
 fv_err fv_cuda_multiply(fv_backend *backend, const fv_cuda_product *product);
 fv_err fv_cuda_product_result(cublasStatus_t status, const char *what);
 

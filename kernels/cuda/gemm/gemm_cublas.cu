@@ -51,26 +51,27 @@ static cublasStatus_t describe(const fv_cuda_product *p, description *d)
     return CUBLAS_STATUS_SUCCESS;
 }
 
-static cublasStatus_t wish_for(cublasLtMatmulPreferenceOpaque_t *wish)
+static cublasStatus_t wish_for(cublasLtMatmulPreferenceOpaque_t *wish, int in_order)
 {
     static const cublasLtMatmulPreferenceAttributes_t alignment[] = {
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
-    uint32_t no_reduction = CUBLASLT_REDUCTION_SCHEME_NONE, aligned = 16;
-    size_t no_workspace = 0;
+    uint32_t reductions = in_order ? CUBLASLT_REDUCTION_SCHEME_NONE : CUBLASLT_REDUCTION_SCHEME_MASK;
+    uint32_t aligned = 16;
+    size_t workspace = in_order ? 0 : FV_CUDA_SPLIT_BYTES;
     cublasStatus_t status = cublasLtMatmulPreferenceInit(wish);
     if (status == CUBLAS_STATUS_SUCCESS)
         status = cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-                                                      &no_reduction, sizeof no_reduction);
+                                                      &reductions, sizeof reductions);
     if (status == CUBLAS_STATUS_SUCCESS)
         status = cublasLtMatmulPreferenceSetAttribute(wish, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                                      &no_workspace, sizeof no_workspace);
+                                                      &workspace, sizeof workspace);
     for (int i = 0; i < 4 && status == CUBLAS_STATUS_SUCCESS; i++)
         status = cublasLtMatmulPreferenceSetAttribute(wish, alignment[i], &aligned, sizeof aligned);
     return status;
 }
 
-fv_err fv_cuda_product_candidates(fv_cuda_state *s, const fv_cuda_product *p,
+fv_err fv_cuda_product_candidates(fv_cuda_state *s, const fv_cuda_product *p, int in_order,
                                   cublasLtMatmulHeuristicResult_t *out, int most, int *n)
 {
     description d;
@@ -78,7 +79,7 @@ fv_err fv_cuda_product_candidates(fv_cuda_state *s, const fv_cuda_product *p,
     cublasLtMatmulHeuristicResult_t found[32];
     int n_found = 0;
     FV_TRY(fv_cuda_product_result(describe(p, &d), "the description of a product"));
-    FV_TRY(fv_cuda_product_result(wish_for(&wish), "cublasLtMatmulPreferenceSetAttribute"));
+    FV_TRY(fv_cuda_product_result(wish_for(&wish, in_order), "cublasLtMatmulPreferenceSetAttribute"));
     FV_TRY(fv_cuda_product_result(cublasLtMatmulAlgoGetHeuristic(s->products, &d.op, &d.layout[0],
                                                                  &d.layout[1], &d.layout[2], &d.layout[2],
                                                                  &wish, 32, found, &n_found),
@@ -88,7 +89,7 @@ fv_err fv_cuda_product_candidates(fv_cuda_state *s, const fv_cuda_product *p,
         int splits = 1;
         cublasLtMatmulAlgoConfigGetAttribute(&found[i].algo, CUBLASLT_ALGO_CONFIG_SPLITK_NUM, &splits,
                                              sizeof splits, nullptr);
-        if (found[i].state == CUBLAS_STATUS_SUCCESS && splits <= 1)
+        if (found[i].state == CUBLAS_STATUS_SUCCESS && (splits <= 1 || !in_order))
             out[(*n)++] = found[i];
     }
     return *n ? FV_OK : fv_cuda_product_result(CUBLAS_STATUS_NOT_SUPPORTED, "a product without split sums");
@@ -103,8 +104,8 @@ cublasStatus_t fv_cuda_product_run(fv_cuda_state *s, const fv_cuda_product *p,
     if (status != CUBLAS_STATUS_SUCCESS)
         return status;
     return cublasLtMatmul(s->products, &d.op, &one, p->b, &d.layout[0], p->a, &d.layout[1], &beta, p->c,
-                          &d.layout[2], p->c, &d.layout[2], algorithm, nullptr, 0,
-                          s->stream[FV_STREAM_COMPUTE]);
+                          &d.layout[2], p->c, &d.layout[2], algorithm, s->table->split_room,
+                          s->table->split_room ? FV_CUDA_SPLIT_BYTES : 0, s->stream[FV_STREAM_COMPUTE]);
 }
 
 fv_err fv_cuda_multiply(fv_backend *backend, const fv_cuda_product *p)
@@ -116,7 +117,7 @@ fv_err fv_cuda_multiply(fv_backend *backend, const fv_cuda_product *p)
     if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) {
         cublasLtMatmulHeuristicResult_t other; /* not every shape of a class takes its algorithm */
         int n = 0;
-        FV_TRY(fv_cuda_product_candidates(s, p, &other, 1, &n));
+        FV_TRY(fv_cuda_product_candidates(s, p, 1, &other, 1, &n));
         status = fv_cuda_product_run(s, p, &other.algo);
     }
     return fv_cuda_product_result(status, "cublasLtMatmul");

@@ -70,13 +70,15 @@ fv_err fv_cuda_table_open(int device, fv_cuda_table **out)
     *out = (fv_cuda_table *)calloc(1, sizeof **out);
     FV_CHECK(*out, FV_ERR_MEMORY, "cannot allocate a table of products");
     fv_cuda_table_read(*out, device);
-    return FV_OK;
+    return fv_cuda_any_order_open(*out);
 }
 
 void fv_cuda_table_close(fv_cuda_table *table, int device)
 {
-    if (table)
-        fv_cuda_table_write(table, device);
+    if (!table)
+        return;
+    fv_cuda_table_write(table, device);
+    fv_cuda_any_order_close(table);
     free(table);
 }
 
@@ -279,7 +281,7 @@ fv_err fv_cuda_table_find(fv_cuda_state *s, const fv_cuda_product *p, cublasLtMa
         return FV_OK;
     }
     int n = 0;
-    FV_TRY(fv_cuda_product_candidates(s, p, candidate, CANDIDATES, &n));
+    FV_TRY(fv_cuda_product_candidates(s, p, 1, candidate, CANDIDATES, &n));
     *out = candidate[0].algo;
     bench b = {};
     b.stream = s->stream[FV_STREAM_COMPUTE];

@@ -4,7 +4,7 @@
 
 #include "gemm.cuh"
 
-enum { FV_CUDA_CLASSES = 4096 };
+enum { FV_CUDA_CLASSES = 4096, FV_CUDA_SPLIT_BYTES = 64 << 20 /* of split_room, for cuBLAS */ };
 
 /* Products that take one algorithm. n 0: none. Written to disk as it is. */
 typedef struct fv_cuda_class {
@@ -15,11 +15,18 @@ typedef struct fv_cuda_algorithm {
     cublasLtMatmulAlgo_t it;
 } fv_cuda_algorithm;
 
+typedef struct fv_cuda_any_order fv_cuda_any_order; /* gemm_any_order.cu */
+
 /* A hash table; what finds no room is asked for anew. */
 struct fv_cuda_table {
-    int n_new; /* since it was read */
+    int n_new;                    /* since it was read */
+    fv_cuda_any_order *any_order; /* owned; NULL, but where FOVEA_CUDA_ANY_ORDER is set */
+    void *split_room;             /* owned, for cuBLAS; NULL with it */
     fv_cuda_algorithm algorithm[FV_CUDA_CLASSES];
 };
+
+fv_err fv_cuda_any_order_open(fv_cuda_table *t);
+void fv_cuda_any_order_close(fv_cuda_table *t);
 
 fv_cuda_class fv_cuda_class_of(const fv_cuda_product *p);
 uint64_t fv_cuda_hash(const void *data, size_t size); /* FNV-1a */
@@ -29,8 +36,8 @@ void fv_cuda_table_put(fv_cuda_table *t, const fv_cuda_algorithm *a);
  * recorded, is cuBLAS's first. */
 fv_err fv_cuda_table_find(fv_cuda_state *s, const fv_cuda_product *p, cublasLtMatmulAlgo_t *out);
 
-/* What cuBLAS offers, best first, without split sums: at least one of at most `most`. */
-fv_err fv_cuda_product_candidates(fv_cuda_state *s, const fv_cuda_product *p,
+/* What cuBLAS offers, best first, if in_order without split sums: at least one of at most `most`. */
+fv_err fv_cuda_product_candidates(fv_cuda_state *s, const fv_cuda_product *p, int in_order,
                                   cublasLtMatmulHeuristicResult_t *out, int most, int *n);
 /* Queue it by an algorithm; FV_OK's code if that can. */
 cublasStatus_t fv_cuda_product_run(fv_cuda_state *s, const fv_cuda_product *p,
