@@ -1,0 +1,141 @@
+"""The table of figures beside peers, from what run.sh has left in a folder.
+
+usage: table.py FOLDER [README]     prints it, or writes it between the lines of README that name this program
+
+Figures of a peer that cannot be measured again here are taken from earlier.json, and marked.
+"""
+import glob
+import json
+import os
+import sys
+
+import rows
+
+BEGIN, END = "<!-- begin: tests/bench/peers/table.py -->", "<!-- end: tests/bench/peers/table.py -->"
+PEERS = {"transformers": "transformers", "attention": "PyTorch", "vllm": "vLLM"}
+TREE = "update "  # in the text of a step: its seconds follow
+
+
+def load(path):
+    try:
+        with open(path) as file:
+            return json.load(file)
+    except FileNotFoundError:
+        return {}
+
+
+def reason(folder, name):
+    try:
+        with open(f"{folder}/{name}.why") as file:
+            return file.read().strip()
+    except FileNotFoundError:
+        return ""
+
+
+def number(value):
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def figure_of(folder, shape, command, row):
+    for figure in load(f"{folder}/fovea-{shape}-{command}.json").get("figures", []):
+        if figure["name"] == row.figure and row.what in figure["what"]:
+            return figure
+    raise LookupError(reason(folder, f"fovea-{shape}-{command}") or "not measured")
+
+
+def attention_rate(figure, shape, is_backward):
+    """Of the text alone, in the time of all calls, those of the vision tower among them."""
+    text, size = rows.TEXTS[shape], rows.sizes(shape)
+    name, n = ("attention_grad", size["sequences"]) if is_backward else ("attention", size["batch"])
+    pairs = size["length"] * (size["length"] + 1) / 2
+    flops = 4 * n * text["num_hidden_layers"] * text["hidden_size"] * pairs * (2.5 if is_backward else 1)
+    seconds = sum(op["seconds"] for op in figure.get("operations", []) if op["name"] == name)
+    return number(flops / seconds * 1e-12)
+
+
+def update_seconds(folder, shape, command, row):
+    return float(figure_of(folder, shape, command, row)["what"].split(TREE)[1].split()[0])
+
+
+def fovea_cell(folder, shape, row):
+    if row.key == "tree":
+        tree, plain = (update_seconds(folder, shape, command, row) for command in ("tree", "plain"))
+        return f"{plain / tree:.2f} times ({plain:.2f} and {tree:.2f} s)"
+    figure = figure_of(folder, shape, row.command, row)
+    if row.key.startswith("attention"):
+        return f"{attention_rate(figure, shape, row.key == 'attention-grad')} TFLOP/s"
+    flops = figure.get("flops_per_s", 0)
+    rate = f", {flops * 1e-12:,.0f} TFLOP/s" if flops >= 1e12 else ""
+    return (f"{number(figure['value'])} {row.unit}{rate} [{number(figure['ceiling'])}, {100 * figure['share']:.0f} %]")
+
+
+def found(folder, name, shape, key):
+    """What a peer says of a row, and whose figure it is: of the folder, or else an earlier one."""
+    own = load(f"{folder}/{name}-{shape}.json")
+    earlier = load(f"{os.path.dirname(os.path.abspath(__file__))}/earlier.json").get(f"{name}-{shape}", {})
+    for data, mark in ((own, ""), (earlier, "earlier ")):
+        figure = data.get("figures", {}).get(key)
+        if figure and ("value" in figure or not earlier.get("figures", {}).get(key)):
+            return figure, f"{mark}{data['program']}, {data['date']}"
+    return None, ""
+
+
+def peer_cell(folder, name, shape, row, notes):
+    figure, source = found(folder, name, shape, row.key)
+    if not figure:
+        return ""
+    if "why" in figure:
+        return f"{PEERS[name]}: {figure['why']}"
+    notes.setdefault(source, {}).setdefault(figure.get("note", ""), {})[row.key] = None
+    unit = "TFLOP/s" if row.key.startswith("attention") else row.unit
+    mark = "earlier " if source.startswith("earlier") else ""
+    return f"{mark}{PEERS[name]} {number(figure['value'])} {unit}"
+
+
+def row_of(folder, shape, row, notes):
+    goal = dict(row.goals).get(shape)
+    try:
+        own = fovea_cell(folder, shape, row)
+    except LookupError as missing:
+        own = str(missing)
+    peers = [cell for name in PEERS for cell in [peer_cell(folder, name, shape, row, notes)] if cell]
+    unit = " TFLOP/s" if row.key in rows.IN_FLOPS else ""
+    title = shape.upper() if shape[0].isdigit() else shape
+    return f"| {title}: {row.title} | {own} | {'; '.join(peers)} | {f'{goal:,}{unit}' if goal else ''} |"
+
+
+def notes_of(folder, measured, notes):
+    lines = []
+    for source, said in notes.items():
+        parts = [f"{', '.join(keys)}: {note}" for note, keys in said.items() if note]
+        lines.append(f"* {source}{'; ' if parts else ''}{'; '.join(parts)}")
+    missing = {f"* {title}: {why}": None for name, title in PEERS.items() for shape in measured
+               for why in [reason(folder, f"{name}-{shape}")] if why}
+    return lines + list(missing)
+
+
+def table(folder):
+    about, notes = load(f"{folder}/about.json"), {}
+    measured = [shape for shape in rows.COMMANDS if glob.glob(f"{folder}/fovea-{shape}-*")]
+    lines = [row_of(folder, shape, row, notes) for shape in measured for row in rows.ROWS
+             if row.command == "start" or row.command in rows.COMMANDS[shape]]
+    return "\n".join([
+        f"fovea {about.get('commit', '')}, {about.get('date', '')}, {about.get('device', '')}; in brackets what the machine "
+        "allows, and the share of it:", "", "| work | fovea | peers | first goal |", "|---|---|---|---|", *lines, "",
+        *notes_of(folder, measured, notes)])
+
+
+def main():
+    text = table(sys.argv[1])
+    if len(sys.argv) < 3:
+        print(text)
+        return
+    with open(sys.argv[2]) as file:
+        before = file.read()
+    head, tail = before.split(BEGIN)[0], before.split(END)[1]
+    with open(sys.argv[2], "w") as file:
+        file.write(f"{head}{BEGIN}\n{text}\n{END}{tail}")
+
+
+if __name__ == "__main__":
+    main()
