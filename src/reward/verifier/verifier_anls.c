@@ -24,9 +24,10 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-/* row, (b.n + 1): distances of a's first codes to each prefix of b. */
-static size_t distance(code_points a, code_points b, size_t *row)
+static fv_err distance(code_points a, code_points b, size_t *out)
 {
+    size_t *row = malloc((b.n + 1) * sizeof *row); /* distances of a's first codes to each prefix of b */
+    FV_CHECK(row, FV_ERR_MEMORY, "cannot allocate a row of %zu distances", b.n + 1);
     for (size_t j = 0; j <= b.n; j++)
         row[j] = j;
     for (size_t i = 0; i < a.n; i++) {
@@ -38,7 +39,9 @@ static size_t distance(code_points a, code_points b, size_t *row)
             row[j + 1] = least(replaced, least(diagonal, row[j]) + 1);
         }
     }
-    return row[b.n];
+    *out = row[b.n];
+    free(row);
+    return FV_OK;
 }
 
 static fv_err similarity(code_points answer, code_points truth, double *score)
@@ -47,10 +50,8 @@ static fv_err similarity(code_points answer, code_points truth, double *score)
     *score = 0;
     if (2 * shorter <= longer) /* so is the distance at least half; a long answer is not worth the time */
         return FV_OK;
-    size_t *row = malloc((truth.n + 1) * sizeof *row);
-    FV_CHECK(row, FV_ERR_MEMORY, "cannot allocate a row of %zu distances", truth.n + 1);
-    size_t d = distance(answer, truth, row);
-    free(row);
+    size_t d;
+    FV_TRY(distance(answer, truth, &d));
     if (2 * d < longer)
         *score = 1 - (double)d / (double)longer;
     return FV_OK;
@@ -69,5 +70,18 @@ done:
     free(a.codes);
     free(b.codes);
     fv_text_pair_fini(&pair);
+    return err;
+}
+
+fv_err fv_text_distance(fv_slice a, fv_slice b, size_t *out)
+{
+    code_points x = {0}, y = {0};
+    fv_err err = decode(a, &x);
+    if (err == FV_OK)
+        err = decode(b, &y);
+    if (err == FV_OK)
+        err = distance(x, y, out);
+    free(x.codes);
+    free(y.codes);
     return err;
 }

@@ -30,6 +30,9 @@ int fv_text_is_latex(fv_slice text);
  */
 fv_err fv_text_plain(fv_slice latex, fv_buffer *out);
 
+/* The Levenshtein distance of two texts, valid UTF-8, in code points. */
+fv_err fv_text_distance(fv_slice a, fv_slice b, size_t *out);
+
 /* What follows the last "answer is", "answer:" or the like, up to the end of the sentence; nothing if none.
  */
 fv_slice fv_text_conclusion(fv_slice text);
@@ -45,6 +48,17 @@ int fv_label_parse(fv_slice text, int is_in_sentence, fv_label *out);
 
 /* The letter that an answer chooses; 0: none, or several. */
 char fv_letter_chosen(fv_slice text);
+
+/* The options of a question, from A on: (n) texts, borrowed from it. */
+enum { FV_MOST_OPTIONS = 26 };
+typedef struct fv_option_list {
+    fv_slice texts[FV_MOST_OPTIONS];
+    int n;
+} fv_option_list;
+void fv_options_find(fv_slice question, fv_option_list *out);
+
+/* Which option the truth is, by its letter alone or by its text alone; -1: none, or several. */
+fv_err fv_options_place(const fv_option_list *options, fv_slice truth, int *found);
 
 /* Append a truth that is a letter or a text of the question's options as both, "B) 12 cm"; nothing if it is
  * none. */

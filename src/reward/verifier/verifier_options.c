@@ -4,13 +4,6 @@
 #include <ctype.h>
 #include <string.h>
 
-enum { MOST_OPTIONS = 26 };
-
-typedef struct option_list {
-    fv_slice texts[MOST_OPTIONS];
-    int n;
-} option_list;
-
 /* "(A) text", "A. text", "a) text" or "A: text", behind white space or at the start. */
 static int is_option(fv_slice question, size_t at, char letter, fv_label *label)
 {
@@ -28,11 +21,11 @@ static size_t find_option(fv_slice question, size_t from, char letter, fv_label 
 }
 
 /* From A on, each up to the next, the last up to the end of its line. */
-static void find_options(fv_slice question, option_list *out)
+void fv_options_find(fv_slice question, fv_option_list *out)
 {
     fv_label label;
     size_t at = find_option(question, 0, 'A', &label);
-    for (out->n = 0; at != FV_SLICE_NONE && out->n < MOST_OPTIONS; out->n++) {
+    for (out->n = 0; at != FV_SLICE_NONE && out->n < FV_MOST_OPTIONS; out->n++) {
         size_t first = at + label.end;
         at = find_option(question, first, (char)('A' + out->n + 1), &label);
         fv_slice text = fv_slice_cut(question, first, at == FV_SLICE_NONE ? question.size : at);
@@ -41,8 +34,7 @@ static void find_options(fv_slice question, option_list *out)
     }
 }
 
-/* Which option the truth is, by its letter alone or by its text alone; -1: none, or several. */
-static fv_err find_truth(const option_list *options, fv_slice truth, int *found)
+fv_err fv_options_place(const fv_option_list *options, fv_slice truth, int *found)
 {
     fv_label label;
     double score;
@@ -66,14 +58,14 @@ static fv_err find_truth(const option_list *options, fv_slice truth, int *found)
 
 fv_err fv_truth_complete(fv_slice question, fv_slice truth, fv_buffer *out)
 {
-    option_list options;
+    fv_option_list options;
     int found;
     fv_text_unbox(&truth);
     truth = fv_slice_trim(truth);
-    find_options(question, &options);
+    fv_options_find(question, &options);
     if (options.n < 2)
         return FV_OK;
-    FV_TRY(find_truth(&options, truth, &found));
+    FV_TRY(fv_options_place(&options, truth, &found));
     if (found < 0)
         return FV_OK;
     FV_TRY(fv_buffer_print(out, "%c) ", 'A' + found));
