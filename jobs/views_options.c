@@ -26,10 +26,16 @@ static error_t parse(int key, char *text, struct argp_state *state)
 {
     fv_view_settings *out = state->input;
     if (key == ARGP_KEY_INIT) {
-        *out = (fv_view_settings){.min_pixels = 262144, .max_pixels = 4194304};
+        *out = (fv_view_settings){0};
         return 0;
     }
     return fv_option_set(table, option_list, key, text, state, out);
 }
 
 const struct argp fv_views_argp = {.options = option_list, .parser = parse};
+
+void fv_views_complete(fv_view_settings *views)
+{
+    views->min_pixels = views->min_pixels ? views->min_pixels : 262144;
+    views->max_pixels = views->max_pixels ? views->max_pixels : 4194304;
+}

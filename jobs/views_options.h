@@ -6,7 +6,10 @@
 
 #include <argp.h>
 
-/* A child parser for them; its input is a fv_view_settings, which it sets to what is usual first. */
+/* A child parser for them; its input is a fv_view_settings, whose bounds are 0 where nothing is said. */
 extern const struct argp fv_views_argp;
+
+/* What is usual, where nothing is said. */
+void fv_views_complete(fv_view_settings *views);
 
 #endif

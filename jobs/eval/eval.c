@@ -25,7 +25,8 @@ enum {
 };
 
 typedef struct eval {
-    const fv_eval_options *options;
+    fv_eval_options *options;
+    fv_task task; /* {0} if there is none */
     fv_runtime runtime;
     fv_watch *watch;
     fv_texts texts;
@@ -61,7 +62,8 @@ static void set_sizes(eval *e, const fv_generation_defaults *defaults)
                               .shard = o->shard,
                               .n_shards = o->n_shards,
                               .repetition_penalty = penalty_of(e, defaults),
-                              .by = o->by};
+                              .by = o->by,
+                              .task = o->task ? &e->task : NULL};
     e->max_tokens = o->max_tokens ? o->max_tokens : positions < 32768 ? positions : 32768;
 }
 
@@ -78,6 +80,9 @@ static fv_err open_data(eval *e)
 static fv_err prepare(eval *e)
 {
     const fv_eval_options *o = e->options;
+    if (o->task)
+        FV_TRY(fv_task_load(o->task, NULL, 0, &e->task));
+    FV_TRY(fv_eval_options_complete(e->options, &e->task));
     const char *model = o->runtime.model;
     fv_generation_defaults defaults;
     fv_model_shape shape;
@@ -86,7 +91,8 @@ static fv_err prepare(eval *e)
     FV_TRY(fv_texts_open(&e->texts, model, o->prompts));
     FV_TRY(fv_runtime_load_processor(&e->runtime, model, &e->texts.chat, &e->processor));
     FV_TRY(open_data(e));
-    FV_TRY(fv_judge_verifier_create(o->verifier, &e->judge));
+    if (!o->task)
+        FV_TRY(fv_judge_verifier_create(o->verifier, &e->judge));
     set_sizes(e, &defaults);
     int positions = fv_model_shape_of(e->runtime.model)->text.max_positions;
     FV_CHECK(e->max_tokens <= positions, FV_ERR_ARGUMENT,
@@ -133,7 +139,8 @@ static fv_err describe(eval *e)
     report->settings = fv_json_make_object();
     FV_CHECK(report->model && report->data && report->settings, FV_ERR_MEMORY, "no memory for a report");
     FV_TRY(fv_json_set_text(report->settings, "mode", fv_eval_mode_names[o->mode]));
-    FV_TRY(fv_json_set_text(report->settings, "verifier", o->verifier->name));
+    FV_TRY(o->task ? fv_task_describe(&e->task, report->settings)
+                   : fv_json_set_text(report->settings, "verifier", o->verifier->name));
     FV_TRY(fv_json_set_text(report->settings, "extraction",
                             o->extraction == FV_EXTRACT_SPLIT ? "split" : "strict"));
     FV_TRY(fv_json_set_text(report->settings, "transparency",
@@ -271,6 +278,8 @@ static fv_err measure(eval *e)
 static fv_err begin(eval *e)
 {
     const fv_eval_options *o = e->options;
+    if (o->task)
+        FV_TRY(fv_task_check_rows(&e->task, e->dataset, o->data, &e->rows));
     FV_TRY(describe(e));
     e->report.shard = o->shard;
     e->report.n_shards = o->n_shards;
@@ -370,6 +379,7 @@ static int finish(eval *e, fv_err err)
     fv_view_cache_destroy(e->view_cache);
     fv_dataset_close(e->dataset);
     fv_texts_close(&e->texts);
+    fv_task_fini(&e->task);
     return fv_runtime_finish(&e->runtime, err);
 }
 

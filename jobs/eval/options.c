@@ -10,6 +10,7 @@ enum {
     KEY_OUT = 'o',
     KEY_MODE = 256,
     KEY_PROMPTS,
+    KEY_TASK,
     KEY_MERGE,
     KEY_KEEP,
     KEY_SHARD,
@@ -36,7 +37,11 @@ static const struct argp_option options[] = {
      1},
     {"prompts", KEY_PROMPTS, "FILE", 0,
      "the wording: in the sources configs/prompts/answer.yaml for low and high, look-closer.yaml for policy "
-     "(required)",
+     "(required, unless the task names it)",
+     1},
+    {"task", KEY_TASK, "FILE", 0,
+     "a benchmark of configs/eval: how answers are scored and what figures come of them, with a wording and "
+     "bounds where no option says others",
      1},
     {"out", KEY_OUT, "DIR", 0, "receives summary.json, samples.jsonl and samples.h5 (required)", 1},
     {"keep", KEY_KEEP, NULL, 0,
@@ -81,6 +86,7 @@ static const fv_option table[] = {
     {KEY_DATA, FV_OPTION_PATH, AT(data)},
     {KEY_OUT, FV_OPTION_PATH, AT(out)},
     {KEY_PROMPTS, FV_OPTION_PATH, AT(prompts)},
+    {KEY_TASK, FV_OPTION_PATH, AT(task)},
     {KEY_KEEP, FV_OPTION_FLAG, AT(keeps)},
     {KEY_MODE, FV_OPTION_CHOICE, AT(mode), .names = fv_eval_mode_names},
     {KEY_EXTRACTION, FV_OPTION_CHOICE, AT(extraction), .names = extraction_names},
@@ -98,8 +104,9 @@ static const fv_option table[] = {
 
 static error_t check(struct argp_state *state, const fv_eval_options *o)
 {
-    int is_full = o->runtime.model && o->data && o->has_mode && o->prompts && o->out;
-    if (o->merge && (o->runtime.model || o->data || o->has_mode || o->prompts || o->out))
+    int has_wording = o->prompts || o->task;
+    int is_full = o->runtime.model && o->data && o->has_mode && has_wording && o->out;
+    if (o->merge && (o->runtime.model || o->data || o->has_mode || has_wording || o->out))
         argp_error(state, "--merge DIR goes with the folders of shards alone");
     if (o->merge && o->n_folders == 0)
         argp_error(state, "--merge DIR needs the folders of the shards");
@@ -108,12 +115,16 @@ static error_t check(struct argp_state *state, const fv_eval_options *o)
     if (!o->merge && !is_full)
         argp_error(state,
                    "--model DIR, --data PACK.h5, --mode NAME, --prompts FILE and --out DIR are required");
+    if (o->task && o->has_scoring)
+        argp_error(state,
+                   "--verifier, --extraction and --by are what --task says: leave them out, or the task");
     return 0;
 }
 
 static error_t parse(int key, char *text, struct argp_state *state)
 {
     fv_eval_options *out = state->input;
+    out->has_scoring |= key == KEY_VERIFIER || key == KEY_EXTRACTION || key == KEY_BY;
     switch (key) {
     case ARGP_KEY_INIT:
         parse_verifier(state, "exact", out);
@@ -155,7 +166,25 @@ void fv_eval_options_parse(int argc, char **argv, fv_eval_options *out)
                "visual: tokens of all views shown, as a share of those of the high-resolution view alone. "
                "response: tokens generated, a sample. seconds: of rollout and scoring; samples of all "
                "sources share them."};
-    *out = (fv_eval_options){
-        .runtime.tensor = 1, .repetition_penalty = -1, .max_turn_tokens = 1024, .shard = 1, .n_shards = 1};
+    *out = (fv_eval_options){.runtime.tensor = 1, .repetition_penalty = -1, .shard = 1, .n_shards = 1};
     fv_terminal_parse(&argp, argc, argv, out);
+}
+
+fv_err fv_eval_options_complete(fv_eval_options *out, const fv_task *task)
+{
+    if (out->task) {
+        const char *prompts = out->mode == FV_EVAL_POLICY ? task->prompts.policy : task->prompts.plain;
+        out->prompts = out->prompts ? out->prompts : prompts;
+        FV_CHECK(out->prompts[0], FV_ERR_ARGUMENT,
+                 "%s names no wording for the mode %s: say prompts.%s there, or give --prompts FILE",
+                 out->task, fv_eval_mode_names[out->mode], out->mode == FV_EVAL_POLICY ? "policy" : "plain");
+        out->by = task->category[0] ? task->category : NULL;
+        out->extraction = task->extraction;
+        out->views.min_pixels = out->views.min_pixels ? out->views.min_pixels : task->views.min_pixels;
+        out->views.max_pixels = out->views.max_pixels ? out->views.max_pixels : task->views.max_pixels;
+        out->max_turn_tokens = out->max_turn_tokens ? out->max_turn_tokens : task->max_turn_tokens;
+    }
+    fv_views_complete(&out->views);
+    out->max_turn_tokens = out->max_turn_tokens ? out->max_turn_tokens : 1024;
+    return FV_OK;
 }

@@ -9,12 +9,23 @@
 #include <string.h>
 #include <unistd.h>
 
+static fv_err print_figures(const fv_report *report, fv_buffer *out)
+{
+    fv_results figures;
+    FV_TRY(fv_report_results(report, &figures));
+    fv_err err = fv_results_print(&figures, out);
+    fv_results_fini(&figures);
+    return err;
+}
+
 static fv_err print_table(const fv_report *report)
 {
     fv_summary summary;
     fv_buffer table = {0};
     FV_TRY(fv_summary_init(&summary, report));
     fv_err err = fv_summary_print(&summary, report->seconds, &table);
+    if (err == FV_OK)
+        err = print_figures(report, &table);
     if (err == FV_OK && fv_report_left_out(report) > 0)
         err =
             fv_buffer_print(&table, "left out, too long: %lld rows\n", (long long)fv_report_left_out(report));

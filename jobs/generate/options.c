@@ -120,4 +120,5 @@ void fv_generate_options_parse(int argc, char **argv, fv_generate_options *out)
                                      "is written as it comes."};
     *out = (fv_generate_options){.temperature = -1, .top_p = -1, .repetition_penalty = -1, .top_k = -1};
     fv_terminal_parse(&argp, argc, argv, out);
+    fv_views_complete(&out->views);
 }

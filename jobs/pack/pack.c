@@ -6,6 +6,7 @@
 
 #include "fovea/data/dataset.h"
 #include "fovea/data/synthetic/glance.h"
+#include "fovea/eval/task.h"
 #include "fovea/base/log.h"
 #include "fovea/base/meter.h"
 #include "fovea/base/process/stop.h"
@@ -24,7 +25,7 @@ typedef struct synthetic_set {
 static const synthetic_set synthetic_sets[] = {{"glance", fv_glance_row}, {"print", fv_print_row}};
 
 typedef struct pack_options {
-    const char *jsonl, *out;
+    const char *jsonl, *out, *task;
     const char *merge; /* the pack to write of shards; NULL: none */
     const synthetic_set *synthetic;
     fv_pack_select_options select; /* config NULL: no selection */
@@ -42,6 +43,7 @@ enum {
     KEY_QUESTION,
     KEY_QUESTION_FIELD,
     KEY_ANSWER,
+    KEY_TASK,
     KEY_SYNTHETIC, /* its options follow */
     KEY_ROWS,
     KEY_SEED,
@@ -61,6 +63,8 @@ static const struct argp_option options[] = {
     {"question-field", KEY_QUESTION_FIELD, "NAME", 0, "default: problem, else question", 2},
     {"question", KEY_QUESTION, "TEXT", 0, "ask this about every row", 2},
     {"answer-field", KEY_ANSWER, "NAME", 0, "default: original_answer, else solution, else answer", 2},
+    {"task", KEY_TASK, "FILE", 0,
+     "a benchmark of configs/eval: its fields, with options and hint around the question", 2},
     {"skip-bad", KEY_SKIP, 0, 0, "leave bad rows out and count them; default: refuse", 2},
     {"limit", KEY_LIMIT, "N", 0, "stop after N rows", 2},
     {0, 0, 0, 0, "Synthetic rows:", 3},
@@ -110,6 +114,9 @@ static error_t check_options(struct argp_state *state, const pack_options *o)
         argp_error(state, "--synthetic needs --rows N");
     if (o->fields.question && o->fields.question_name)
         argp_error(state, "--question and --question-field exclude each other");
+    if (o->task && (o->fields.question || o->fields.question_name || o->fields.answer_name))
+        argp_error(state,
+                   "--task names the fields: leave out --question, --question-field and --answer-field");
     return 0;
 }
 
@@ -131,6 +138,7 @@ static const fv_option table[] = {{KEY_OUT, FV_OPTION_PATH, AT(out)},
                                   {KEY_QUESTION, FV_OPTION_TEXT, AT(fields.question)},
                                   {KEY_QUESTION_FIELD, FV_OPTION_TEXT, AT(fields.question_name)},
                                   {KEY_ANSWER, FV_OPTION_TEXT, AT(fields.answer_name)},
+                                  {KEY_TASK, FV_OPTION_PATH, AT(task)},
                                   {KEY_ROWS, FV_OPTION_LONG, AT(rows), .low = 1, .high = LONG_MAX},
                                   {KEY_SEED, FV_OPTION_LONG, AT(seed), .high = LONG_MAX},
                                   {KEY_SELECT, FV_OPTION_PATH, AT(select.config)},
@@ -174,6 +182,8 @@ typedef struct item {
 
 typedef struct packing {
     const pack_options *options;
+    fv_task task; /* {0} if there is none */
+    fv_row_fields fields;
     const char *name; /* of the input, for messages */
     FILE *in;         /* NULL: synthetic */
     fv_dataset_writer *writer;
@@ -230,7 +240,7 @@ static fv_err read_batch(packing *p)
 
 static void make_row(const packing *p, item *it)
 {
-    it->err = p->in ? fv_row_parse(it->line, it->size, &p->options->fields, &it->row)
+    it->err = p->in ? fv_row_parse(it->line, it->size, &p->fields, &it->row)
                     : p->options->synthetic->row((uint64_t)p->options->seed, it->number, &it->row);
     it->reason = it->err == FV_OK ? NULL : strdup(fv_error_text()); /* the record is this thread's */
 }
@@ -311,6 +321,7 @@ static void close_packing(packing *p)
     if (p->in && p->in != stdin)
         fclose(p->in);
     fv_dataset_abandon(p->writer);
+    fv_task_fini(&p->task);
 }
 
 static fv_err commit(packing *p)
@@ -326,11 +337,33 @@ static fv_err commit(packing *p)
     return FV_OK;
 }
 
+static const char *name_or_usual(const char *name)
+{
+    return name[0] ? name : NULL;
+}
+
+static fv_err load_task(packing *p)
+{
+    const fv_task_data *data = &p->task.data;
+    if (!p->options->task)
+        return FV_OK;
+    FV_TRY(fv_task_load(p->options->task, NULL, 0, &p->task));
+    p->fields.question_name = name_or_usual(data->question);
+    p->fields.answer_name = name_or_usual(data->answer);
+    p->fields.image_name = name_or_usual(data->image);
+    p->fields.is_base64 = data->base64;
+    p->fields.hint_name = data->hint;
+    p->fields.option_names = data->options;
+    p->fields.ask = data->ask;
+    return FV_OK;
+}
+
 static fv_err pack(const pack_options *o)
 {
-    packing p = {.options = o, .name = o->synthetic ? o->synthetic->name : NULL};
+    packing p = {.options = o, .name = o->synthetic ? o->synthetic->name : NULL, .fields = o->fields};
     fv_err err = FV_OK;
     FV_TRY_DONE(fv_stop_on_interrupt());
+    FV_TRY_DONE(load_task(&p));
     FV_TRY_DONE(open_input(&p));
     FV_TRY_DONE(fv_dataset_create(o->out, &p.writer));
     FV_TRY_DONE(pack_rows(&p));

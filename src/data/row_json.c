@@ -3,6 +3,7 @@
 #include "fovea/base/file.h"
 #include "fovea/reward/format.h"
 #include "fovea/io/json.h"
+#include "data/row_internal.h"
 #include "reward/verifier/verifier_internal.h"
 
 #include <limits.h>
@@ -23,45 +24,12 @@ static const char *present(const fv_json *object, const char *const *names)
     return NULL;
 }
 
-/* As few digits as bring the number back. */
-static void print_real(double value, char *out, size_t size)
-{
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(out, size, "%.*g", digits, value);
-        if (strtod(out, NULL) == value)
-            return;
-    }
-}
-
-/* A string, or a number as text; the caller frees *out. */
-static fv_err copy_text(const fv_json *value, const char *name, char **out)
-{
-    char number[40] = "";
-    const char *text = number;
-    size_t size;
-    double real;
-    if (fv_json_kind_of(value) == FV_JSON_REAL) {
-        FV_TRY(fv_json_to_real(value, name, &real));
-        print_real(real, number, sizeof number);
-    } else if (fv_json_kind_of(value) == FV_JSON_INTEGER) {
-        int64_t integer;
-        FV_TRY(fv_json_to_integer(value, name, &integer));
-        snprintf(number, sizeof number, "%lld", (long long)integer);
-    } else {
-        FV_TRY(fv_json_to_string(value, name, &text, &size));
-        FV_CHECK(strlen(text) == size, FV_ERR_FORMAT, "\"%s\" holds a NUL", name);
-    }
-    *out = strdup(text);
-    FV_CHECK(*out, FV_ERR_MEMORY, "no memory for \"%s\"", name);
-    return FV_OK;
-}
-
 /* Move the first field of a list that is there from the object to *out, and its name to *name. */
 static fv_err take_text(fv_json *object, const char *const *names, const char **name, char **out)
 {
     *name = present(object, names);
     FV_CHECK(*name, FV_ERR_FORMAT, "there is no \"%s\"", names[0]);
-    FV_TRY(copy_text(fv_json_get(object, *name), *name, out));
+    FV_TRY(fv_row_copy_text(fv_json_get(object, *name), *name, out));
     fv_json_remove(object, *name);
     return FV_OK;
 }
@@ -121,7 +89,7 @@ static fv_err add_answer(const fv_json *value, const char *name, fv_buffer *out)
 {
     static const char *const tags[] = {"<think>", "</think>", "<answer>", "</answer>", "<tool_call>", NULL};
     char *text;
-    FV_TRY(copy_text(value, name, &text));
+    FV_TRY(fv_row_copy_text(value, name, &text));
     fv_slice whole = fv_slice_of(text), proper = answer_proper(whole);
     fv_err err = FV_OK;
     FV_CHECK_DONE(fv_slice_trim(proper).size > 0, FV_ERR_FORMAT, "\"%s\" is empty%s", name,
@@ -168,6 +136,8 @@ static fv_err read_texts(fv_json *object, const fv_row_fields *fields, fv_row *r
         row->question = strdup(fields->question);
         FV_CHECK(row->question, FV_ERR_MEMORY, "no memory for a question");
     }
+    FV_TRY(check_not_empty(row->question, name));
+    FV_TRY(fv_row_surround(object, fields, &row->question));
     size_t n_places = strip(row->question);
     FV_TRY(check_not_empty(row->question, name));
     FV_CHECK(n_places == 0 || n_places == row->n_images, FV_ERR_FORMAT,
@@ -234,24 +204,26 @@ static fv_err check_image(fv_row_image *image, const char *name, fv_view_size ta
 }
 
 /* name is for messages. */
-static fv_err read_image(const fv_json *value, const char *folder, const char **name, fv_buffer *out)
+static fv_err read_image(const fv_json *value, const fv_row_fields *fields, const char **name, fv_buffer *out)
 {
     size_t size;
     const char *text;
-    const fv_json *base64 = fv_json_get(value, "base64");
+    const fv_json *base64 = fields->is_base64 ? value : fv_json_get(value, "base64");
     *name = "image";
     FV_TRY(fv_json_to_string(base64 ? base64 : value, base64 ? "base64" : *name, &text, &size));
     if (base64)
         return fv_base64_decode(text, size, out);
     FV_CHECK(strlen(text) == size, FV_ERR_FORMAT, "the path of an image holds a NUL");
     *name = text;
-    return read_file(folder, text, out);
+    return read_file(fields->folder, text, out);
 }
 
-static fv_err read_images(fv_json *object, const char *folder, fv_row *row)
+static fv_err read_images(fv_json *object, const fv_row_fields *fields, fv_row *row)
 {
-    const char *const names[] = {"images", "image", NULL};
+    const char *const names[] = {fields->image_name ? fields->image_name : "images",
+                                 fields->image_name ? NULL : "image", NULL};
     const char *field = present(object, names), *name;
+    FV_CHECK(field || !fields->image_name, FV_ERR_FORMAT, "there is no \"%s\"", fields->image_name);
     FV_CHECK(field, FV_ERR_FORMAT, "there is neither \"images\" nor \"image\"");
     const fv_json *value = fv_json_get(object, field);
     int is_list = fv_json_kind_of(value) == FV_JSON_ARRAY;
@@ -261,7 +233,7 @@ static fv_err read_images(fv_json *object, const char *folder, fv_row *row)
     row->n_images = n;
     for (size_t i = 0; i < n; i++) {
         fv_row_image *image = &row->images[i];
-        FV_TRY(read_image(is_list ? fv_json_at(value, i) : value, folder, &name, &image->file));
+        FV_TRY(read_image(is_list ? fv_json_at(value, i) : value, fields, &name, &image->file));
         FV_TRY(check_image(image, name, row->target));
     }
     fv_json_remove(object, field);
@@ -280,7 +252,7 @@ static fv_err build_row(fv_json *object, const fv_row_fields *fields, fv_row *ro
 {
     FV_CHECK(fv_json_kind_of(object) == FV_JSON_OBJECT, FV_ERR_FORMAT, "not a JSON object");
     FV_TRY(read_target(object, &row->target));
-    FV_TRY(read_images(object, fields->folder, row));
+    FV_TRY(read_images(object, fields, row));
     FV_TRY(read_texts(object, fields, row));
     FV_CHECK(row->n_images <= 1, FV_ERR_UNSUPPORTED,
              "%zu images; a prompt shows one: keep one of them, or join them into one", row->n_images);

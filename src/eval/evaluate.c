@@ -43,26 +43,12 @@ static fv_err list_rows(const fv_evaluation *what, asked *out)
     return FV_OK;
 }
 
-/* A text as it is, anything else as JSON; "" if it is absent. */
-static fv_err print_field(const fv_row *row, const char *field, fv_buffer *out)
-{
-    fv_json *extra;
-    const char *text = NULL;
-    FV_TRY(fv_json_parse(row->extra, strlen(row->extra), "extra fields", &extra));
-    const fv_json *value = fv_json_get(extra, field);
-    fv_err err = FV_OK;
-    if (value && fv_json_kind_of(value) == FV_JSON_STRING)
-        err = fv_json_to_string(value, field, &text, NULL);
-    if (err == FV_OK)
-        err = text || !value ? fv_buffer_print(out, "%s", text ? text : "") : fv_json_print(value, 0, out);
-    fv_json_destroy(extra);
-    return err;
-}
-
 static fv_err set_source(const char *by, fv_row *row)
 {
     fv_buffer text = {0};
-    fv_err err = print_field(row, by, &text);
+    fv_err err = fv_buffer_append(&text, "", 0);
+    if (err == FV_OK)
+        err = fv_row_field(row, by, &text);
     if (err != FV_OK) {
         fv_buffer_fini(&text);
         return err;
@@ -72,14 +58,27 @@ static fv_err set_source(const char *by, fv_row *row)
     return FV_OK;
 }
 
+static fv_err make_record(const fv_evaluation *what, const fv_group *group, fv_row *row, fv_record *record)
+{
+    if (what->by)
+        FV_TRY(set_source(what->by, row));
+    FV_TRY(fv_record_init(record, &what->rollout->dialogue, group, row));
+    if (!what->task)
+        return FV_OK;
+    fv_err err = fv_task_place(what->task, row, record);
+    if (err == FV_OK)
+        err = fv_task_score(what->task, record);
+    if (err != FV_OK)
+        fv_record_fini(record);
+    return err;
+}
+
 static fv_err add_record(const fv_evaluation *what, const fv_group *group, fv_report *report)
 {
     fv_row row;
     fv_record record;
     FV_TRY(fv_dataset_read_texts(what->builder->dataset, (uint64_t)group->row, &row));
-    fv_err err = what->by ? set_source(what->by, &row) : FV_OK;
-    if (err == FV_OK)
-        err = fv_record_init(&record, &what->rollout->dialogue, group, &row);
+    fv_err err = make_record(what, group, &row, &record);
     fv_row_fini(&row);
     return err == FV_OK ? fv_report_add(report, &record) : err;
 }

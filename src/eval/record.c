@@ -18,6 +18,9 @@ void fv_record_fini(fv_record *record)
     free(record->source);
     free(record->question);
     free(record->truth);
+    free(record->task);
+    free(record->group);
+    free(record->reading);
     *record = (fv_record){0};
 }
 
@@ -84,6 +87,11 @@ static fv_err set_truth(const fv_record *record, fv_json *object)
     return fv_json_set(object, "truth", truth);
 }
 
+static fv_err set_if_any(fv_json *object, const char *key, const char *text)
+{
+    return text ? fv_json_set_text(object, key, text) : FV_OK;
+}
+
 static fv_err write_members(const fv_record *record, fv_json *object)
 {
     FV_TRY(fv_json_set(object, "row", fv_json_make_integer((int64_t)record->row)));
@@ -95,7 +103,9 @@ static fv_err write_members(const fv_record *record, fv_json *object)
                        record->has_verdict ? fv_json_make_real(record->score) : fv_json_make_null()));
     for (int c = 0; c < FV_COUNTS; c++)
         FV_TRY(fv_json_set(object, fv_count_names[c], fv_json_make_integer(record->counts[c])));
-    return FV_OK;
+    FV_TRY(set_if_any(object, "task", record->task));
+    FV_TRY(set_if_any(object, "group", record->group));
+    return set_if_any(object, "reading", record->reading);
 }
 
 fv_err fv_record_print(const fv_record *record, fv_buffer *out)
@@ -119,6 +129,11 @@ static fv_err copy_text(const fv_json *object, const char *key, char **out)
     *out = strdup(text);
     FV_CHECK(*out, FV_ERR_MEMORY, "no memory for \"%s\"", key);
     return FV_OK;
+}
+
+static fv_err copy_if_any(const fv_json *object, const char *key, char **out)
+{
+    return fv_json_get(object, key) ? copy_text(object, key, out) : FV_OK;
 }
 
 static fv_err copy_truth(const fv_json *object, fv_record *record)
@@ -163,6 +178,9 @@ static fv_err read_record(const fv_json *object, fv_record *record)
     record->row = (uint64_t)row;
     FV_TRY(copy_text(object, "source", &record->source));
     FV_TRY(copy_text(object, "question", &record->question));
+    FV_TRY(copy_if_any(object, "task", &record->task));
+    FV_TRY(copy_if_any(object, "group", &record->group));
+    FV_TRY(copy_if_any(object, "reading", &record->reading));
     FV_TRY(copy_truth(object, record));
     record->has_verdict = !score || fv_json_kind_of(score) != FV_JSON_NULL;
     if (record->has_verdict)

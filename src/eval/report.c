@@ -135,6 +135,32 @@ void fv_summary_fini(fv_summary *summary)
     *summary = (fv_summary){0};
 }
 
+/* Figures. */
+
+static fv_err find_metric(const fv_json *settings, fv_metric *metric, double *scale)
+{
+    const char *name = "";
+    FV_TRY(fv_json_get_string(settings, "metric", &name));
+    FV_TRY(fv_json_require_real(settings, "scale", scale));
+    for (int i = 0; fv_metric_names[i]; i++)
+        if (strcmp(fv_metric_names[i], name) == 0) {
+            *metric = (fv_metric)i;
+            return FV_OK;
+        }
+    return FV_FAIL(FV_ERR_FORMAT, "there is no metric \"%.64s\"", name);
+}
+
+fv_err fv_report_results(const fv_report *report, fv_results *out)
+{
+    fv_metric metric = FV_METRIC_MEAN;
+    double scale = 1;
+    *out = (fv_results){0};
+    if (!fv_json_get(report->settings, "task"))
+        return FV_OK;
+    FV_TRY(find_metric(report->settings, &metric, &scale));
+    return fv_metric_fold(metric, scale, report->records, report->n, out);
+}
+
 /* The table. */
 
 static fv_err print_figure(double value, int digits, fv_buffer *out)
@@ -176,5 +202,6 @@ fv_err fv_summary_print(const fv_summary *summary, double seconds, fv_buffer *ou
         FV_TRY(fv_buffer_append(out, "\n", 1));
     }
     FV_TRY(print_line(&summary->all, "all", width, out));
-    return fv_buffer_print(out, " %10.1f\n", seconds);
+    FV_TRY(print_figure(seconds, 1, out));
+    return fv_buffer_append(out, "\n", 1);
 }

@@ -138,6 +138,21 @@ static fv_err fill_sums(const fv_report *report, fv_json *object)
     return err;
 }
 
+static fv_err set_figures(const fv_report *report, fv_json *object)
+{
+    fv_results figures;
+    FV_TRY(fv_report_results(report, &figures));
+    fv_err err = figures.n > 0 ? fv_results_set(&figures, object) : FV_OK;
+    fv_results_fini(&figures);
+    return err;
+}
+
+fv_err fv_report_sum(const fv_report *report, fv_json *object)
+{
+    FV_TRY(fill_sums(report, object));
+    return set_figures(report, object);
+}
+
 static fv_err fill_summary(const fv_report *report, fv_json *object)
 {
     char shard[32];
@@ -148,7 +163,7 @@ static fv_err fill_summary(const fv_report *report, fv_json *object)
     FV_TRY(fv_json_set(object, "settings", fv_json_copy(report->settings)));
     FV_TRY(fv_json_set_text(object, "shard", shard));
     FV_TRY(fv_json_set(object, "seconds", fv_json_make_real(report->seconds)));
-    return fill_sums(report, object);
+    return fv_report_sum(report, object);
 }
 
 static fv_err write_summary(const fv_report *report, const char *folder)

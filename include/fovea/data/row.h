@@ -26,12 +26,23 @@ void fv_row_fini(fv_row *row); /* back to {0} */
 /* Accepted answers (truths.h) as a row holds them: the first, and others behind its NUL; borrowed. */
 fv_slice fv_row_truths(const char *first, size_t more_bytes);
 
+/* Append one of a row's other fields: a text as it is, anything else as JSON; nothing if it is absent. */
+fv_err fv_row_field(const fv_row *row, const char *field, fv_buffer *out);
+
 /* How a row is found in a JSON object. Names that are NULL stand for the usual ones. */
 typedef struct fv_row_fields {
     const char *folder;        /* where paths of images start */
     const char *question_name; /* "problem", else "question" */
     const char *answer_name;   /* "original_answer", else "solution", else "answer" */
+    const char *image_name;    /* "images", else "image" */
+    int is_base64;             /* an image that is a text is its file, not a path */
     const char *question;      /* one question for all rows, instead of a field; or NULL */
+    /* What is put around the question, each on lines of its own; NULL or "": nothing. Texts that are "",
+     * "nan" or null are none. */
+    const char *hint_name;    /* the field of what stands before it */
+    const char *option_names; /* the fields with one option each, or the field with a list of all of them, as
+                                 a list (settings.h); they stand behind it as "A. text" */
+    const char *ask;          /* stands at the end, of every row */
 } fv_row_fields;
 
 /* A row from the text of a JSON object with VisionThink's columns:

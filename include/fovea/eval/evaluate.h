@@ -9,6 +9,7 @@
 #include "fovea/train/collect.h"
 #include "fovea/train/row_demands.h"
 #include "fovea/eval/report.h"
+#include "fovea/eval/task.h"
 
 typedef enum fv_eval_mode {
     FV_EVAL_LOW,   /* the low-resolution view, one turn */
@@ -33,6 +34,7 @@ typedef struct fv_evaluation {
     float temperature;        /* 0: greedy */
     float repetition_penalty; /* rollout.h; 0 or 1: none */
     const char *by; /* the extra field of a row that is its record's source; NULL: the row's own source */
+    const fv_task *task; /* borrowed; NULL: none. It places and scores the records, and nobody judges */
 } fv_evaluation;
 
 /* Add the samples to *report on the first rank of the world; shard, n_shards and seconds are set on all.

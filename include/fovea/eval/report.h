@@ -6,7 +6,8 @@
  *   samples.h5      a column a dataset: row and the counts U64; score F64, NaN without a verdict;
  *                   has_verdict U8; source text
  *   summary.json    format, FV_REPORT_FORMAT; model, data: where they lay; settings; shard, "I/N"; seconds;
- * all and sources: samples, unjudged, score, call_rate, visual_share, response_tokens
+ * all and sources: samples, unjudged, score, call_rate, visual_share, response_tokens; of a task (task.h)
+ *                   figures (metric.h), and not_counted, the answers that none of them counts
  *
  * An evaluation may be cut into N shards: shard I, from 1, has the rows r with r mod N = I - 1. */
 #ifndef FOVEA_EVAL_REPORT_H
@@ -14,6 +15,7 @@
 
 #include "fovea/io/json.h"
 #include "fovea/train/row_demands.h"
+#include "fovea/eval/metric.h"
 #include "fovea/eval/record.h"
 
 enum { FV_REPORT_FORMAT = 3 /* that is read and written */ };
@@ -76,7 +78,13 @@ typedef struct fv_summary {
 fv_err fv_summary_init(fv_summary *summary, const fv_report *report);
 void fv_summary_fini(fv_summary *summary); /* back to {0} */
 
-/* Append a table for people: a line a source and one for all. */
+/* Set all, sources and, of a task, figures of an object as in summary.json. */
+fv_err fv_report_sum(const fv_report *report, fv_json *object);
+
+/* The figures of the task that the report's settings name; none if they name no task. */
+fv_err fv_report_results(const fv_report *report, fv_results *out);
+
+/* Append a table for people: a line a source and one for all. seconds: NaN if nobody measured them. */
 fv_err fv_summary_print(const fv_summary *summary, double seconds, fv_buffer *out);
 
 #endif

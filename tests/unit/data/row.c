@@ -151,6 +151,42 @@ static void test_named_fields(void **state)
     assert_fails(fv_row_parse(text, strlen(text), &named, &row), FV_ERR_FORMAT, "there is no \"sum\"");
 }
 
+/* Hint, options and what is asked stand around the question; what is empty is left out. */
+static void test_what_surrounds_a_question(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *options, *members, *question;
+    } cases[] = {
+        {"A, B, C", "\"A\": \"red\", \"B\": 2.5, \"C\": \"nan\"", "hm\nq\nA. red\nB. 2.5\nPick one."},
+        {"all", "\"all\": [\"red\", \"blue\"]", "hm\nq\nA. red\nB. blue\nPick one."},
+        {"A, B", "\"A\": null, \"B\": \" \"", "hm\nq\nPick one."},
+    };
+    fv_row row;
+    fv_row_fields named = {
+        .folder = fields.folder, .image_name = "pic", .hint_name = "hint", .ask = "Pick one."};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[256];
+        named.option_names = cases[i].options;
+        snprintf(
+            text, sizeof text,
+            "{\"pic\": \"rgb.jpg\", \"question\": \"<image>q\", \"answer\": \"A\", \"hint\": \"hm\", %s}",
+            cases[i].members);
+        assert_ok(fv_row_parse(text, strlen(text), &named, &row));
+        assert_string_equal(row.question, cases[i].question);
+        fv_row_fini(&row);
+    }
+    const char bad[] = "{\"pic\": \"rgb.jpg\", \"question\": \"q\", \"answer\": \"A\", \"A\": {}}";
+    assert_fails(fv_row_parse(bad, strlen(bad), &named, &row), FV_ERR_FORMAT, "\"A\" is an object");
+    named.image_name = "photo";
+    assert_fails(fv_row_parse(bad, strlen(bad), &named, &row), FV_ERR_FORMAT, "there is no \"photo\"");
+    named.image_name = "A";
+    named.option_names = NULL;
+    named.is_base64 = 1;
+    const char broken[] = "{\"A\": \"rgb.jpg\", \"question\": \"q\", \"answer\": \"A\"}";
+    assert_fails(fv_row_parse(broken, strlen(broken), &named, &row), FV_ERR_FORMAT, "base64");
+}
+
 #define QA "\"question\": \"q\", \"answer\": \"a\""
 
 static void test_bad_rows(void **state)
@@ -230,9 +266,13 @@ static void test_bad_rows(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_columns_of_visionthink), cmocka_unit_test(test_other_forms),
-        cmocka_unit_test(test_several_answers),        cmocka_unit_test(test_tags_of_solutions),
-        cmocka_unit_test(test_named_fields),           cmocka_unit_test(test_bad_rows),
+        cmocka_unit_test(test_columns_of_visionthink),
+        cmocka_unit_test(test_other_forms),
+        cmocka_unit_test(test_several_answers),
+        cmocka_unit_test(test_tags_of_solutions),
+        cmocka_unit_test(test_named_fields),
+        cmocka_unit_test(test_what_surrounds_a_question),
+        cmocka_unit_test(test_bad_rows),
     };
     return cmocka_run_group_tests(tests, setup, temp_teardown);
 }

@@ -1,0 +1,51 @@
+/* Metrics: how the scores of a benchmark's answers become its figures. Local.
+ *
+ *   mean      "score": the mean.
+ *   yes_no    (POPE, Li et al., 2023.) Of answers read as "yes", "no" or "neither" (record.h): "f1" of yes,
+ *             "accuracy", "precision" (answers of yes that are right), "recall" (truths of yes that are
+ *             found), "yes_ratio" (answers that are yes). What is neither is wrong, and finds nothing.
+ *   pairs     (MME, Fu et al., 2023.) The two questions about an image, which have the same group, are a
+ *             pair. Of a category: the mean of its scores in percent and the share of its pairs that are
+ *             right twice in percent, added. "score": the sum over categories; "cognition": of
+ *             commonsense_reasoning, numerical_calculation, text_translation and code_reasoning;
+ *             "perception": of the others; then each category under its name.
+ *   circular  (MMBench, Liu et al., 2024.) Rows whose groups are the same number modulo 1,000,000 are one
+ *             question with its options in other orders. "score": the share of questions with all right.
+ *
+ * A category is the record's source. Answers without a verdict are left out, with the pair or the question
+ * that they are of; so are groups that are no pair. Shares are times a scale; sums of pairs are not. */
+#ifndef FOVEA_EVAL_METRIC_H
+#define FOVEA_EVAL_METRIC_H
+
+#include "fovea/eval/record.h"
+
+typedef enum fv_metric { FV_METRIC_MEAN, FV_METRIC_YES_NO, FV_METRIC_PAIRS, FV_METRIC_CIRCULAR } fv_metric;
+
+extern const char *const fv_metric_names[]; /* "mean", ...; ends with NULL */
+
+int fv_metric_needs_group(fv_metric metric);
+
+typedef struct fv_result {
+    char *name;   /* owned, UTF-8 */
+    double value; /* NaN: there is nothing to divide by */
+} fv_result;
+
+/* Starts as {0}. */
+typedef struct fv_results {
+    fv_result *items; /* owned, (n); the first is the benchmark's */
+    size_t n;
+    int64_t n_left_out; /* answers that no figure counts */
+} fv_results;
+
+/* On failure *out is {0}. */
+fv_err fv_metric_fold(fv_metric metric, double scale, const fv_record *records, size_t n, fv_results *out);
+void fv_results_fini(fv_results *figures); /* back to {0} */
+
+/* As a member "figures" of an object: an object by names (null for NaN), and "not_counted", the answers that
+ * none counts. */
+fv_err fv_results_set(const fv_results *figures, fv_json *object);
+
+/* Append a line a figure, for people. */
+fv_err fv_results_print(const fv_results *figures, fv_buffer *out);
+
+#endif
