@@ -10,6 +10,7 @@
 #define FV_JOB_LIST(X)                                                                \
     X(generate, "answer a question, about images if there are any")                   \
     X(eval, "answer a data set and report score, calls of the tool and tokens")       \
+    X(score, "score answers that are there already by the rules of a benchmark")      \
     X(init, "make a model folder with random weights from a shape")                   \
     X(export, "write a model folder again, in another number format or form")         \
     X(import, "make a model folder the first checkpoint of a run")                    \
