@@ -178,7 +178,6 @@ fv_err fv_eval_options_complete(fv_eval_options *out, const fv_task *task)
         FV_CHECK(out->prompts[0], FV_ERR_ARGUMENT,
                  "%s names no wording for the mode %s: say prompts.%s there, or give --prompts FILE",
                  out->task, fv_eval_mode_names[out->mode], out->mode == FV_EVAL_POLICY ? "policy" : "plain");
-        out->by = task->category[0] ? task->category : NULL;
         out->extraction = task->extraction;
         out->views.min_pixels = out->views.min_pixels ? out->views.min_pixels : task->views.min_pixels;
         out->views.max_pixels = out->views.max_pixels ? out->views.max_pixels : task->views.max_pixels;

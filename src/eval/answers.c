@@ -153,12 +153,6 @@ static void take_truths(fv_buffer *truths, fv_record *record)
 
 /* Places. */
 
-/* Else it only sorts answers, and lines of other programs may lack it. */
-static int needs_category(const fv_task *task)
-{
-    return task->category[0] && (task->by.needs_category || task->metric == FV_METRIC_PAIRS);
-}
-
 static fv_err place_by_line(const fv_task *task, const fv_json *object, fv_record *record)
 {
     const char *const questions[] = {"question", "input", task->data.question, "problem", NULL};
@@ -176,7 +170,7 @@ static fv_err place_by_line(const fv_task *task, const fv_json *object, fv_recor
     category = category ? category : fv_json_get(object, "source");
     group = group ? group : find_deep(object, task->group);
     FV_CHECK(
-        category || !needs_category(task), FV_ERR_FORMAT,
+        category || !fv_task_needs_category(task), FV_ERR_FORMAT,
         "there is no \"%s\" in it, the category of the task %s: give the data set (--data), or the answers "
         "are to another task",
         task->category, task->name);

@@ -105,22 +105,29 @@ fv_err fv_task_describe(const fv_task *task, fv_json *settings)
     FV_TRY(fv_json_set_text(settings, "scorer", task->scorer));
     FV_TRY(fv_json_set_text(settings, "metric", fv_metric_names[task->metric]));
     FV_TRY(fv_json_set(settings, "scale", fv_json_make_real(task->scale)));
+    FV_TRY(fv_json_set_text(settings, "category", task->category));
     return fv_json_set_text(settings, "group", task->group);
 }
 
 /* Records. */
 
-static fv_err set_field(const fv_task *task, const fv_row *row, const char *field, char **out)
+int fv_task_needs_category(const fv_task *task)
+{
+    return task->category[0] && (task->by.needs_category || task->metric == FV_METRIC_PAIRS);
+}
+
+/* Where the row has no such field and needs none, *out stays as it is. */
+static fv_err set_field(const fv_task *task, const fv_row *row, const char *field, int is_needed, char **out)
 {
     fv_buffer text = {0};
     fv_err err = fv_row_field(row, field, &text);
-    if (err == FV_OK && text.size == 0)
+    if (err == FV_OK && text.size == 0 && is_needed)
         err = FV_FAIL(
             FV_ERR_FORMAT,
             "there is no \"%.64s\", which the task %.64s needs: this is data of another benchmark, or "
             "it was packed without that field",
             field, task->name);
-    if (err != FV_OK) {
+    if (err != FV_OK || text.size == 0) {
         fv_buffer_fini(&text);
         return err;
     }
@@ -132,8 +139,8 @@ static fv_err set_field(const fv_task *task, const fv_row *row, const char *fiel
 fv_err fv_task_place(const fv_task *task, const fv_row *row, fv_record *record)
 {
     if (task->category[0])
-        FV_TRY(set_field(task, row, task->category, &record->source));
-    return task->group[0] ? set_field(task, row, task->group, &record->group) : FV_OK;
+        FV_TRY(set_field(task, row, task->category, fv_task_needs_category(task), &record->source));
+    return task->group[0] ? set_field(task, row, task->group, 1, &record->group) : FV_OK;
 }
 
 fv_slice fv_task_answer(const fv_task *task, const fv_record *record)

@@ -109,8 +109,8 @@ refused() { refuses "$1" "$2" "$FOVEA" "${@:3}"; } # STATUS TEXT COMMAND ARGUMEN
 echo "{\"question\": \"Is it?\", \"answer\": \"yes\", \"image\": \"$image\"}" >"$folder/other.jsonl"
 "$FOVEA" pack --jsonl "$folder/other.jsonl" --out "$folder/other.h5" >/dev/null
 common=(--model "$folder/model" --mode low "${small[@]}" --out "$folder/x")
-refused 1 'there is no "category", which the task pope needs: this is data of another benchmark' \
-    eval --task configs/eval/pope.yaml --data "$folder/other.h5" "${common[@]}"
+refused 1 'there is no "category", which the task mme needs: this is data of another benchmark' \
+    eval --task $mme --data "$folder/other.h5" "${common[@]}"
 refused 1 'the truth is "B", expected yes or no' eval --task configs/eval/pope.yaml \
     --data "$folder/mmbench.h5" "${common[@]}"
 refused 2 "--verifier, --extraction and --by are what --task says" eval --task $mme --data "$folder/mme.h5" \

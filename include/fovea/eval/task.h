@@ -39,7 +39,7 @@ typedef struct fv_task {
     char *scorer; /* fv_scorer_find */
     fv_metric metric;
     double scale;   /* of shares: 100 for percent */
-    char *category; /* the field that categories are named by; "": the row's source */
+    char *category; /* the field that categories are named by; "", or not there: the row's source */
     char *group;    /* the field of the metric's groups; "": none */
     fv_extraction extraction;
     int max_turn_tokens; /* 0: as usual */
@@ -65,8 +65,11 @@ fv_err fv_task_describe(const fv_task *task, fv_json *settings);
 fv_err fv_task_check_rows(const fv_task *task, const fv_dataset *dataset, const char *name,
                           const fv_rows *rows);
 
-/* Set a record's group (and its source, if the task has a category) from its row's other fields.
- * FV_ERR_FORMAT: the row has none. */
+/* Whether a score or a figure depends on the category. Else it only sorts answers, and rows may lack it. */
+int fv_task_needs_category(const fv_task *task);
+
+/* Set a record's group, and its source, if the task has a category, from its row's other fields.
+ * FV_ERR_FORMAT: the row has none that is needed. */
 fv_err fv_task_place(const fv_task *task, const fv_row *row, fv_record *record);
 
 /* Set a record's score, reading and task from its turns. FV_ERR_FORMAT: a truth that this task cannot have.
