@@ -1,6 +1,11 @@
 #!/usr/bin/env bash
-# The figures beside peers: what is not installed is told in the table, and the table goes where it belongs.
+# The figures beside peers: what is not installed is told in the table, and the table goes where it belongs. Skipped where
+# there is no Python, which peers need and fovea does not.
 . "$(dirname "$0")/../common"
+command -v python3 >/dev/null || {
+    echo "no python3 here: not checked"
+    exit 77
+}
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 peers=$root/tests/bench/peers

@@ -8,6 +8,7 @@
 # (bf16), REPEATS of its measurements (2), PYTHON one that has PyTorch (python3), LIMIT the seconds that a program may
 # take (600), ONLY the programs that run, of fovea, transformers, attention, vllm and start (all).
 set -u -o pipefail
+export PYTHONDONTWRITEBYTECODE=1
 case ${1--h} in
 -h | --help)
     sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//p}' "$0"
