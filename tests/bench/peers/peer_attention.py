@@ -54,10 +54,10 @@ def best(shape, is_backward):
 
 
 def main():
-    shape, out, asked = sys.argv[1], sys.argv[2], sys.argv[3:] or ["attention", "attention-grad"]
+    shape, out, asked = sys.argv[1], sys.argv[2], sys.argv[3:] or [row.key for row in rows.ROWS]
     cudnn = torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else "none"
     figure = figures.Figures(out, f"PyTorch {torch.__version__}, cuDNN {cudnn}", shape)
-    for key in asked:
+    for key in [key for key in ("attention", "attention-grad") if key in asked]:
         figure.add(key, lambda: best(shape, key == "attention-grad"))
 
 

@@ -1,11 +1,10 @@
 """Transformers on the work of the table, with random weights that are made in memory.
 
-usage: peer_transformers.py SHAPE OUT.json [--folder FOLDER] [ROW...]
+usage: peer_transformers.py SHAPE OUT.json FOLDER [ROW...]
 
-FOLDER: a model's, for the row start. Decoding has a static cache, and on a GPU its step is one CUDA graph: that is
+FOLDER: a model's, for the row start, if it is there. Decoding has a static cache, and on a GPU its step is one CUDA graph: that is
 transformers' model as fast as it goes without a compiler.
 """
-import argparse
 import inspect
 import os
 import subprocess
@@ -137,8 +136,8 @@ def train(model, size):
 
 
 def start(folder):
-    if not folder:
-        raise RuntimeError("no folder of weights was given")
+    if not os.path.isdir(folder):
+        raise RuntimeError("there is no folder of weights")
     command = [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "start_transformers.py"), folder]
     for _ in range(2):  # the first fills the page cache
         began = time.monotonic()
@@ -148,16 +147,11 @@ def start(folder):
 
 
 def main():
-    parser = argparse.ArgumentParser(usage=__doc__)
-    parser.add_argument("shape")
-    parser.add_argument("out")
-    parser.add_argument("rows", nargs="*")
-    parser.add_argument("--folder")
-    args = parser.parse_args()
-    size, asked = rows.sizes(args.shape), args.rows or [row.key for row in rows.ROWS]
+    shape, path, folder = sys.argv[1:4]
+    size, asked = rows.sizes(shape), sys.argv[4:] or [row.key for row in rows.ROWS]
     program = f"transformers {transformers.__version__}, PyTorch {torch.__version__}"
-    out = figures.Figures(args.out, program, args.shape)
-    model = shapes.model_of(args.shape, device)
+    out = figures.Figures(path, program, shape)
+    model = shapes.model_of(shape, device)
     works = {
         "decode-1": lambda: decode(model, 1, size),
         "decode-64": lambda: decode(model, 64, size),
@@ -170,7 +164,7 @@ def main():
             out.add(key, work)
     del model, works
     if "start" in asked:
-        out.add("start", lambda: start(args.folder))
+        out.add("start", lambda: start(folder))
 
 
 if __name__ == "__main__":

@@ -11,11 +11,13 @@ COMMANDS = {
         "passes": "decode prefill vision rollout --batch 1,64 --profile",
         "train": "train --sequences 16 --split --bf16-moments --profile",
         "step": "step --prompts 8 --split --bf16-moments",
+        "bits": "decode prefill rollout --batch 1,64 --new 64 --without-same-bits",
     },
     "3b": {
         "passes": "decode prefill vision rollout --batch 1,64 --prompts 64 --profile",
         "train": "train --sequences 16 --profile",
         "step": "step --prompts 16",
+        "bits": "train --without-same-bits",
         "tree": "step --prompts 4 --prompt 1024",
         "plain": "step --prompts 4 --prompt 1024 --micro-tokens 1",
     },
@@ -23,6 +25,7 @@ COMMANDS = {
         "passes": "decode prefill vision rollout --batch 1,64 --profile",
         "train": "train --profile",
         "step": "step",
+        "bits": "decode prefill --batch 1,64 --without-same-bits",
         "tree": "step --prompts 2 --prompt 256",
         "plain": "step --prompts 2 --prompt 256 --micro-tokens 1",
     },
@@ -73,6 +76,7 @@ ROWS = [
     Row("tree", "update of a tree of 8 samples against each behind its prompt", "times", "tree", "step", "",
         (("3b", 2.3), )),
     Row("step", "step of GRPO, prompts and samples counted", "tokens/s", "step", "step", "", (("7b", 4500), ("3b", 8000))),
+    Row("bits", "what the same bits cost, all in", "%", "bits", "", "", (("7b", "8 %"), ("3b", "8 %"))),
     Row("start", "start to the first token, weights in the page cache", "s", "start", "start", "", (("7b", 8), )),
 ]
 IN_FLOPS = {"prefill"}  # whose goal is in TFLOP/s

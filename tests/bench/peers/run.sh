@@ -6,7 +6,8 @@
 #
 # Settings, by the environment: FOVEA is the program (build/cuda/fovea), BACKEND what it runs on (cuda), PRECISION
 # (bf16), REPEATS of its measurements (2), PYTHON one that has PyTorch (python3), LIMIT the seconds that a program may
-# take (600), ONLY the programs that run, of fovea, transformers, attention, vllm and start (all).
+# take (600), ONLY the programs that run, of fovea, transformers, attention, vllm and start (all), ROWS what peers are asked
+# for (all; rows.py has the words).
 set -u -o pipefail
 export PYTHONDONTWRITEBYTECODE=1
 case ${1--h} in
@@ -71,11 +72,10 @@ for shape in "$@"; do
         keep "fovea-$shape-start" "$fovea" bench start --model "$models/$shape" --backend "$backend" \
             --precision "${PRECISION:-bf16}" --repeats "${REPEATS:-2}" --json "$out/fovea-$shape-start.json"
     fi
-    folder=()
-    [ ! -d "$models/$shape" ] || folder=(--folder "$models/$shape")
-    ! wants attention || peer attention "$shape" torch peer_attention.py "$shape" "$out/attention-$shape.json"
-    ! wants transformers || peer transformers "$shape" transformers peer_transformers.py "$shape" "$out/transformers-$shape.json" "${folder[@]}"
-    ! wants vllm || peer vllm "$shape" vllm peer_vllm.py "$shape" "$out/vllm-$shape.json" "$models/$shape"
+    model=$models/$shape
+    ! wants attention || peer attention "$shape" torch peer_attention.py "$shape" "$out/attention-$shape.json" ${ROWS-}
+    ! wants transformers || peer transformers "$shape" transformers peer_transformers.py "$shape" "$out/transformers-$shape.json" "$model" ${ROWS-}
+    ! wants vllm || peer vllm "$shape" vllm peer_vllm.py "$shape" "$out/vllm-$shape.json" "$model" ${ROWS-}
     rm -rf "${models:?}/$shape"
 done
 "$python" "$here/table.py" "$out"

@@ -57,7 +57,19 @@ def update_seconds(folder, shape, command, row):
     return float(figure_of(folder, shape, command, row)["what"].split(TREE)[1].split()[0])
 
 
+def costs(folder, shape):
+    """Each in a few words: its name, and how many samples of decode."""
+    told = [f"{figure['name']}{' of ' + figure['what'].split()[0] if figure['name'] == 'decode' else ''} "
+            f"{100 * figure['cost_of_same_bits']:.1f} %"
+            for figure in load(f"{folder}/fovea-{shape}-bits.json").get("figures", []) if "cost_of_same_bits" in figure]
+    if not told:
+        raise LookupError(reason(folder, f"fovea-{shape}-bits") or "not measured")
+    return ", ".join(told)
+
+
 def fovea_cell(folder, shape, row):
+    if row.key == "bits":
+        return costs(folder, shape)
     if row.key == "tree":
         tree, plain = (update_seconds(folder, shape, command, row) for command in ("tree", "plain"))
         return f"{plain / tree:.2f} times ({plain:.2f} and {tree:.2f} s)"
@@ -101,7 +113,7 @@ def row_of(folder, shape, row, notes):
     peers = [cell for name in PEERS for cell in [peer_cell(folder, name, shape, row, notes)] if cell]
     unit = " TFLOP/s" if row.key in rows.IN_FLOPS else ""
     title = shape.upper() if shape[0].isdigit() else shape
-    return f"| {title}: {row.title} | {own} | {'; '.join(peers)} | {f'{goal:,}{unit}' if goal else ''} |"
+    return f"| {title}: {row.title} | {own} | {'; '.join(peers)} | {goal if isinstance(goal, str) else f'{goal:,}{unit}' if goal else ''} |"
 
 
 def notes_of(folder, measured, notes):
