@@ -156,12 +156,15 @@ static fv_err upload_plan(fv_vision_pass *pass)
     for (int i = 0; i < N; i++)
         bytes += fv_tensor_span_bytes(*uploads[i].tensor);
     void *staging;
-    FV_TRY(fv_model_stage(pass->model, bytes, &staging));
+    size_t turns =
+        (size_t)(2 * plan->n_places) * sizeof *plan->turns * (size_t)(pass->model->vision.head_dim / 4);
+    FV_TRY(fv_model_stage(pass->model, bytes + turns, &staging));
     char *at = staging;
     for (int i = 0; i < N; i++) {
         *uploads[i].array = at;
         at += fv_tensor_span_bytes(*uploads[i].tensor);
     }
+    plan->turns = (float *)(void *)at;
     fv_vision_plan_fill(&pass->model->shape.vision, pass->grids, pass->n_grids, plan);
     pass->windows.most_queries = pass->windows.most_keys = plan->most_patches;
     fv_upload_part parts[N];

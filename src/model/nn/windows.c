@@ -3,11 +3,17 @@
 #include "fovea/model/nn/positions.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Units along an edge of a window. */
 static int window_units(const fv_vision_shape *shape)
 {
     return shape->window / shape->patch / shape->merge;
+}
+
+static int max(int a, int b)
+{
+    return a > b ? a : b;
 }
 
 static int ceil_div(int a, int b)
@@ -19,6 +25,7 @@ void fv_vision_plan_sizes(const fv_vision_shape *shape, const fv_grid *grids, in
 {
     int edge = window_units(shape);
     plan->n_patches = plan->n_units = 0;
+    plan->n_places = 0;
     plan->n_windows = plan->n_images = 0;
     plan->most_patches = edge * shape->merge * edge * shape->merge;
     for (int i = 0; i < n; i++) {
@@ -27,6 +34,7 @@ void fv_vision_plan_sizes(const fv_vision_shape *shape, const fv_grid *grids, in
         plan->n_units += fv_grid_tokens(grids[i], shape->merge);
         plan->n_windows += grids[i].t * ceil_div(height, edge) * ceil_div(width, edge);
         plan->n_images += grids[i].t;
+        plan->n_places = max(plan->n_places, max(grids[i].h, grids[i].w));
     }
 }
 
@@ -39,15 +47,33 @@ static void write_segment(int32_t *segment, int32_t *span, int index, int64_t fi
     span[index * FV_SPAN_FIELDS + 1] = (int32_t)n;
 }
 
-/* Axial positions: the first half of the pairs turns by the row of the patch, the second by its column (theta
- * 10000). */
-static void write_angles(const fv_vision_shape *shape, int row, int column, float *cos_out, float *sin_out)
+static int quarter_of(const fv_vision_shape *shape)
 {
-    int quarter = shape->hidden / shape->n_heads / 4;
-    for (int i = 0; i < 2 * quarter; i++) {
-        double angle = (i < quarter ? row : column) * pow(10000.0, -(double)(i % quarter) / quarter);
-        cos_out[i] = (float)cos(angle);
-        sin_out[i] = (float)sin(angle);
+    return shape->hidden / shape->n_heads / 4;
+}
+
+/* theta 10000. Once for each place along an edge, as a patch has some dozens. */
+static void write_turns(const fv_vision_shape *shape, fv_vision_plan *plan)
+{
+    int quarter = quarter_of(shape), n = plan->n_places * quarter;
+    for (int k = 0; k < n; k++) {
+        double angle = k / quarter * pow(10000.0, -(double)(k % quarter) / quarter);
+        plan->turns[k] = (float)cos(angle);
+        plan->turns[n + k] = (float)sin(angle);
+    }
+}
+
+/* Axial positions: the first half of the pairs turns by the row of the patch, the second by its column. */
+static void write_angles(const fv_vision_shape *shape, fv_vision_plan *plan, int64_t patch, int row,
+                         int column)
+{
+    int quarter = quarter_of(shape);
+    size_t bytes = (size_t)quarter * sizeof *plan->turns;
+    float *const to[] = {plan->cos + 2 * patch * quarter, plan->sin + 2 * patch * quarter};
+    for (int i = 0; i < 2; i++) {
+        const float *turns = plan->turns + i * plan->n_places * quarter;
+        memcpy(to[i], turns + row * quarter, bytes);
+        memcpy(to[i] + quarter, turns + column * quarter, bytes);
     }
 }
 
@@ -61,15 +87,15 @@ typedef struct cursor {
 static void write_unit(const fv_vision_shape *shape, fv_vision_plan *plan, int64_t to, int64_t from, int row,
                        int column)
 {
-    int area = shape->merge * shape->merge, half = shape->hidden / shape->n_heads / 2;
+    int area = shape->merge * shape->merge;
     plan->unit_order[to] = (int32_t)from;
     plan->unit_places[from] = (int32_t)to;
     for (int p = 0; p < area; p++) {
         int64_t patch = to * area + p;
         plan->patch_order[patch] = (int32_t)(from * area + p);
         plan->patch_places[from * area + p] = (int32_t)patch;
-        write_angles(shape, row * shape->merge + p / shape->merge, column * shape->merge + p % shape->merge,
-                     plan->cos + patch * half, plan->sin + patch * half);
+        write_angles(shape, plan, patch, row * shape->merge + p / shape->merge,
+                     column * shape->merge + p % shape->merge);
     }
 }
 
@@ -100,6 +126,7 @@ static void write_frame(const fv_vision_shape *shape, fv_vision_plan *plan, curs
 void fv_vision_plan_fill(const fv_vision_shape *shape, const fv_grid *grids, int n, fv_vision_plan *plan)
 {
     cursor at = {0};
+    write_turns(shape, plan);
     for (int i = 0; i < n; i++) {
         fv_grid frame = {1, grids[i].h / shape->merge, grids[i].w / shape->merge};
         for (int t = 0; t < grids[i].t; t++)

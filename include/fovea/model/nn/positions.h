@@ -29,6 +29,9 @@ typedef struct fv_vision_plan {
     int32_t *unit_order;   /* (n_units), the same for units; */
     int32_t *unit_places;  /* (n_units) */
     float *cos, *sin;      /* (n_patches, D / 2), in the tower's order */
+    float *turns; /* (2, n_places, D / 4): cosines and sines of the places along an edge, of which those are
+                     made */
+    int n_places;
     int32_t *windows; /* (n_windows, 6) attention segments of window blocks, and their spans (n_windows, 2) */
     int32_t *window_spans;
     int n_windows, most_patches; /* of a window */
