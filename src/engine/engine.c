@@ -191,13 +191,23 @@ static int is_of_use(const fv_flight *flight)
     return n > 0;
 }
 
+static fv_err schedule(fv_engine *engine)
+{
+    fv_err err = fv_schedule_pass(engine);
+    if (err == FV_OK)
+        err = fv_images_encode(engine);
+    if (err != FV_OK)
+        fv_images_drop(engine);
+    return err;
+}
+
 static fv_err begin(fv_engine *engine, fv_flight *flight)
 {
     if (flight->is_under_way)
         count_ahead(engine, flight);
     if (is_of_use(flight))
         return FV_OK;
-    FV_TRY(fv_schedule_pass(engine));
+    FV_TRY(schedule(engine));
     FV_CHECK(engine->pass.n > 0, FV_ERR_INTERNAL, "an engine that cannot go on");
     engine->stats.n_passes++;
     engine->stats.computed_tokens += engine->pass.n;

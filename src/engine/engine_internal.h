@@ -89,6 +89,17 @@ typedef struct fv_pass_plan {
 
 enum { FV_MAX_BUCKETS = 64 };
 
+/* Images whose features are to be computed: together, until they fill a device. */
+enum { FV_SEEN_PATCHES = 4096, FV_MAX_SEEN = 64 };
+
+typedef struct fv_seen {
+    int n;
+    int64_t patches;
+    fv_engine_image *images[FV_MAX_SEEN];
+    fv_picture *pictures[FV_MAX_SEEN]; /* held */
+    fv_grid grids[FV_MAX_SEEN];
+} fv_seen;
+
 struct fv_engine {
     fv_model *model;
     fv_backend *backend;
@@ -108,7 +119,7 @@ struct fv_engine {
     fv_engine_image *images; /* whose features are there, by row */
     void *feature_memory;    /* owned */
     fv_tensor features;      /* (image_rows, C) */
-    fv_grid grid;            /* of the image that is looked at */
+    fv_seen seen;
     int64_t n_lives;
     fv_pass_plan pass;
     fv_flight flights[2]; /* that whose owners are told next, and the one behind it, by turns */
@@ -150,10 +161,13 @@ fv_err fv_sequence_push(fv_sequence *sequence, int32_t id);
 fv_err fv_images_init(fv_engine *engine);
 void fv_images_fini(fv_engine *engine);
 size_t fv_images_bytes(const fv_engine *engine);            /* of the pool */
-fv_err fv_images_measure(fv_engine *engine, size_t *bytes); /* of the largest image's pass */
+fv_err fv_images_measure(fv_engine *engine, size_t *bytes); /* of the largest pass of the tower */
 /* See that features are there for what tokens [first, first + *n) of a sequence show; *n becomes less if
  * there is no room for some of them in this pass. */
 fv_err fv_images_need(fv_engine *engine, const fv_sequence *sequence, int64_t first, int64_t *n);
+/* Compute the features of what was seen since the last call; or forget it. */
+fv_err fv_images_encode(fv_engine *engine);
+void fv_images_drop(fv_engine *engine);
 /* The row of features that token i shows; -1: none. */
 int64_t fv_images_row(const fv_sequence *sequence, int64_t i);
 

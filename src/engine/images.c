@@ -1,9 +1,17 @@
 /* Features of images: rows of one pool. An image gets its rows when a pass needs them and keeps them until
  * others need the room: then those that were not shown for longest give theirs up. An image that the pass
- * under way shows stays. */
+ * under way shows stays.
+ *
+ * The images that a pass needs go through the tower together, as small ones alone would leave most of a
+ * device without work; a feature is the same bits beside any others. */
 #include "engine/engine_internal.h"
 
 #include <string.h>
+
+static int64_t min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
 
 static int merge_of(const fv_engine *engine)
 {
@@ -13,22 +21,38 @@ static int merge_of(const fv_engine *engine)
 static fv_err take_tensors(void *context, fv_arena *arena)
 {
     fv_engine *engine = context;
-    return fv_vision_take(engine->vision, &engine->grid, 1, FV_SAVE_NONE, arena);
+    return fv_vision_take(engine->vision, engine->seen.grids, engine->seen.n, FV_SAVE_NONE, arena);
 }
 
-/* The largest image may have any shape, and a strip has the most windows: room for both, one after the other.
- */
+/* The tensors of n units of the tower, four patches or so, as that many images. Each image but the last is a
+ * unit and that is a strip, so that no others have more windows. */
+static fv_err take_units(fv_engine *engine, int64_t n, int n_images, fv_arena *arena)
+{
+    int merge = merge_of(engine);
+    size_t mark = fv_arena_mark(arena);
+    engine->seen.n = n_images;
+    for (int i = 0; i < n_images; i++)
+        engine->seen.grids[i] = (fv_grid){1, merge, merge};
+    engine->seen.grids[n_images - 1].w = (int32_t)((n - n_images + 1) * merge);
+    FV_TRY(take_tensors(engine, arena));
+    fv_arena_release(arena, mark);
+    return FV_OK;
+}
+
+/* The largest image may have any shape; smaller ones come together as far as there are rows for them. */
 static fv_err take_largest(void *context, fv_arena *arena)
 {
     fv_engine *engine = context;
     fv_grid largest = engine->settings.image;
     int merge = merge_of(engine);
-    size_t mark = fv_arena_mark(arena);
-    engine->grid = (fv_grid){largest.t, merge, (int32_t)((int64_t)largest.h * largest.w / merge)};
+    int64_t together = min(FV_SEEN_PATCHES / (merge * merge), engine->settings.image_rows);
+    FV_TRY(take_units(engine, fv_grid_tokens(largest, merge), 1, arena));
+    FV_TRY(take_units(engine, together, (int)min(together, FV_MAX_SEEN), arena));
+    engine->seen.n = 1;
+    engine->seen.grids[0] = largest;
     FV_TRY(take_tensors(engine, arena));
-    fv_arena_release(arena, mark);
-    engine->grid = largest;
-    return take_tensors(engine, arena);
+    engine->seen.n = 0;
+    return FV_OK;
 }
 
 fv_err fv_images_init(fv_engine *engine)
@@ -67,8 +91,17 @@ fv_err fv_images_measure(fv_engine *engine, size_t *bytes)
     return FV_OK;
 }
 
+static void release(fv_seen *seen)
+{
+    for (int i = 0; i < seen->n; i++)
+        fv_picture_release(seen->pictures[i]);
+    seen->n = 0;
+    seen->patches = 0;
+}
+
 void fv_images_fini(fv_engine *engine)
 {
+    release(&engine->seen);
     if (engine->feature_memory)
         fv_backend_release(engine->backend, engine->feature_memory);
     fv_workspace_fini(&engine->vision_work);
@@ -131,14 +164,48 @@ static int make_room(fv_engine *engine, fv_engine_image *image)
 
 fv_err fv_engine_see(fv_engine *engine, fv_engine_image *image, fv_picture *picture)
 {
-    fv_tensor seen;
-    engine->grid = image->grid;
+    fv_seen *seen = &engine->seen;
+    int64_t patches = fv_grid_patches(image->grid);
+    if (seen->n == FV_MAX_SEEN || (seen->n > 0 && seen->patches + patches > FV_SEEN_PATCHES))
+        FV_TRY(fv_images_encode(engine));
+    seen->images[seen->n] = image;
+    seen->pictures[seen->n] = fv_picture_hold(picture);
+    seen->grids[seen->n++] = image->grid;
+    seen->patches += patches;
+    return FV_OK;
+}
+
+static fv_err encode(fv_engine *engine)
+{
+    const fv_seen *seen = &engine->seen;
+    fv_tensor features;
+    int64_t first = 0;
     FV_TRY(fv_workspace_fit(&engine->vision_work, engine->backend, take_tensors, engine));
-    FV_TRY(fv_vision_forward(engine->vision, &picture, &seen));
-    engine->stats.vision_patches += fv_grid_patches(image->grid);
-    return fv_copy(
-        engine->backend,
-        &(fv_copy_args){.in = seen, .out = fv_tensor_rows(engine->features, image->first, image->n)});
+    FV_TRY(fv_vision_forward(engine->vision, seen->pictures, &features));
+    engine->stats.vision_patches += seen->patches;
+    for (int i = 0; i < seen->n; i++) {
+        const fv_engine_image *image = seen->images[i];
+        FV_TRY(fv_copy(engine->backend,
+                       &(fv_copy_args){.in = fv_tensor_rows(features, first, image->n),
+                                       .out = fv_tensor_rows(engine->features, image->first, image->n)}));
+        first += image->n;
+    }
+    return FV_OK;
+}
+
+fv_err fv_images_encode(fv_engine *engine)
+{
+    fv_err err = engine->seen.n > 0 ? encode(engine) : FV_OK;
+    if (err == FV_OK)
+        release(&engine->seen);
+    return err;
+}
+
+void fv_images_drop(fv_engine *engine)
+{
+    for (int i = 0; i < engine->seen.n; i++)
+        fv_engine_forget(engine, engine->seen.images[i]);
+    release(&engine->seen);
 }
 
 static fv_err need(fv_engine *engine, fv_engine_image *image, int *is_there)

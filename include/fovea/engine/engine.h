@@ -81,7 +81,7 @@ typedef struct fv_engine_image {
     struct fv_engine_image *next;
 } fv_engine_image;
 
-/* picture: of the image's grid. */
+/* picture: of the image's grid; it is held until the pass is queued, with the features of all its images. */
 fv_err fv_engine_see(fv_engine *engine, fv_engine_image *image, fv_picture *picture);
 /* No sequence shows the image any more. Local. */
 void fv_engine_forget(fv_engine *engine, fv_engine_image *image);
