@@ -9,10 +9,16 @@ static int64_t n_chunks(const fv_model *model)
     return model->chunks / model->tensor->size * fv_model_range_parts(model);
 }
 
-static int64_t chunk_width(const fv_model *model)
+static int64_t min(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Ids of so many statistics chunks of a range. */
+static int64_t width_of(const fv_model *model, int64_t n_parts)
 {
     int64_t most = (model->shape.text.vocab + model->chunks - 1) / model->chunks;
-    return most < FV_VOCAB_CHUNK ? most : FV_VOCAB_CHUNK;
+    return min(most, n_parts * FV_VOCAB_CHUNK);
 }
 
 /* Logits of all ids of this rank, or of a chunk. */
@@ -21,10 +27,9 @@ static int is_whole(const fv_model *model, const fv_head_pass *pass)
     return pass->logits.dim[1] == fv_model_ids_of(model, model->tensor->rank).n;
 }
 
-static fv_err take_rest(const fv_model *model, int64_t width, fv_arena *arena, fv_head_pass *out)
+static fv_err take_rest(const fv_model *model, fv_arena *arena, fv_head_pass *out)
 {
     int64_t n = out->targets.dim[0], parts[] = {n_chunks(model), n, FV_VOCAB_FIELDS};
-    FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, width}, &out->logits));
     FV_TRY(fv_tensor_take(arena, FV_F32, 3, parts, &out->own_parts));
     parts[0] *= model->tensor->size;
     FV_TRY(fv_tensor_take(arena, FV_F32, 3, parts, &out->parts));
@@ -36,8 +41,10 @@ static fv_err take_rest(const fv_model *model, int64_t width, fv_arena *arena, f
 fv_err fv_head_take(const fv_model *model, int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out)
 {
     int64_t own = fv_model_ids_of(model, model->tensor->rank).n;
+    int64_t width = own <= FV_VOCAB_CHUNK ? own : width_of(model, 1);
     FV_TRY(fv_head_take_inputs(n, n_excluded, arena, out));
-    FV_TRY(take_rest(model, own <= FV_VOCAB_CHUNK ? own : chunk_width(model), arena, out));
+    FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, width}, &out->logits));
+    FV_TRY(take_rest(model, arena, out));
     return fv_take_rounded(arena, out->logits, model->text.dtype, &out->dlogits);
 }
 
@@ -50,28 +57,60 @@ fv_err fv_head_take_inputs(int64_t n, int64_t n_excluded, fv_arena *arena, fv_he
     return fv_tensor_take(arena, FV_F32, 1, &n, &out->inv_temperature);
 }
 
+/* As many equal cuts of a range as it takes for the logits of one to have no more than that many bytes. */
+static int64_t cut_width(const fv_model *model, int64_t n, int64_t bytes)
+{
+    int64_t parts = fv_model_range_parts(model);
+    int64_t most = bytes / ((int64_t)sizeof(float) * FV_VOCAB_CHUNK * n);
+    int64_t cuts = most > 0 ? (parts + most - 1) / most : parts;
+    return width_of(model, (parts + cuts - 1) / cuts);
+}
+
+/* All ids at once or, from some number of rows on, always the same memory: what fits a cache, nearly. */
 fv_err fv_head_take_rest(const fv_model *model, fv_arena *arena, fv_head_pass *out)
 {
     enum { MOST_BYTES = 64 << 20 };
     int64_t own = fv_model_ids_of(model, model->tensor->rank).n, n = out->targets.dim[0];
-    int fits = n * own <= MOST_BYTES / (int64_t)sizeof(float);
-    return take_rest(model, fits ? own : chunk_width(model), arena, out);
+    int64_t most = MOST_BYTES / (int64_t)sizeof(float);
+    int64_t width = n * own <= most ? own : cut_width(model, n, MOST_BYTES);
+    int64_t taken = n * own <= most || n * width > most ? n * width : most;
+    FV_TRY(fv_tensor_take(arena, FV_F32, 1, &taken, &out->logits));
+    out->logits = fv_tensor_2d(out->logits.data, FV_F32, n, width);
+    return take_rest(model, arena, out);
 }
 
-/* What is computed at once, all ids of this rank or a chunk: its rows of the head, its logits, its first id.
- */
+/* What is computed at once, all ids of this rank or a chunk, which is some statistics chunks of a range: its
+ * rows of the head, its logits, its statistics, its first id. */
 typedef struct chunk {
-    fv_tensor head, head_grad, logits, dlogits;
+    fv_tensor head, head_grad, logits, dlogits, parts;
     int32_t first;
 } chunk;
 
+/* Statistics chunks that there is room for. */
+static int64_t parts_together(const fv_head_pass *pass)
+{
+    return (pass->logits.dim[1] + FV_VOCAB_CHUNK - 1) / FV_VOCAB_CHUNK;
+}
+
+static int64_t cuts_of_range(const fv_model *model, const fv_head_pass *pass)
+{
+    return (fv_model_range_parts(model) + parts_together(pass) - 1) / parts_together(pass);
+}
+
+static int64_t n_together(const fv_model *model, const fv_head_pass *pass)
+{
+    return is_whole(model, pass) ? 1
+                                 : n_chunks(model) / fv_model_range_parts(model) * cuts_of_range(model, pass);
+}
+
 static chunk chunk_of(const fv_model *model, const fv_head_pass *pass, fv_tensor head_grad, int64_t i)
 {
-    int64_t parts = fv_model_range_parts(model), range = i / parts, at = i % parts * FV_VOCAB_CHUNK;
+    int64_t parts = fv_model_range_parts(model), cuts = cuts_of_range(model, pass);
+    int64_t range = i / cuts, part = i % cuts * parts_together(pass), at = part * FV_VOCAB_CHUNK;
     fv_id_range own = fv_model_ids_of(model, model->tensor->rank);
     fv_id_range ids = fv_model_range(model, model->tensor->rank * n_chunks(model) / parts + range);
-    int64_t left = ids.n > at ? ids.n - at : 0, n = left < FV_VOCAB_CHUNK ? left : FV_VOCAB_CHUNK;
-    int64_t first = left ? ids.first + at : own.first;
+    int64_t n = min(ids.n > at ? ids.n - at : 0, parts_together(pass) * FV_VOCAB_CHUNK);
+    int64_t first = n ? ids.first + at : own.first;
     if (is_whole(model, pass)) {
         first = own.first;
         n = own.n;
@@ -80,6 +119,8 @@ static chunk chunk_of(const fv_model *model, const fv_head_pass *pass, fv_tensor
                    .head_grad = head_grad.data ? fv_tensor_rows(head_grad, first - own.first, n) : head_grad,
                    .logits = fv_tensor_cols(pass->logits, 0, n),
                    .dlogits = fv_tensor_cols(pass->dlogits, 0, n),
+                   .parts = fv_tensor_rows(pass->own_parts, range * parts + part,
+                                           min(parts_together(pass), parts - part)),
                    .first = (int32_t)first};
 }
 
@@ -123,10 +164,10 @@ static fv_err add_stats(fv_model *model, const fv_head_pass *pass, fv_tensor log
 
 static fv_err scan_chunks(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const fv_head_draws *draws)
 {
-    for (int64_t i = 0; i < n_chunks(model); i++) {
+    for (int64_t i = 0; i < n_together(model, pass); i++) {
         chunk c = chunk_of(model, pass, (fv_tensor){0}, i);
         FV_TRY(fv_linear(model->backend, hidden, c.head, (fv_tensor){0}, c.logits));
-        FV_TRY(add_stats(model, pass, c.logits, c.first, fv_tensor_rows(pass->own_parts, i, 1), !draws));
+        FV_TRY(add_stats(model, pass, c.logits, c.first, c.parts, !draws));
         if (draws && (c.logits.dim[1] > 0 || i == 0))
             FV_TRY(draw(model, pass, c.logits, c.first, draws));
     }
@@ -205,7 +246,7 @@ fv_err fv_head_backward(fv_model *model, const fv_head_pass *pass, const fv_head
                         fv_weights *grads)
 {
     fv_backend *backend = model->backend;
-    for (int64_t i = 0; i < (is_whole(model, pass) ? 1 : n_chunks(model)); i++) {
+    for (int64_t i = 0; i < n_together(model, pass); i++) {
         chunk c = chunk_of(model, pass, grads->head, i);
         FV_TRY(fv_linear(backend, args->hidden, c.head, (fv_tensor){0}, c.logits));
         FV_TRY(fv_vocab_grad(

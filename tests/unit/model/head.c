@@ -2,19 +2,19 @@
  */
 #include "model_case.h"
 
-enum { ROWS = 7, EXCLUDED = 3 };
+enum { ROWS = 7, MOST_ROWS = 900, EXCLUDED = 3 };
 
 static const int32_t excluded[EXCLUDED] = {5, 81, 319};
 
 /* What came of every row. */
 typedef struct outcome {
-    int32_t ids[ROWS];
-    float logprobs[ROWS], looked[ROWS], entropies[ROWS];
+    int32_t ids[MOST_ROWS];
+    float logprobs[MOST_ROWS], looked[MOST_ROWS], entropies[MOST_ROWS];
 } outcome;
 
 typedef struct head_case {
     model_case *c;
-    int at_once;
+    int rows, at_once;
     fv_workspace work;
     fv_tensor hidden;
     fv_head_pass head;
@@ -25,31 +25,32 @@ static fv_err take(void *context, fv_arena *arena)
 {
     head_case *h = context;
     int64_t width = fv_model_shape_of(h->c->model)->text.hidden;
-    FV_TRY(fv_tensor_take(arena, fv_model_precision(h->c->model)->activation, 2, (int64_t[]){ROWS, width},
+    FV_TRY(fv_tensor_take(arena, fv_model_precision(h->c->model)->activation, 2, (int64_t[]){h->rows, width},
                           &h->hidden));
-    FV_TRY(fv_tensor_take(arena, FV_I32, 2, (int64_t[]){ROWS, FV_DRAW_FIELDS}, &h->draws.draws));
-    FV_TRY(fv_head_draws_take(ROWS, arena, &h->draws));
+    FV_TRY(fv_tensor_take(arena, FV_I32, 2, (int64_t[]){h->rows, FV_DRAW_FIELDS}, &h->draws.draws));
+    FV_TRY(fv_head_draws_take(h->rows, arena, &h->draws));
     if (!h->at_once)
-        return fv_head_take(h->c->model, ROWS, EXCLUDED, arena, &h->head);
-    FV_TRY(fv_head_take_inputs(ROWS, EXCLUDED, arena, &h->head));
+        return fv_head_take(h->c->model, h->rows, EXCLUDED, arena, &h->head);
+    FV_TRY(fv_head_take_inputs(h->rows, EXCLUDED, arena, &h->head));
     return fv_head_take_rest(h->c->model, arena, &h->head);
 }
 
 static void upload_case(head_case *h)
 {
-    static float hidden[ROWS * 4096], scales[ROWS];
-    int32_t keys[ROWS * FV_DRAW_FIELDS];
+    enum { MOST_NUMBERS = MOST_ROWS * 64 };
+    static float hidden[MOST_NUMBERS], scales[MOST_ROWS];
+    static int32_t keys[MOST_ROWS * FV_DRAW_FIELDS];
+    static uint16_t halves[MOST_NUMBERS];
     int64_t n = fv_tensor_count(h->hidden);
-    uint16_t halves[ROWS * 4096];
-    assert_true(n <= ROWS * 4096);
+    assert_true(n <= MOST_NUMBERS);
     for (int64_t i = 0; i < n; i++)
         hidden[i] = 4 * fv_rng_uniform((fv_rng_key){.seed = 6}, (uint32_t)i) - 2;
     if (h->hidden.dtype == FV_BF16)
         fv_dtype_encode(FV_BF16, hidden, n, halves);
-    for (int i = 0; i < ROWS; i++) {
+    for (int i = 0; i < h->rows; i++) {
         fv_rng_words((fv_rng_key){.seed = 2}, (uint32_t)i, (uint32_t *)keys + i * FV_DRAW_FIELDS);
         keys[i * FV_DRAW_FIELDS + FV_DRAW_FIELDS - 1] = i % 3 > 0;
-        scales[i] = 0.5f + (float)i / 4;
+        scales[i] = 0.5f + (float)(i % ROWS) / 4;
     }
     const fv_upload_part parts[] = {{h->hidden, h->hidden.dtype == FV_F32 ? (const void *)hidden : halves},
                                     {h->draws.draws, keys},
@@ -59,9 +60,10 @@ static void upload_case(head_case *h)
 }
 
 /* A draw from each row, then a look at the ids that were drawn. */
-static void run(model_case *c, int at_once, outcome *o)
+static void run(model_case *c, int rows, int at_once, outcome *o)
 {
-    head_case h = {.c = c, .at_once = at_once, .work = {.name = "head"}};
+    head_case h = {.c = c, .rows = rows, .at_once = at_once, .work = {.name = "head"}};
+    memset(o, 0, sizeof *o);
     assert_ok(fv_workspace_fit(&h.work, c->backend, take, &h));
     upload_case(&h);
     assert_ok(fv_head_draw(c->model, &h.head, h.hidden, &h.draws));
@@ -73,29 +75,46 @@ static void run(model_case *c, int at_once, outcome *o)
     fv_workspace_fini(&h.work);
 }
 
+static void compare(const char *folder, int rows)
+{
+    static outcome chunks, whole;
+    fv_backend *backend;
+    model_case c;
+    assert_ok(fv_backend_cpu_create(NULL, 2, &backend));
+    case_open(&c, backend, case_self, folder);
+    run(&c, rows, 0, &chunks);
+    run(&c, rows, 1, &whole);
+    assert_memory_equal(&chunks, &whole, sizeof chunks);
+    assert_memory_equal(whole.logprobs, whole.looked, sizeof whole.logprobs);
+    for (int row = 0; row < rows; row++)
+        for (int k = 0; k < EXCLUDED; k++)
+            assert_int_not_equal(whole.ids[row], excluded[k]);
+    case_close(&c);
+}
+
 static void test_at_once(void **state)
 {
     (void)state;
-    for (int i = 0; i < CASE_MODELS; i++) {
-        fv_backend *backend;
-        model_case c;
-        outcome chunks, whole;
-        assert_ok(fv_backend_cpu_create(NULL, 2, &backend));
-        case_open(&c, backend, case_self, temp_path(case_models[i]));
-        run(&c, 0, &chunks);
-        run(&c, 1, &whole);
-        assert_memory_equal(&chunks, &whole, sizeof chunks);
-        assert_memory_equal(whole.logprobs, whole.looked, sizeof whole.logprobs);
-        for (int row = 0; row < ROWS; row++)
-            for (int k = 0; k < EXCLUDED; k++)
-                assert_int_not_equal(whole.ids[row], excluded[k]);
-        case_close(&c);
-    }
+    for (int i = 0; i < CASE_MODELS; i++)
+        compare(temp_path(case_models[i]), ROWS);
+}
+
+/* Of a range of the vocabulary all chunks at once, and some. */
+static void test_many_at_once(void **state)
+{
+    (void)state;
+    fv_model_shape shape;
+    case_load_shape("tiny-qwen2", &shape);
+    shape.text.vocab = 66003;
+    case_write_shape("many-ids", &shape, NULL, NULL);
+    compare(temp_path("many-ids"), 300);
+    compare(temp_path("many-ids"), MOST_ROWS);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test_setup(test_at_once, case_use_fp32),
-                                       cmocka_unit_test_setup(test_at_once, case_use_bf16)};
+                                       cmocka_unit_test_setup(test_at_once, case_use_bf16),
+                                       cmocka_unit_test_setup(test_many_at_once, case_use_bf16)};
     return cmocka_run_group_tests(tests, case_setup, case_teardown);
 }

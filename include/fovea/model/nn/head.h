@@ -1,9 +1,9 @@
 /* The head: hidden states to log-probs, and back, without ever holding all logits. Collective over the tensor
  * group.
  *
- * Logits are made a chunk of FV_VOCAB_CHUNK ids at a time, reduced to four numbers a row and thrown away; the
- * backward pass makes them again. Each rank does the ids it holds, and the numbers of all ranks are merged in
- * order. */
+ * Logits are made some ids at a time, reduced to four numbers a row and FV_VOCAB_CHUNK of them, and thrown
+ * away; the backward pass makes them again. Each rank does the ids it holds, and the numbers of all ranks are
+ * merged in order. */
 #ifndef FOVEA_MODEL_NN_HEAD_H
 #define FOVEA_MODEL_NN_HEAD_H
 
@@ -11,16 +11,16 @@
 
 /* Memory of one computation for up to n rows; grads: a backward pass will follow. Starts as {0}. */
 typedef struct fv_head_pass {
-    fv_tensor targets, excluded; /* I32 (n), (E) */
-    fv_tensor inv_temperature;   /* (n) */
-    fv_tensor logits, dlogits;   /* F32 (n, FV_VOCAB_CHUNK), and rounded for the products of the gradient */
-    fv_tensor own_parts, parts;  /* (chunks, n, 4) of this rank, of all */
+    fv_tensor targets, excluded;     /* I32 (n), (E) */
+    fv_tensor inv_temperature;       /* (n) */
+    fv_tensor logits, dlogits;       /* F32 (n, ids at once), and rounded for the products of the gradient */
+    fv_tensor own_parts, parts;      /* (chunks, n, 4) of this rank, of all */
     fv_tensor logprob, lse, entropy; /* (n) */
 } fv_head_pass;
 
 /* Local, all three. Without a backward pass: the inputs targets, excluded and inv_temperature by themselves,
  * so that they may lie beside others that are uploaded with them; then the rest, with all logits of this rank
- * at once where they are few. The bits are the same. */
+ * at once where they are few, and else as many as keep a device busy. The bits are the same. */
 fv_err fv_head_take(const fv_model *model, int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out);
 fv_err fv_head_take_inputs(int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out);
 fv_err fv_head_take_rest(const fv_model *model, fv_arena *arena, fv_head_pass *out);
