@@ -5,14 +5,15 @@
 #include "jobs/runtime.h"
 
 /* X(name, what it measures). The function is fv_bench_<name>. */
-#define FV_BENCH_LIST(X)                                                        \
-    X(decode, "tokens of many samples at once, one each a pass")                \
-    X(prefill, "prompts through the decoder")                                   \
-    X(vision, "images through the vision tower")                                \
-    X(rollout, "groups of samples of prompts with an image, as a trainer does") \
-    X(train, "a supervised step over packed sequences with an image")           \
-    X(step, "a whole step of reinforcement learning")                           \
-    X(judge, "verdicts of a local judge as large as the decoder")               \
+#define FV_BENCH_LIST(X)                                                               \
+    X(decode, "tokens of many samples at once, one each a pass")                       \
+    X(prefill, "prompts through the decoder")                                          \
+    X(vision, "images through the vision tower")                                       \
+    X(rollout, "groups of samples of prompts with an image, as a trainer does")        \
+    X(train, "a supervised step over packed sequences with an image")                  \
+    X(update, "an update over groups of samples, as trees and each behind its prompt") \
+    X(step, "a whole step of reinforcement learning")                                  \
+    X(judge, "verdicts of a local judge as large as the decoder")                      \
     X(start, "a process from its start to its first token, with a folder of weights")
 
 enum {

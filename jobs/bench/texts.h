@@ -40,7 +40,7 @@ fv_dialogue fv_bench_texts_dialogue(const fv_bench_texts *texts, int64_t prompt,
 fv_engine_settings fv_bench_rollout_settings(const fv_bench_options *options, const fv_bench_texts *texts);
 double fv_bench_rollout_bound(const fv_bench *bench, fv_grid image);
 
-/* How the weights move, and what a micro-batch keeps, as the command line says (train.c). */
+/* How the weights move, and what a micro-batch keeps, as the command line says (learner.c). */
 fv_optimizer_settings fv_bench_adamw(const fv_bench_options *options);
 fv_save fv_bench_save(const fv_bench_options *options);
 

@@ -16,11 +16,12 @@ small="--repeats 2 --batch 1,3 --prompt 64 --new 4 --prompts 2 --samples 2 --ima
 
 # Every measurement has its line, and the same figures as JSON; nothing is left behind.
 well bench all all $small --profile --json "$folder/all.json"
-for name in decode prefill vision rollout train step judge start; do
+for name in decode prefill vision rollout train update step judge start; do
     grep -q "^$name .*\[" "$folder/all.out" || fail "no $name in: $(cat "$folder/all.out")"
     grep -q "\"name\": \"$name\"" "$folder/all.json" || fail "no $name in: $(cat "$folder/all.json")"
 done
 [ "$(grep -c '^decode ' "$folder/all.out")" = 2 ] || fail "decode is not measured for each batch"
+grep -q '^update .* trees, [0-9.]* times as fast' "$folder/all.out" || fail "no trees in: $(cat "$folder/all.out")"
 grep -q '^    gemm  *[1-9]' "$folder/all.out" || fail "no time by operation: $(cat "$folder/all.out")"
 for field in value ceiling share seconds peak_bytes; do
     [ "$(figures "$folder/all.json" $field | grep -c '^[0-9]')" -ge 10 ] || fail "$field is missing"
@@ -29,7 +30,7 @@ done
 [ -z "$(ls "$TMPDIR")" ] || fail "left behind: $(ls "$TMPDIR")"
 
 # Ranks share out the model, and one of them tells.
-mpiexec -n 2 "$FOVEA" bench decode prefill vision rollout train step $small --shape "$root/configs/model/tiny-vl.yaml" \
+mpiexec -n 2 "$FOVEA" bench decode prefill vision rollout train update step $small --shape "$root/configs/model/tiny-vl.yaml" \
     >"$folder/two.out" 2>"$folder/two.log" || fail "two ranks: $(cat "$folder/two.log")"
 for name in prefill vision train step; do
     [ "$(grep -c "^$name " "$folder/two.out")" = 1 ] || fail "$name of two ranks: $(cat "$folder/two.out")"
