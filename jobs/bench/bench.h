@@ -13,7 +13,8 @@
 /* Seconds of a repeat. */
 typedef struct fv_bench_seconds {
     double median, least, most;
-    size_t peak; /* bytes of tensors, the most at once */
+    size_t peak;       /* bytes of tensors, the most at once */
+    double idle_share; /* of the time that the device had nothing to do (idle.h); NaN: unknown */
 } fv_bench_seconds;
 
 typedef struct fv_bench {

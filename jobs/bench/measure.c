@@ -1,12 +1,14 @@
-/* Repeats, the two rates, and what becomes of a figure. */
+/* Repeats, and the two rates. */
 #include "jobs/bench/bench.h"
 
 #include "fovea/base/clock.h"
 #include "fovea/base/process/stop.h"
 #include "fovea/model/nn/cache.h"
+#include "fovea/ops/idle.h"
 #include "fovea/ops/profile.h"
 #include "fovea/ops/staging.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,8 +44,10 @@ static int rising(const void *a, const void *b)
 fv_bench_seconds fv_bench_seconds_of(double *seconds, int n)
 {
     qsort(seconds, (size_t)n, sizeof *seconds, rising);
-    return (fv_bench_seconds){
-        .median = (seconds[(n - 1) / 2] + seconds[n / 2]) / 2, .least = seconds[0], .most = seconds[n - 1]};
+    return (fv_bench_seconds){.median = (seconds[(n - 1) / 2] + seconds[n / 2]) / 2,
+                              .least = seconds[0],
+                              .most = seconds[n - 1],
+                              .idle_share = (double)NAN};
 }
 
 /* One more repeat, for the time by operation. */
@@ -58,22 +62,39 @@ static fv_err profile(fv_bench *bench, const fv_bench_work *work)
     return err == FV_OK ? stopped : err;
 }
 
+static fv_err repeat_all(fv_bench *bench, const fv_bench_work *work, double *seconds)
+{
+    for (int i = 0; i < bench->options.repeats; i++) {
+        FV_TRY(check_stop(bench));
+        FV_TRY(repeat(bench->runtime.backend, work, &seconds[i]));
+        FV_TRY(fv_comm_all_reduce_max(bench->runtime.world, &seconds[i]));
+    }
+    return FV_OK;
+}
+
+/* With what this process' device had nothing to do. */
+static fv_err watch_all(fv_bench *bench, const fv_bench_work *work, double *seconds, double *idle_share)
+{
+    fv_idle *idle;
+    FV_TRY(fv_idle_start(bench->runtime.backend, &idle));
+    fv_err err = repeat_all(bench, work, seconds);
+    *idle_share = fv_idle_share((fv_idle_counts){0}, fv_idle_look(idle));
+    fv_idle_stop(idle);
+    return err;
+}
+
 fv_err fv_bench_measure(fv_bench *bench, const fv_bench_work *work, fv_bench_seconds *out)
 {
     fv_backend *backend = bench->runtime.backend;
-    double seconds[FV_BENCH_MAX_REPEATS], first;
-    int n = bench->options.repeats;
+    double seconds[FV_BENCH_MAX_REPEATS], first, idle_share = (double)NAN;
     backend->memory.peak = backend->memory.bytes;
     FV_TRY(repeat(backend, work, &first));
-    for (int i = 0; i < n; i++) {
-        FV_TRY(check_stop(bench));
-        FV_TRY(repeat(backend, work, &seconds[i]));
-        FV_TRY(fv_comm_all_reduce_max(bench->runtime.world, &seconds[i]));
-    }
+    FV_TRY(watch_all(bench, work, seconds, &idle_share));
     if (bench->options.is_profile)
         FV_TRY(profile(bench, work));
-    *out = fv_bench_seconds_of(seconds, n);
+    *out = fv_bench_seconds_of(seconds, bench->options.repeats);
     out->peak = backend->memory.peak;
+    out->idle_share = idle_share;
     return FV_OK;
 }
 
@@ -240,113 +261,4 @@ double fv_bench_weight_bytes(const fv_bench *bench)
 double fv_bench_cache_bytes(const fv_bench *bench)
 {
     return (double)fv_cache_page_bytes(bench->runtime.model) / FV_PAGE;
-}
-
-/* Figures. */
-
-static void print_time(const fv_bench_figure *f)
-{
-    const fv_bench_seconds *s = &f->seconds;
-    printf("%-8s %-52s %10.2f s %+.1f %+.1f %%  [%.2f, %.0f %%]\n", f->name, f->what, s->median,
-           100 * (s->least / s->median - 1), 100 * (s->most / s->median - 1), f->bound_s,
-           100 * f->bound_s / s->median);
-    fflush(stdout);
-}
-
-static void print_flops(double rate)
-{
-    int is_many = rate >= 1e12;
-    printf("  %.4g %cFLOP/s", rate * (is_many ? 1e-12 : 1e-9), is_many ? 'T' : 'G');
-}
-
-static void print_figure(const fv_bench_figure *f)
-{
-    double rate = f->units / f->seconds.median, most = f->units / f->bound_s;
-    if (!f->unit) {
-        print_time(f);
-        return;
-    }
-    printf("%-8s %-52s %10.*f %s/s %+.1f %+.1f %%  [%.*f, %.0f %%]", f->name, f->what, rate < 100 ? 2 : 0,
-           rate, f->unit, 100 * (f->seconds.median / f->seconds.most - 1),
-           100 * (f->seconds.median / f->seconds.least - 1), most < 100 ? 2 : 0, most, 100 * rate / most);
-    if (f->flops > 0)
-        print_flops(f->flops / f->seconds.median);
-    printf("  %.2f GB\n", (double)f->seconds.peak * 1e-9);
-    fflush(stdout);
-}
-
-static void print_profile(const fv_backend *backend)
-{
-    double all = 0;
-    for (int i = 0; i < FV_N_OPS; i++)
-        all += (double)backend->timer[i].ns;
-    for (int i = 0; i < FV_N_OPS; i++) {
-        const fv_op_timer *t = &backend->timer[i];
-        if (t->n_calls > 0)
-            printf("    %-16s %8lld calls %10.3f ms %5.1f %%\n", fv_op_name((fv_op)i), (long long)t->n_calls,
-                   (double)t->ns * 1e-6, 100 * (double)t->ns / all);
-    }
-}
-
-static fv_err fill_profile(const fv_backend *backend, fv_json *one)
-{
-    fv_json *list = fv_json_make_array();
-    FV_TRY(fv_json_set(one, "operations", list));
-    for (int i = 0; i < FV_N_OPS; i++) {
-        const fv_op_timer *t = &backend->timer[i];
-        if (t->n_calls == 0)
-            continue;
-        fv_json *entry = fv_json_make_object();
-        FV_TRY(fv_json_append(list, entry));
-        FV_TRY(fv_json_set_text(entry, "name", fv_op_name((fv_op)i)));
-        FV_TRY(fv_json_set(entry, "calls", fv_json_make_integer(t->n_calls)));
-        FV_TRY(fv_json_set(entry, "seconds", fv_json_make_real((double)t->ns * 1e-9)));
-    }
-    return FV_OK;
-}
-
-/* A figure without a unit is a time: the less the better. */
-static fv_err fill(const fv_bench_figure *f, fv_json *one)
-{
-    const fv_bench_seconds *s = &f->seconds;
-    int is_time = !f->unit;
-    const struct {
-        const char *name;
-        double value;
-    } values[] = {{"value", is_time ? s->median : f->units / s->median},
-                  {"slowest", is_time ? s->most : f->units / s->most},
-                  {"fastest", is_time ? s->least : f->units / s->least},
-                  {"ceiling", is_time ? f->bound_s : f->units / f->bound_s},
-                  {"share", f->bound_s / s->median},
-                  {"seconds", s->median},
-                  {"flops_per_s", f->flops / s->median},
-                  {"peak_bytes", (double)s->peak}};
-    char unit[32] = "s";
-    if (!is_time)
-        snprintf(unit, sizeof unit, "%s/s", f->unit);
-    FV_TRY(fv_json_set_text(one, "name", f->name));
-    FV_TRY(fv_json_set_text(one, "what", f->what));
-    FV_TRY(fv_json_set_text(one, "unit", unit));
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++)
-        FV_TRY(fv_json_set(one, values[i].name, fv_json_make_real(values[i].value)));
-    return FV_OK;
-}
-
-fv_err fv_bench_tell(fv_bench *bench, const fv_bench_figure *figure)
-{
-    const fv_bench_options *o = &bench->options;
-    int is_table = !o->json || strcmp(o->json, "-") != 0;
-    if (bench->runtime.world->rank != 0)
-        return FV_OK;
-    if (is_table)
-        print_figure(figure);
-    int is_profiled = o->is_profile && !figure->is_part;
-    if (is_table && is_profiled)
-        print_profile(bench->runtime.backend);
-    fv_json *one = fv_json_make_object();
-    FV_TRY(fv_json_append(bench->figures, one));
-    FV_TRY(fill(figure, one));
-    if (bench->any_order)
-        FV_TRY(fv_bench_tell_any_order(bench, figure, is_table, one));
-    return is_profiled ? fill_profile(bench->runtime.backend, one) : FV_OK;
 }

@@ -183,6 +183,18 @@ static fv_err event_seconds(fv_backend *backend, fv_event *from, fv_event *to, d
     return FV_OK;
 }
 
+/* What has failed is not idle, and told by other calls. */
+static int is_idle(fv_backend *backend)
+{
+    fv_cuda_state *s = fv_cuda_state_of(backend);
+    int answer = -1;
+    (void)pthread_mutex_lock(&s->asking);
+    if (!s->is_recording && cudaSetDevice(s->device) == cudaSuccess)
+        answer = cudaStreamQuery(s->stream[FV_STREAM_COMPUTE]) == cudaSuccess;
+    (void)pthread_mutex_unlock(&s->asking);
+    return answer;
+}
+
 static fv_err synchronize(fv_backend *backend)
 {
     for (int i = 0; i < FV_N_STREAMS; i++)
@@ -200,6 +212,7 @@ static void destroy(fv_backend *backend)
             (void)cudaStreamDestroy(s->stream[i]);
     (void)cudaFree(s->workspace);
     fv_cuda_table_close(s->table, s->device);
+    (void)pthread_mutex_destroy(&s->asking);
     free(s);
     free(backend);
 }
@@ -239,6 +252,7 @@ static fv_backend_table table_of(void)
     t.event_synchronize = event_synchronize;
     t.synchronize = synchronize;
     t.event_seconds = event_seconds;
+    t.is_idle = is_idle;
     t.graph_create = fv_cuda_graph_create;
     t.graph_destroy = fv_cuda_graph_destroy;
     t.graph_run = fv_cuda_graph_run;
@@ -268,6 +282,7 @@ static fv_backend_table table_without(void)
     t.host_alloc = plain_alloc;
     t.host_free = plain_free;
     t.free_bytes = nullptr;
+    t.is_idle = nullptr;
     return t;
 }
 
@@ -308,6 +323,7 @@ extern "C" fv_err fv_cuda_backend_create(const fv_cuda_host *host, int device, f
     }
     backend->table = device == FV_CUDA_NO_DEVICE ? &without : &table;
     backend->state = s;
+    (void)pthread_mutex_init(&s->asking, nullptr);
     backend->n_threads = 1;
     fv_err err = FV_OK;
     if (device == FV_CUDA_NO_DEVICE)

@@ -14,6 +14,8 @@ extern "C" {
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
+#include <pthread.h>
+
 typedef __nv_bfloat16 bf16;
 
 typedef struct fv_cuda_table fv_cuda_table;
@@ -28,8 +30,9 @@ typedef struct fv_cuda_state {
     fv_cuda_table *table; /* owned: which algorithms products take */
     void *workspace;      /* of the operation that runs; grows */
     size_t workspace_bytes;
-    int64_t n_workspaces; /* so far */
-    int is_recording;     /* a graph */
+    int64_t n_workspaces;   /* so far */
+    int is_recording;       /* a graph */
+    pthread_mutex_t asking; /* held by who asks a stream, which is not allowed while it is recorded */
 } fv_cuda_state;
 
 static inline fv_cuda_state *fv_cuda_state_of(fv_backend *backend)

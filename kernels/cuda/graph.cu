@@ -35,16 +35,27 @@ void fv_cuda_graph_destroy(fv_backend *backend, fv_graph *graph)
     free(graph);
 }
 
+/* Until it is unset nobody asks the stream. */
+static void set_recording(fv_cuda_state *s, int is_recording)
+{
+    (void)pthread_mutex_lock(&s->asking);
+    s->is_recording = is_recording;
+    (void)pthread_mutex_unlock(&s->asking);
+}
+
 static fv_err record(fv_backend *backend, fv_graph *graph, fv_graph_body body, void *context)
 {
     fv_cuda_state *s = fv_cuda_state_of(backend);
     cudaStream_t stream = fv_cuda_compute(backend);
     cudaGraph_t calls = nullptr;
-    FV_CUDA(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal));
-    s->is_recording = 1;
-    fv_err err = body(context);
-    s->is_recording = 0;
-    cudaError_t code = cudaStreamEndCapture(stream, &calls);
+    set_recording(s, 1);
+    cudaError_t code = cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+    fv_err err = fv_cuda_result(code, "cudaStreamBeginCapture");
+    if (err == FV_OK) {
+        err = body(context);
+        code = cudaStreamEndCapture(stream, &calls);
+    }
+    set_recording(s, 0);
     if (err == FV_OK)
         err = fv_cuda_result(code, "the capture of a graph");
     if (err == FV_OK)

@@ -83,6 +83,10 @@ typedef struct fv_backend_table {
      * happened. */
     fv_err (*event_seconds)(fv_backend *, fv_event *from, fv_event *to, double *seconds);
 
+    /* OPTIONAL, absent as above. 1: all that was queued on FV_STREAM_COMPUTE has run; 0: not; -1: that cannot
+     * be told now. Any thread may ask, at any time (idle.h). */
+    int (*is_idle)(fv_backend *);
+
     /* Graphs, OPTIONAL, all or none; see the functions of the same names. */
     fv_err (*graph_create)(fv_backend *, fv_graph **out);
     void (*graph_destroy)(fv_backend *, fv_graph *);
