@@ -232,11 +232,13 @@ static fv_err run(train *t, const fv_training_options *options)
     FV_TRY(fv_training_begin(training, 0, &progress));
     restore(t, &progress);
     const fv_training_work work = {t, &t->trainer.step, advance, describe};
+    FV_TRY(fv_idle_start(training->runtime.backend, &t->trainer.idle));
     return fv_training_go(training, &work);
 }
 
 static int finish(train *t, fv_err err)
 {
+    fv_idle_stop(t->trainer.idle);
     fv_reference_fini(&t->reference);
     fv_validation_close(&t->validation, err == FV_OK);
     fv_trainer_drop_step(&t->trainer);

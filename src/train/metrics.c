@@ -9,6 +9,7 @@
 typedef struct sums {
     double reward, square, accuracy, format, tool_penalty, overlong, kl, advantage;
     double generated, longest, prompt;
+    double tokens;       /* of prompts and responses, those of the tool included */
     double visual, high; /* tokens of the views shown, and of the high-resolution views alone */
     int64_t n, n_judged, n_called, n_right, n_right_called, n_wrong_called, n_cut, n_turns;
     int64_t n_unjudged[FV_N_UNJUDGED];
@@ -22,6 +23,7 @@ static void add_sample(sums *s, const fv_response *sample, const fv_reward_weigh
     for (int i = 0; i < sample->n_turns; i++)
         generated += (double)sample->turns[i].n;
     s->n++;
+    s->tokens += (double)sample->ids.n;
     s->generated += generated;
     s->longest = fmax(s->longest, generated);
     s->n_turns += sample->n_turns;
@@ -63,6 +65,7 @@ static void add_group(sums *s, const fv_group *group, const fv_reward_weights *w
         add_sample(s, &group->responses[i], weights);
     add_views(s, group, merge);
     s->prompt += (double)group->prompt.n;
+    s->tokens += (double)group->n_samples * (double)group->prompt.n;
     s->n_groups++;
     if (s->n_judged - judged < group->n_samples)
         return;
@@ -173,11 +176,29 @@ static fv_err set_updates(fv_json *object, const fv_step_stats *stats, double ra
     return SET_ALL(object, figures);
 }
 
-static fv_err set_phases(fv_json *object, const fv_step_stats *stats, const fv_memory_figures *memory)
+static double idle_share(fv_idle_counts counts)
+{
+    return fv_idle_share((fv_idle_counts){0}, counts);
+}
+
+static fv_err set_idle(fv_json *object, const fv_step_stats *stats)
+{
+    const fv_idle_counts *a = &stats->sampling_idle, *b = &stats->update_idle;
+    const fv_figure figures[] = {
+        {"idle_share", idle_share((fv_idle_counts){a->n + b->n, a->n_idle + b->n_idle})},
+        {"sampling_idle_share", idle_share(*a)},
+        {"update_idle_share", idle_share(*b)}};
+    return SET_ALL(object, figures);
+}
+
+static fv_err set_phases(fv_json *object, const fv_step_stats *stats, double tokens,
+                         const fv_memory_figures *memory)
 {
     const fv_collect_stats *c = &stats->collect;
     const fv_figure figures[] = {
         {"step_s", stats->step_s},
+        {"step_tokens", tokens},
+        {"step_tokens_per_s", over(tokens, stats->step_s)},
         {"rollout_s", c->rollout_s},
         {"judge_s", c->judge_s},
         {"reference_s", stats->reference_s},
@@ -240,7 +261,8 @@ fv_err fv_metrics_of_step(const fv_metrics_args *args, fv_json **out)
     FV_TRY_DONE(set_answers(object, &s));
     FV_TRY_DONE(set_judge(object, &s, &args->stats->collect.judge));
     FV_TRY_DONE(set_updates(object, args->stats, args->rate));
-    FV_TRY_DONE(set_phases(object, args->stats, &args->memory));
+    FV_TRY_DONE(set_phases(object, args->stats, s.tokens, &args->memory));
+    FV_TRY_DONE(set_idle(object, args->stats));
     FV_TRY_DONE(set_speed(object, args));
     *out = object;
     return FV_OK;

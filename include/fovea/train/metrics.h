@@ -36,8 +36,10 @@ typedef struct fv_metrics_args {
 
 /* Of all samples of the step, those of dropped groups included: reward and its parts, lengths, calls, solved
  * groups; of the updates: loss, norm, clipping, KL, entropy, the log-prob difference of fresh samples;
- * seconds and tokens a second of each phase; peak memory. Means over samples unless the name
- * says otherwise; samples without a verdict count in no mean of accuracy or reward. */
+ * seconds and tokens a second of each phase, and the share of them that this rank's device had nothing to do
+ * (null: unknown); peak memory. step_tokens: prompt and response of each sample, as is usual. Means over
+ * samples unless the name says otherwise; samples without a verdict count in no mean of accuracy or reward.
+ */
 fv_err fv_metrics_of_step(const fv_metrics_args *args, fv_json **out);
 
 #endif

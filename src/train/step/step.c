@@ -90,21 +90,31 @@ done:
     return err;
 }
 
+static fv_idle_counts since(fv_idle *idle, fv_idle_counts from)
+{
+    fv_idle_counts now = fv_idle_look(idle);
+    return (fv_idle_counts){now.n - from.n, now.n_idle - from.n_idle};
+}
+
 fv_err fv_step(fv_trainer *t, double rate, fv_batch *batch, fv_step_stats *stats)
 {
     fv_group_status *statuses = NULL;
     fv_err err = FV_OK;
     double start = fv_clock_now();
+    fv_idle_counts begun = fv_idle_look(t->idle);
     *batch = (fv_batch){0};
     *stats = (fv_step_stats){0};
     FV_TRY_DONE(sample_groups(t, &statuses, stats));
     FV_TRY_DONE(fv_comm_agree(t->collector->mesh->world, fv_step_check_judged(t, &t->batch)));
     double sampled = fv_clock_now();
+    stats->sampling_idle = since(t->idle, begun);
+    begun = fv_idle_look(t->idle);
     fv_phase_set("update");
     FV_TRY_DONE(fv_point("step"));
     FV_TRY_DONE(update(t, statuses, rate, stats));
     fv_prompt_builder_forget_all(t->prompts.builder);
     stats->update_s = fv_clock_now() - sampled;
+    stats->update_idle = since(t->idle, begun);
     stats->step_s = fv_clock_now() - start;
     t->step++;
     *batch = t->batch;

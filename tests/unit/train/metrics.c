@@ -167,7 +167,9 @@ static void test_updates_and_phases(void **state)
         .reference_tokens = 500,
         .reference_s = 5,
         .update_s = 4,
-        .step_s = 20};
+        .step_s = 20,
+        .sampling_idle = {.n = 300, .n_idle = 30},
+        .update_idle = {.n = 100, .n_idle = 2}};
     /* a layer: 2 (8 (8 + 2 x 4) + 8 x 8 + 3 x 8 x 16) = 1152; the head: 2 x 8 x 100 */
     double token = 2304, draw = 1600, rolled = 300 * token + 100 * draw,
            updated = 3 * (600 * token + 90 * draw);
@@ -180,8 +182,9 @@ static void test_updates_and_phases(void **state)
           {"rollout_tokens_per_s", 150}, {"generated_tokens_per_s", 50}, {"reference_tokens_per_s", 100},
           {"update_tokens_per_s", 150}, {"evictions", 3}, {"peak_megabytes", 77}, {"tensor_megabytes", 8},
           {"tensor_allocations", 9}, {"judge_asked", 10}, {"judge_cached", 2}, {"judge_tries", 1.5},
-          {"judge_latency_s", 0.5}, {"judge_compared", 4}, {"judge_agreement", 0.75},
-          {"rollout_flops_per_s", rolled / 2}, {"update_flops_per_s", updated / 4});
+          {"judge_latency_s", 0.5}, {"judge_compared", 4}, {"judge_agreement", 0.75}, {"idle_share", 0.08},
+          {"sampling_idle_share", 0.1}, {"update_idle_share", 0.02}, {"rollout_flops_per_s", rolled / 2},
+          {"update_flops_per_s", updated / 4});
     fv_json_destroy(object);
 }
 
@@ -217,6 +220,7 @@ static void test_an_empty_step(void **state)
     const fv_step_stats stats = {0};
     fv_json *object = metrics_of(&batch, &stats, 0);
     assert_int_equal(fv_json_kind_of(fv_json_get(object, "mfu")), FV_JSON_NULL);
+    assert_int_equal(fv_json_kind_of(fv_json_get(object, "idle_share")), FV_JSON_NULL);
     CHECK(object, {"reward", 0}, {"loss", 0}, {"clip_share", 0}, {"visual_share", 0});
     fv_json_destroy(object);
 }

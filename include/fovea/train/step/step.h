@@ -2,6 +2,7 @@
 #ifndef FOVEA_TRAIN_STEP_STEP_H
 #define FOVEA_TRAIN_STEP_STEP_H
 
+#include "fovea/ops/idle.h"
 #include "fovea/train/advantage.h"
 #include "fovea/train/collect.h"
 #include "fovea/train/step/step_plan.h"
@@ -19,6 +20,7 @@ typedef struct fv_trainer {
     const fv_collector *collector;
     fv_collect_args prompts; /* how they are asked; which ones, and for which step, a step says itself */
     fv_updater *updater;
+    fv_idle *idle;       /* over this rank's device; NULL: nobody asks */
     int64_t step;        /* steps done */
     int64_t next_prompt; /* prompts taken from the data set */
     /* The step under way, if it was stopped; owned, the same on every rank. */
@@ -28,16 +30,17 @@ typedef struct fv_trainer {
 } fv_trainer;
 
 typedef struct fv_step_stats {
-    fv_collect_stats collect;      /* over the sampling rounds since this start */
-    int n_groups;                  /* trained on */
-    int n_no_signal, n_no_verdict; /* groups dropped */
-    int n_spare;                   /* groups with a signal that are left over */
-    int n_updates, n_skipped;      /* mini-batches; those with a number that was not finite */
-    fv_update_stats first;         /* of the first update: the samples are fresh */
-    fv_update_stats sum;           /* losses, norms and sums of all updates added up */
-    int64_t reference_tokens;      /* through the reference policy's decoder, on all ranks, */
-    double reference_s;            /* and the seconds of it */
-    double update_s, step_s;       /* step_s: of all of it */
+    fv_collect_stats collect;                  /* over the sampling rounds since this start */
+    int n_groups;                              /* trained on */
+    int n_no_signal, n_no_verdict;             /* groups dropped */
+    int n_spare;                               /* groups with a signal that are left over */
+    int n_updates, n_skipped;                  /* mini-batches; those with a number that was not finite */
+    fv_update_stats first;                     /* of the first update: the samples are fresh */
+    fv_update_stats sum;                       /* losses, norms and sums of all updates added up */
+    int64_t reference_tokens;                  /* through the reference policy's decoder, on all ranks, */
+    double reference_s;                        /* and the seconds of it */
+    double update_s, step_s;                   /* step_s: of all of it */
+    fv_idle_counts sampling_idle, update_idle; /* of this rank's device, before the update and in it */
 } fv_step_stats;
 
 /* rate: of the optimizer. batch receives all groups of the step, dropped ones included, for whoever reports
