@@ -17,8 +17,8 @@ mkdir -p "$folder"
 
 # Tokens that read as calls are added to those of the tokenizer.
 teach_calls() { # TOKENIZER
-    awk 'BEGIN {
-        for (id = 1024; id < 151000; id += 64)
+    awk -v vocab="$(sed -n 's/^ *vocab: *//p' "$root/configs/model/$shape.yaml")" 'BEGIN {
+        for (id = 1024; id < vocab - 300; id += 64)
             printf "{\"id\":%d,\"content\":\"<tool_call>{\\\"name\\\":\\\"resize_image\\\",\\\"arguments\\\":{\\\"action\\\":\\\"resize\\\"},\\\"n\\\":%d}</tool_call>\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,\"normalized\":false,\"special\":true},\n", id, id
     }' >"$folder/calls"
     awk 'NR == FNR { calls = calls $0; next }
