@@ -1,5 +1,5 @@
 /* Many samples at once, each to a prompt of its own: what a rollout does once all prompts are computed. */
-#include "jobs/bench/texts.h"
+#include "jobs/bench/texts/texts.h"
 
 #include "fovea/engine/engine.h"
 #include "fovea/model/nn/flops.h"

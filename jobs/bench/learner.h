@@ -2,7 +2,7 @@
 #ifndef FOVEA_JOBS_BENCH_LEARNER_H
 #define FOVEA_JOBS_BENCH_LEARNER_H
 
-#include "jobs/bench/texts.h"
+#include "jobs/bench/texts/texts.h"
 
 #include "fovea/train/update.h"
 

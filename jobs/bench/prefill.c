@@ -1,5 +1,5 @@
 /* Whole prompts through the decoder, packed into passes: each ends with one token. */
-#include "jobs/bench/texts.h"
+#include "jobs/bench/texts/texts.h"
 
 #include "fovea/engine/engine.h"
 #include "fovea/model/nn/flops.h"

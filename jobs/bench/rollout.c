@@ -1,6 +1,6 @@
 /* Groups of samples of prompts with an image, through the rollout of training: all of it, and those passes
  * that only decode. */
-#include "jobs/bench/texts.h"
+#include "jobs/bench/texts/texts.h"
 
 #include "fovea/base/clock.h"
 #include "fovea/model/nn/flops.h"

@@ -1,6 +1,6 @@
 /* A whole step of reinforcement learning, fv_step as a run makes it: rollout over prompts with an image, a
  * verdict each, advantages, log-probs of a reference, one update. Half of the samples are called right. */
-#include "jobs/bench/questions.h"
+#include "jobs/bench/texts/questions.h"
 
 #include "fovea/model/nn/flops.h"
 #include "fovea/model/nn/pages.h"

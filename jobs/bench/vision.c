@@ -1,5 +1,5 @@
 /* High-resolution views through the vision tower, from their bytes to features. */
-#include "jobs/bench/texts.h"
+#include "jobs/bench/texts/texts.h"
 
 #include "fovea/model/nn/flops.h"
 #include "fovea/ops/workspace.h"

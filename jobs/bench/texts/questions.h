@@ -3,7 +3,7 @@
 #define FOVEA_JOBS_BENCH_QUESTIONS_H
 
 #include "jobs/bench/folder.h"
-#include "jobs/bench/texts.h"
+#include "jobs/bench/texts/texts.h"
 
 #include "fovea/train/prompt_builder.h"
 

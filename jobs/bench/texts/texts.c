@@ -1,4 +1,4 @@
-#include "jobs/bench/texts.h"
+#include "jobs/bench/texts/texts.h"
 
 #include <string.h>
 

@@ -1,4 +1,4 @@
-#include "jobs/bench/questions.h"
+#include "jobs/bench/texts/questions.h"
 
 #include "fovea/base/file.h"
 
