@@ -87,7 +87,7 @@ typedef struct fv_pass_plan {
     int32_t *before; /* (R) */
 } fv_pass_plan;
 
-enum { FV_MAX_BUCKETS = 64 };
+enum { FV_MAX_BUCKETS = 128 };
 
 /* Images whose features are to be computed: together, until they fill a device. */
 enum { FV_SEEN_PATCHES = 4096, FV_MAX_SEEN = 64 };

@@ -175,11 +175,15 @@ static void add_padding(fv_pass_plan *p, int64_t i, int64_t span)
     p->top_p[i] = 1;
 }
 
+/* One, two, four, eight, and from there on two in each doubling, or four, where a row costs as much as it
+ * computes. */
 int fv_bucket_of(int64_t n, int64_t most, int64_t *size)
 {
     int i = 0;
-    for (*size = 1; *size < n; i++)
-        *size = *size < 16 ? 2 * *size : *size & (*size - 1) ? *size / 3 * 4 : *size / 2 * 3;
+    for (int64_t octave = *size = 1; *size < n; i++) {
+        *size += octave < 16 ? octave : octave < 256 ? octave / 2 : octave / 4;
+        octave = *size < 2 * octave ? octave : 2 * octave;
+    }
     *size = *size < most ? *size : most;
     return i;
 }
