@@ -18,16 +18,14 @@ COMMANDS = {
         "train": "train --sequences 16 --profile",
         "step": "step --prompts 16",
         "bits": "train --without-same-bits",
-        "tree": "step --prompts 4 --prompt 1024",
-        "plain": "step --prompts 4 --prompt 1024 --micro-tokens 1",
+        "update": "update --prompts 4 --prompt 1024",
     },
     "tiny": {
         "passes": "decode prefill vision rollout --batch 1,64 --profile",
         "train": "train --profile",
         "step": "step",
         "bits": "decode prefill --batch 1,64 --without-same-bits",
-        "tree": "step --prompts 2 --prompt 256",
-        "plain": "step --prompts 2 --prompt 256 --micro-tokens 1",
+        "update": "update --prompts 2 --prompt 256",
     },
 }
 TEXTS = {  # the decoders
@@ -73,7 +71,7 @@ ROWS = [
     Row("attention-grad", "attention of a supervised step of 2048, backward", "TFLOP/s", "train", "train", "", ()),
     Row("train", "supervised step, 2048 tokens with an image", "tokens/s", "train", "train", "",
         (("7b", 11000), ("3b", 22000))),
-    Row("tree", "update of a tree of 8 samples against each behind its prompt", "times", "tree", "step", "",
+    Row("tree", "update of trees of 8 samples against each behind its prompt", "times", "update", "update", "",
         (("3b", 2.3), )),
     Row("step", "step of GRPO, prompts and samples counted", "tokens/s", "step", "step", "", (("7b", 4500), ("3b", 8000))),
     Row("bits", "what the same bits cost, all in", "%", "bits", "", "", (("7b", "8 %"), ("3b", "8 %"))),

@@ -13,7 +13,6 @@ import rows
 
 BEGIN, END = "<!-- begin: tests/bench/peers/table.py -->", "<!-- end: tests/bench/peers/table.py -->"
 PEERS = {"transformers": "transformers", "attention": "PyTorch", "vllm": "vLLM"}
-TREE = "update "  # in the text of a step: its seconds follow
 
 
 def load(path):
@@ -53,15 +52,23 @@ def attention_rate(figure, shape, is_backward):
     return number(flops / seconds * 1e-12)
 
 
-def update_seconds(folder, shape, command, row):
-    return float(figure_of(folder, shape, command, row)["what"].split(TREE)[1].split()[0])
+def tree_gain(folder, shape):
+    """How many times the samples a second; the first figure is of samples behind prompts of their own."""
+    figures = load(f"{folder}/fovea-{shape}-update.json").get("figures", [])
+    if len(figures) != 2:
+        raise LookupError(reason(folder, f"fovea-{shape}-update") or "not measured")
+    alone, trees = (figure["value"] for figure in figures)
+    return f"{trees / alone:.2f} times ({number(trees)} and {number(alone)} samples/s)"
 
 
 def costs(folder, shape):
-    """Each in a few words: its name, and how many samples of decode."""
-    told = [f"{figure['name']}{' of ' + figure['what'].split()[0] if figure['name'] == 'decode' else ''} "
-            f"{100 * figure['cost_of_same_bits']:.1f} %"
-            for figure in load(f"{folder}/fovea-{shape}-bits.json").get("figures", []) if "cost_of_same_bits" in figure]
+    """Each in a few words."""
+    told = []
+    for figure in load(f"{folder}/fovea-{shape}-bits.json").get("figures", []):
+        words = figure["what"].split()
+        if "cost_of_same_bits" in figure:
+            which = " of " + words[0] if figure["name"] == "decode" else "'s decoding" if "only" in words else ""
+            told.append(f"{figure['name']}{which} {100 * figure['cost_of_same_bits']:.1f} %")
     if not told:
         raise LookupError(reason(folder, f"fovea-{shape}-bits") or "not measured")
     return ", ".join(told)
@@ -71,8 +78,7 @@ def fovea_cell(folder, shape, row):
     if row.key == "bits":
         return costs(folder, shape)
     if row.key == "tree":
-        tree, plain = (update_seconds(folder, shape, command, row) for command in ("tree", "plain"))
-        return f"{plain / tree:.2f} times ({plain:.2f} and {tree:.2f} s)"
+        return tree_gain(folder, shape)
     figure = figure_of(folder, shape, row.command, row)
     if row.key.startswith("attention"):
         return f"{attention_rate(figure, shape, row.key == 'attention-grad')} TFLOP/s"
