@@ -2,7 +2,8 @@
 
 usage: peer_transformers.py SHAPE OUT.json FOLDER [ROW...]
 
-FOLDER: a model's, for the row start, if it is there. Decoding has a static cache, and on a GPU its step is one CUDA graph: that is
+FOLDER: a model's, for the row start, if it is there. Decoding has a static cache, and on a GPU its step is one CUDA
+graph: that is
 transformers' model as fast as it goes without a compiler.
 """
 import inspect

@@ -6,6 +6,7 @@ Figures of a peer that cannot be measured again here are taken from earlier.json
 """
 import glob
 import json
+import math
 import os
 import sys
 
@@ -84,7 +85,9 @@ def fovea_cell(folder, shape, row):
         return f"{attention_rate(figure, shape, row.key == 'attention-grad')} TFLOP/s"
     flops = figure.get("flops_per_s", 0)
     rate = f", {flops * 1e-12:,.0f} TFLOP/s" if flops >= 1e12 else ""
-    return (f"{number(figure['value'])} {row.unit}{rate} [{number(figure['ceiling'])}, {100 * figure['share']:.0f} %]")
+    idle = figure.get("idle_share")
+    rest = f", {100 * idle:.1f} % idle" if row.key == "step" and idle is not None and math.isfinite(idle) else ""
+    return f"{number(figure['value'])} {row.unit}{rate} [{number(figure['ceiling'])}, {100 * figure['share']:.0f} %]{rest}"
 
 
 def found(folder, name, shape, key):
@@ -129,7 +132,8 @@ def notes_of(folder, measured, notes):
         lines.append(f"* {source}{'; ' if parts else ''}{'; '.join(parts)}")
     missing = {f"* {title}: {why}": None for name, title in PEERS.items() for shape in measured
                for why in [reason(folder, f"{name}-{shape}")] if why}
-    return lines + list(missing)
+    own = [f"* {shape}: `fovea bench` of `" + "`, `".join(rows.COMMANDS[shape].values()) + "`, `start --model`" for shape in measured]
+    return own + lines + list(missing)
 
 
 def table(folder):
