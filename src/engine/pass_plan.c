@@ -160,19 +160,24 @@ static int is_decode(const fv_engine *engine)
     return is_it;
 }
 
-/* A row that is nobody's: its key is that of some row, it is written nowhere, and nobody looks at its draw.
- */
+/* A draw that nobody looks at. */
+static void add_idle_draw(fv_pass_plan *p, int64_t i)
+{
+    memset(p->keys + FV_DRAW_FIELDS * i, 0, FV_DRAW_FIELDS * sizeof *p->keys);
+    p->rows[i] = 0;
+    p->inv_temperatures[i] = 1;
+    p->top_k[i] = 0;
+    p->top_p[i] = 1;
+}
+
+/* A row that is nobody's: its key is that of some row, and it is written nowhere. */
 static void add_padding(fv_pass_plan *p, int64_t i, int64_t span)
 {
     const int32_t segment[FV_SEGMENT_FIELDS] = {(int32_t)i, 1, 0, (int32_t)span, 1, 1};
     memcpy(p->segments + FV_SEGMENT_FIELDS * i, segment, sizeof segment);
     memset(p->positions + 3 * i, 0, 3 * sizeof *p->positions);
-    memset(p->keys + FV_DRAW_FIELDS * i, 0, FV_DRAW_FIELDS * sizeof *p->keys);
     p->ids[i] = 0;
     p->slots[i] = -1;
-    p->inv_temperatures[i] = 1;
-    p->top_k[i] = 0;
-    p->top_p[i] = 1;
 }
 
 /* One, two, four, eight, and from there on two in each doubling, or four, where a row costs as much as it
@@ -188,11 +193,10 @@ int fv_bucket_of(int64_t n, int64_t most, int64_t *size)
     return i;
 }
 
-static void pad(fv_engine *engine)
+static void pad_rows(fv_engine *engine, int64_t size)
 {
     fv_pass_plan *p = &engine->pass;
-    int64_t span = p->n_spans, size;
-    p->bucket = fv_bucket_of(p->n, engine->settings.max_running, &size);
+    int64_t span = p->n_spans;
     if (p->n == size)
         return;
     p->spans[FV_SPAN_FIELDS * span] = 0;
@@ -200,7 +204,20 @@ static void pad(fv_engine *engine)
     p->n_spans++;
     for (int64_t i = p->n; i < size; i++)
         add_padding(p, i, span);
-    p->size = p->n_segments = p->n_looks = size;
+    p->size = p->n_segments = size;
+}
+
+/* Draws are as many as in some recorded pass, so that the head's products are of few shapes, whose algorithms
+ * are those that decoding wants. */
+static void pad(fv_engine *engine)
+{
+    fv_pass_plan *p = &engine->pass;
+    int64_t size;
+    p->bucket = fv_bucket_of(p->n_looks, engine->settings.max_running, &size);
+    for (; p->n_looks < size; p->n_looks++)
+        add_idle_draw(p, p->n_looks);
+    if (p->is_decode)
+        pad_rows(engine, size);
 }
 
 void fv_pass_close(fv_engine *engine)
@@ -208,7 +225,7 @@ void fv_pass_close(fv_engine *engine)
     fv_pass_plan *p = &engine->pass;
     p->size = p->n;
     p->is_decode = is_decode(engine);
-    if (p->is_decode)
+    if (engine->is_recording && p->n_looks > 0)
         pad(engine);
     for (int64_t i = 0; i < p->size; i++)
         for (int64_t axis = 0; axis < 3; axis++)

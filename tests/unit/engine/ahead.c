@@ -2,7 +2,7 @@
  * that they go on from are known. What owners are told is the same, and so is what is counted. */
 #include "model_case.h"
 
-#include "fovea/engine/engine.h"
+#include "engine/engine_internal.h"
 #include "fovea/ops/cuda.h"
 
 #include <stdlib.h>
@@ -187,9 +187,38 @@ static void test_next_pass_is_queued(void **state)
     close_world(&w);
 }
 
+static const fv_backend_table *counted;
+
+static fv_err sample(fv_backend *backend, const fv_sample_args *args)
+{
+    int64_t rows = args->logits.dim[0], size;
+    fv_bucket_of(rows, MOST, &size);
+    assert_int_equal(rows, size);
+    return counted->sample(backend, args);
+}
+
+/* All passes draw as many as those of some bucket, those that compute prompts and replies too. */
+static void test_draws_are_of_few_sizes(void **state)
+{
+    (void)state;
+    static talk talks[MOST];
+    world w;
+    for (int n = 3; n <= MOST; n += 7) {
+        open_world(&w, n, CHECKED);
+        counted = w.backend->table;
+        fv_backend_table table = *counted;
+        table.sample = sample;
+        w.backend->table = &table;
+        talk_all(&w, 0, talks);
+        w.backend->table = counted;
+        close_world(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_told), cmocka_unit_test(test_device),
+                                       cmocka_unit_test(test_draws_are_of_few_sizes),
                                        cmocka_unit_test(test_next_pass_is_queued)};
     return cmocka_run_group_tests(tests, setup, case_teardown);
 }
