@@ -47,7 +47,11 @@ say() { echo "slurm/job.sh: $*" >&2; }
 # Progress of $run, a run's folder or an evaluation's: the newest checkpoint, or the answers that an evaluation has
 # kept, as a text that changes with every save; nothing without one.
 newest() {
-    [ -z "$run" ] || stat -c '%n %.9Z' "$run"/checkpoints/step_* "$run"/begun.h5 2>/dev/null | sort -V | tail -n 1
+    [ -n "$run" ] || return 0
+    {
+        stat -c '%n %.9Z' "$run"/checkpoints/step_* | sort -V
+        stat -c '%.9Z %n' "$run"/begun.* | sort -n
+    } 2>/dev/null | tail -n 1
 }
 
 # How many starts of this job, with this one, have begun at the checkpoint that is the newest now: RUN/.starts keeps

@@ -1,7 +1,12 @@
 #include "jobs/eval/begun.h"
 
 #include "fovea/base/file.h"
+#include "fovea/base/log.h"
+#include "fovea/base/point.h"
+#include "fovea/base/text/lines.h"
 
+#include <dirent.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -77,9 +82,159 @@ fv_err fv_begun_read(const char *folder, const fv_report *asked, fv_batch *out)
     return err != FV_OK ? err : closed;
 }
 
+/* Records. */
+
+/* Whether a name is begun.RANK.jsonl. */
+static int is_log(const char *name)
+{
+    int rank, end = 0;
+    return sscanf(name, "begun.%d.jsonl%n", &rank, &end) == 1 && end > 0 && !name[end];
+}
+
+/* Call each with the path of every such file of the folder, which may not be there. */
+static fv_err for_each_log(const char *folder, fv_err (*each)(void *context, const char *path), void *context)
+{
+    char path[PATH_MAX];
+    fv_err err = FV_OK;
+    DIR *list = opendir(folder);
+    FV_CHECK(list || errno == ENOENT, FV_ERR_IO, "cannot read folder %s: %s", folder, strerror(errno));
+    for (const struct dirent *entry; list && err == FV_OK && (entry = readdir(list));)
+        if (is_log(entry->d_name)) {
+            err = fv_file_path(path, sizeof path, folder, entry->d_name);
+            err = err == FV_OK ? each(context, path) : err;
+        }
+    if (list)
+        closedir(list);
+    return err;
+}
+
+fv_err fv_begun_head(const fv_report *asked, fv_buffer *out)
+{
+    char shard[32];
+    fv_json *object = fv_json_make_object();
+    fv_err err = FV_OK;
+    snprintf(shard, sizeof shard, "%d/%d", asked->shard, asked->n_shards);
+    FV_TRY_DONE(fv_json_set(object, "format", fv_json_make_integer(FV_REPORT_FORMAT)));
+    FV_TRY_DONE(fv_json_set_text(object, "shard", shard));
+    FV_TRY_DONE(fv_json_set(object, settings, fv_json_copy(asked->settings)));
+    FV_TRY_DONE(fv_json_print(object, 0, out));
+    FV_TRY_DONE(fv_buffer_append(out, "\n", 1));
+done:
+    fv_json_destroy(object);
+    return err;
+}
+
+typedef struct log_reader {
+    const fv_report *asked;
+    fv_report *done;
+    const char *path;
+    int is_begun; /* the first line has been seen */
+} log_reader;
+
+/* The first line says of which evaluation the file is. */
+static fv_err check_head(const log_reader *r, const fv_line *line)
+{
+    fv_report there = {.shard = 1};
+    const char *shard = "";
+    fv_json *head;
+    fv_err err = fv_json_parse(line->text, line->size, line->name, &head);
+    if (err != FV_OK)
+        return FV_FAIL(FV_ERR_ARGUMENT, "%s has no first line with settings: remove it to begin anew",
+                       r->path);
+    there.settings = fv_json_copy(fv_json_get(head, settings));
+    FV_TRY_DONE(fv_json_get_string(head, "shard", &shard));
+    (void)sscanf(shard, "%d/%d", &there.shard, &there.n_shards);
+    const fv_report *const both[] = {&there, r->asked};
+    const char *const names[] = {r->path, "what is asked for"};
+    FV_TRY_DONE(fv_report_compare(both, names));
+    FV_CHECK_DONE(there.shard == r->asked->shard && there.n_shards == r->asked->n_shards, FV_ERR_ARGUMENT,
+                  "%s is of shard %d/%d of the evaluation, what is asked for of %d/%d", r->path, there.shard,
+                  there.n_shards, r->asked->shard, r->asked->n_shards);
+done:
+    fv_json_destroy(head);
+    fv_report_fini(&there);
+    return err == FV_OK
+               ? FV_OK
+               : fv_error_prefix(FV_ERR_ARGUMENT, "give another folder for --out, or remove the file");
+}
+
+static fv_err take_line(void *context, const fv_line *line)
+{
+    log_reader *r = context;
+    fv_record record;
+    if (!r->is_begun) {
+        r->is_begun = 1;
+        return check_head(r, line);
+    }
+    FV_TRY(fv_record_parse(line->text, line->size, line->name, &record));
+    return fv_report_add(r->done, &record);
+}
+
+static fv_err read_log(void *context, const char *path)
+{
+    log_reader *r = context;
+    r->path = path;
+    r->is_begun = 0;
+    return fv_lines_read(path, take_line, r);
+}
+
+fv_err fv_begun_read_records(const char *folder, const fv_report *asked, fv_report *done)
+{
+    log_reader r = {.asked = asked, .done = done};
+    size_t n = 0;
+    FV_TRY(for_each_log(folder, read_log, &r));
+    fv_report_sort(done);
+    for (size_t i = 0; i < done->n; i++)
+        if (n > 0 && done->records[n - 1].row == done->records[i].row)
+            fv_record_fini(&done->records[i]);
+        else
+            done->records[n++] = done->records[i];
+    done->n = n;
+    return FV_OK;
+}
+
+static fv_err open_log(fv_begun_log *log)
+{
+    char name[64], path[PATH_MAX];
+    snprintf(name, sizeof name, "begun.%d.jsonl", log->rank);
+    FV_TRY(fv_file_make_folder(log->folder));
+    FV_TRY(fv_file_path(path, sizeof path, log->folder, name));
+    FV_TRY(fv_line_file_open(path, "evaluation", &log->file));
+    if (log->file.written == 0)
+        FV_TRY(fv_buffer_print(&log->file.pending, "%s", log->head));
+    return fv_line_file_begin(&log->file);
+}
+
+fv_err fv_begun_keep(void *context, const fv_record *record)
+{
+    fv_begun_log *log = context;
+    if (!log->file.path && !log->is_off && open_log(log) != FV_OK) {
+        log->is_off = 1;
+        FV_LOG_RANK(WARN, "%s: a kill of this evaluation would lose its answers", fv_error_text());
+    }
+    if (log->is_off)
+        return FV_OK;
+    FV_TRY(fv_record_print(record, &log->file.pending));
+    fv_line_file_flush(&log->file, 0);
+    return fv_point("answered");
+}
+
+void fv_begun_log_close(fv_begun_log *log)
+{
+    (void)fv_line_file_close(&log->file);
+}
+
+static fv_err remove_log(void *context, const char *path)
+{
+    (void)context;
+    (void)unlink(path);
+    return FV_OK;
+}
+
 void fv_begun_remove(const char *folder)
 {
     char path[PATH_MAX];
     if (fv_file_path(path, sizeof path, folder, file_name) == FV_OK)
         (void)unlink(path);
+    (void)for_each_log(folder, remove_log, NULL);
 }

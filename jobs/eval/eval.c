@@ -39,8 +39,12 @@ typedef struct eval {
     fv_rows rows; /* of dataset: those that are asked */
     fv_evaluation what;
     fv_report report;
-    fv_batch begun; /* samples of an evaluation that was interrupted */
-    int is_kept;    /* the results are there already */
+    fv_batch begun; /* samples under way of an evaluation that was interrupted, */
+    fv_report done; /* on the first rank its records, */
+    fv_rows left;   /* and the rows that they are not of */
+    fv_buffer head;
+    fv_begun_log log;
+    int is_kept; /* the results are there already */
 } eval;
 
 /* Preparation. */
@@ -58,7 +62,7 @@ static void set_sizes(eval *e, const fv_generation_defaults *defaults)
     int64_t positions = fv_model_shape_of(e->runtime.model)->text.max_positions;
     e->what = (fv_evaluation){.mode = o->mode,
                               .n_rows = o->limit && o->limit < rows ? o->limit : rows,
-                              .rows = &e->rows,
+                              .rows = &e->left,
                               .shard = o->shard,
                               .n_shards = o->n_shards,
                               .repetition_penalty = penalty_of(e, defaults),
@@ -296,8 +300,11 @@ static fv_err read_begun(eval *e)
         return fv_error_prefix(err, "cannot go on with %s/begun.h5, remove it to begin anew",
                                e->options->out);
     FV_TRY(err);
-    if (e->begun.n > 0)
-        FV_LOG_ROOT(INFO, "going on with %d samples of an evaluation that was interrupted", e->begun.n);
+    FV_TRY(fv_begun_read_records(e->options->out, &e->report, &e->done));
+    FV_TRY(fv_begun_head(&e->report, &e->head));
+    if (e->begun.n > 0 || e->done.n > 0)
+        FV_LOG_ROOT(INFO, "going on with %zu samples of an evaluation that was interrupted",
+                    (size_t)e->begun.n + e->done.n);
     return FV_OK;
 }
 
@@ -306,7 +313,12 @@ static fv_err take_up(eval *e)
 {
     fv_comm *world = e->runtime.world;
     FV_TRY(fv_comm_agree(world, world->rank == 0 ? read_begun(e) : FV_OK));
-    return fv_batch_share(&e->begun, world);
+    FV_TRY(fv_batch_share(&e->begun, world));
+    FV_TRY(fv_begun_share(&e->done, &e->rows, world, &e->begun, &e->left));
+    FV_TRY(fv_begun_log_init(&e->log, e->options->out, &e->head, world));
+    e->what.keep = fv_begun_keep;
+    e->what.keep_context = &e->log;
+    return FV_OK;
 }
 
 static int64_t tokens_of(const fv_batch *batch)
@@ -324,8 +336,8 @@ static fv_err save_begun(eval *e, int64_t n_before)
     FV_TRY(fv_begun_write(&e->begun, &e->report, e->options->out));
     FV_CHECK(tokens_of(&e->begun) > n_before || !fv_watch_has_run_out(e->watch), FV_ERR_ARGUMENT,
              "the allocation ends before anything was generated; its time must be longer (sbatch --time)");
-    return FV_FAIL(FV_STOPPED, "interrupted with %d samples, which are kept in %s; started again it goes on",
-                   e->begun.n, e->options->out);
+    return FV_FAIL(FV_STOPPED, "interrupted with %zu samples, which are kept in %s; started again it goes on",
+                   (size_t)e->begun.n + e->done.n, e->options->out);
 }
 
 /* FV_STOPPED, when what there is has been saved. */
@@ -336,6 +348,15 @@ static fv_err stop(eval *e, int64_t n_before)
     FV_TRY(fv_comm_all_reduce_max(world, &is_interrupt));
     e->runtime.ends_by_interrupt = is_interrupt > 0;
     return fv_comm_agree(world, world->rank == 0 ? save_begun(e, n_before) : FV_STOPPED);
+}
+
+/* All records, those from before among them. */
+static fv_err write_results(eval *e)
+{
+    for (size_t i = 0; i < e->done.n; i++)
+        FV_TRY(fv_report_add(&e->report, &e->done.records[i]));
+    fv_report_sort(&e->report);
+    return fv_output_write(&e->report, e->options->out);
 }
 
 static fv_err go(eval *e)
@@ -350,7 +371,8 @@ static fv_err go(eval *e)
     if (err == FV_STOPPED)
         return stop(e, n_before);
     FV_TRY(err);
-    return fv_comm_agree(world, world->rank == 0 ? fv_output_write(&e->report, e->options->out) : FV_OK);
+    fv_begun_log_close(&e->log); /* what it could not write the results have */
+    return fv_comm_agree(world, world->rank == 0 ? write_results(e) : FV_OK);
 }
 
 static fv_err run(eval *e)
@@ -373,6 +395,10 @@ static int finish(eval *e, fv_err err)
     fv_watch_stop(e->watch);
     fv_report_fini(&e->report);
     fv_batch_fini(&e->begun);
+    fv_report_fini(&e->done);
+    fv_begun_log_close(&e->log);
+    fv_buffer_fini(&e->head);
+    fv_rows_fini(&e->left);
     fv_rows_fini(&e->rows);
     fv_engine_destroy(e->engine);
     fv_judge_destroy(e->judge);

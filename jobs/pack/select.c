@@ -17,8 +17,8 @@
 typedef struct job {
     const fv_pack_select_options *options;
     fv_training training;
-    char path[PATH_MAX];    /* of the selection's file */
-    fv_selection_file file; /* of rank 0 */
+    char path[PATH_MAX]; /* of the selection's file */
+    fv_line_file file;   /* of rank 0 */
     fv_selection selection;
     uint64_t *rows; /* owned, (n_rows): those to be looked at */
     int64_t n_rows, n_done;
@@ -269,7 +269,7 @@ static fv_err select_rows(job *j)
 static fv_err commit(job *j)
 {
     const fv_pack_select_options *o = j->options;
-    FV_TRY(fv_selection_close(&j->file));
+    FV_TRY(fv_line_file_close(&j->file));
     if (o->n_shards > 1)
         return fv_selected_count(&j->selection, j->training.questions.dataset, o->out);
     return fv_selected_write(&j->selection, j->training.questions.dataset, o->out, j->path);
@@ -296,7 +296,7 @@ static fv_err run(job *j)
 int fv_pack_select(const fv_pack_select_options *options)
 {
     job j = {.options = options, .file.descriptor = -1};
-    fv_err err = run(&j), closed = fv_selection_close(&j.file);
+    fv_err err = run(&j), closed = fv_line_file_close(&j.file);
     fv_selection_fini(&j.selection);
     free(j.rows);
     return fv_training_finish(&j.training, err != FV_OK ? err : closed);

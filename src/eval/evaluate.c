@@ -16,7 +16,7 @@ int fv_eval_turns(fv_eval_mode mode, int max_turns)
     return mode == FV_EVAL_POLICY ? max_turns : 1;
 }
 
-/* An evaluation, and the rows of its shard. */
+/* An evaluation, and the rows of its shard: first those that begun has. */
 typedef struct asked {
     const fv_evaluation *what;
     uint64_t *rows; /* owned, (n) */
@@ -29,15 +29,33 @@ static uint64_t row_of(const void *context, int64_t prompt_index)
     return a->rows[prompt_index];
 }
 
-static fv_err list_rows(const fv_evaluation *what, asked *out)
+static int has_begun(const fv_batch *begun, uint64_t row)
+{
+    for (int i = 0; i < begun->n; i++)
+        if ((uint64_t)begun->groups[i].row == row)
+            return 1;
+    return 0;
+}
+
+static fv_err list_rows(const fv_evaluation *what, fv_batch *begun, asked *out)
 {
     uint64_t n_shards = (uint64_t)what->n_shards;
     *out = (asked){.what = what, .rows = malloc((what->rows->n + 1) * sizeof *out->rows)};
     FV_CHECK(out->rows, FV_ERR_MEMORY, "no memory for a list of %llu rows",
              (unsigned long long)what->rows->n);
-    for (uint64_t i = 0; i < what->rows->n; i++)
-        if (what->rows->kept[i] % n_shards == (uint64_t)what->shard - 1)
-            out->rows[out->n++] = what->rows->kept[i];
+    FV_CHECK((uint64_t)begun->n <= what->rows->n, FV_ERR_ARGUMENT,
+             "%d samples were begun, of %llu rows that are asked", begun->n,
+             (unsigned long long)what->rows->n);
+    for (; out->n < begun->n; out->n++) {
+        fv_group *group = &begun->groups[out->n];
+        group->prompt_index = out->n;
+        out->rows[out->n] = (uint64_t)group->row;
+    }
+    for (uint64_t i = 0; i < what->rows->n; i++) {
+        uint64_t row = what->rows->kept[i];
+        if (row % n_shards == (uint64_t)what->shard - 1 && !has_begun(begun, row))
+            out->rows[out->n++] = row;
+    }
     FV_CHECK(what->shard <= what->n_rows, FV_ERR_ARGUMENT, "shard %d/%d of %lld rows has none", what->shard,
              what->n_shards, (long long)what->n_rows);
     return FV_OK;
@@ -70,6 +88,25 @@ static fv_err make_record(const fv_evaluation *what, const fv_group *group, fv_r
         err = fv_task_score(what->task, record);
     if (err != FV_OK)
         fv_record_fini(record);
+    return err;
+}
+
+static fv_err keep_record(void *context, fv_group *group, const fv_verdict *verdicts)
+{
+    const fv_evaluation *what = context;
+    fv_row row;
+    fv_record record;
+    if (!what->task && !verdicts[0].has_verdict)
+        return FV_OK;
+    group->responses[0].reward.accuracy = verdicts[0].score;
+    group->responses[0].reward.has_verdict = verdicts[0].has_verdict;
+    FV_TRY(fv_dataset_read_texts(what->builder->dataset, (uint64_t)group->row, &row));
+    fv_err err = make_record(what, group, &row, &record);
+    fv_row_fini(&row);
+    if (err != FV_OK)
+        return err;
+    err = what->keep(what->keep_context, &record);
+    fv_record_fini(&record);
     return err;
 }
 
@@ -123,15 +160,21 @@ static fv_err evaluate(const fv_collector *with, const asked *a, fv_batch *begun
     rollout.dialogue.max_turns = fv_eval_turns(what->mode, rollout.dialogue.max_turns);
     report->shard = what->shard;
     report->n_shards = what->n_shards;
-    return a->n > 0 ? collect(with, what, &args, begun, report) : FV_OK;
+    if (a->n > 0)
+        FV_TRY(collect(with, what, &args, begun, report));
+    fv_report_sort(report);
+    return FV_OK;
 }
 
 fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_batch *begun, fv_report *report)
 {
     asked a;
-    fv_err err = fv_comm_agree(with->mesh->world, list_rows(what, &a));
+    fv_collector telling = *with;
+    telling.done = what->keep ? keep_record : NULL;
+    telling.done_context = (void *)what;
+    fv_err err = fv_comm_agree(with->mesh->world, list_rows(what, begun, &a));
     if (err == FV_OK)
-        err = evaluate(with, &a, begun, report);
+        err = evaluate(&telling, &a, begun, report);
     free(a.rows);
     return err;
 }

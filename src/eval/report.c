@@ -23,6 +23,18 @@ fv_err fv_report_add(fv_report *report, fv_record *record)
     return FV_OK;
 }
 
+static int compare_rows(const void *a, const void *b)
+{
+    uint64_t x = ((const fv_record *)a)->row, y = ((const fv_record *)b)->row;
+    return (x > y) - (x < y);
+}
+
+void fv_report_sort(fv_report *report)
+{
+    if (report->n > 0)
+        qsort(report->records, report->n, sizeof *report->records, compare_rows);
+}
+
 void fv_report_fini(fv_report *report)
 {
     for (size_t i = 0; i < report->n; i++)

@@ -73,6 +73,41 @@ cmp "$folder/whole/samples.jsonl" "$folder/cut/samples.jsonl" || fail "other sam
 cmp "$folder/whole/samples.h5" "$folder/cut/samples.h5" || fail "other samples"
 [ "$(ls "$folder/cut")" = "$(ls "$folder/whole")" ] || fail "left: $(ls "$folder/cut")"
 
+# A kill loses what was not answered: the evaluation goes on from its lines, by any ranks, also after a stop before or
+# behind the kill, and with a torn line.
+killed() { # POINT COMMAND...
+    local point=$1 status=0
+    shift
+    FOVEA_AT="$point=kill" "$@" >/dev/null 2>"$folder/log" || status=$?
+    [ $status -gt 128 ] || fail "status $status, not killed at $point: $(cat "$folder/log")"
+}
+answered() { cat "$folder/killed"/begun.*.jsonl | grep -c '"row": '; }
+again=("${evaluate[@]}" --out "$folder/killed")
+killed answered:5 "${again[@]}"
+[ "$(answered)" = 5 ] || fail "$(answered) answers are there, not 5"
+"${again[@]}" --mode low >"$folder/log" 2>&1 && fail "taken up in another mode"
+grep -q 'begun.0.jsonl and what is asked for are not of one evaluation: "mode" is "policy" in one, "low" in the other' \
+    "$folder/log" || fail "$(cat "$folder/log")"
+"${again[@]}" --shard 1/2 >"$folder/log" 2>&1 && fail "taken up as a shard"
+grep -q 'is of shard 1/1 of the evaluation, what is asked for of 1/2' "$folder/log" || fail "$(cat "$folder/log")"
+killed answered:1 "${again[@]}"
+killed pass:40 "${again[@]}"
+before=$(answered)
+told TERM 75 pass:20 "started again it goes on" "${again[@]}"
+[ -e "$folder/killed/begun.h5" ] && [ "$(answered)" -ge "$before" ] || fail "nothing was kept: $(ls "$folder/killed")"
+killed answered:3 "${again[@]}"
+echo -n '{"row": 6' >>"$folder/killed/begun.0.jsonl"
+killed answered:2 "${again[@]}"
+FOVEA_AT="answered:4@1=kill" mpirun -n 2 "${again[@]}" >/dev/null 2>"$folder/log" && fail "a rank was not killed"
+[ -e "$folder/killed/begun.1.jsonl" ] || fail "the second rank kept nothing"
+before=$(answered)
+"${again[@]}" >/dev/null 2>"$folder/log" || fail "$(cat "$folder/log")"
+grep -Eq "going on with [0-9]+ samples of an evaluation that was interrupted" "$folder/log" || fail "$(cat "$folder/log")"
+[ "$before" -gt 15 ] || fail "only $before answers were kept"
+cmp "$folder/whole/samples.jsonl" "$folder/killed/samples.jsonl" || fail "other samples after kills"
+cmp "$folder/whole/samples.h5" "$folder/killed/samples.h5" || fail "other samples after kills"
+[ "$(ls "$folder/killed")" = "$(ls "$folder/whole")" ] || fail "left: $(ls "$folder/killed")"
+
 # Who reads what is said may end first: what is under way goes on.
 mkfifo "$folder/ears"
 cat "$folder/ears" &

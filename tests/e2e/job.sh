@@ -30,7 +30,7 @@ made ranks <<'END'
 env >"$FAKE/environment"
 echo "$@" >"$FAKE/arguments"
 for ((i = 0; i < $(cat "$FAKE/saves"); i++)); do
-    [ "$2" != eval ] || { mkdir -p "$FAKE/results/pack/shard-1" && echo >"$FAKE/results/pack/shard-1/begun.h5" && continue; }
+    [ "$2" != eval ] || { mkdir -p "$FAKE/results/pack/shard-1" && echo >"$FAKE/results/pack/shard-1/$(cat "$FAKE/kept")" && continue; }
     mkdir -p "$FAKE/run/checkpoints"
     n=$(ls "$FAKE/run/checkpoints" | wc -l)
     mkdir "$FAKE/run/checkpoints/step_$(printf %06d $n)"
@@ -44,7 +44,7 @@ state() { # NAME VALUE...
         shift 2
     done
 }
-state state RUNNING refusal 0 saves 0 record ""
+state state RUNNING refusal 0 saves 0 record "" kept begun.h5
 
 batch=(train.sbatch config.yaml)
 ends() { # STATUS EXIT REQUEUED TEXT [VARIABLE=VALUE...]: the rank's, the job's; the name in the queue; what is said
@@ -115,6 +115,10 @@ vain 2 75 12_1 "$again"
 ends 137 137 12_1 "$again" "${task[@]}"
 state saves 0
 vain 3 75 12_1 "$again"
+state saves 1 kept begun.0.jsonl # lines of answers count as well as what a stop has kept
+ends 137 137 12_1 "$again" "${task[@]}"
+ends 137 137 12_1 "$again" "${task[@]}"
+state saves 0
 batch=(train.sbatch config.yaml) task=(SLURM_ARRAY_JOB_ID=12 SLURM_ARRAY_TASK_ID=3)
 
 # Slurm does not take it back.

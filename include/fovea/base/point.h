@@ -17,7 +17,8 @@
  * saved), "shard" (on the thread of a save, before this rank's shard), "commit" (rank 0: all shards are
  * there, the checkpoint has no name yet), "saved" (rank 0: it has), "end" (before the model is written as a
  * folder). Elsewhere: "case" (a rank that judges begins one), "token" (fovea generate has one more), "row" (a
- * pack has one more), "selected" (what a chunk of a selection found is on the disk). */
+ * pack has one more), "answered" (an evaluation has kept one more record), "selected" (what a chunk of a
+ * selection found is on the disk). */
 #ifndef FOVEA_BASE_POINT_H
 #define FOVEA_BASE_POINT_H
 

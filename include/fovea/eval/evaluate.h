@@ -34,13 +34,17 @@ typedef struct fv_evaluation {
     float temperature;        /* 0: greedy */
     float repetition_penalty; /* rollout.h; 0 or 1: none */
     const char *by; /* the extra field of a row that is its record's source; NULL: the row's own source */
+    /* Called on the rank that has it for each record with a verdict, as soon as it is there; it may be handed
+     * over again in a later call that goes on from begun. NULL: nobody is told. */
+    fv_err (*keep)(void *context, const fv_record *record);
+    void *keep_context;
     const fv_task *task; /* borrowed; NULL: none. It places and scores the records, and nobody judges */
 } fv_evaluation;
 
-/* Add the samples to *report on the first rank of the world; shard, n_shards and seconds are set on all.
- * FV_ERR_ARGUMENT: a shard without rows. begun, the same on every rank: samples of a call that was stopped,
- * or {0}; {0} afterwards, but: FV_STOPPED: a stop was requested (stop.h), and begun holds what there is
- * (fv_collect). */
+/* Add the samples to *report, whose records are in the order of their rows then, on the first rank of the
+ * world; shard, n_shards and seconds are set on all. FV_ERR_ARGUMENT: a shard without rows. begun, the same
+ * on every rank: samples of a call that was stopped, or {0}; {0} afterwards, but: FV_STOPPED: a stop was
+ * requested (stop.h), and begun holds what there is (fv_collect). */
 fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_batch *begun, fv_report *report);
 
 #endif

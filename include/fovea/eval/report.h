@@ -33,6 +33,7 @@ typedef struct fv_report {
 
 /* Append a record, which is taken: *record is {0} afterwards, also if this fails. */
 fv_err fv_report_add(fv_report *report, fv_record *record);
+void fv_report_sort(fv_report *report); /* by rows */
 void fv_report_fini(fv_report *report); /* back to {0} */
 
 /* Settings, an object by now: of n_rows rows those that rows has not are left out. How many are. */

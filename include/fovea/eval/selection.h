@@ -10,7 +10,7 @@
 #ifndef FOVEA_EVAL_SELECTION_H
 #define FOVEA_EVAL_SELECTION_H
 
-#include "fovea/base/buffer.h"
+#include "fovea/base/line_file.h"
 #include "fovea/data/dataset.h"
 #include "fovea/io/json.h"
 
@@ -54,26 +54,14 @@ fv_err fv_selection_compare(const fv_selection *selection, const char *path,
 /* Add the rows of a file. *n_bad: lines that are none. */
 fv_err fv_selection_read_rows(fv_selection *selection, const char *path, int64_t *n_bad);
 
-/* The file, open for appending; no other process has it open so. */
-typedef struct fv_selection_file {
-    int descriptor;
-    char *path;        /* owned */
-    uint64_t written;  /* bytes */
-    fv_buffer pending; /* lines that could not be written yet */
-    int is_failing;
-} fv_selection_file;
-
 /* Make the file, or add its rows to the selection and go on behind them. FV_ERR_ARGUMENT: it is another
  * process's, or of another selection. */
-fv_err fv_selection_open(fv_selection *selection, const char *path, fv_selection_file *out);
+fv_err fv_selection_open(fv_selection *selection, const char *path, fv_line_file *out);
 
 /* Append n rows and keep them in the selection. A disk that is full is warned of, and tried again next time.
  */
-fv_err fv_selection_append(fv_selection *selection, fv_selection_file *file, const uint64_t *rows,
+fv_err fv_selection_append(fv_selection *selection, fv_line_file *file, const uint64_t *rows,
                            const fv_selected *found, int n);
-
-/* FV_ERR_IO: some lines could not be written. */
-fv_err fv_selection_close(fv_selection_file *file);
 
 /* What became of the rows of a selection. */
 typedef struct fv_selection_counts {

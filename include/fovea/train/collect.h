@@ -18,6 +18,10 @@ typedef struct fv_collector {
     fv_engine *engine;
     fv_judge *judge; /* NULL: the first rank of the tensor group asks for all of it */
     const fv_score_settings *score;
+    /* Called for each group that is done, with the verdicts (fv_group_size) that its samples have so far, on
+     * the first rank of the tensor group. NULL: nobody is told. */
+    fv_err (*done)(void *context, fv_group *group, const fv_verdict *verdicts);
+    void *done_context;
 } fv_collector;
 
 /* What is asked, and how it is answered. */

@@ -42,8 +42,11 @@ static fv_err begin_scoring(fv_collection *c, fv_group *group)
 {
     const fv_collector *with = c->with;
     fv_collected *done = item_of(c, group);
-    return fv_scoring_begin(&done->scoring, with->score, &c->args->rollout->dialogue, &done->row, with->judge,
-                            group);
+    FV_TRY(fv_scoring_begin(&done->scoring, with->score, &c->args->rollout->dialogue, &done->row, with->judge,
+                            group));
+    return with->done && with->mesh->tensor->rank == 0
+               ? with->done(with->done_context, group, done->scoring.verdicts)
+               : FV_OK;
 }
 
 static fv_err done(void *context, fv_group *group)

@@ -34,12 +34,12 @@ static void goes_on(void **state)
     static const uint64_t rows[] = {1, 3, 4};
     static const fv_selected found[] = {
         {4, 4, 0}, {0, FV_SELECTED_NOT_ASKED, 0}, {2, FV_SELECTED_NO_VERDICT, 3}};
-    fv_selection_file file, other;
+    fv_line_file file, other;
     fv_selection s = selection_of(header), t = selection_of(header);
     assert_ok(fv_selection_open(&s, path, &file));
     assert_ok(fv_selection_append(&s, &file, rows, found, 3));
     assert_fails(fv_selection_open(&t, path, &other), FV_ERR_ARGUMENT, "is written by another selection");
-    assert_ok(fv_selection_close(&file));
+    assert_ok(fv_line_file_close(&file));
     assert_ok(fv_selection_open(&t, path, &file));
     check(&t, 0, FV_SELECTED_OPEN, FV_SELECTED_NOT_ASKED, 0);
     check(&t, 1, 4, 4, 0);
@@ -47,7 +47,7 @@ static void goes_on(void **state)
     check(&t, 4, 2, FV_SELECTED_NO_VERDICT, 3);
     static const fv_selected better = {2, 4, 0}; /* the last line of a row counts */
     assert_ok(fv_selection_append(&t, &file, &rows[2], &better, 1));
-    assert_ok(fv_selection_close(&file));
+    assert_ok(fv_line_file_close(&file));
     int64_t n_bad;
     assert_ok(fv_selection_read_rows(&s, path, &n_bad));
     assert_int_equal(n_bad, 0);
@@ -74,7 +74,7 @@ static void survives_odd_lines(void **state)
     enum { N = sizeof lines / sizeof *lines };
     fv_buffer text = {0};
     int64_t n_bad;
-    fv_selection_file file;
+    fv_line_file file;
     assert_ok(fv_buffer_print(&text, "%s", header));
     for (int i = 0; i < N; i++)
         assert_ok(fv_buffer_print(&text, "%s\n", lines[i]));
@@ -88,7 +88,7 @@ static void survives_odd_lines(void **state)
     for (int row = 0; row < 6; row++)
         assert_true(row == 2 || s.rows[row].low == FV_SELECTED_OPEN);
     assert_ok(fv_selection_open(&s, path, &file));
-    assert_ok(fv_selection_close(&file));
+    assert_ok(fv_line_file_close(&file));
     uint64_t size;
     assert_ok(fv_file_size(path, &size));
     assert_int_equal(size, text.size - strlen("{\"row\": 3, \"low\": 1"));
@@ -99,7 +99,7 @@ static void survives_odd_lines(void **state)
 static void is_of_one_selection(void **state)
 {
     (void)state;
-    fv_selection_file file;
+    fv_line_file file;
     fv_selection s = selection_of(header);
     static const struct {
         const char *from, *to, *said;
@@ -124,7 +124,7 @@ static void is_of_one_selection(void **state)
         "{\"format\": 3, \"shard\": \"1/1\", \"data\": \"e.h5\", \"rows\": 6, \"samples\": 4, \"gain\": 2, "
         "\"model_hash\": \"a\", \"config\": \"seed: 1\\nout: b\\n\"}\n");
     assert_ok(fv_selection_open(&s, temp_path("free"), &file));
-    assert_ok(fv_selection_close(&file));
+    assert_ok(fv_line_file_close(&file));
     fv_selection_fini(&s);
 }
 
