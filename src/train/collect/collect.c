@@ -154,8 +154,10 @@ static fv_err keep_begun(fv_collection *c)
 {
     fv_batch taken = {0};
     fv_err err = FV_OK;
-    for (int i = 0; i < c->n_items && err == FV_OK; i++)
+    for (int i = 0; i < c->n_items && err == FV_OK; i++) {
+        fv_scoring_fini(&c->items[i]->scoring); /* while its group is there */
         err = fv_batch_add(&taken, &c->items[i]->group);
+    }
     err = fv_comm_agree(c->with->mesh->world, err);
     if (err == FV_OK)
         err = fv_batch_share(&taken, c->with->mesh->data);
