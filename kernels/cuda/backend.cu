@@ -13,28 +13,6 @@ struct fv_event {
     cudaEvent_t it;
 };
 
-fv_err fv_cuda_workspace(fv_backend *backend, size_t bytes, void **out)
-{
-    fv_cuda_state *s = fv_cuda_state_of(backend);
-    if (bytes > s->workspace_bytes) {
-        FV_CHECK(
-            !s->is_recording, FV_ERR_INTERNAL,
-            "an operation of a graph needs a workspace of %zu bytes, and %zu are there: what its first run "
-            "did is not what it does now",
-            bytes, s->workspace_bytes);
-        FV_CUDA(cudaStreamSynchronize(s->stream[FV_STREAM_COMPUTE]));
-        FV_CUDA(cudaFree(s->workspace));
-        s->workspace = nullptr;
-        s->workspace_bytes = 0;
-        FV_TRY(fv_cuda_memory_result(cudaMalloc(&s->workspace, bytes), bytes,
-                                     "as the workspace of an operation"));
-        s->workspace_bytes = bytes;
-        s->n_workspaces++;
-    }
-    *out = s->workspace;
-    return FV_OK;
-}
-
 size_t fv_cuda_norm_grad_room(const fv_norm_grad_args *args);
 size_t fv_cuda_colsum_room(const fv_colsum_args *args);
 size_t fv_cuda_sumsq_room(const fv_sumsq_args *args);
@@ -210,7 +188,7 @@ static void destroy(fv_backend *backend)
     for (int i = 0; i < FV_N_STREAMS; i++)
         if (s->stream[i])
             (void)cudaStreamDestroy(s->stream[i]);
-    (void)cudaFree(s->workspace);
+    fv_cuda_workspace_close(s);
     fv_cuda_table_close(s->table, s->device);
     (void)pthread_mutex_destroy(&s->asking);
     free(s);
@@ -305,6 +283,7 @@ static fv_err open_device(fv_cuda_state *s, int device)
     s->shared_bytes = (int)it.sharedMemPerBlockOptin;
     for (int i = 0; i < FV_N_STREAMS; i++)
         FV_CUDA(cudaStreamCreateWithFlags(&s->stream[i], cudaStreamNonBlocking));
+    FV_TRY(fv_cuda_workspace_open(s, it.totalGlobalMem));
     FV_TRY(fv_cuda_product_result(cublasLtCreate(&s->products), "cublasLtCreate"));
     return fv_cuda_table_open(device, &s->table);
 }

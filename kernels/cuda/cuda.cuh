@@ -10,6 +10,7 @@ extern "C" {
 }
 
 #include <cublasLt.h>
+#include <cuda.h>
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
@@ -20,6 +21,12 @@ typedef __nv_bfloat16 bf16;
 
 typedef struct fv_cuda_table fv_cuda_table;
 
+/* The workspace (workspace.cu). */
+typedef struct fv_cuda_range {
+    CUdeviceptr first;
+    size_t wide, backed, page; /* bytes of addresses; of those that have memory behind them; its unit */
+} fv_cuda_range;
+
 typedef struct fv_cuda_state {
     int device;
     int n_processors; /* streaming multiprocessors */
@@ -28,9 +35,7 @@ typedef struct fv_cuda_state {
     int shared_bytes;       /* that a block can have */
     cublasLtHandle_t products;
     fv_cuda_table *table; /* owned: which algorithms products take */
-    void *workspace;      /* of the operation that runs; grows */
-    size_t workspace_bytes;
-    int64_t n_workspaces;   /* so far */
+    fv_cuda_range workspace;
     int is_recording;       /* a graph */
     pthread_mutex_t asking; /* held by who asks a stream, which is not allowed while it is recorded */
 } fv_cuda_state;
@@ -100,8 +105,11 @@ static fv_err fv_cuda_chain(fv_backend *backend, const char *name, fv_cuda_grid 
     return fv_cuda_launched(name);
 }
 
-/* Memory for the operation that is being queued; what the one before had is gone once that has run. */
+/* Memory for the operation that is being queued, always from the same address on; what the one before had is
+ * gone once that has run. */
 fv_err fv_cuda_workspace(fv_backend *backend, size_t bytes, void **out);
+fv_err fv_cuda_workspace_open(fv_cuda_state *s, size_t device_bytes);
+void fv_cuda_workspace_close(fv_cuda_state *s); /* one that was never opened is fine */
 
 /* Run the statement with T the C type of a stored dtype. */
 #define FV_CUDA_STORED(dtype, ...) \

@@ -1,8 +1,7 @@
 /* Graphs: what a body queues is captured from its stream, and launched as one from then on.
  *
- * The first run is an ordinary one: it makes what is made once, such as the workspace and the choice of
- * algorithms. The second is captured. A record names the workspace by its address, so it is made again when
- * that has moved. */
+ * The first run is an ordinary one: it makes what is made once, such as the choice of algorithms, and takes
+ * the workspace that it needs. The second is captured. */
 #include "cuda.cuh"
 
 #include <stdlib.h>
@@ -10,7 +9,6 @@
 struct fv_graph {
     cudaGraphExec_t record; /* NULL: there is none */
     int has_run;
-    int64_t n_workspaces; /* so far, when it was made */
 };
 
 fv_err fv_cuda_graph_create(fv_backend *backend, fv_graph **out)
@@ -21,17 +19,11 @@ fv_err fv_cuda_graph_create(fv_backend *backend, fv_graph **out)
     return FV_OK;
 }
 
-static void drop(fv_graph *graph)
-{
-    if (graph->record)
-        (void)cudaGraphExecDestroy(graph->record);
-    graph->record = nullptr;
-}
-
 void fv_cuda_graph_destroy(fv_backend *backend, fv_graph *graph)
 {
     (void)backend;
-    drop(graph);
+    if (graph->record)
+        (void)cudaGraphExecDestroy(graph->record);
     free(graph);
 }
 
@@ -62,7 +54,6 @@ static fv_err record(fv_backend *backend, fv_graph *graph, fv_graph_body body, v
         err = fv_cuda_result(cudaGraphInstantiate(&graph->record, calls, 0), "the making of a graph");
     if (calls)
         (void)cudaGraphDestroy(calls);
-    graph->n_workspaces = s->n_workspaces;
     return err;
 }
 
@@ -73,8 +64,6 @@ fv_err fv_cuda_graph_run(fv_backend *backend, fv_graph *graph, fv_graph_body bod
         graph->has_run = 1;
         return FV_OK;
     }
-    if (graph->n_workspaces != fv_cuda_state_of(backend)->n_workspaces)
-        drop(graph);
     if (!graph->record)
         FV_TRY(record(backend, graph, body, context));
     FV_CUDA(cudaGraphLaunch(graph->record, fv_cuda_compute(backend)));

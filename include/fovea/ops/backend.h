@@ -52,8 +52,9 @@ typedef struct fv_backend_table {
 #undef FV_OP
 
     /* REQUIRED. Bytes that an operation uses beside its tensors, with these arguments (fv_<op>_args).
-     * Contents are not looked at. The back end has them from its beginning, or reserves the most that a plan
-     * finds. */
+     * Contents are not looked at. The back end has them from its beginning, or takes what is missing when a
+     * call is the first to need it, without waiting and without moving what it has, so that records of graphs
+     * stay right. A call that is recorded has what it needs from the first run of its graph. */
     size_t (*workspace)(fv_backend *, fv_op, const void *args);
 
     /* With attention_plan, else NULL: bytes of the plan of these arguments, a function of its numbers and of

@@ -146,6 +146,99 @@ static void test_device(void **state)
     close_it(&f);
 }
 
+/* Products on a device: c (n, n) = a (n, k) b (n, k)^T, all ones; n of the first run of a graph and of
+ * others. */
+enum { SMALL = 40, MOST = 2001, ONES = MOST * 64 };
+
+typedef struct products {
+    fv_backend *backend;
+    fv_graph *graph;
+    uint16_t *memory; /* of the device: ONES, c */
+    int64_t n[2], k;
+    int n_bodies;
+} products;
+
+static fv_err multiply(const products *p, int64_t n)
+{
+    fv_tensor ones = fv_tensor_2d(p->memory, FV_BF16, n, p->k);
+    return fv_gemm(p->backend, &(fv_gemm_args){.a = ones,
+                                               .b = ones,
+                                               .c = fv_tensor_2d(p->memory + ONES, FV_BF16, n, n),
+                                               .trans_b = 1});
+}
+
+static fv_err products_body(void *context)
+{
+    products *p = context;
+    return multiply(p, p->n[p->n_bodies++ > 0]);
+}
+
+static void products_open(products *p)
+{
+    void *memory;
+    setenv("FOVEA_CACHE", "", 1); /* no choice of algorithms is known before */
+    assert_ok(fv_backend_cuda_create(0, &p->backend));
+    assert_ok(fv_backend_alloc(p->backend, (ONES + MOST * MOST) * sizeof(uint16_t), &memory));
+    assert_ok(fv_graph_create(p->backend, &p->graph));
+    p->memory = memory;
+    assert_ok(
+        fv_fill(p->backend, &(fv_fill_args){.x = fv_tensor_2d(p->memory, FV_BF16, 1, ONES), .value = 1.0f}));
+}
+
+static void products_close(products *p)
+{
+    assert_ok(fv_backend_synchronize(p->backend));
+    fv_graph_destroy(p->backend, p->graph);
+    fv_backend_free(p->backend, p->memory);
+    fv_backend_destroy(p->backend);
+}
+
+static void check_product(products *p)
+{
+    uint16_t c[SMALL * SMALL];
+    fv_tensor out = fv_tensor_2d(p->memory + ONES, FV_BF16, SMALL, SMALL);
+    assert_ok(fv_fill(p->backend, &(fv_fill_args){.x = out}));
+    assert_ok(fv_graph_run(p->backend, p->graph, products_body, p));
+    assert_ok(fv_download_now(p->backend, out, c));
+    for (int i = 0; i < SMALL * SMALL; i++)
+        assert_int_equal(c[i], 0x4188); /* 17 */
+}
+
+/* Rows of 17 elements are copied, into a workspace that grows without moving: a record stays right. */
+static void test_workspace(void **state)
+{
+    (void)state;
+    if (!getenv("FOVEA_TEST_CUDA"))
+        skip();
+    products p = {.n = {SMALL, SMALL}, .k = 17};
+    products_open(&p);
+    for (int run = 0; run < 3; run++)
+        check_product(&p);
+    assert_ok(multiply(&p, MOST));
+    check_product(&p);
+    assert_int_equal(p.n_bodies, 2);
+    products_close(&p);
+}
+
+/* What only the run that is recorded needs can be neither taken nor measured there. */
+static void test_device_refusals(void **state)
+{
+    (void)state;
+    if (!getenv("FOVEA_TEST_CUDA"))
+        skip();
+    products room = {.n = {SMALL, MOST}, .k = 17}, shape = {.n = {64, 128}, .k = 64};
+    products_open(&room);
+    assert_ok(fv_graph_run(room.backend, room.graph, products_body, &room));
+    assert_fails(fv_graph_run(room.backend, room.graph, products_body, &room), FV_ERR_INTERNAL,
+                 "an operation of a graph needs a workspace of");
+    products_close(&room);
+    products_open(&shape);
+    assert_ok(fv_graph_run(shape.backend, shape.graph, products_body, &shape));
+    assert_fails(fv_graph_run(shape.backend, shape.graph, products_body, &shape), FV_ERR_INTERNAL,
+                 "a graph has a product of 128 x 128 x 64 that its first run has not had");
+    products_close(&shape);
+}
+
 static void check_refusal(fault chosen, const char *sentence)
 {
     for (int way = 1; way < 4; way++) {
@@ -197,7 +290,9 @@ static void test_plan(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_runs), cmocka_unit_test(test_device),
-                                       cmocka_unit_test(test_refusals), cmocka_unit_test(test_plan)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_runs),      cmocka_unit_test(test_device),
+        cmocka_unit_test(test_workspace), cmocka_unit_test(test_device_refusals),
+        cmocka_unit_test(test_refusals),  cmocka_unit_test(test_plan)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
