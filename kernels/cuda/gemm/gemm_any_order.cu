@@ -126,7 +126,7 @@ static fv_err choose(job *j, choice *out)
 /* Of few rows every number of them is a class: their ways differ. */
 static fv_cuda_class class_of(const fv_cuda_product *p)
 {
-    fv_cuda_class c = fv_cuda_class_of(p);
+    fv_cuda_class c = fv_cuda_class_of(p, 0);
     if (!p->trans_a && p->m <= EXACT_ROWS)
         c.m = p->m;
     return c;

@@ -112,13 +112,11 @@ fv_err fv_cuda_multiply(fv_backend *backend, const fv_cuda_product *p)
 {
     fv_cuda_state *s = fv_cuda_state_of(backend);
     cublasLtMatmulAlgo_t algorithm;
-    FV_TRY(fv_cuda_table_find(s, p, &algorithm));
+    FV_TRY(fv_cuda_table_find(s, p, 0, &algorithm));
     cublasStatus_t status = fv_cuda_product_run(s, p, &algorithm);
     if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE) {
-        cublasLtMatmulHeuristicResult_t other; /* not every shape of a class takes its algorithm */
-        int n = 0;
-        FV_TRY(fv_cuda_product_candidates(s, p, 1, &other, 1, &n));
-        status = fv_cuda_product_run(s, p, &other.algo);
+        FV_TRY(fv_cuda_table_find(s, p, 1, &algorithm)); /* not every shape takes that of its class */
+        status = fv_cuda_product_run(s, p, &algorithm);
     }
     return fv_cuda_product_result(status, "cublasLtMatmul");
 }

@@ -1,10 +1,12 @@
 /* Which algorithm of cuBLAS a class of products takes: the fastest of a few, measured when the class is first
  * met, of those that give the bits of a plain loop of k16 steps (gemm_chain.cu). With neither split nor
  * reordered sums all have given them, on H100 and H200, for any number of rows and any slice of columns; one
- * that does not is never used. What was measured is kept on disk (gemm_table_file.cu).
+ * that does not is never used, so there is no way around the check. What was measured is kept on disk
+ * (gemm_table_file.cu).
  *
- * Rows of a class are rounded up to a power of two. Of small products it is the first right one. Nothing is
- * measured while a graph is recorded. */
+ * Rows of a class are rounded up to a power of two; a product that its class's algorithm cannot do is a class
+ * by itself. Of small products it is the first right one. What a measurement needs is made with the table.
+ * Nothing is measured while a graph is recorded: its first run has met all classes. */
 #include "gemm_table.cuh"
 
 #include <stdlib.h>
@@ -15,7 +17,8 @@ enum {
     CHECK_COLUMNS = 384,
     CHECK_K = 4096,
     REPEATS = 3,
-    SCRATCH_BYTES = 64 << 20 /* for the sums that a measurement may not add to */
+    SCRATCH_BYTES = 64 << 20, /* of memory; also for the sums that a measurement may not add to */
+    FORM_ALONE = 1 << 5       /* in the form of a class of one shape */
 };
 static const double MOST_OPERATIONS = 1.5e11, LEAST_OPERATIONS = 1e8; /* of one measured product */
 
@@ -28,17 +31,19 @@ static int64_t rounded(int64_t n)
 }
 
 /* The dimension that counts tokens is rounded: of products that sum over them it is k. */
-fv_cuda_class fv_cuda_class_of(const fv_cuda_product *p)
+fv_cuda_class fv_cuda_class_of(const fv_cuda_product *p, int is_alone)
 {
     fv_cuda_class c;
     memset(&c, 0, sizeof c);
-    c.m = p->trans_a ? p->m : rounded(p->m);
+    c.m = p->trans_a || is_alone ? p->m : rounded(p->m);
     c.n = p->n;
-    c.k = p->trans_a ? rounded(p->k) : p->k;
+    c.k = p->trans_a && !is_alone ? rounded(p->k) : p->k;
     c.form = p->trans_a | p->trans_b << 1 | p->c_is_f32 << 2 | (p->bias != nullptr) << 3 | p->accumulate << 4;
+    c.form |= is_alone ? FORM_ALONE : 0;
     return c;
 }
 
+/* Where a class is, or would be; of a full table that is where another one is now. */
 static fv_cuda_algorithm *slot_of(fv_cuda_table *t, const fv_cuda_class *c)
 {
     uint64_t h = fv_cuda_hash(c, sizeof *c);
@@ -47,7 +52,7 @@ static fv_cuda_algorithm *slot_of(fv_cuda_table *t, const fv_cuda_class *c)
         if (a->of.n == 0 || memcmp(&a->of, c, sizeof *c) == 0)
             return a;
     }
-    return nullptr;
+    return &t->algorithm[h % FV_CUDA_CLASSES];
 }
 
 uint64_t fv_cuda_hash(const void *data, size_t size)
@@ -60,29 +65,41 @@ uint64_t fv_cuda_hash(const void *data, size_t size)
 
 void fv_cuda_table_put(fv_cuda_table *t, const fv_cuda_algorithm *a)
 {
-    fv_cuda_algorithm *slot = slot_of(t, &a->of);
-    if (slot)
-        *slot = *a;
+    *slot_of(t, &a->of) = *a;
+}
+
+static fv_err open_measurements(fv_cuda_table *t)
+{
+    FV_CUDA(cudaEventCreate(&t->start));
+    FV_CUDA(cudaEventCreate(&t->end));
+    return fv_cuda_memory_result(cudaMalloc((void **)&t->scratch, SCRATCH_BYTES), SCRATCH_BYTES,
+                                 "to measure products");
 }
 
 fv_err fv_cuda_table_open(int device, fv_cuda_table **out)
 {
     *out = (fv_cuda_table *)calloc(1, sizeof **out);
     FV_CHECK(*out, FV_ERR_MEMORY, "cannot allocate a table of products");
+    FV_TRY(open_measurements(*out));
     fv_cuda_table_read(*out, device);
     return fv_cuda_any_order_open(*out);
 }
 
-void fv_cuda_table_close(fv_cuda_table *table, int device)
+void fv_cuda_table_close(fv_cuda_table *t, int device)
 {
-    if (!table)
+    if (!t)
         return;
-    fv_cuda_table_write(table, device);
-    fv_cuda_any_order_close(table);
-    free(table);
+    fv_cuda_table_write(t, device);
+    fv_cuda_any_order_close(t);
+    if (t->start)
+        (void)cudaEventDestroy(t->start);
+    if (t->end)
+        (void)cudaEventDestroy(t->end);
+    (void)cudaFree(t->scratch);
+    free(t);
 }
 
-/* Room of a measurement on the device, given back behind it. */
+/* A measurement on the device. */
 typedef struct bench {
     cudaStream_t stream;
     cudaEvent_t start, end;
@@ -96,34 +113,15 @@ static const size_t CHECK_C = (size_t)CHECK_ROWS * CHECK_COLUMNS * sizeof(float)
                     CHECK_A = (size_t)CHECK_ROWS * CHECK_K * sizeof(bf16),
                     CHECK_B = (size_t)CHECK_COLUMNS * CHECK_K * sizeof(bf16);
 
-/* Whether there is room; without, nothing is measured. */
-static int has_scratch(bench *b)
+static bench bench_of(const fv_cuda_state *s)
 {
-    if (cudaMalloc((void **)&b->scratch, SCRATCH_BYTES) == cudaSuccess)
-        return 1;
-    (void)cudaGetLastError();
-    return 0;
-}
-
-static fv_err bench_open(bench *b)
-{
-    b->a = (bf16 *)b->scratch;
-    b->b = (bf16 *)(b->scratch + CHECK_A);
-    b->c = b->scratch + CHECK_A + CHECK_B;
-    b->expected = b->c + CHECK_C;
-    b->n_other = (unsigned *)(b->expected + CHECK_C);
-    FV_CUDA(cudaEventCreate(&b->start));
-    FV_CUDA(cudaEventCreate(&b->end));
-    return FV_OK;
-}
-
-static void bench_close(bench *b)
-{
-    if (b->start)
-        (void)cudaEventDestroy(b->start);
-    if (b->end)
-        (void)cudaEventDestroy(b->end);
-    (void)cudaFree(b->scratch);
+    bench b = {s->stream[FV_STREAM_COMPUTE], s->table->start, s->table->end, s->table->scratch};
+    b.a = (bf16 *)b.scratch;
+    b.b = (bf16 *)(b.scratch + CHECK_A);
+    b.c = b.scratch + CHECK_A + CHECK_B;
+    b.expected = b.c + CHECK_C;
+    b.n_other = (unsigned *)(b.expected + CHECK_C);
+    return b;
 }
 
 /* Values of about a normal distribution's spread, no two alike. */
@@ -259,37 +257,31 @@ static fv_err choose(fv_cuda_state *s, const bench *b, const fv_cuda_product *p,
     return FV_OK;
 }
 
-static fv_err measured(fv_cuda_state *s, bench *b, const fv_cuda_product *p,
-                       cublasLtMatmulHeuristicResult_t *candidate, int n, fv_cuda_algorithm *out)
+static fv_err make(fv_cuda_state *s, const fv_cuda_product *p, fv_cuda_algorithm *out)
 {
-    fv_err err = bench_open(b);
-    if (err == FV_OK)
-        err = choose(s, b, p, candidate, n, &out->it);
-    bench_close(b);
-    return err;
+    const bench b = bench_of(s);
+    cublasLtMatmulHeuristicResult_t candidate[CANDIDATES];
+    int n = 0;
+    FV_CHECK(!s->is_recording, FV_ERR_INTERNAL,
+             "a graph has a product of %lld x %lld x %lld that its first run has not had", (long long)p->m,
+             (long long)p->n, (long long)p->k);
+    FV_TRY(fv_cuda_product_candidates(s, p, 1, candidate, CANDIDATES, &n));
+    FV_TRY(choose(s, &b, p, candidate, n, &out->it));
+    fv_cuda_table_put(s->table, out);
+    s->table->n_new++;
+    return FV_OK;
 }
 
-fv_err fv_cuda_table_find(fv_cuda_state *s, const fv_cuda_product *p, cublasLtMatmulAlgo_t *out)
+fv_err fv_cuda_table_find(fv_cuda_state *s, const fv_cuda_product *p, int is_alone, cublasLtMatmulAlgo_t *out)
 {
     fv_cuda_algorithm made;
-    cublasLtMatmulHeuristicResult_t candidate[CANDIDATES];
     memset(&made, 0, sizeof made);
-    made.of = fv_cuda_class_of(p);
-    const fv_cuda_algorithm *slot = slot_of(s->table, &made.of);
-    if (slot && slot->of.n) {
-        *out = slot->it;
-        return FV_OK;
+    made.of = fv_cuda_class_of(p, is_alone);
+    const fv_cuda_algorithm *found = slot_of(s->table, &made.of);
+    if (memcmp(&found->of, &made.of, sizeof made.of) != 0) {
+        FV_TRY(make(s, p, &made));
+        found = &made;
     }
-    int n = 0;
-    FV_TRY(fv_cuda_product_candidates(s, p, 1, candidate, CANDIDATES, &n));
-    *out = candidate[0].algo;
-    bench b = {};
-    b.stream = s->stream[FV_STREAM_COMPUTE];
-    if (!slot || s->is_recording || !has_scratch(&b))
-        return FV_OK;
-    FV_TRY(measured(s, &b, p, candidate, n, &made));
-    *out = made.it;
-    fv_cuda_table_put(s->table, &made);
-    s->table->n_new++;
+    *out = found->it;
     return FV_OK;
 }

@@ -17,9 +17,11 @@ typedef struct fv_cuda_algorithm {
 
 typedef struct fv_cuda_any_order fv_cuda_any_order; /* gemm_any_order.cu */
 
-/* A hash table; what finds no room is asked for anew. */
+/* A hash table; a class that finds no room takes that of another. */
 struct fv_cuda_table {
     int n_new;                    /* since it was read */
+    cudaEvent_t start, end;       /* of a run that is measured */
+    char *scratch;                /* owned, of measurements, on the device */
     fv_cuda_any_order *any_order; /* owned; NULL, but where FOVEA_CUDA_ANY_ORDER is set */
     void *split_room;             /* owned, for cuBLAS; NULL with it */
     fv_cuda_algorithm algorithm[FV_CUDA_CLASSES];
@@ -28,13 +30,15 @@ struct fv_cuda_table {
 fv_err fv_cuda_any_order_open(fv_cuda_table *t);
 void fv_cuda_any_order_close(fv_cuda_table *t);
 
-fv_cuda_class fv_cuda_class_of(const fv_cuda_product *p);
+/* is_alone: of one shape, that of p. */
+fv_cuda_class fv_cuda_class_of(const fv_cuda_product *p, int is_alone);
 uint64_t fv_cuda_hash(const void *data, size_t size); /* FNV-1a */
 void fv_cuda_table_put(fv_cuda_table *t, const fv_cuda_algorithm *a);
 
-/* The algorithm of a product. One that is not in the table and cannot be measured now, as while a graph is
- * recorded, is cuBLAS's first. */
-fv_err fv_cuda_table_find(fv_cuda_state *s, const fv_cuda_product *p, cublasLtMatmulAlgo_t *out);
+/* The algorithm of a product's class, or, where that cannot do it, its own (is_alone). One that is not in the
+ * table is chosen now, by running the product: FV_ERR_INTERNAL while a graph is recorded. */
+fv_err fv_cuda_table_find(fv_cuda_state *s, const fv_cuda_product *p, int is_alone,
+                          cublasLtMatmulAlgo_t *out);
 
 /* What cuBLAS offers, best first, if in_order without split sums: at least one of at most `most`. */
 fv_err fv_cuda_product_candidates(fv_cuda_state *s, const fv_cuda_product *p, int in_order,
