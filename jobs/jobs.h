@@ -11,6 +11,7 @@
     X(generate, "answer a question, about images if there are any")                   \
     X(eval, "answer a data set and report score, calls of the tool and tokens")       \
     X(score, "score answers that are there already by the rules of a benchmark")      \
+    X(compare, "compare two evaluations of the same data, row by row")                \
     X(init, "make a model folder with random weights from a shape")                   \
     X(export, "write a model folder again, in another number format or form")         \
     X(import, "make a model folder the first checkpoint of a run")                    \

@@ -14,6 +14,8 @@ static fv_err print_figures(const fv_report *report, fv_buffer *out)
     fv_results figures;
     FV_TRY(fv_report_results(report, &figures));
     fv_err err = fv_results_print(&figures, out);
+    if (err == FV_OK)
+        err = fv_report_print_published(report, out);
     fv_results_fini(&figures);
     return err;
 }

@@ -155,6 +155,8 @@ static fv_err print_table(const fv_report *report, double format, fv_buffer *out
         err = fv_buffer_print(out, "%-40s %10.4f\n", "format", format);
     if (err == FV_OK)
         err = fv_results_print(&figures, out);
+    if (err == FV_OK)
+        err = fv_report_print_published(report, out);
     fv_summary_fini(&summary);
     fv_results_fini(&figures);
     return err;

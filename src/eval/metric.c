@@ -1,4 +1,4 @@
-#include "fovea/eval/metric.h"
+#include "eval/metric_internal.h"
 
 #include "fovea/base/text/shown.h"
 #include "fovea/io/json.h"
@@ -6,8 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { CIRCLE = 1000000 };
 
 const char *const fv_metric_names[] = {[FV_METRIC_MEAN] = "mean",
                                        [FV_METRIC_YES_NO] = "yes_no",
@@ -22,7 +20,7 @@ int fv_metric_needs_group(fv_metric metric)
 
 /* Figures. */
 
-static fv_err add_figure(fv_results *out, const char *name, double value)
+fv_err fv_results_add(fv_results *out, const char *name, double value)
 {
     fv_result *items = realloc(out->items, (out->n + 1) * sizeof *items);
     FV_CHECK(items, FV_ERR_MEMORY, "cannot allocate %zu figures", out->n + 1);
@@ -51,6 +49,12 @@ fv_err fv_results_set(const fv_results *figures, fv_json *object)
     FV_TRY(fv_json_set(object, "figures", values));
     for (size_t i = 0; i < figures->n; i++)
         FV_TRY(fv_json_set(values, figures->items[i].name, make_value(figures->items[i].value)));
+    if (figures->has_interval) {
+        fv_json *interval = fv_json_make_array();
+        FV_TRY(fv_json_set(object, "interval", interval));
+        FV_TRY(fv_json_append(interval, make_value(figures->low)));
+        FV_TRY(fv_json_append(interval, make_value(figures->high)));
+    }
     return fv_json_set(object, "not_counted", fv_json_make_integer(figures->n_left_out));
 }
 
@@ -60,16 +64,19 @@ fv_err fv_results_print(const fv_results *figures, fv_buffer *out)
     for (size_t i = 0; i < figures->n; i++) {
         fv_shown_line(figures->items[i].name, name, sizeof name);
         if (isnan(figures->items[i].value))
-            FV_TRY(fv_buffer_print(out, "%-40s %10s\n", name, "-"));
+            FV_TRY(fv_buffer_print(out, "%-40s %10s", name, "-"));
         else
-            FV_TRY(fv_buffer_print(out, "%-40s %10.4f\n", name, figures->items[i].value));
+            FV_TRY(fv_buffer_print(out, "%-40s %10.4f", name, figures->items[i].value));
+        if (i == 0 && figures->has_interval)
+            FV_TRY(fv_buffer_print(out, "  %.4f to %.4f", figures->low, figures->high));
+        FV_TRY(fv_buffer_append(out, "\n", 1));
     }
     if (figures->n_left_out > 0)
         FV_TRY(fv_buffer_print(out, "answers that no figure counts: %lld\n", (long long)figures->n_left_out));
     return FV_OK;
 }
 
-static double over(double sum, double n)
+double fv_metric_over(double sum, double n)
 {
     return n > 0 ? sum / n : (double)NAN;
 }
@@ -86,7 +93,7 @@ static fv_err fold_mean(double scale, const fv_record *records, size_t n, fv_res
             n_judged++;
         }
     out->n_left_out = (int64_t)n - n_judged;
-    return add_figure(out, "score", scale * over(sum, (double)n_judged));
+    return fv_results_add(out, "score", scale * fv_metric_over(sum, (double)n_judged));
 }
 
 /* Where an answer is right, its truth is what it was read as; where it is wrong, the other one. */
@@ -127,149 +134,32 @@ static fv_err fold_yes_no(double scale, const fv_record *records, size_t n, fv_r
     yes_counts c;
     FV_TRY(count_yes(records, n, &c));
     out->n_left_out = (int64_t)n - (int64_t)c.n;
-    FV_TRY(add_figure(out, "f1", scale * over(2 * c.true_of_said, c.said + c.truths)));
-    FV_TRY(add_figure(out, "accuracy", scale * over(c.n_right, c.n)));
-    FV_TRY(add_figure(out, "precision", scale * over(c.true_of_said, c.said)));
-    FV_TRY(add_figure(out, "recall", scale * over(c.true_of_said, c.truths)));
-    return add_figure(out, "yes_ratio", scale * over(c.said, c.n));
-}
-
-/* Groups. */
-
-static const char *group_of(const fv_record *record)
-{
-    return record->group ? record->group : "";
-}
-
-static int compare_pairs(const void *a, const void *b)
-{
-    const fv_record *x = *(const fv_record *const *)a, *y = *(const fv_record *const *)b;
-    int order = strcmp(x->source, y->source);
-    return order ? order : strcmp(group_of(x), group_of(y));
-}
-
-static unsigned long long number_of(const fv_record *record)
-{
-    return strtoull(group_of(record), NULL, 10) % CIRCLE;
-}
-
-static int compare_circles(const void *a, const void *b)
-{
-    unsigned long long x = number_of(*(const fv_record *const *)a),
-                       y = number_of(*(const fv_record *const *)b);
-    return (x > y) - (x < y);
-}
-
-/* Records sorted so that those of a group stand together. */
-typedef struct sorted {
-    const fv_record **items; /* owned, (n) */
-    size_t n;
-    int (*compare)(const void *, const void *);
-} sorted;
-
-static fv_err sort_records(const fv_record *records, size_t n, sorted *out)
-{
-    out->n = n;
-    out->items = malloc((n + 1) * sizeof(const fv_record *));
-    FV_CHECK(out->items, FV_ERR_MEMORY, "cannot allocate an order of %zu samples", n);
-    for (size_t i = 0; i < n; i++)
-        out->items[i] = &records[i];
-    qsort(out->items, n, sizeof(const fv_record *), out->compare);
-    return FV_OK;
-}
-
-/* A group: records [first, end). */
-typedef struct run_of {
-    size_t end;
-    double sum;
-    int is_judged, is_right; /* all of them */
-} run_of;
-
-static run_of next_group(const sorted *s, size_t first)
-{
-    run_of out = {.end = first, .is_judged = 1, .is_right = 1};
-    while (out.end < s->n && s->compare(&s->items[first], &s->items[out.end]) == 0) {
-        const fv_record *r = s->items[out.end++];
-        out.sum += r->has_verdict ? r->score : 0;
-        out.is_judged &= r->has_verdict;
-        out.is_right &= r->has_verdict && r->score >= 1;
-    }
-    return out;
-}
-
-static fv_err fold_circular(double scale, const sorted *s, fv_results *out)
-{
-    double n_right = 0, n_groups = 0;
-    for (size_t at = 0; at < s->n;) {
-        run_of group = next_group(s, at);
-        if (group.is_judged) {
-            n_groups++;
-            n_right += group.is_right;
-        } else {
-            out->n_left_out += (int64_t)(group.end - at);
-        }
-        at = group.end;
-    }
-    return add_figure(out, "score", scale * over(n_right, n_groups));
-}
-
-static int is_cognition(const char *category)
-{
-    static const char *const names[] = {"commonsense_reasoning", "numerical_calculation", "text_translation",
-                                        "code_reasoning"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strcmp(names[i], category) == 0)
-            return 1;
-    return 0;
-}
-
-/* The figure of the category that begins at *at, which moves behind it. */
-static double fold_category(const sorted *s, size_t *at, int64_t *n_left_out)
-{
-    const char *category = s->items[*at]->source;
-    double sum = 0, n_right = 0, n_pairs = 0;
-    while (*at < s->n && strcmp(s->items[*at]->source, category) == 0) {
-        run_of group = next_group(s, *at);
-        if (group.is_judged && group.end - *at == 2) {
-            n_pairs++;
-            sum += group.sum;
-            n_right += group.is_right;
-        } else {
-            *n_left_out += (int64_t)(group.end - *at);
-        }
-        *at = group.end;
-    }
-    return over(100 * (sum / 2 + n_right), n_pairs);
-}
-
-static fv_err fold_pairs(const sorted *s, fv_results *out)
-{
-    enum { SCORE, PERCEPTION, COGNITION, SUMS };
-    static const char *const names[SUMS] = {"score", "perception", "cognition"};
-    double sums[SUMS] = {0};
-    for (int i = 0; i < SUMS; i++)
-        FV_TRY(add_figure(out, names[i], 0));
-    for (size_t at = 0; at < s->n;) {
-        const char *category = s->items[at]->source;
-        double value = fold_category(s, &at, &out->n_left_out);
-        FV_TRY(add_figure(out, category, value));
-        if (isnan(value))
-            continue;
-        sums[SCORE] += value;
-        sums[is_cognition(category) ? COGNITION : PERCEPTION] += value;
-    }
-    for (int i = 0; i < SUMS; i++)
-        out->items[i].value = sums[i];
-    return FV_OK;
+    FV_TRY(fv_results_add(out, "f1", scale * fv_metric_over(2 * c.true_of_said, c.said + c.truths)));
+    FV_TRY(fv_results_add(out, "accuracy", scale * fv_metric_over(c.n_right, c.n)));
+    FV_TRY(fv_results_add(out, "precision", scale * fv_metric_over(c.true_of_said, c.said)));
+    FV_TRY(fv_results_add(out, "recall", scale * fv_metric_over(c.true_of_said, c.truths)));
+    return fv_results_add(out, "yes_ratio", scale * fv_metric_over(c.said, c.n));
 }
 
 static fv_err fold_groups(fv_metric metric, double scale, const fv_record *records, size_t n, fv_results *out)
 {
-    sorted s = {.compare = metric == FV_METRIC_PAIRS ? compare_pairs : compare_circles};
-    fv_err err = sort_records(records, n, &s);
-    if (err == FV_OK)
-        err = metric == FV_METRIC_PAIRS ? fold_pairs(&s, out) : fold_circular(scale, &s, out);
-    free(s.items);
+    fv_grouped grouped;
+    FV_TRY(fv_grouped_init(&grouped, metric, records, n));
+    fv_err err =
+        metric == FV_METRIC_PAIRS ? fv_metric_pairs(&grouped, out) : fv_metric_circular(&grouped, scale, out);
+    free(grouped.items);
+    return err;
+}
+
+static fv_err set_interval(fv_metric metric, double scale, const fv_record *records, size_t n,
+                           fv_results *out)
+{
+    fv_units units;
+    FV_TRY(fv_units_init(&units, metric, scale, records, n));
+    out->has_interval = units.n > 1;
+    const fv_unit *const sides[] = {units.items};
+    fv_err err = out->has_interval ? fv_units_interval(sides, 1, units.n, &out->low, &out->high) : FV_OK;
+    fv_units_fini(&units);
     return err;
 }
 
@@ -279,6 +169,8 @@ fv_err fv_metric_fold(fv_metric metric, double scale, const fv_record *records, 
     fv_err err = fv_metric_needs_group(metric) ? fold_groups(metric, scale, records, n, out)
                  : metric == FV_METRIC_YES_NO  ? fold_yes_no(scale, records, n, out)
                                                : fold_mean(scale, records, n, out);
+    if (err == FV_OK)
+        err = set_interval(metric, scale, records, n, out);
     if (err != FV_OK)
         fv_results_fini(out);
     return err;

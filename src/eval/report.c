@@ -149,11 +149,13 @@ void fv_summary_fini(fv_summary *summary)
 
 /* Figures. */
 
-static fv_err find_metric(const fv_json *settings, fv_metric *metric, double *scale)
+fv_err fv_report_metric(const fv_report *report, fv_metric *metric, double *scale)
 {
     const char *name = "";
-    FV_TRY(fv_json_get_string(settings, "metric", &name));
-    FV_TRY(fv_json_require_real(settings, "scale", scale));
+    if (!fv_json_get(report->settings, "task"))
+        return FV_OK;
+    FV_TRY(fv_json_get_string(report->settings, "metric", &name));
+    FV_TRY(fv_json_require_real(report->settings, "scale", scale));
     for (int i = 0; fv_metric_names[i]; i++)
         if (strcmp(fv_metric_names[i], name) == 0) {
             *metric = (fv_metric)i;
@@ -169,8 +171,24 @@ fv_err fv_report_results(const fv_report *report, fv_results *out)
     *out = (fv_results){0};
     if (!fv_json_get(report->settings, "task"))
         return FV_OK;
-    FV_TRY(find_metric(report->settings, &metric, &scale));
+    FV_TRY(fv_report_metric(report, &metric, &scale));
     return fv_metric_fold(metric, scale, report->records, report->n, out);
+}
+
+fv_err fv_report_print_published(const fv_report *report, fv_buffer *out)
+{
+    const fv_json *published = fv_json_get(report->settings, "published");
+    double full, quarter, policy, calls;
+    if (!published)
+        return FV_OK;
+    FV_TRY(fv_json_require_real(published, "full", &full));
+    FV_TRY(fv_json_require_real(published, "quarter", &quarter));
+    FV_TRY(fv_json_require_real(published, "policy", &policy));
+    FV_TRY(fv_json_require_real(published, "call_rate", &calls));
+    return fv_buffer_print(out,
+                           "published (Yang et al., 2025): full resolution %g, a quarter of the tokens %g, "
+                           "VisionThink %g with calls on %g %%\n",
+                           full, quarter, policy, calls);
 }
 
 /* The table. */

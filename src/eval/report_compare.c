@@ -9,7 +9,8 @@ static fv_err print_setting(const fv_json *settings, const char *key, fv_buffer 
     return value ? fv_json_print(value, 0, out) : fv_buffer_print(out, "absent");
 }
 
-static fv_err compare_setting(const fv_report *const reports[2], const char *const names[2], const char *key)
+fv_err fv_report_compare_setting(const fv_report *const reports[2], const char *const names[2],
+                                 const char *key)
 {
     fv_buffer first = {0}, other = {0};
     fv_err err = FV_OK;
@@ -30,6 +31,6 @@ fv_err fv_report_compare(const fv_report *const reports[2], const char *const na
     for (int side = 0; side < 2; side++)
         for (void *at = fv_json_first(reports[side]->settings); at;
              at = fv_json_next(reports[side]->settings, at))
-            FV_TRY(compare_setting(reports, names, fv_json_key(at)));
+            FV_TRY(fv_report_compare_setting(reports, names, fv_json_key(at)));
     return FV_OK;
 }

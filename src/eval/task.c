@@ -62,11 +62,21 @@ static const fv_setting views_fields[] = {
     {"max_pixels", FV_SETTING_INTEGER, VIEWS(max_pixels), "the same, at most; 0: as usual", {0, MOST_PIXELS}},
     {0}};
 
-static const fv_settings_section sections[] = {{.key = "", .fields = top_fields},
-                                               {"data", offsetof(fv_task, data), data_fields, NULL},
-                                               {"prompts", offsetof(fv_task, prompts), prompts_fields, NULL},
-                                               {"views", offsetof(fv_task, views), views_fields, NULL},
-                                               {0}};
+#define PUBLISHED(member) FV_SETTING_AT(fv_task_published, member)
+static const fv_setting published_fields[] = {
+    {"full", FV_SETTING_REAL, PUBLISHED(full), "VisionThink's table: always in full resolution", FROM(0)},
+    {"quarter", FV_SETTING_REAL, PUBLISHED(quarter), "always with a quarter of the tokens", FROM(0)},
+    {"policy", FV_SETTING_REAL, PUBLISHED(policy), "VisionThink", FROM(0)},
+    {"call_rate", FV_SETTING_REAL, PUBLISHED(call_rate), "its calls, in percent", {0, 100}},
+    {0}};
+
+static const fv_settings_section sections[] = {
+    {.key = "", .fields = top_fields},
+    {"data", offsetof(fv_task, data), data_fields, NULL},
+    {"prompts", offsetof(fv_task, prompts), prompts_fields, NULL},
+    {"views", offsetof(fv_task, views), views_fields, NULL},
+    {"published", offsetof(fv_task, published), published_fields, NULL},
+    {0}};
 static const fv_task defaults = {.scale = 100};
 static const fv_settings table = {.size = sizeof(fv_task), .defaults = &defaults, .sections = sections};
 
@@ -99,6 +109,16 @@ fv_err fv_task_print_keys(fv_buffer *out)
     return fv_settings_print(&table, NULL, 1, out);
 }
 
+static fv_err describe_published(const fv_task_published *published, fv_json *settings)
+{
+    fv_json *object = fv_json_make_object();
+    FV_TRY(fv_json_set(settings, "published", object));
+    FV_TRY(fv_json_set(object, "full", fv_json_make_real(published->full)));
+    FV_TRY(fv_json_set(object, "quarter", fv_json_make_real(published->quarter)));
+    FV_TRY(fv_json_set(object, "policy", fv_json_make_real(published->policy)));
+    return fv_json_set(object, "call_rate", fv_json_make_real(published->call_rate));
+}
+
 fv_err fv_task_describe(const fv_task *task, fv_json *settings)
 {
     FV_TRY(fv_json_set_text(settings, "task", task->name));
@@ -106,7 +126,8 @@ fv_err fv_task_describe(const fv_task *task, fv_json *settings)
     FV_TRY(fv_json_set_text(settings, "metric", fv_metric_names[task->metric]));
     FV_TRY(fv_json_set(settings, "scale", fv_json_make_real(task->scale)));
     FV_TRY(fv_json_set_text(settings, "category", task->category));
-    return fv_json_set_text(settings, "group", task->group);
+    FV_TRY(fv_json_set_text(settings, "group", task->group));
+    return task->published.full > 0 ? describe_published(&task->published, settings) : FV_OK;
 }
 
 /* Records. */

@@ -34,9 +34,11 @@ same() {
 }
 evaluate whole
 for figure in score perception cognition existence code_reasoning; do
-    grep -Eq "^$figure +[0-9.]+\$" "$folder/log" || fail "no $figure in $(cat "$folder/log")"
+    grep -Eq "^$figure +[0-9.]+( |$)" "$folder/log" || fail "no $figure in $(cat "$folder/log")"
     grep -q "\"$figure\": [0-9]" "$folder/whole/summary.json" || fail "no $figure in the summary"
 done
+grep -qF 'published (Yang et al., 2025): full resolution 2316, a quarter of the tokens 2270, VisionThink 2400 with' "$folder/log" ||
+    fail "$(cat "$folder/log")"
 grep -q '"scorer": "mme"' "$folder/whole/summary.json" || fail "the summary does not say who scored"
 [ "$(grep -c '"task": "mme", "group": "existence/1.png", "reading": "' "$folder/whole/samples.jsonl")" = 2 ] ||
     fail "$(cat "$folder/whole/samples.jsonl")"
@@ -60,6 +62,13 @@ for answers in "$folder/whole" "$folder/whole/samples.jsonl"; do
 done
 score --task $mme --answers "$folder/whole" --data "$folder/mme.h5" --json
 cmp <(figures "$folder/scored") <(figures "$folder/whole/summary.json")
+
+# Two evaluations side by side: of two modes; of other data: refused.
+"$FOVEA" compare "$folder/whole" "$folder/policy" --changed "$folder/changed" >"$folder/out" || fail "compare"
+grep -Eq '^score +[0-9.]+ +[0-9.]+ +-?[0-9.]+  -?[0-9.]+ to -?[0-9.]+$' "$folder/out" || fail "$(cat "$folder/out")"
+grep -q '^mode: "low", "policy"$' "$folder/out" || fail "$(cat "$folder/out")"
+"$FOVEA" compare "$folder/whole" "$folder/merged" --json >"$folder/out" || fail "compare"
+grep -q '"p": 1.0' "$folder/out" || fail "$(cat "$folder/out")"
 
 # A sample of lmms-eval, and rows with an answer; every part of a verdict.
 cat >"$folder/lmms.jsonl" <<'END'
@@ -90,7 +99,7 @@ echo "{\"index\": 1000007, \"category\": \"c\", \"hint\": \"A hint.\", \"questio
 "$FOVEA" pack --task configs/eval/mmbench.yaml --jsonl "$folder/mmbench.jsonl" --out "$folder/mmbench.h5" >/dev/null
 echo '{"row": 0, "response": "blue"}' >"$folder/answers"
 score --task configs/eval/mmbench.yaml --answers "$folder/answers" --data "$folder/mmbench.h5"
-grep -Eq '^score +100\.0000$' "$folder/scored" || fail "$(cat "$folder/scored")"
+grep -Eq '^score +100\.0000( |$)' "$folder/scored" || fail "$(cat "$folder/scored")"
 "$FOVEA" eval --task configs/eval/mmbench.yaml --model "$folder/model" --data "$folder/mmbench.h5" --mode high \
     "${small[@]}" --out "$folder/mmbench" >"$folder/log" 2>&1 || fail "$(cat "$folder/log")"
 grep -qF '"question": "A hint.\nWhich?\nA. red\nB. blue\nGive the letter of the right option."' \
@@ -119,6 +128,9 @@ refused 1 '"task" is "mme" in one, absent in the other' eval --data "$folder/mme
     --mode low "${small[@]}" --prompts configs/prompts/answer.yaml --by category --out "$folder/whole"
 refused 1 'names no wording for the mode low: say prompts.plain there, or give --prompts FILE' \
     eval --task configs/eval/mmmu.yaml --data "$folder/mme.h5" "${common[@]}"
+refused 1 '"data_hash" is' compare "$folder/whole" "$folder/mmbench"
+refused 1 'part1 is shard 1/2: merge the shards first' compare "$folder/part1" "$folder/part1"
+refused 2 'give two folders of fovea eval' compare "$folder/whole"
 refused 1 'cannot open none.yaml' score --task none.yaml --answers "$folder/any"
 refused 1 '"metric" is "median", expected mean, yes_no, pairs or circular' score --task $mme --answers "$folder/any" metric=median
 : >"$folder/empty"

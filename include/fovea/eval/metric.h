@@ -35,14 +35,38 @@ typedef struct fv_results {
     fv_result *items; /* owned, (n); the first is the benchmark's */
     size_t n;
     int64_t n_left_out; /* answers that no figure counts */
+    int has_interval;   /* there are two units at least */
+    double low, high;   /* of the first figure (fv_units_interval) */
 } fv_results;
 
 /* On failure *out is {0}. */
 fv_err fv_metric_fold(fv_metric metric, double scale, const fv_record *records, size_t n, fv_results *out);
 void fv_results_fini(fv_results *figures); /* back to {0} */
 
-/* As a member "figures" of an object: an object by names (null for NaN), and "not_counted", the answers that
- * none counts. */
+/* What a figure is a mean of: an answer, a pair or a question; of F1 what an answer adds above and below. The
+ * figure is the sum over strata (the categories of pairs) of the sum of up over that of down. */
+typedef struct fv_unit {
+    uint64_t row;        /* the first of it */
+    const char *stratum; /* borrowed from a record, or "" */
+    double up, down;
+} fv_unit;
+
+/* Those that are judged and whole; units of a stratum stand together, in an order that follows from the data
+ * alone. */
+typedef struct fv_units {
+    fv_unit *items; /* owned, (n) */
+    size_t n;
+} fv_units;
+fv_err fv_units_init(fv_units *out, fv_metric metric, double scale, const fv_record *records, size_t n);
+void fv_units_fini(fv_units *units); /* back to {0} */
+
+/* Where 95 of 100 figures lie that are computed from units drawn anew with replacement (the bootstrap, Efron,
+ * 1979; percentiles of 1,000 draws, the same ones always), of n units, at least 1. With two sides, of the
+ * same units in the same order: of how much larger the second side's figure is. */
+fv_err fv_units_interval(const fv_unit *const *sides, int n_sides, size_t n, double *low, double *high);
+
+/* As a member "figures" of an object: an object by names (null for NaN), "interval", and "not_counted", the
+ * answers that none counts. */
 fv_err fv_results_set(const fv_results *figures, fv_json *object);
 
 /* Append a line a figure, for people. */

@@ -51,6 +51,10 @@ fv_err fv_report_load(const char *folder, fv_report *out);
  * setting in which they differ. names: of the reports, for messages. */
 fv_err fv_report_compare(const fv_report *const reports[2], const char *const names[2]);
 
+/* The same of one setting. */
+fv_err fv_report_compare_setting(const fv_report *const reports[2], const char *const names[2],
+                                 const char *key);
+
 /* One report of all shards, in any order, whose samples are taken; its files are those of an evaluation that
  * was never cut, but for the seconds. names (n): for messages. FV_ERR_ARGUMENT: shards that are missing,
  * given twice, of another evaluation or without some of their rows. On failure *out is {0}. */
@@ -82,8 +86,18 @@ void fv_summary_fini(fv_summary *summary); /* back to {0} */
 /* Set all, sources and, of a task, figures of an object as in summary.json. */
 fv_err fv_report_sum(const fv_report *report, fv_json *object);
 
+/* The metric and the scale of the task that the report's settings name; both stay as they are if they name
+ * none.
+ */
+fv_err fv_report_metric(const fv_report *report, fv_metric *metric, double *scale);
+
 /* The figures of the task that the report's settings name; none if they name no task. */
 fv_err fv_report_results(const fv_report *report, fv_results *out);
+
+/* Append a line with what is published of the task's first figure, for people; nothing if the settings have
+ * none.
+ */
+fv_err fv_report_print_published(const fv_report *report, fv_buffer *out);
 
 /* Append a table for people: a line a source and one for all. seconds: NaN if nobody measured them. */
 fv_err fv_summary_print(const fv_summary *summary, double seconds, fv_buffer *out);

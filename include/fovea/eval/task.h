@@ -34,6 +34,15 @@ typedef struct fv_task_views {
     int64_t min_pixels, max_pixels;
 } fv_task_views;
 
+/* What is published of the benchmark's first figure, for people; 0: nothing. Source: VisionThink (Yang et
+ * al., 2025), its table of Qwen2.5-VL 7B. */
+typedef struct fv_task_published {
+    double full;      /* always in full resolution */
+    double quarter;   /* always with a quarter of the visual tokens */
+    double policy;    /* VisionThink */
+    double call_rate; /* its calls, in percent */
+} fv_task_published;
+
 typedef struct fv_task {
     char *name;
     char *scorer; /* fv_scorer_find */
@@ -46,6 +55,7 @@ typedef struct fv_task {
     fv_task_data data;
     fv_task_prompts prompts;
     fv_task_views views;
+    fv_task_published published;
     fv_scorer by; /* what scorer names */
 } fv_task;
 
