@@ -89,17 +89,16 @@ say "reinforcement learning: when to call it"
 once "$at/run/model/config.json" mpiexec -n "$ranks" $fovea train $config seed="$seed" model="$at/sft/model" \
     data.train="$at/train.h5" out="$at/run" "${learnt[@]}"
 
-# evaluate NAME MODEL MODE PROMPTS
+# evaluate NAME MODEL MODE
 evaluate() {
-    once "$at/$1/summary.json" mpiexec -n "$ranks" $fovea eval --model "$at/$2/model" --data "$at/held-out.h5" \
-        --mode "$3" --by needs --prompts "configs/prompts/$4.yaml" --out "$at/$1" --max-turn-tokens 128 --max-tokens 320 \
-        "${evaluated[@]}" >"$at/$1.txt"
+    once "$at/$1/summary.json" mpiexec -n "$ranks" $fovea eval --task configs/eval/glance.yaml --model "$at/$2/model" \
+        --data "$at/held-out.h5" --mode "$3" --out "$at/$1" --max-tokens 320 "${evaluated[@]}" >"$at/$1.txt"
 }
 say "1000 images that it has not seen"
-evaluate low sft low glance-answer
-evaluate high sft high glance-answer
-evaluate before sft policy glance
-evaluate after run policy glance
+evaluate low sft low
+evaluate high sft high
+evaluate before sft policy
+evaluate after run policy
 
 # row TITLE NAME: one line of the table from what fovea eval printed.
 row() {

@@ -1,6 +1,7 @@
 /* fovea score: answers that are there already, scored as a task says. No model is needed. */
 #include "jobs/jobs.h"
 #include "jobs/option.h"
+#include "jobs/score/samples.h"
 #include "jobs/score/verdicts.h"
 #include "jobs/terminal.h"
 
@@ -14,7 +15,7 @@
 #include <sys/stat.h>
 
 typedef struct score_options {
-    const char *task, *answers, *data, *out;
+    const char *task, *answers, *data, *out, *samples;
     const char **overrides; /* of the task, (n_overrides); borrowed from argv */
     int n_overrides;
     int is_json, wants_keys;
@@ -26,6 +27,7 @@ enum {
     KEY_ANSWERS,
     KEY_DATA,
     KEY_OUT,
+    KEY_SAMPLES,
     KEY_JSON,
     KEY_KEYS,
     KEY_PRODUCT,
@@ -42,6 +44,7 @@ static const struct argp_option options[] = {
     {"data", KEY_DATA, "PACK.h5", 0, "the data set that was asked; without it lines hold their truths", 1},
     {"out", KEY_OUT, "FILE", 0,
      "receives a line an answer: the answer proper, reading, score, format, call and tool penalty", 1},
+    {"samples", KEY_SAMPLES, "FILE", 0, "receives the answers in the form of lmms-eval's samples", 1},
     {"json", KEY_JSON, 0, 0, "print the sums as JSON, not as a table", 1},
     {"keys", KEY_KEYS, 0, 0, "print all keys of a task with their defaults, and stop", 1},
     {0, 0, 0, 0, "Rewards:", 2},
@@ -66,6 +69,7 @@ static const fv_option table[] = {
     {KEY_ANSWERS, FV_OPTION_PATH, AT(answers)},
     {KEY_DATA, FV_OPTION_PATH, AT(data)},
     {KEY_OUT, FV_OPTION_PATH, AT(out)},
+    {KEY_SAMPLES, FV_OPTION_PATH, AT(samples)},
     {KEY_JSON, FV_OPTION_FLAG, AT(is_json)},
     {KEY_KEYS, FV_OPTION_FLAG, AT(wants_keys)},
     {KEY_PRODUCT, FV_OPTION_CHOICE, AT(verdicts.format.product), .names = product_names},
@@ -180,6 +184,8 @@ static fv_err tell(const scoring *s)
     fv_verdicts verdicts;
     FV_TRY(fv_verdicts_init(&verdicts, &o->verdicts, &s->report));
     fv_err err = o->out ? fv_verdicts_write(&verdicts, &s->task, o->out) : FV_OK;
+    if (err == FV_OK && o->samples)
+        err = fv_samples_write(&s->report, &s->task, o->samples);
     if (err == FV_OK)
         err = print(s, &verdicts);
     fv_verdicts_fini(&verdicts);

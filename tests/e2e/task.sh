@@ -53,6 +53,19 @@ evaluate whole --keep
 "$FOVEA" eval --task $mme --model "$folder/model" --data "$folder/mme.h5" --mode policy "${small[@]}" \
     --out "$folder/policy" >"$folder/log" 2>&1 || fail "$(cat "$folder/log")"
 
+# The quickstart's task is what the quickstart's options were: the same table and the same answers.
+"$FOVEA" init --shape configs/model/glance-vl.yaml --out "$folder/reader" --seed 1
+"$FOVEA" pack --synthetic glance --rows 40 --out "$folder/glance.h5" >/dev/null
+reader=(--model "$folder/reader" --data "$folder/glance.h5" --mode policy --max-tokens 320)
+"$FOVEA" eval --task configs/eval/glance.yaml "${reader[@]}" --out "$folder/by-task" >"$folder/table" 2>"$folder/log" ||
+    fail "$(cat "$folder/log")"
+"$FOVEA" eval --verifier exact --by needs --prompts configs/prompts/glance.yaml --max-turn-tokens 128 "${reader[@]}" \
+    --out "$folder/by-options" >"$folder/table2" 2>"$folder/log" || fail "$(cat "$folder/log")"
+table() { grep -E '^(low|high|all) ' "$1" | sed 's/ [0-9.]*$//'; }
+diff <(table "$folder/table") <(table "$folder/table2") || fail "another table"
+diff <(sed 's/, "task": .*//' "$folder/by-task/samples.jsonl") <(sed 's/}$//' "$folder/by-options/samples.jsonl") ||
+    fail "other samples"
+
 # What was written is scored again: the same figures, from the folder, from its lines, and beside the data set.
 figures() { sed -n '/"figures"/,/}/p' "$1"; }
 score() { "$FOVEA" score "$@" >"$folder/scored" 2>"$folder/log" || fail "$(cat "$folder/log")"; }
@@ -108,6 +121,14 @@ echo "{\"index\": 7, \"category\": \"single\", \"question\": \"Which?\", \"A\": 
     \"image\": \"$(base64 -w0 "$image")\"}" | tr -d '\n' >"$folder/hrbench.jsonl"
 "$FOVEA" pack --task configs/eval/hrbench.yaml --jsonl "$folder/hrbench.jsonl" --out "$folder/hrbench.h5" >/dev/null
 
+# What eval has written as lmms-eval's samples is scored as it was.
+score --task $mme --answers "$folder/policy" --samples "$folder/as-samples.jsonl" --json
+cp "$folder/scored" "$folder/before"
+score --task $mme --answers "$folder/as-samples.jsonl" --json
+cmp <(figures "$folder/before") <(figures "$folder/scored")
+grep -q '^{"doc_id": 0, "target": "Yes", "input": "Number 0?", "resps": \[".*"\], "filtered_resps": \[".*"\], "mme": ' \
+    "$folder/as-samples.jsonl" || fail "$(cat "$folder/as-samples.jsonl")"
+
 # Every task that is shipped can be read.
 echo '{"response": "7", "truth": "yes", "category": "a", "question_type": "a", "question_id": "1", "index": 1}' >"$folder/any"
 for task in configs/eval/*.yaml; do
@@ -128,6 +149,9 @@ refused 1 '"task" is "mme" in one, absent in the other' eval --data "$folder/mme
     --mode low "${small[@]}" --prompts configs/prompts/answer.yaml --by category --out "$folder/whole"
 refused 1 'names no wording for the mode low: say prompts.plain there, or give --prompts FILE' \
     eval --task configs/eval/mmmu.yaml --data "$folder/mme.h5" "${common[@]}"
+"$FOVEA" init --shape configs/model/tiny-qwen2.yaml --out "$folder/text" --seed 1
+refused 1 'text is a text model: it cannot take images' eval --task $mme --model "$folder/text" --data "$folder/mme.h5" --mode low \
+    --out "$folder/x"
 refused 1 '"data_hash" is' compare "$folder/whole" "$folder/mmbench"
 refused 1 'part1 is shard 1/2: merge the shards first' compare "$folder/part1" "$folder/part1"
 refused 2 'give two folders of fovea eval' compare "$folder/whole"
