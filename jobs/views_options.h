@@ -6,7 +6,8 @@
 
 #include <argp.h>
 
-/* A child parser for them; its input is a fv_view_settings, whose bounds are 0 where nothing is said. */
+/* A child parser for them; its input is a fv_view_settings, whose bounds are 0, filter
+ * FV_VIEW_FILTERS and tool FV_TOOL_VIEWS where nothing is said. */
 extern const struct argp fv_views_argp;
 
 /* What is usual, where nothing is said. */

@@ -75,6 +75,7 @@ static fv_err open_data(eval *e)
 {
     const fv_view_cache_settings settings = {.processor = &e->processor,
                                              .transparency = e->options->views.transparency,
+                                             .filter = e->options->views.filter,
                                              .n_workers = fv_view_workers(e->runtime.backend->n_threads),
                                              .max_bytes = CACHE_BYTES};
     FV_TRY(fv_dataset_open(e->options->data, &e->dataset));
@@ -145,10 +146,13 @@ static fv_err describe(eval *e)
     FV_TRY(fv_json_set_text(report->settings, "mode", fv_eval_mode_names[o->mode]));
     FV_TRY(o->task ? fv_task_describe(&e->task, report->settings)
                    : fv_json_set_text(report->settings, "verifier", o->verifier->name));
-    FV_TRY(fv_json_set_text(report->settings, "extraction",
-                            o->extraction == FV_EXTRACT_SPLIT ? "split" : "strict"));
+    FV_TRY(fv_json_set_text(report->settings, "extraction", fv_extraction_names[o->extraction]));
     FV_TRY(fv_json_set_text(report->settings, "transparency",
                             o->views.transparency == FV_ALPHA_WHITE ? "white" : "drop"));
+    if (o->views.filter != FV_VIEW_BICUBIC)
+        FV_TRY(fv_json_set_text(report->settings, "filter", fv_view_filter_names[o->views.filter]));
+    if (o->views.tool != FV_TOOL_VIEW_WHOLE)
+        FV_TRY(fv_json_set_text(report->settings, "tool_view", fv_tool_view_names[o->views.tool]));
     FV_TRY(fv_json_set_text(report->settings, "precision", fv_precision_names[o->runtime.precision]));
     FV_TRY(fv_json_set_text(report->settings, "backend", fv_backend_kind_names[e->runtime.backend_kind]));
     if (e->what.repetition_penalty != 1)

@@ -57,7 +57,8 @@ static const struct argp_option options[] = {
     {"by", KEY_BY, "FIELD", 0, "sums over rows that have the same in this extra field (by their sources)", 3},
     {0, 0, 0, 0, "Answers:", 4},
     {"verifier", KEY_VERIFIER, "NAME", 0, "what makes an answer right (exact)", 4},
-    {"extraction", KEY_EXTRACTION, "NAME", 0, "split, or strict: without tags no credit (split)", 4},
+    {"extraction", KEY_EXTRACTION, "NAME", 0,
+     "split; strict: without tags no credit; none: the whole text (split)", 4},
     {"repetition-penalty", KEY_PENALTY, "X", 0,
      "make tokens that were there before less likely; 1: do not (as generation_config.json says)", 4},
     {"max-turn-tokens", KEY_TURN_TOKENS, "N", 0, "generated in one turn (1024)", 4},
@@ -80,7 +81,6 @@ static void parse_verifier(struct argp_state *state, const char *text, fv_eval_o
 
 #define AT(member) offsetof(fv_eval_options, member)
 enum { MOST = INT32_MAX / 2 };
-static const char *const extraction_names[] = {"split", "strict", NULL};
 static const char *const too_long_names[] = {"refuse", "skip", NULL};
 static const fv_option table[] = {
     {KEY_DATA, FV_OPTION_PATH, AT(data)},
@@ -89,7 +89,7 @@ static const fv_option table[] = {
     {KEY_TASK, FV_OPTION_PATH, AT(task)},
     {KEY_KEEP, FV_OPTION_FLAG, AT(keeps)},
     {KEY_MODE, FV_OPTION_CHOICE, AT(mode), .names = fv_eval_mode_names},
-    {KEY_EXTRACTION, FV_OPTION_CHOICE, AT(extraction), .names = extraction_names},
+    {KEY_EXTRACTION, FV_OPTION_CHOICE, AT(extraction), .names = fv_extraction_names},
     {KEY_TOO_LONG, FV_OPTION_CHOICE, AT(too_long), .names = too_long_names},
     {KEY_BY, FV_OPTION_TEXT, AT(by)},
     {KEY_LIMIT, FV_OPTION_INTEGER, AT(limit), .low = 1, .high = INT32_MAX},
@@ -181,6 +181,10 @@ fv_err fv_eval_options_complete(fv_eval_options *out, const fv_task *task)
         out->extraction = task->extraction;
         out->views.min_pixels = out->views.min_pixels ? out->views.min_pixels : task->views.min_pixels;
         out->views.max_pixels = out->views.max_pixels ? out->views.max_pixels : task->views.max_pixels;
+        if (out->views.filter == FV_VIEW_FILTERS)
+            out->views.filter = task->views.filter;
+        if (out->views.tool == FV_TOOL_VIEWS)
+            out->views.tool = task->views.tool;
         out->max_turn_tokens = out->max_turn_tokens ? out->max_turn_tokens : task->max_turn_tokens;
     }
     fv_views_complete(&out->views);

@@ -118,6 +118,7 @@ static fv_err open_views(fv_training *t)
     const fv_view_cache_settings settings = {
         .processor = &t->questions.processor,
         .transparency = c->bounds.transparency,
+        .filter = c->bounds.filter,
         .n_workers = c->workers >= 0 ? c->workers : fv_view_workers(t->runtime.backend->n_threads),
         .max_bytes = (size_t)c->cache_megabytes * 1000000};
     return fv_view_cache_create(&settings, &t->questions.view_cache);

@@ -4,6 +4,11 @@
 
 enum { MIN_SIDE = 28 };
 
+const char *const fv_view_filter_names[] = {
+    [FV_VIEW_BICUBIC] = "bicubic", [FV_VIEW_LANCZOS] = "lanczos", NULL};
+const char *const fv_tool_view_names[] = {
+    [FV_TOOL_VIEW_WHOLE] = "whole", [FV_TOOL_VIEW_TWICE] = "twice", NULL};
+
 static int half(int side)
 {
     return side / 2 < MIN_SIDE ? MIN_SIDE : side / 2;
@@ -41,6 +46,8 @@ fv_err fv_view_sizes_of(const fv_view_settings *settings, fv_view_size image, fv
     if (target.width == 0 && target.height == 0) {
         out->high = clamp(settings, image);
         out->low = (fv_view_size){half(out->high.width), half(out->high.height)};
+        if (settings->tool == FV_TOOL_VIEW_TWICE)
+            out->high = (fv_view_size){2 * out->low.width, 2 * out->low.height};
         return FV_OK;
     }
     FV_TRY(check_size(target, "a target size"));
@@ -60,9 +67,11 @@ static fv_err size_of_view(const void *context, int *width, int *height)
 }
 
 fv_err fv_view_read(const fv_processor *processor, const fv_image_file *file, fv_view_size size,
-                    fv_picture **out)
+                    fv_view_filter filter, fv_picture **out)
 {
-    const fv_image_fit fit = {.context = &size, .size = size_of_view, .filter = FV_FILTER_BICUBIC};
+    const fv_image_fit fit = {.context = &size,
+                              .size = size_of_view,
+                              .filter = filter == FV_VIEW_LANCZOS ? FV_FILTER_LANCZOS : FV_FILTER_BICUBIC};
     fv_image image;
     *out = NULL;
     FV_TRY(fv_image_read(file, &fit, &image));

@@ -143,7 +143,7 @@ static fv_err read_view(const fv_view_cache *c, const fv_view_key *key, fv_pictu
                                 .name = "its image",
                                 .max_pixels = FV_IMAGE_MAX_PIXELS,
                                 .alpha = c->settings.transparency};
-    fv_err err = fv_view_read(c->settings.processor, &file, key->size, out);
+    fv_err err = fv_view_read(c->settings.processor, &file, key->size, c->settings.filter, out);
     fv_row_fini(&row);
     return err == FV_OK ? FV_OK : fv_error_prefix(err, "row %llu", (unsigned long long)key->row);
 }

@@ -13,8 +13,6 @@
 
 enum { MOST_PIXELS = 1 << 30, MOST_TOKENS = 1 << 24 };
 
-static const char *const extraction_names[] = {"split", "strict", NULL};
-
 #define TOP(member) FV_SETTING_AT(fv_task, member)
 static const fv_setting top_fields[] = {
     {"name", FV_SETTING_TEXT, TOP(name), "of the benchmark", FROM(1)},
@@ -23,7 +21,7 @@ static const fv_setting top_fields[] = {
     {"scale", FV_SETTING_REAL, TOP(scale), "of shares: 100 for percent", {0, INFINITY, .above_min = 1}},
     {"category", FV_SETTING_TEXT, TOP(category), "the field that categories are named by", FROM(0)},
     {"group", FV_SETTING_TEXT, TOP(group), "the field of the metric's groups", FROM(0)},
-    {"extraction", FV_SETTING_CHOICE, TOP(extraction), "of the answer proper", .names = extraction_names},
+    {"extraction", FV_SETTING_CHOICE, TOP(extraction), "of the answer proper", .names = fv_extraction_names},
     {"max_turn_tokens",
      FV_SETTING_INTEGER,
      TOP(max_turn_tokens),
@@ -60,6 +58,9 @@ static const fv_setting views_fields[] = {
      "of the high-resolution view; 0: as usual",
      {0, MOST_PIXELS}},
     {"max_pixels", FV_SETTING_INTEGER, VIEWS(max_pixels), "the same, at most; 0: as usual", {0, MOST_PIXELS}},
+    {"filter", FV_SETTING_CHOICE, VIEWS(filter), "how an image becomes a view",
+     .names = fv_view_filter_names},
+    {"tool", FV_SETTING_CHOICE, VIEWS(tool), "what the tool shows", .names = fv_tool_view_names},
     {0}};
 
 #define PUBLISHED(member) FV_SETTING_AT(fv_task_published, member)

@@ -139,8 +139,13 @@ int fv_format_score(const fv_format_settings *settings, const fv_slice *turns, i
     return is_direct_answer(turns[n_turns - 1]);
 }
 
+const char *const fv_extraction_names[] = {
+    [FV_EXTRACT_SPLIT] = "split", [FV_EXTRACT_STRICT] = "strict", [FV_EXTRACT_NONE] = "none", NULL};
+
 fv_slice fv_answer_extract(fv_extraction how, fv_slice text)
 {
+    if (how == FV_EXTRACT_NONE)
+        return fv_slice_trim(text);
     size_t open = fv_slice_find_last(text, fv_slice_of(answer_tag.open));
     if (open != FV_SLICE_NONE)
         text = fv_slice_cut(text, open + strlen(answer_tag.open), text.size);

@@ -25,7 +25,6 @@ static const char *const judge_names[] = {"verifier", "api", "local", "program",
 static const char *const judge_precision_names[] = {"run", "fp32", "bf16", NULL};
 static const char *const method_names[] = {"compare", "think", NULL};
 static const char *const service_names[] = {"openai", "azure", NULL};
-static const char *const extraction_names[] = {"split", "strict", NULL};
 static const char *const product_names[] = {"general", "efficient", NULL};
 static const char *const tool_penalty_names[] = {"none", "paper", "code", NULL};
 static const char *const master_names[] = {"whole", "split", NULL};
@@ -96,6 +95,10 @@ static const fv_setting views_fields[] = {
      FROM(1)},
     {"transparency", FV_SETTING_CHOICE, VIEWS(bounds.transparency), "white behind it, or drop the alpha",
      .names = alpha_names},
+    {"filter", FV_SETTING_CHOICE, VIEWS(bounds.filter), "how an image becomes a view",
+     .names = fv_view_filter_names},
+    {"tool", FV_SETTING_CHOICE, VIEWS(bounds.tool), "what the tool shows: the image, or twice the low view",
+     .names = fv_tool_view_names},
     {"workers",
      FV_SETTING_INTEGER,
      VIEWS(workers),
@@ -157,7 +160,7 @@ static const fv_setting reward_fields[] = {
      "without verdict; more ends the run",
      {0, 1}},
     {"extraction", FV_SETTING_CHOICE, REWARD(extraction), "how the answer is cut out of the text",
-     .names = extraction_names},
+     .names = fv_extraction_names},
     {"product", FV_SETTING_CHOICE, REWARD(format.product), "the format: one turn, or calls of the tool",
      .names = product_names},
     {"needs_valid_call", FV_SETTING_SWITCH, REWARD(format.needs_valid_call), "a bad call breaks the format"},

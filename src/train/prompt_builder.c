@@ -66,7 +66,8 @@ fv_err fv_prompt_builder_look(const fv_prompt_builder *builder, const fv_row *ro
                                 .max_pixels = FV_IMAGE_MAX_PIXELS,
                                 .alpha = builder->views.transparency};
     FV_TRY(sizes_of_row(builder, row, group->is_high_first, &sizes));
-    return fv_view_read(builder->processor, &file, is_high ? sizes.high : sizes.low, view);
+    return fv_view_read(builder->processor, &file, is_high ? sizes.high : sizes.low, builder->views.filter,
+                        view);
 }
 
 static fv_err key_of(const fv_prompt_builder *builder, const fv_group *group, int is_high, fv_view_key *key)

@@ -53,6 +53,19 @@ done
 turns() { cut -d'"' -f17- "$folder/$1/samples.jsonl" | uniq | wc -l; }
 [ "$(turns white)$(turns drop)" = 12 ] || fail "alpha: $(cat "$folder/white/samples.jsonl" "$folder/drop/samples.jsonl")"
 
+# Views by Lanczos are others than bicubic ones; the folder says which, and what the tool shows.
+for image in rgb.jpg rgba.png bilevel.png cmyk.jpg; do
+    echo "{\"question\": \"What?\", \"answer\": \"a\", \"image\": \"$image\"}"
+done | "$FOVEA" pack --jsonl - --images "$TEST_DATA/images" --out "$folder/views.h5" >/dev/null
+for view in "--filter lanczos" "--filter bicubic" "--tool-view twice"; do
+    # shellcheck disable=SC2086
+    "$FOVEA" eval "${options[@]}" --mode high --data "$folder/views.h5" --max-pixels 200000 --min-pixels 190000 \
+        --max-turn-tokens 40 --max-tokens 900 $view --out "$folder/view${view##* }" >"$folder/log" 2>&1 || fail "$(cat "$folder/log")"
+done
+setting "$folder/viewlanczos" filter '"lanczos"'
+setting "$folder/viewtwice" tool_view '"twice"'
+cmp -s "$folder/viewlanczos/samples.jsonl" "$folder/viewbicubic/samples.jsonl" && fail "one filter is the other"
+
 # Batches and memory change nothing; neither do ranks that share the rows out.
 evaluate small --max-running 3 --pass-tokens 6 --cache-pages 5
 same "$folder/one" "$folder/small"
@@ -140,7 +153,7 @@ refused 2 '--mode is "middle", expected low, high or policy' --mode middle
 refused 2 '--shard is "4/3"' --shard 4/3
 refused 2 '--shard is "1/3x"' --shard 1/3x
 refused 2 'there is no verifier "near"' --verifier near
-refused 2 '--extraction is "soft", expected split or strict' --extraction soft
+refused 2 '--extraction is "soft", expected split, strict or none' --extraction soft
 refused 2 '--too-long is "cut", expected refuse or skip' --too-long cut
 refused 2 "--merge DIR goes with the folders of shards alone" --merge "$folder/x" --data "$pack" "$folder/part1"
 refused 2 "needs the folders of the shards" --merge "$folder/x"

@@ -14,6 +14,7 @@ typedef struct fv_view_cache fv_view_cache;
 typedef struct fv_view_cache_settings {
     const fv_processor *processor; /* borrowed */
     fv_alpha transparency;
+    fv_view_filter filter;
     int n_workers;    /* threads; 0: a view is made by the thread that asks */
     size_t max_bytes; /* of the pictures that are kept, those that are being made included */
 } fv_view_cache_settings;

@@ -29,9 +29,10 @@ typedef struct fv_task_prompts {
     char *policy; /* of the mode policy */
 } fv_task_prompts;
 
-/* 0: as usual. */
 typedef struct fv_task_views {
-    int64_t min_pixels, max_pixels;
+    int64_t min_pixels, max_pixels; /* 0: as usual */
+    fv_view_filter filter;
+    fv_tool_view tool;
 } fv_task_views;
 
 /* What is published of the benchmark's first figure, for people; 0: nothing. Source: VisionThink (Yang et

@@ -49,11 +49,13 @@ typedef struct fv_format_settings {
 int fv_format_score(const fv_format_settings *settings, const fv_slice *turns, int n_turns);
 
 typedef enum fv_extraction {
-    FV_EXTRACT_SPLIT, /* what follows the last <answer>, else the whole text, up to the first </answer> in it
-                       */
-    FV_EXTRACT_STRICT /* what stands between the last <answer> and the </answer> after it; nothing without
-                         both */
+    FV_EXTRACT_SPLIT,  /* what follows the last <answer>, else the whole text, up to the first </answer> in it
+                        */
+    FV_EXTRACT_STRICT, /* what stands between the last <answer> and the </answer> after it; nothing without
+                          both */
+    FV_EXTRACT_NONE    /* the whole text, for a judge that reads it */
 } fv_extraction;
+extern const char *const fv_extraction_names[]; /* "split", ...; ends with NULL */
 
 /* The answer proper of the last turn, trimmed; a part of text. Empty if there is none. */
 fv_slice fv_answer_extract(fv_extraction how, fv_slice text);

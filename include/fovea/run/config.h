@@ -62,7 +62,7 @@ typedef enum fv_view_choice { FV_VIEW_LOW, FV_VIEW_HIGH } fv_view_choice;
 
 typedef struct fv_views_config {
     fv_view_choice prompt;
-    fv_view_settings bounds; /* keys min_pixels, max_pixels, transparency */
+    fv_view_settings bounds; /* keys min_pixels, max_pixels, transparency, filter, tool */
     int workers; /* threads of a rank that make views ahead; -1: as many as cores are left (fv_view_workers)
                   */
     int cache_megabytes; /* of views that a rank keeps during a step */

@@ -31,6 +31,21 @@ static void test_sizes(void **state)
           (fv_view_size){600, 400});
 }
 
+/* What the tool shows is exactly twice the low-resolution view. */
+static void test_twice(void **state)
+{
+    (void)state;
+    const fv_view_settings twice = {1, 1 << 30, .tool = FV_TOOL_VIEW_TWICE};
+    static const fv_view_size cases[][2] = {
+        {{801, 601}, {800, 600}}, {{800, 600}, {800, 600}}, {{40, 8000}, {56, 8000}}, {{30, 31}, {56, 56}}};
+    for (int i = 0; i < 4; i++) {
+        fv_view_sizes sizes;
+        assert_ok(fv_view_sizes_of(&twice, cases[i][0], (fv_view_size){0, 0}, &sizes));
+        assert_true(sizes.high.width == cases[i][1].width && sizes.high.height == cases[i][1].height);
+        assert_true(sizes.high.width == 2 * sizes.low.width && sizes.high.height == 2 * sizes.low.height);
+    }
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -66,7 +81,7 @@ static void test_pixels(void **state)
     for (int i = 0; i < 120 * 90 * 3; i++)
         image.rgb[i] = (uint8_t)(i * i % 251);
     const fv_image_file file = file_of(&image, &png);
-    assert_ok(fv_view_read(&processor, &file, (fv_view_size){60, 57}, &view));
+    assert_ok(fv_view_read(&processor, &file, (fv_view_size){60, 57}, FV_VIEW_BICUBIC, &view));
     assert_ok(fv_image_resize(&image, 60, 57, FV_FILTER_BICUBIC, &resized));
     const fv_image_file low = file_of(&resized, &low_png);
     assert_ok(fv_processor_run(&processor, &resized, &expected));
@@ -74,14 +89,17 @@ static void test_pixels(void **state)
     assert_int_equal(view->grid.w, 4);
     assert_memory_equal(view->rgb, expected->rgb, bytes);
     fv_picture_release(view);
+    assert_ok(fv_view_read(&processor, &file, (fv_view_size){60, 57}, FV_VIEW_LANCZOS, &view));
+    assert_memory_not_equal(view->rgb, expected->rgb, bytes);
+    fv_picture_release(view);
     /* At its own size the image is not touched. */
-    assert_ok(fv_view_read(&processor, &low, (fv_view_size){60, 57}, &view));
+    assert_ok(fv_view_read(&processor, &low, (fv_view_size){60, 57}, FV_VIEW_BICUBIC, &view));
     assert_memory_equal(view->rgb, expected->rgb, bytes);
     fv_picture_release(view);
     fv_picture_release(expected);
     processor.do_resize = 0;
-    assert_fails(fv_view_read(&processor, &file, (fv_view_size){60, 57}, &view), FV_ERR_UNSUPPORTED,
-                 "60 x 57");
+    assert_fails(fv_view_read(&processor, &file, (fv_view_size){60, 57}, FV_VIEW_BICUBIC, &view),
+                 FV_ERR_UNSUPPORTED, "60 x 57");
     assert_null(view);
     fv_image_fini(&image);
     fv_buffer_fini(&png);
@@ -90,7 +108,7 @@ static void test_pixels(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sizes), cmocka_unit_test(test_refusals),
-                                       cmocka_unit_test(test_pixels)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sizes), cmocka_unit_test(test_twice),
+                                       cmocka_unit_test(test_refusals), cmocka_unit_test(test_pixels)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

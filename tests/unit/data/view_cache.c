@@ -90,7 +90,7 @@ static fv_picture *get(fv_view_cache *cache, int row)
     draw(row, &png);
     const fv_image_file file = {
         .data = png.data, .size = png.size, .name = "test", .max_pixels = FV_IMAGE_MAX_PIXELS};
-    assert_ok(fv_view_read(&processor, &file, key.size, &expected));
+    assert_ok(fv_view_read(&processor, &file, key.size, FV_VIEW_BICUBIC, &expected));
     assert_ok(fv_view_cache_get(cache, &key, &found));
     assert_int_equal(fv_picture_bytes(found->grid, processor.patch), PICTURE);
     assert_memory_equal(found->rgb, expected->rgb, PICTURE);

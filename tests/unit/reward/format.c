@@ -172,6 +172,7 @@ static void test_answer_proper(void **state)
             !fv_slice_equal(strict, fv_slice_of(cases[i].strict)))
             fail_msg("\"%s\": \"%.*s\", \"%.*s\"", cases[i].text, (int)split.size, split.data,
                      (int)strict.size, strict.data);
+        assert_true(fv_slice_equal(fv_answer_extract(FV_EXTRACT_NONE, text), fv_slice_trim(text)));
     }
 }
 
