@@ -3,8 +3,7 @@
 usage: peer_transformers.py SHAPE OUT.json FOLDER [ROW...]
 
 FOLDER: a model's, for the row start, if it is there. Decoding has a static cache, and on a GPU its step is one CUDA
-graph: that is
-transformers' model as fast as it goes without a compiler.
+graph: that is transformers' model as fast as it goes without a compiler.
 """
 import inspect
 import os
