@@ -60,14 +60,33 @@ static const fv_json *first_text(const fv_json *value)
     return value && fv_json_kind_of(value) == FV_JSON_STRING ? value : NULL;
 }
 
+static fv_err add_text(fv_slice text, fv_record *record)
+{
+    int64_t *n = &record->counts[FV_COUNT_TURNS];
+    FV_CHECK(*n < FV_MAX_TURNS, FV_ERR_FORMAT, "it has more than %d turns", FV_MAX_TURNS);
+    return fv_buffer_append(&record->turns[(*n)++], text.data, text.size);
+}
+
 static fv_err add_turn(const fv_json *value, fv_record *record)
 {
-    const char *text;
-    size_t size;
-    int64_t *n = &record->counts[FV_COUNT_TURNS];
-    FV_CHECK(*n < FV_MAX_TURNS, FV_ERR_FORMAT, "\"turns\" has more than %d", FV_MAX_TURNS);
-    FV_TRY(fv_json_to_string(value, "turns", &text, &size));
-    return fv_buffer_append(&record->turns[(*n)++], text, size);
+    fv_slice text;
+    FV_TRY(fv_json_to_string(value, "turns", &text.data, &text.size));
+    return add_text(text, record);
+}
+
+/* A text that other programs have joined of several turns: each but the last ends with a call. */
+static fv_err add_joined_turns(const fv_json *value, fv_record *record)
+{
+    const fv_slice mark = fv_slice_of("</tool_call>");
+    fv_slice text;
+    size_t at;
+    FV_TRY(fv_json_to_string(value, "resps", &text.data, &text.size));
+    while ((at = fv_slice_find(text, mark)) != FV_SLICE_NONE &&
+           fv_slice_trim(fv_slice_cut(text, at + mark.size, text.size)).size > 0) {
+        FV_TRY(add_text(fv_slice_cut(text, 0, at + mark.size), record));
+        text = fv_slice_cut(text, at + mark.size, text.size);
+    }
+    return add_text(text, record);
 }
 
 static void count_calls(fv_record *record)
@@ -81,7 +100,8 @@ static void count_calls(fv_record *record)
 
 static fv_err take_turns(const fv_json *object, fv_record *record)
 {
-    static const char *const names[] = {"response", "prediction", "filtered_resps", "resps", NULL};
+    static const char *const names[] = {"response", "prediction", NULL};
+    static const char *const joined_names[] = {"filtered_resps", "resps", NULL};
     const fv_json *turns = fv_json_get(object, "turns");
     for (int c = 0; c < FV_COUNTS; c++)
         FV_TRY(fv_json_get_integer(object, fv_count_names[c], &record->counts[c]));
@@ -90,9 +110,10 @@ static fv_err take_turns(const fv_json *object, fv_record *record)
         FV_TRY(add_turn(fv_json_at(turns, i), record));
     if (!turns) {
         const fv_json *text = first_text(first_of(object, names));
-        FV_CHECK(text, FV_ERR_FORMAT,
+        const fv_json *joined = text ? NULL : first_text(first_of(object, joined_names));
+        FV_CHECK(text || joined, FV_ERR_FORMAT,
                  "there is no answer in it: expected turns, response, prediction, filtered_resps or resps");
-        FV_TRY(add_turn(text, record));
+        FV_TRY(text ? add_turn(text, record) : add_joined_turns(joined, record));
     }
     count_calls(record);
     return FV_OK;

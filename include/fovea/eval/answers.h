@@ -4,7 +4,7 @@
  *
  *   row        row; doc_id; the number of answers before it
  *   turns      turns, a list of texts; response; prediction; filtered_resps; resps; of lists in them the
- *              first text
+ *              first text. In the last two programs join turns: each but the last ends with </tool_call>
  *   truth      truth; target; the task's field: a text, a number or a list. A target that Python printed,
  *              a list in brackets and quotes, is that list
  *   question   question; input; the task's field

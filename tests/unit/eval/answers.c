@@ -80,6 +80,27 @@ static void test_forms_of_a_line(void **state)
     }
 }
 
+/* VisionThink's evaluation joins the turns of a sample. */
+static void test_joined_turns(void **state)
+{
+    (void)state;
+    load_task(plain);
+    fv_record r = read_line(
+        "{\"doc_id\": 1, \"target\": \"c\", \"resps\": [[\"<think>a</think><tool_call>{}</tool_call>"
+        "<think>b</think><answer>c</answer>\"]]}");
+    assert_int_equal(r.counts[FV_COUNT_TURNS], 2);
+    assert_string_equal(r.turns[0].data, "<think>a</think><tool_call>{}</tool_call>");
+    assert_string_equal(r.turns[1].data, "<think>b</think><answer>c</answer>");
+    assert_true(r.score == 1 && r.counts[FV_COUNT_CALLED]);
+    fv_record_fini(&r);
+    r = read_line("{\"target\": \"c\", \"filtered_resps\": \"<tool_call>{}</tool_call>\\n\"}");
+    assert_int_equal(r.counts[FV_COUNT_TURNS], 1);
+    fv_record_fini(&r);
+    r = read_line("{\"truth\": \"c\", \"response\": \"<tool_call>{}</tool_call> c\"}");
+    assert_int_equal(r.counts[FV_COUNT_TURNS], 1);
+    fv_record_fini(&r);
+}
+
 /* What fovea eval writes comes back with its counts. */
 static void test_own_records(void **state)
 {
@@ -109,7 +130,7 @@ static void test_refused_lines(void **state)
     refuse("{\"response\":", "answers.jsonl:1: answer");
     refuse("{\"row\": -1, \"response\": \"b\", \"truth\": \"b\"}", "\"row\" is -1");
     refuse("{\"turns\": [\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\",\"\"], \"truth\": \"b\"}",
-           "\"turns\" has more than 8");
+           "it has more than 8 turns");
     load_task("name: m\nscorer: mme\nmetric: pairs\ncategory: kind\ngroup: image\n");
     refuse("{\"response\": \"b\", \"truth\": \"yes\"}",
            "there is no \"kind\" in it, the category of the task m");
@@ -173,9 +194,9 @@ static int fini(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_forms_of_a_line), cmocka_unit_test(test_own_records),
-        cmocka_unit_test(test_refused_lines),   cmocka_unit_test(test_python_lists),
-        cmocka_unit_test(test_refused_tasks),
+        cmocka_unit_test(test_joined_turns), cmocka_unit_test(test_forms_of_a_line),
+        cmocka_unit_test(test_own_records),  cmocka_unit_test(test_refused_lines),
+        cmocka_unit_test(test_python_lists), cmocka_unit_test(test_refused_tasks),
     };
     return cmocka_run_group_tests(tests, temp_setup, fini);
 }
