@@ -7,9 +7,9 @@
 #
 # FOLDER: an empty one, or one with the model of an earlier call with as many LAYERS. A billion numbers of the model (it
 # has 8.3, with all 28 layers; 0.23 a layer) take there 2 GB for the weights, 8 for each of two checkpoints and 4 for the
-# model at the end, and in host memory 4 GB for moments, 2 for the reference and 4 while it saves. NO_END=1: killed once
-# the third step is done, so that there must be room for one checkpoint and no model at the end. NO_SAVE=1: three steps at
-# once, and then killed.
+# model at the end, and in host memory 4 GB for moments, 2 for the reference and 4 while it saves or goes on. NO_END=1:
+# killed once the third step is done, so that there must be room for one checkpoint and no model at the end. NO_SAVE=1:
+# three steps at once, and then killed.
 set -eu
 . "$(dirname "$0")/../common"
 OMP_NUM_THREADS=$(nproc)

@@ -40,7 +40,7 @@ __device__ __forceinline__ void key_barriers_init(key_barriers *b)
         barrier_init(&b->full_own, GROUP);
         for (int i = 0; i < SLOTS; i++) {
             barrier_init(&b->full[i], GROUP + TILE /* whose stores arrive by themselves */);
-            barrier_init(&b->empty[i], 2);
+            barrier_init(&b->empty[i], 2 * PER_GROUP);
         }
         asm volatile("fence.mbarrier_init.release.cluster;");
     }
@@ -177,8 +177,8 @@ __device__ __forceinline__ void multiply_readers(const attention_grad &g, const 
                 tile_wait(&room.b->full[slot], n / SLOTS & 1);
                 if (sees_rows(a, seg, r, i0, own))
                     take_queries(sums, a, room, seg, r, i0, slot);
-                group_sync();
-                if (threadIdx.x % GROUP == 0)
+                group_sync(); /* all warps have read the slot; both groups say so before it is filled again */
+                if (ALL_ARRIVE || threadIdx.x % GROUP == 0)
                     barrier_arrive(&room.b->empty[slot]);
             }
             all += n_tiles;

@@ -46,15 +46,23 @@ __device__ __forceinline__ void wait_for_cluster()
 {
     asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
-/* Each warp of the blocks of a cluster arrives once at the barrier of each: what it wrote can be read there.
- */
-__device__ __forceinline__ void arrive_in_cluster(uint64_t *b, int n_blocks)
+/* A warp calls f(block) for each block of the cluster, as often as PER_WARP says. */
+template <class F> __device__ __forceinline__ void for_each_block(int n_blocks, F f)
 {
     __syncwarp();
-    if (threadIdx.x % 32 < n_blocks)
+    if (!ALL_ARRIVE && threadIdx.x % 32 < n_blocks)
+        f(threadIdx.x % 32);
+    for (int block = 0; ALL_ARRIVE && block < n_blocks; block++)
+        f(block);
+}
+/* Each warp of the blocks of a cluster arrives at the barrier of each: what it wrote can be read there. */
+__device__ __forceinline__ void arrive_in_cluster(uint64_t *b, int n_blocks)
+{
+    for_each_block(n_blocks, [&](int block) {
         asm volatile("mbarrier.arrive.release.cluster.shared::cluster.b64 _, [%0];" ::"r"(
-                         in_block(shared_address(b), threadIdx.x % 32))
+                         in_block(shared_address(b), block))
                      : "memory");
+    });
 }
 __device__ __forceinline__ void wait_in_cluster(uint64_t *b, int parity)
 {
@@ -66,11 +74,10 @@ __device__ __forceinline__ void wait_in_cluster(uint64_t *b, int parity)
 /* The same of a warp that has only read what is its own. */
 __device__ __forceinline__ void let_blocks_write(uint64_t *b, int n_blocks)
 {
-    __syncwarp();
-    if (threadIdx.x % 32 < n_blocks)
-        asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(
-                         in_block(shared_address(b), threadIdx.x % 32))
+    for_each_block(n_blocks, [&](int block) {
+        asm volatile("mbarrier.arrive.shared::cluster.b64 _, [%0];" ::"r"(in_block(shared_address(b), block))
                      : "memory");
+    });
 }
 /* 4 floats at an address of this block, as they are in another one. */
 __device__ __forceinline__ void read_in_cluster(float x[4], uint32_t address, int rank)
@@ -80,12 +87,16 @@ __device__ __forceinline__ void read_in_cluster(float x[4], uint32_t address, in
                  : "r"(in_block(address, rank))
                  : "memory");
 }
-/* Write to an address in another block, whose barrier counts the bytes. */
+/* Write to an address in another block, whose barrier counts the bytes; not where all arrive. */
 __device__ __forceinline__ void send_to_block(uint32_t to, float x, uint32_t barrier)
 {
+#ifdef FV_RACECHECK
+    asm volatile("st.shared::cluster.f32 [%0], %1;" ::"r"(to), "f"(x) : "memory");
+#else
     asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.f32 [%0], %1, [%2];" ::"r"(to),
                  "f"(x), "r"(barrier)
                  : "memory");
+#endif
 }
 __device__ __forceinline__ void expect_maps(const CUtensorMap *a, const CUtensorMap *b)
 {

@@ -109,7 +109,10 @@ __device__ __forceinline__ void add_sums(const skinny_room &r, const skinny_args
     }
 }
 
-/* The end of a tile of which the block has a chunk. turn: whether its number is odd. */
+/* The end of a tile of which the block has a chunk. turn: whether its number is odd. Sums are read when the
+ * bytes of all blocks have been counted at `there`, which is done as they are stored. They are sent for the
+ * next tile when each warp of all blocks has told `gone` that it has read those of this one; so no block is
+ * two tiles ahead, and the parity of the turn tells which one is waited for. */
 template <int MT>
 __device__ __forceinline__ void share_sums(const skinny_room &r, const skinny_args &g, int tile,
                                            const float (&sum)[4 * MT], int turn)
@@ -119,9 +122,11 @@ __device__ __forceinline__ void share_sums(const skinny_room &r, const skinny_ar
         wait_for_cluster();
     else
         barrier_wait(r.gone, turn ^ 1);
-    if (threadIdx.x == 0)
+    if (!ALL_ARRIVE && threadIdx.x == 0)
         barrier_expect(r.there, g.out.m * g.tile * 4);
     send_sums<MT>(r, g, sum);
+    if (ALL_ARRIVE)
+        arrive_in_cluster(r.there, g.n_chunks);
     barrier_wait(r.there, turn);
     add_sums<MT>(r, g, tile);
     if (tile + share.step < share.tiles)
@@ -170,8 +175,8 @@ template <int MT> __device__ __forceinline__ skinny_room room_of(const skinny_ar
             barrier_init(&r.full[i], 1);
             barrier_init(&r.empty[i], 1);
         }
-        barrier_init(r.there, 1);
-        barrier_init(r.gone, CONSUMERS / 32 * g.n_chunks);
+        barrier_init(r.there, ALL_ARRIVE ? CONSUMERS * g.n_chunks : 1);
+        barrier_init(r.gone, CONSUMERS / 32 * PER_WARP * g.n_chunks);
     }
     barriers_are_ready(g);
     return r;

@@ -182,6 +182,8 @@ __device__ __forceinline__ void multiply_tiles(const ring &r, const cluster_sums
             }
             add_to(acc, p);
         }
+        /* Sums are read when all warps of the cluster have told `there` that theirs are written. They are
+         * written again when all have told `gone` that they have read; nor does a block end before. */
         if constexpr (F::SHARES) {
             if (tile != share.first)
                 wait_in_cluster(sums.gone, turn ^ 1);
@@ -216,8 +218,8 @@ __global__ __launch_bounds__(128 * (F::GROUPS + 1),
             barrier_init(&full[i], 1);
             barrier_init(&empty[i], F::GROUPS);
         }
-        barrier_init(&there, 4 * F::GROUPS * g.cluster);
-        barrier_init(&gone, 4 * F::GROUPS * g.cluster);
+        barrier_init(&there, 4 * PER_WARP * F::GROUPS * g.cluster);
+        barrier_init(&gone, 4 * PER_WARP * F::GROUPS * g.cluster);
     }
     if (threadIdx.x == 0)
         barriers_are_initialised();

@@ -7,6 +7,15 @@
 
 #include <cuda.h>
 
+/* Arrivals of a warp and of a group of four warps: one thread arrives for all, when they have met. racecheck
+ * follows a barrier in shared memory from a thread that arrives to one that waits, but not on from those that
+ * it has met before; for it all arrive (-DFV_RACECHECK). */
+#ifdef FV_RACECHECK
+enum { ALL_ARRIVE = 1, PER_WARP = 32, PER_GROUP = 128 };
+#else
+enum { ALL_ARRIVE = 0, PER_WARP = 1, PER_GROUP = 1 };
+#endif
+
 __device__ __forceinline__ void barrier_init(uint64_t *b, int n)
 {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(b)), "r"(n));
