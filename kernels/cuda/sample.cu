@@ -1,6 +1,9 @@
 /* Draws by the Gumbel maximum: a block has a piece of a row, a thread every THREADS-th counter of it, and the
  * best of the pieces are compared afterwards. The largest value wins, the lower id of equals, so that how the
- * ids are shared out does not show. */
+ * ids are shared out does not show.
+ *
+ * Nearly all ids are told from one coarse logarithm not to be the largest of their piece; only of the others
+ * is the value computed. */
 #include "cuda.cuh"
 #include "philox.cuh"
 
@@ -9,7 +12,9 @@ enum {
     PIECE = 4096, /* ids */
     GROUP = 64,   /* ids of sixteen counters: word w of counter 16 g + lane is id 64 g + 16 w + lane's */
     LANES = 16,
-    WORDS = GROUP / LANES
+    WORDS = GROUP / LANES,
+    STEPS =
+        PIECE / GROUP * LANES / THREADS + 1 /* counters of a thread, where a piece begins within a group */
 };
 
 struct best {
@@ -29,14 +34,21 @@ __device__ __forceinline__ best better(best a, best b)
     return b_wins ? b : a;
 }
 
+__device__ __forceinline__ float uniform_of(uint32_t word)
+{
+    return fminf(fmaf((float)(word >> 1), 0x1p-31f, 0x1p-32f), 0x1.fffffep-1f);
+}
+
 /* A word as w in (0, 1], and its Gumbel number, as the CPU back end has them but for the last bits of
  * logarithms. */
 __device__ __forceinline__ float gumbel(uint32_t word)
 {
-    float w = fminf(fmaf((float)(word >> 1), 0x1p-31f, 0x1p-32f), 0x1.fffffep-1f);
-    float y = 1.0f - w, lost = (1.0f - y) - w;
+    float w = uniform_of(word), y = 1.0f - w, lost = (1.0f - y) - w;
     return -logf(-(logf(y) + lost));
 }
+
+/* A Gumbel number is less than -log(w), and down to w = 1 / 2 by less than that. */
+constexpr float GUMBEL_SLACK = 0.35f;
 
 struct sample_args {
     const float *logits, *inv_temperature;
@@ -65,48 +77,117 @@ __device__ __forceinline__ best best_of_warp(best x)
     return x;
 }
 
+/* Of counter c, word w. */
+__device__ __forceinline__ int64_t id_of(int64_t c, int w)
+{
+    return c / LANES * GROUP + w * LANES + c % LANES;
+}
+
+/* Ids [from, end) of row t. */
+struct piece {
+    int64_t t, from, end;
+    const float *row; /* by id */
+    float scale;
+    const int32_t *key;
+    int has_excluded;
+};
+
+__device__ __forceinline__ piece piece_of(const sample_args &a)
+{
+    piece p;
+    int has_excluded = 0;
+    p.t = blockIdx.y;
+    p.from = a.first + (int64_t)blockIdx.x * PIECE;
+    p.end = min(p.from + PIECE, a.first + a.n);
+    p.row = a.logits + p.t * a.stride - a.first;
+    p.scale = a.inv_temperature[p.t];
+    p.key = a.draws + p.t * a.draw_stride;
+    for (int e = threadIdx.x; e < a.n_excluded; e += THREADS)
+        has_excluded |= a.excluded[e] >= p.from && a.excluded[e] < p.end;
+    p.has_excluded = __syncthreads_or(has_excluded);
+    return p;
+}
+
+__device__ __forceinline__ fv_cuda_words words_of(const piece &p, int64_t c)
+{
+    return philox({{(uint32_t)c, 0, (uint32_t)p.key[2], (uint32_t)p.key[3]}}, (uint32_t)p.key[0],
+                  (uint32_t)p.key[1]);
+}
+
+/* What the values of a thread's ids are less than, -inf of those that cannot be drawn; and what the largest
+ * of the piece is more than. */
+struct outlook {
+    float most[STEPS][WORDS], least;
+    int is_wrong;
+};
+
+__device__ __forceinline__ void look_at(const sample_args &a, const piece &p, int64_t c, int step, outlook *o)
+{
+    int is_drawn = p.key[4];
+    fv_cuda_words words = {};
+    if (is_drawn && id_of(c, 0) < p.end)
+        words = words_of(p, c);
+#pragma unroll
+    for (int w = 0; w < WORDS; w++) {
+        int64_t id = id_of(c, w);
+        o->most[step][w] = -INFINITY;
+        if (id < p.from || id >= p.end || (p.has_excluded && is_excluded(a, id)))
+            continue;
+        float z = p.row[id] * p.scale, u = uniform_of(words.word[w]);
+        float most = is_drawn ? fmaf(__log2f(u), -0.6931472f, z) : z;
+        float less = is_drawn ? GUMBEL_SLACK : 0.0f;
+        o->is_wrong |= !(z < INFINITY);
+        o->most[step][w] = most;
+        if (!is_drawn || u <= 0.5f)
+            o->least = fmaxf(o->least, most - less);
+    }
+}
+
+__device__ __forceinline__ best value_of(const piece &p, int64_t c, int w)
+{
+    int64_t id = id_of(c, w);
+    float z = p.row[id] * p.scale;
+    if (p.key[4])
+        z += gumbel(words_of(p, c).word[w]);
+    return {z, (int32_t)id};
+}
+
 __global__ void sample_pieces(const sample_args a)
 {
     __shared__ best of_warp[THREADS / 32];
-    int64_t t = blockIdx.y, from = a.first + (int64_t)blockIdx.x * PIECE,
-            end = min(from + PIECE, a.first + a.n), counters = (end + GROUP - 1) / GROUP * LANES;
-    const int32_t *key = a.draws + t * a.draw_stride;
-    const float *row = a.logits + t * a.stride - a.first;
-    float scale = a.inv_temperature[t];
+    __shared__ float scratch[THREADS / 32];
+    join_chain();
+    piece p = piece_of(a);
+    int64_t first = p.from / GROUP * LANES + threadIdx.x;
+    outlook o = {};
     best own = {-INFINITY, -1};
-    int is_wrong = 0, is_drawn = key[4];
-    for (int64_t c = from / GROUP * LANES + threadIdx.x; c < counters; c += THREADS) {
-        fv_cuda_words words = {};
-        if (is_drawn)
-            words = philox({{(uint32_t)c, 0, (uint32_t)key[2], (uint32_t)key[3]}}, (uint32_t)key[0],
-                           (uint32_t)key[1]);
+    o.least = -INFINITY;
 #pragma unroll
-        for (int w = 0; w < WORDS; w++) {
-            int64_t id = c / LANES * GROUP + w * LANES + c % LANES;
-            if (id < from || id >= end || is_excluded(a, id))
-                continue;
-            float z = row[id] * scale;
-            is_wrong |= !(z < INFINITY);
-            if (is_drawn)
-                z += gumbel(words.word[w]);
-            if (z > -INFINITY)
-                own = better(own, {z, (int32_t)id});
-        }
-    }
+    for (int step = 0; step < STEPS; step++)
+        look_at(a, p, first + step * THREADS, step, &o);
+    float least = block_max(o.least, scratch);
+    least -= 1e-3f + 1e-6f * fabsf(least); /* what coarse logarithms and sums may be off */
+#pragma unroll
+    for (int step = 0; step < STEPS; step++)
+#pragma unroll
+        for (int w = 0; w < WORDS; w++)
+            if (o.most[step][w] > -INFINITY && !(o.most[step][w] < least))
+                own = better(own, value_of(p, first + step * THREADS, w));
     own = best_of_warp(own);
     if (threadIdx.x % 32 == 0)
         of_warp[threadIdx.x / 32] = own;
-    is_wrong = __syncthreads_or(is_wrong);
+    int is_wrong = __syncthreads_or(o.is_wrong);
     if (threadIdx.x > 0)
         return;
     for (int w = 1; w < THREADS / 32; w++)
         own = better(own, of_warp[w]);
-    a.pieces[t * a.n_pieces + blockIdx.x] = {own, is_wrong};
+    a.pieces[p.t * a.n_pieces + blockIdx.x] = {own, is_wrong};
 }
 
 /* A warp has a row. */
 __global__ void sample_best(const sample_args a)
 {
+    join_chain();
     int64_t t = blockIdx.x;
     best own = {-INFINITY, -1};
     int is_wrong = 0;
@@ -162,8 +243,7 @@ extern "C" fv_err fv_cuda_sample(fv_backend *backend, const fv_sample_args *args
                      (found *)pieces,
                      n_pieces(args)};
     unsigned rows = (unsigned)args->logits.dim[0];
-    sample_pieces<<<dim3(a.n_pieces, rows), THREADS, 0, fv_cuda_compute(backend)>>>(a);
-    FV_TRY(fv_cuda_launched("sample_pieces"));
-    sample_best<<<rows, 32, 0, fv_cuda_compute(backend)>>>(a);
-    return fv_cuda_launched("sample_best");
+    FV_TRY(fv_cuda_chain(backend, "sample_pieces", {dim3((unsigned)a.n_pieces, rows), THREADS, 0},
+                         sample_pieces, a));
+    return fv_cuda_chain(backend, "sample_best", {dim3(rows), 32, 0}, sample_best, a);
 }

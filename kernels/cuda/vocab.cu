@@ -65,6 +65,7 @@ __global__ void vocab_stats_kernel(const vocab_args a, float *parts, int64_t par
 {
     __shared__ uint32_t bits[FV_VOCAB_CHUNK / 32];
     __shared__ float scratch[32];
+    join_chain();
     chunk_place p = place_of(a);
     const float *row = a.logits + p.row * a.stride + p.from, scale = a.scales[p.row];
     mark_excluded(a.excluded, a.n_excluded, a.first + p.from, p.n, bits);
@@ -99,9 +100,8 @@ extern "C" fv_err fv_cuda_vocab_stats(fv_backend *backend, const fv_vocab_stats_
         vocab_args_of(args->logits, args->targets, args->excluded, args->first, args->inv_temperature);
     dim3 grid((unsigned)args->parts.dim[0],
               (unsigned)args->logits.dim[0]); /* parts behind the last chunk are empty */
-    vocab_stats_kernel<<<grid, THREADS, 0, fv_cuda_compute(backend)>>>(a, (float *)args->parts.data,
-                                                                       args->parts.stride);
-    return fv_cuda_launched("vocab_stats");
+    return fv_cuda_chain(backend, "vocab_stats", {grid, THREADS, 0}, vocab_stats_kernel, a,
+                         (float *)args->parts.data, args->parts.stride);
 }
 
 /* A warp has a row: its lanes load parts, 32 at a time, and one of them adds them up in order. */
@@ -109,6 +109,7 @@ __global__ void vocab_merge_kernel(const float *parts, int64_t n_parts, int64_t 
                                    float *logprob, float *lse_out, float *entropy)
 {
     __shared__ float weights[32], sums[32], weighted_sums[32];
+    join_chain();
     int64_t row = blockIdx.x;
     const float *part = parts + row * FV_VOCAB_FIELDS;
     float top = -INFINITY, target = targets ? targets[row] : -INFINITY, sum = 0, weighted = 0;
@@ -149,11 +150,10 @@ __global__ void vocab_merge_kernel(const float *parts, int64_t n_parts, int64_t 
 
 extern "C" fv_err fv_cuda_vocab_merge(fv_backend *backend, const fv_vocab_merge_args *args)
 {
-    vocab_merge_kernel<<<(unsigned)args->parts.dim[1], 32, 0, fv_cuda_compute(backend)>>>(
-        (const float *)args->parts.data, args->parts.dim[0], args->parts.stride,
-        (const float *)args->target.data, (float *)args->logprob.data, (float *)args->lse.data,
-        (float *)args->entropy.data);
-    return fv_cuda_launched("vocab_merge");
+    return fv_cuda_chain(backend, "vocab_merge", {dim3((unsigned)args->parts.dim[1]), 32, 0},
+                         vocab_merge_kernel, (const float *)args->parts.data, args->parts.dim[0],
+                         args->parts.stride, (const float *)args->target.data, (float *)args->logprob.data,
+                         (float *)args->lse.data, (float *)args->entropy.data);
 }
 
 __global__ void vocab_grad_kernel(const vocab_args a, const float *lse, const float *dlogprob,
