@@ -1,5 +1,6 @@
-/* The pass after one whose draws are on their way: the next token of each of its sequences, whatever that is.
- * Its id never comes to the host before: it is put in place where it was drawn.
+/* The pass after one whose draws are on their way. A sequence that waits for a draw goes on with it, whatever
+ * it is: its id never comes to the host before, but is put in place where it was drawn. Others compute what
+ * is known of them, such as a prompt, or what was appended.
  *
  * If a sequence turns out to have come to its end, its rows are given back and the draw is not looked at; if
  * something was appended to it, its row stays and the draw is not looked at. So the owner is told what it
@@ -14,54 +15,42 @@ int fv_is_awaited(const fv_awaited *a)
 /* There is room for one more token behind the one that is awaited. */
 static int goes_on(const fv_engine *engine, const fv_awaited *a)
 {
-    return fv_is_awaited(a) && a->n + 2 <= engine->settings.max_tokens;
+    return a->n + 2 <= engine->settings.max_tokens;
 }
 
-/* Every sequence that wants something waits for a draw of the flight, and has its rows. */
-static int all_wait(const fv_engine *engine, const fv_flight *flight)
+static void mark(const fv_engine *engine, const fv_flight *flight)
 {
-    int64_t n_running = 0, n_awaited = 0;
-    for (const fv_sequence *s = engine->oldest; s; s = s->younger) {
-        if (!s->is_running)
+    for (const fv_awaited *a = flight->awaited; a < flight->awaited + flight->n_awaited; a++) {
+        if (!fv_is_awaited(a))
             continue;
-        n_running++;
-        if (fv_sequence_rows(s) != s->n || s->sampling.repetition_penalty != 1)
-            return 0;
+        a->sequence->ahead = goes_on(engine, a) ? 1 : -1;
+        a->sequence->draw = a->look;
     }
-    for (int64_t i = 0; i < flight->n_awaited; i++)
-        n_awaited += fv_is_awaited(&flight->awaited[i]);
-    return n_awaited == n_running;
 }
 
-/* Without taking from anybody. */
-static int there_is_room(const fv_engine *engine, const fv_flight *flight)
+static void unmark(const fv_flight *flight)
 {
-    int n = 0;
-    for (int64_t i = 0; i < flight->n_awaited; i++)
-        if (goes_on(engine, &flight->awaited[i]))
-            n += fv_page_table_wants(&engine->table, flight->awaited[i].sequence->slot, 1);
-    return n <= engine->table.n_free;
+    for (const fv_awaited *a = flight->awaited; a < flight->awaited + flight->n_awaited; a++)
+        a->sequence->ahead = 0;
 }
 
-static void add(fv_engine *engine, fv_sequence *s, int64_t draw)
+/* Logits are not made less likely by tokens that the host does not know. */
+static int has_penalty(const fv_engine *engine)
 {
-    fv_pass_plan *p = &engine->pass;
-    fv_page_copy copy;
-    fv_page_table_extend(&engine->table, s->slot, 1, &copy);
-    if (copy.n_rows > 0)
-        p->copies[p->n_copies++] = copy;
-    fv_pass_add_segment(engine, s, 1);
-    fv_pass_add_unknown(engine, s, draw);
-    fv_pass_add_want(engine, s, s->n + 1);
+    for (const fv_sequence *s = engine->oldest; s; s = s->younger)
+        if (s->is_running && s->sampling.repetition_penalty != 1)
+            return 1;
+    return 0;
 }
 
-int fv_schedule_ahead(fv_engine *engine, const fv_flight *flight)
+fv_err fv_schedule_ahead(fv_engine *engine, const fv_flight *flight, int *is_there)
 {
-    if (!engine->is_recording || !all_wait(engine, flight) || !there_is_room(engine, flight))
-        return 0;
-    fv_pass_clear(engine);
-    for (int64_t i = 0; i < flight->n_awaited; i++)
-        if (goes_on(engine, &flight->awaited[i]))
-            add(engine, flight->awaited[i].sequence, i);
-    return engine->pass.n > 0;
+    *is_there = 0;
+    if (!engine->is_recording || has_penalty(engine))
+        return FV_OK;
+    mark(engine, flight);
+    fv_err err = fv_schedule_pass(engine, 0);
+    unmark(flight);
+    *is_there = err == FV_OK && engine->pass.n > 0;
+    return err;
 }

@@ -161,11 +161,12 @@ static fv_err tell_chosen(const fv_flight *flight, const fv_awaited *a)
 /* Tokens whose rows stay, of a pass that was queued before it was known who needs it. */
 static void count_ahead(fv_engine *engine, const fv_flight *flight)
 {
-    int is_of_use = 0;
+    int is_of_use = flight->n_known > 0;
+    engine->stats.computed_tokens += flight->n_known;
     for (const fv_awaited *a = flight->awaited; a < flight->awaited + flight->n_awaited; a++) {
         is_of_use |= fv_is_awaited(a);
         engine->stats.computed_tokens +=
-            a->sequence->life == a->life && a->sequence->is_running && a->sequence->n >= a->n;
+            a->is_ahead && a->sequence->life == a->life && a->sequence->is_running && a->sequence->n >= a->n;
     }
     engine->stats.n_passes += is_of_use;
 }
@@ -191,14 +192,11 @@ static int is_of_use(const fv_flight *flight)
     return n > 0;
 }
 
-static fv_err schedule(fv_engine *engine)
+/* With the features of its images. */
+static fv_err queue(fv_engine *engine, fv_flight *flight)
 {
-    fv_err err = fv_schedule_pass(engine);
-    if (err == FV_OK)
-        err = fv_images_encode(engine);
-    if (err != FV_OK)
-        fv_images_drop(engine);
-    return err;
+    FV_TRY(fv_images_encode(engine));
+    return fv_forward_pass(engine, flight);
 }
 
 static fv_err begin(fv_engine *engine, fv_flight *flight)
@@ -207,11 +205,24 @@ static fv_err begin(fv_engine *engine, fv_flight *flight)
         count_ahead(engine, flight);
     if (is_of_use(flight))
         return FV_OK;
-    FV_TRY(schedule(engine));
+    FV_TRY(fv_schedule_pass(engine, 1));
     FV_CHECK(engine->pass.n > 0, FV_ERR_INTERNAL, "an engine that cannot go on");
     engine->stats.n_passes++;
     engine->stats.computed_tokens += engine->pass.n;
-    return fv_forward_pass(engine, flight);
+    return queue(engine, flight);
+}
+
+/* The pass, and the one behind it; then owners are told of the first. */
+static fv_err pass(fv_engine *engine)
+{
+    fv_flight *flight = &engine->flights[engine->at], *behind = &engine->flights[!engine->at];
+    int is_ahead;
+    FV_TRY(begin(engine, flight));
+    FV_TRY(fv_schedule_ahead(engine, flight, &is_ahead));
+    if (is_ahead)
+        FV_TRY(queue(engine, behind));
+    engine->at = !engine->at;
+    return arrive(engine, flight);
 }
 
 fv_err fv_engine_pass(fv_engine *engine, int *is_idle)
@@ -222,10 +233,8 @@ fv_err fv_engine_pass(fv_engine *engine, int *is_idle)
     *is_idle = n_running == 0;
     if (*is_idle)
         return FV_OK;
-    fv_flight *flight = &engine->flights[engine->at], *behind = &engine->flights[!engine->at];
-    FV_TRY(begin(engine, flight));
-    if (fv_schedule_ahead(engine, flight))
-        FV_TRY(fv_forward_pass(engine, behind));
-    engine->at = !engine->at;
-    return arrive(engine, flight);
+    fv_err err = pass(engine);
+    if (err != FV_OK)
+        fv_images_drop(engine);
+    return err;
 }

@@ -38,6 +38,10 @@ struct fv_sequence {
     int n_shown;
     int64_t n_computed;             /* tokens with rows of earlier passes */
     int64_t counted_in, planned_in; /* the last pass that it was looked at for */
+    /* While the pass behind a flight is planned: 1: it goes on with a token that is draw `draw` of the
+     * flight; -1: it waits for the last one that there is room for; 0: all its tokens are known. */
+    int ahead;
+    int64_t draw;
     fv_sequence *older, *younger;
 };
 
@@ -46,11 +50,13 @@ typedef struct fv_awaited {
     fv_sequence *sequence;
     int64_t life, n;
     int64_t look; /* the first look at a row that is for it */
+    int is_ahead; /* the last of the n tokens was not known when the pass was queued */
 } fv_awaited;
 
 /* A pass that is queued, until its owners are told of it. */
 typedef struct fv_flight {
     int is_under_way;
+    int64_t n_known; /* tokens of the pass that were known when it was queued */
     int64_t n_awaited;
     fv_awaited *awaited; /* owned, (R) */
     int32_t *results;    /* owned, pinned: as those of the engine */
@@ -62,6 +68,7 @@ typedef struct fv_flight {
 typedef struct fv_pass_plan {
     int64_t number; /* from 1 */
     int64_t n, n_segments, n_spans, n_features;
+    int64_t n_unknown;     /* of the n */
     int64_t size;          /* rows: n and padding */
     int32_t *ids, *slots;  /* (T) */
     int32_t *positions;    /* (3, T) as they come, */
@@ -176,21 +183,21 @@ int64_t fv_images_row(const fv_sequence *sequence, int64_t i);
 fv_err fv_pass_plan_init(fv_engine *engine);
 void fv_pass_plan_fini(fv_engine *engine);
 void fv_pass_clear(fv_engine *engine);
-/* n more rows of s, which the page table has already; then its tokens, or the one that is draw `draw` of the
+/* n more rows of s, which the page table has already; then its tokens, the last of them perhaps a draw of the
  * pass before; then what is wanted of the last row: with it s has n tokens. */
 void fv_pass_add_segment(fv_engine *engine, const fv_sequence *s, int64_t n);
 void fv_pass_add_token(fv_engine *engine, const fv_sequence *s, int64_t i);
-void fv_pass_add_unknown(fv_engine *engine, const fv_sequence *s, int64_t draw);
+void fv_pass_add_unknown(fv_engine *engine, const fv_sequence *s);
 void fv_pass_add_want(fv_engine *engine, fv_sequence *s, int64_t n);
 void fv_pass_close(fv_engine *engine);
 /* Rows of the least bucket for n of at most `most`; returns its number. */
 int fv_bucket_of(int64_t n, int64_t most, int64_t *size);
 
-/* schedule.c: the next pass. */
-fv_err fv_schedule_pass(fv_engine *engine);
+/* schedule.c: the next pass. It has no rows if it may not evict, and would have to. */
+fv_err fv_schedule_pass(fv_engine *engine, int may_evict);
 
-/* ahead.c: the next pass but one; 0: it has to wait for the flight. */
-int fv_schedule_ahead(fv_engine *engine, const fv_flight *flight);
+/* ahead.c: the pass behind a flight; *is_there 0: it has to wait for what that brings. */
+fv_err fv_schedule_ahead(fv_engine *engine, const fv_flight *flight, int *is_there);
 int fv_is_awaited(const fv_awaited *awaited);
 
 /* forward.c */

@@ -184,13 +184,19 @@ static fv_err copy_pages(fv_engine *engine)
     return FV_OK;
 }
 
+/* Some tokens are draws of the pass before, or may be. */
+static int takes_draws(const fv_pass_plan *p)
+{
+    return p->is_decode || p->n_unknown > 0;
+}
+
 /* In the order of their memory. */
 static fv_err upload(fv_engine *engine)
 {
     const fv_pass_plan *p = &engine->pass;
     const fv_tensor none = {0};
     fv_upload_part parts[OWN_PARTS + FV_TEXT_PARTS] = {
-        {p->is_decode ? engine->before : none, p->before},
+        {takes_draws(p) ? engine->before : none, p->before},
         {engine->settings.is_choosing ? engine->head.targets : none, p->targets},
         {engine->head.excluded, engine->excluded_ids},
         {engine->head.inv_temperature, p->inv_temperatures},
@@ -210,9 +216,21 @@ static fv_err pick(fv_engine *engine, fv_tensor table, fv_tensor index, fv_tenso
     return fv_gather(engine->backend, &(fv_gather_args){.table = table, .index = index, .out = out});
 }
 
+/* Draws of the pass before are in the results. */
+static fv_err take_draws(fv_engine *engine)
+{
+    return fv_scatter(
+        engine->backend,
+        &(fv_scatter_args){.in = fv_tensor_2d(engine->results.data, FV_I32, engine->settings.max_running, 1),
+                           .index = engine->before,
+                           .table = fv_tensor_2d(engine->read_ids.data, FV_I32, engine->pass.size, 1)});
+}
+
 static fv_err compute(fv_engine *engine)
 {
     fv_tensor hidden;
+    if (takes_draws(&engine->pass))
+        FV_TRY(take_draws(engine));
     if (engine->pass.n_features > 0)
         FV_TRY(pick(engine, engine->features, engine->feature_rows, engine->picked));
     FV_TRY(fv_text_compute(engine->text, engine->picked, &engine->cache.store, &hidden));
@@ -223,17 +241,12 @@ static fv_err compute(fv_engine *engine)
                                         : fv_sample_draws(engine, engine->hidden);
 }
 
-/* The body of a graph: what it calls depends on the bucket alone. Draws of the pass before are in the
- * results. */
+/* The body of a graph: what it calls depends on the bucket alone. */
 static fv_err decode(void *context)
 {
     fv_engine *engine = context;
     fv_tensor hidden;
-    FV_TRY(fv_scatter(
-        engine->backend,
-        &(fv_scatter_args){.in = fv_tensor_2d(engine->results.data, FV_I32, engine->settings.max_running, 1),
-                           .index = engine->before,
-                           .table = fv_tensor_2d(engine->read_ids.data, FV_I32, engine->pass.size, 1)}));
+    FV_TRY(take_draws(engine));
     FV_TRY(fv_text_compute(engine->text, (fv_tensor){0}, &engine->cache.store, &hidden));
     return fv_sample_draws(engine, hidden);
 }
@@ -261,6 +274,7 @@ static fv_err send_back(fv_engine *engine, fv_flight *flight)
     flight->awaited = p->awaited;
     p->awaited = list;
     flight->n_awaited = p->n_awaited;
+    flight->n_known = p->n - p->n_unknown;
     flight->is_under_way = 1;
     if (p->n_awaited == 0)
         return FV_OK;
@@ -273,7 +287,10 @@ fv_err fv_forward_pass(fv_engine *engine, fv_flight *flight)
 {
     fv_pass_close(engine);
     engine->run = run_of(engine);
+    const void *draws = engine->results.data;
     FV_TRY(fv_workspace_fit(&engine->work, engine->backend, take_tensors, engine));
+    FV_CHECK(engine->pass.n_unknown == 0 || engine->results.data == draws, FV_ERR_INTERNAL,
+             "a pass that is larger than the largest, behind one whose draws it takes");
     FV_TRY(copy_pages(engine));
     FV_TRY(upload(engine));
     FV_TRY(engine->pass.is_decode ? run_decode(engine) : compute(engine));

@@ -72,7 +72,7 @@ void fv_pass_clear(fv_engine *engine)
     fv_pass_plan *p = &engine->pass;
     p->number++;
     p->is_decode = p->is_filtered = p->has_penalty = 0;
-    p->n = p->n_segments = p->n_spans = p->n_features = 0;
+    p->n = p->n_segments = p->n_spans = p->n_features = p->n_unknown = 0;
     p->n_copies = 0;
     p->n_awaited = p->n_looks = 0;
     for (int i = 0; i < engine->settings.max_running; i++)
@@ -103,10 +103,11 @@ void fv_pass_add_token(fv_engine *engine, const fv_sequence *s, int64_t i)
         p->feature_rows[p->n_features++] = (int32_t)feature;
 }
 
-void fv_pass_add_unknown(fv_engine *engine, const fv_sequence *s, int64_t draw)
+void fv_pass_add_unknown(fv_engine *engine, const fv_sequence *s)
 {
     fv_pass_plan *p = &engine->pass;
-    p->before[draw] = (int32_t)p->n;
+    p->n_unknown++;
+    p->before[s->draw] = (int32_t)p->n;
     p->ids[p->n] = 0; /* until it is put there */
     for (int axis = 0; axis < 3; axis++)
         p->positions[3 * p->n + axis] = s->next;
@@ -140,7 +141,7 @@ static void add_draw(fv_pass_plan *p, const fv_sequence *s, int64_t n)
 void fv_pass_add_want(fv_engine *engine, fv_sequence *s, int64_t n)
 {
     fv_pass_plan *p = &engine->pass;
-    p->awaited[p->n_awaited++] = (fv_awaited){s, s->life, n, p->n_looks};
+    p->awaited[p->n_awaited++] = (fv_awaited){s, s->life, n, p->n_looks, s->ahead > 0};
     if (s->owner.generated)
         add_draw(p, s, n);
     else

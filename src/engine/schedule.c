@@ -13,6 +13,12 @@
 
 /* Who computes. */
 
+/* Its tokens, with the one that a flight brings. */
+static int64_t tokens_of(const fv_sequence *s)
+{
+    return s->n + (s->ahead > 0);
+}
+
 static int64_t min(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -27,18 +33,39 @@ static fv_sequence *computing_for(fv_sequence *s)
     return s;
 }
 
-/* Tokens beyond one for each sequence that computes. */
-static int64_t spare_tokens(fv_engine *engine)
+/* The one that computes next, on behalf of s if that wants something; NULL: none does. */
+static fv_sequence *wanted_by(fv_sequence *s)
 {
-    int64_t spare = engine->settings.pass_tokens;
+    return s->is_running && s->ahead >= 0 ? computing_for(s) : NULL;
+}
+
+/* Pages for all that a sequence has to compute: a fork that begins has its parent's, and may copy the last.
+ */
+static int64_t pages_for_all(const fv_engine *engine, const fv_sequence *s)
+{
+    int64_t rows = fv_sequence_rows(s);
+    if (s->parent && rows == 0)
+        return fv_pages_for(tokens_of(s) - min(s->first, tokens_of(s) - 1)) + 1;
+    return fv_page_table_wants(&engine->table, s->slot, tokens_of(s) - rows);
+}
+
+/* Of all sequences that compute: tokens that are left of a pass when each has one; and pages. */
+typedef struct demand {
+    int64_t spare_tokens, pages;
+} demand;
+
+static demand demand_of(fv_engine *engine)
+{
+    demand d = {.spare_tokens = engine->settings.pass_tokens};
     for (fv_sequence *s = engine->oldest; s; s = s->younger) {
-        fv_sequence *computing = s->is_running ? computing_for(s) : NULL;
+        fv_sequence *computing = wanted_by(s);
         if (!computing || computing->counted_in == engine->pass.number)
             continue;
         computing->counted_in = engine->pass.number;
-        spare--;
+        d.spare_tokens--;
+        d.pages += pages_for_all(engine, computing);
     }
-    return spare;
+    return d;
 }
 
 /* Room. */
@@ -76,7 +103,7 @@ static void begin_fork(fv_engine *engine, fv_sequence *s)
 {
     if (!s->parent || fv_sequence_rows(s) > 0)
         return;
-    int64_t n = min(s->first, s->n - 1);
+    int64_t n = min(s->first, tokens_of(s) - 1);
     if (n > 0)
         fv_page_table_share(&engine->table, s->parent->slot, s->slot, n);
     s->n_computed = n;
@@ -87,11 +114,12 @@ static void begin_fork(fv_engine *engine, fv_sequence *s)
 /* The sequence is computed to its end: that is also where forks without a token of their own begin. */
 static void add_ends(fv_engine *engine, fv_sequence *s)
 {
+    int64_t n = tokens_of(s);
     if (s->is_running)
-        fv_pass_add_want(engine, s, s->n);
+        fv_pass_add_want(engine, s, n);
     for (fv_sequence *fork = s->n_forks ? s->younger : NULL; fork; fork = fork->younger)
-        if (fork->parent == s && fork->is_running && fork->n == s->n && fork->first == s->n)
-            fv_pass_add_want(engine, fork, fork->n);
+        if (fork->parent == s && fork->is_running && !fork->ahead && fork->n == n && fork->first == n)
+            fv_pass_add_want(engine, fork, n);
 }
 
 /* computing gets n tokens of the pass if there is room for their features and rows. */
@@ -104,30 +132,38 @@ static fv_err add_tokens(fv_engine *engine, fv_sequence *computing, const fv_seq
         return FV_OK;
     }
     fv_pass_add_segment(engine, computing, *n);
-    for (int64_t i = first; i < first + *n; i++)
+    for (int64_t i = first; i < min(first + *n, computing->n); i++)
         fv_pass_add_token(engine, computing, i);
-    if (first + *n == computing->n)
+    if (first + *n > computing->n)
+        fv_pass_add_unknown(engine, computing);
+    if (first + *n == tokens_of(computing))
         add_ends(engine, computing);
     return FV_OK;
 }
 
-fv_err fv_schedule_pass(fv_engine *engine)
+static fv_err add_all(fv_engine *engine, int64_t spare)
 {
     fv_pass_plan *p = &engine->pass;
-    fv_pass_clear(engine);
-    for (fv_sequence *s = engine->oldest; s; s = s->younger)
-        s->n_computed = fv_sequence_rows(s);
-    int64_t spare = spare_tokens(engine), most = engine->settings.pass_tokens;
+    int64_t most = engine->settings.pass_tokens;
     for (fv_sequence *s = engine->oldest; s && p->n < most; s = s->younger) {
-        fv_sequence *computing = s->is_running ? computing_for(s) : NULL;
+        fv_sequence *computing = wanted_by(s);
         if (!computing || computing->planned_in == p->number)
             continue;
         computing->planned_in = p->number;
         begin_fork(engine, computing);
-        int64_t left = computing->n - fv_sequence_rows(computing);
+        int64_t left = tokens_of(computing) - fv_sequence_rows(computing);
         int64_t n = min(1 + min(left - 1, spare), most - p->n);
         FV_TRY(add_tokens(engine, computing, s, &n));
         spare -= n > 0 ? n - 1 : 0;
     }
     return FV_OK;
+}
+
+fv_err fv_schedule_pass(fv_engine *engine, int may_evict)
+{
+    fv_pass_clear(engine);
+    for (fv_sequence *s = engine->oldest; s; s = s->younger)
+        s->n_computed = fv_sequence_rows(s);
+    demand d = demand_of(engine);
+    return may_evict || d.pages <= engine->table.n_free ? add_all(engine, d.spare_tokens) : FV_OK;
 }

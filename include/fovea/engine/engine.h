@@ -12,9 +12,9 @@
  * What is generated is a pure function of the tokens before, the weights and the sampling's key, so neither
  * batching nor room changes a token or a bit of its log-prob.
  *
- * Where a back end records graphs, the pass after one of draws alone is queued before those are known, and
- * owners are told while it runs. What it computed for sequences that have ended or go on otherwise is not
- * looked at, nor counted.
+ * Where a back end records graphs, the next pass is queued before the draws of a pass are known, if there is
+ * room for it, and owners are told while it runs. What it computed for sequences that have ended or go on
+ * otherwise is not looked at, nor counted.
  *
  * All memory is taken when the engine is made: a pass allocates nothing. */
 #ifndef FOVEA_ENGINE_ENGINE_H

@@ -172,19 +172,21 @@ static void test_device(void **state)
 }
 
 /* While an owner is told of a draw the pass behind it is queued: nothing has run but what the draw needs, so
- * that pass can have been made of nothing that was told. The first draw of a fork is another matter: its rows
- * are not there yet. */
+ * that pass can have been made of nothing that was told. It is so of the pass that computes the prompt, from
+ * whose last row all go on, and of those that only draw. */
 static void test_next_pass_is_queued(void **state)
 {
     (void)state;
     static talk talks[MOST];
-    world w;
-    open_world(&w, 1, DEFERRED);
-    w.n_turns = 1;
-    talk_all(&w, 0, talks);
-    assert_int_equal(w.n_told, TURN);
-    assert_int_equal(w.n_late, 1);
-    close_world(&w);
+    for (int n = 1; n <= 3; n += 2) {
+        world w;
+        open_world(&w, n, DEFERRED);
+        w.n_turns = 1;
+        talk_all(&w, 0, talks);
+        assert_int_equal(w.n_told, n * TURN + n * (n - 1) / 2);
+        assert_int_equal(w.n_late, 0);
+        close_world(&w);
+    }
 }
 
 static const fv_backend_table *counted;
