@@ -178,18 +178,44 @@ static fv_err read_log(void *context, const char *path)
     return fv_lines_read(path, take_line, r);
 }
 
+/* A sample that was kept twice. */
+static void drop_doubles(fv_report *done)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < done->n; i++) {
+        fv_record *it = &done->records[i], *last = n > 0 ? &done->records[n - 1] : NULL;
+        if (last && last->row == it->row && last->sample == it->sample)
+            fv_record_fini(it);
+        else
+            done->records[n++] = *it;
+    }
+    done->n = n;
+}
+
+/* Rows of which a kill has left some samples alone. */
+static void drop_parts(fv_report *done, size_t n_samples)
+{
+    size_t n = 0;
+    for (size_t first = 0, end; first < done->n; first = end) {
+        for (end = first; end < done->n && done->records[end].row == done->records[first].row;)
+            end++;
+        int is_whole = end - first == n_samples;
+        for (size_t i = first; i < end; i++)
+            if (is_whole)
+                done->records[n++] = done->records[i];
+            else
+                fv_record_fini(&done->records[i]);
+    }
+    done->n = n;
+}
+
 fv_err fv_begun_read_records(const char *folder, const fv_report *asked, fv_report *done)
 {
     log_reader r = {.asked = asked, .done = done};
-    size_t n = 0;
     FV_TRY(for_each_log(folder, read_log, &r));
     fv_report_sort(done);
-    for (size_t i = 0; i < done->n; i++)
-        if (n > 0 && done->records[n - 1].row == done->records[i].row)
-            fv_record_fini(&done->records[i]);
-        else
-            done->records[n++] = done->records[i];
-    done->n = n;
+    drop_doubles(done);
+    drop_parts(done, (size_t)fv_report_samples(asked));
     return FV_OK;
 }
 

@@ -26,13 +26,16 @@ static fv_err leave_out(const fv_rows *answered, const fv_rows *rows, fv_batch *
 fv_err fv_begun_share(const fv_report *done, const fv_rows *rows, fv_comm *world, fv_batch *begun,
                       fv_rows *left)
 {
-    fv_rows answered = {.n = done->n};
+    fv_rows answered = {.n = 0};
     fv_err err = FV_OK;
+    for (size_t i = 0; i < done->n; i++)
+        answered.n += i == 0 || done->records[i].row != done->records[i - 1].row;
     FV_TRY(fv_comm_broadcast(world, &answered.n, sizeof answered.n, 0));
     answered.kept = malloc((answered.n + 1) * sizeof *answered.kept);
     FV_TRY_DONE(fv_comm_agree(world, answered.kept ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "no memory for rows")));
-    for (size_t i = 0; i < done->n; i++)
-        answered.kept[i] = done->records[i].row;
+    for (size_t i = 0, n = 0; i < done->n; i++)
+        if (i == 0 || done->records[i].row != done->records[i - 1].row)
+            answered.kept[n++] = done->records[i].row;
     if (answered.n > 0)
         FV_TRY_DONE(fv_comm_broadcast(world, answered.kept, answered.n * sizeof *answered.kept, 0));
     FV_TRY_DONE(fv_comm_agree(world, leave_out(&answered, rows, begun, left)));

@@ -66,6 +66,9 @@ static void set_sizes(eval *e, const fv_generation_defaults *defaults)
                               .shard = o->shard,
                               .n_shards = o->n_shards,
                               .repetition_penalty = penalty_of(e, defaults),
+                              .temperature = o->temperature,
+                              .n_samples = o->n_samples,
+                              .draws_by_row = 1,
                               .by = o->by,
                               .task = o->task ? &e->task : NULL};
     e->max_tokens = o->max_tokens ? o->max_tokens : positions < 32768 ? positions : 32768;
@@ -135,6 +138,13 @@ static fv_err set_numbers(const eval *e, fv_json *settings)
     return FV_OK;
 }
 
+static fv_err set_draws(const fv_eval_options *o, fv_json *settings)
+{
+    FV_TRY(fv_json_set(settings, "samples", fv_json_make_integer(o->n_samples)));
+    FV_TRY(fv_json_set(settings, "seed", fv_json_make_integer(o->seed)));
+    return fv_json_set(settings, "temperature", fv_json_make_real((double)o->temperature));
+}
+
 static fv_err describe(eval *e)
 {
     const fv_eval_options *o = e->options;
@@ -162,6 +172,8 @@ static fv_err describe(eval *e)
         FV_TRY(fv_json_set_text(report->settings, "by", o->by));
     FV_TRY(set_hashes(e, report->settings));
     FV_TRY(fv_report_leave_out(report, &e->rows, e->what.n_rows));
+    if (o->temperature > 0)
+        FV_TRY(set_draws(o, report->settings));
     return set_numbers(e, report->settings);
 }
 
@@ -178,6 +190,7 @@ static fv_rollout_settings rollout_of(eval *e)
                      .max_images = MAX_IMAGES,
                      .max_turn_tokens = o->max_turn_tokens,
                      .max_tokens = e->max_tokens},
+        .seed = (uint64_t)o->seed,
     };
 }
 
@@ -204,8 +217,8 @@ static int given(int option, int otherwise)
 static fv_engine_settings settings_of(const eval *e)
 {
     const fv_eval_options *o = e->options;
-    int on_gpu = e->runtime.backend_kind == FV_BACKEND_CUDA,
-        running = given(o->max_running, on_gpu ? 256 : 16);
+    int on_gpu = e->runtime.backend_kind == FV_BACKEND_CUDA, usual = on_gpu ? 256 : 16,
+        running = given(o->max_running, o->n_samples > usual ? o->n_samples : usual);
     int64_t pages = (int64_t)(running + 1) * fv_pages_for(e->max_tokens);
     return (fv_engine_settings){.name = "evaluation",
                                 .max_running = running,

@@ -5,6 +5,8 @@
 
 #include "fovea/model/nn/pages.h"
 
+#include <limits.h>
+
 enum {
     KEY_DATA = 'd',
     KEY_OUT = 'o',
@@ -19,6 +21,9 @@ enum {
     KEY_BY,
     KEY_VERIFIER,
     KEY_EXTRACTION,
+    KEY_SAMPLES,
+    KEY_TEMPERATURE,
+    KEY_SEED,
     KEY_TENSOR,
     KEY_PENALTY,
     KEY_TURN_TOKENS,
@@ -59,6 +64,14 @@ static const struct argp_option options[] = {
     {"verifier", KEY_VERIFIER, "NAME", 0, "what makes an answer right (exact)", 4},
     {"extraction", KEY_EXTRACTION, "NAME", 0,
      "split; strict: without tags no credit; none: the whole text (split)", 4},
+    {"samples", KEY_SAMPLES, "N", 0,
+     "of a row, each with its draws: figures of all of them, how many rows one of k is right for, and what "
+     "most say "
+     "(1)",
+     4},
+    {"temperature", KEY_TEMPERATURE, "X", 0,
+     "of the draws; 0: the likeliest token (0; 1 with several samples)", 4},
+    {"seed", KEY_SEED, "N", 0, "other seeds give other draws (0)", 4},
     {"repetition-penalty", KEY_PENALTY, "X", 0,
      "make tokens that were there before less likely; 1: do not (as generation_config.json says)", 4},
     {"max-turn-tokens", KEY_TURN_TOKENS, "N", 0, "generated in one turn (1024)", 4},
@@ -93,6 +106,9 @@ static const fv_option table[] = {
     {KEY_TOO_LONG, FV_OPTION_CHOICE, AT(too_long), .names = too_long_names},
     {KEY_BY, FV_OPTION_TEXT, AT(by)},
     {KEY_LIMIT, FV_OPTION_INTEGER, AT(limit), .low = 1, .high = INT32_MAX},
+    {KEY_SAMPLES, FV_OPTION_INT, AT(n_samples), .low = 1, .high = 1024},
+    {KEY_TEMPERATURE, FV_OPTION_FLOAT, AT(temperature), .least = 0, .most = 100},
+    {KEY_SEED, FV_OPTION_LONG, AT(seed), .low = 0, .high = LONG_MAX},
     {KEY_PENALTY, FV_OPTION_REAL, AT(repetition_penalty), .least = 1e-3, .most = 1e3},
     {KEY_TURN_TOKENS, FV_OPTION_INT, AT(max_turn_tokens), .low = 1, .high = MOST},
     {KEY_TOKENS, FV_OPTION_INTEGER, AT(max_tokens), .low = 2, .high = MOST},
@@ -115,6 +131,11 @@ static error_t check(struct argp_state *state, const fv_eval_options *o)
     if (!o->merge && !is_full)
         argp_error(state,
                    "--model DIR, --data PACK.h5, --mode NAME, --prompts FILE and --out DIR are required");
+    if (o->n_samples > 1 && o->temperature == 0)
+        argp_error(state, "--samples %d at --temperature 0 are the same answer", o->n_samples);
+    if (o->max_running > 0 && o->max_running < o->n_samples)
+        argp_error(state, "--max-running is %d, but the %d samples of a row run at once", o->max_running,
+                   o->n_samples);
     if (o->task && o->has_scoring)
         argp_error(state,
                    "--verifier, --extraction and --by are what --task says: leave them out, or the task");
@@ -166,7 +187,12 @@ void fv_eval_options_parse(int argc, char **argv, fv_eval_options *out)
                "visual: tokens of all views shown, as a share of those of the high-resolution view alone. "
                "response: tokens generated, a sample. seconds: of rollout and scoring; samples of all "
                "sources share them."};
-    *out = (fv_eval_options){.runtime.tensor = 1, .repetition_penalty = -1, .shard = 1, .n_shards = 1};
+    *out = (fv_eval_options){.runtime.tensor = 1,
+                             .n_samples = 1,
+                             .temperature = -1,
+                             .repetition_penalty = -1,
+                             .shard = 1,
+                             .n_shards = 1};
     fv_terminal_parse(&argp, argc, argv, out);
 }
 
@@ -187,6 +213,8 @@ fv_err fv_eval_options_complete(fv_eval_options *out, const fv_task *task)
             out->views.tool = task->views.tool;
         out->max_turn_tokens = out->max_turn_tokens ? out->max_turn_tokens : task->max_turn_tokens;
     }
+    if (out->temperature < 0)
+        out->temperature = out->n_samples > 1;
     fv_views_complete(&out->views);
     out->max_turn_tokens = out->max_turn_tokens ? out->max_turn_tokens : 1024;
     return FV_OK;

@@ -20,7 +20,10 @@ typedef struct fv_eval_options {
     const fv_verifier *verifier;
     fv_extraction extraction;
     fv_view_settings views;
-    double repetition_penalty;    /* below 0: as the folder says */
+    double repetition_penalty; /* below 0: as the folder says */
+    int n_samples;
+    float temperature;
+    long seed;
     int max_turn_tokens;          /* 0: as the task says, or as usual */
     int64_t max_tokens;           /* 0: what the model has room for */
     int max_running, pass_tokens; /* 0: by the back end */

@@ -305,6 +305,29 @@ static fv_err read_lines(const fv_answers_args *args, FILE *in, fv_report *repor
     return err;
 }
 
+static int compare_places(const void *a, const void *b, void *records)
+{
+    size_t x = *(const size_t *)a, y = *(const size_t *)b;
+    uint64_t row_x = ((const fv_record *)records)[x].row, row_y = ((const fv_record *)records)[y].row;
+    return row_x != row_y ? (row_x > row_y) - (row_x < row_y) : (x > y) - (x < y);
+}
+
+/* Answers to one row are its samples, in their order. */
+static fv_err number_samples(fv_report *report)
+{
+    size_t *places = malloc((report->n + 1) * sizeof *places);
+    FV_CHECK(places, FV_ERR_MEMORY, "cannot allocate an order of %zu answers", report->n);
+    for (size_t i = 0; i < report->n; i++)
+        places[i] = i;
+    qsort_r(places, report->n, sizeof *places, compare_places, report->records);
+    for (size_t i = 1; i < report->n; i++) {
+        fv_record *it = &report->records[places[i]], *last = &report->records[places[i - 1]];
+        it->sample = it->row == last->row ? last->sample + 1 : 0;
+    }
+    free(places);
+    return FV_OK;
+}
+
 fv_err fv_answers_read(const fv_answers_args *args, fv_report *report)
 {
     FILE *in = fopen(args->path, "re");
@@ -314,5 +337,5 @@ fv_err fv_answers_read(const fv_answers_args *args, fv_report *report)
     fclose(in);
     FV_TRY(err);
     FV_CHECK(report->n > before, FV_ERR_FORMAT, "%s: there is no answer in it", args->path);
-    return FV_OK;
+    return number_samples(report);
 }

@@ -48,7 +48,7 @@ static fv_err list_rows(const fv_evaluation *what, fv_batch *begun, asked *out)
              (unsigned long long)what->rows->n);
     for (; out->n < begun->n; out->n++) {
         fv_group *group = &begun->groups[out->n];
-        group->prompt_index = out->n;
+        group->prompt_index = what->draws_by_row ? group->row : out->n;
         out->rows[out->n] = (uint64_t)group->row;
     }
     for (uint64_t i = 0; i < what->rows->n; i++) {
@@ -76,7 +76,7 @@ static fv_err set_source(const char *by, fv_row *row)
     return FV_OK;
 }
 
-static fv_err make_record(const fv_evaluation *what, const fv_group *group, fv_row *row, fv_record *record)
+static fv_err fill_record(const fv_evaluation *what, const fv_group *group, fv_row *row, fv_record *record)
 {
     if (what->by)
         FV_TRY(set_source(what->by, row));
@@ -91,39 +91,51 @@ static fv_err make_record(const fv_evaluation *what, const fv_group *group, fv_r
     return err;
 }
 
-static fv_err keep_record(void *context, fv_group *group, const fv_verdict *verdicts)
+/* Of a group's sample number i. */
+static fv_err make_record(const fv_evaluation *what, const fv_group *group, int i, fv_record *record)
 {
-    const fv_evaluation *what = context;
     fv_row row;
-    fv_record record;
-    if (!what->task && !verdicts[0].has_verdict)
-        return FV_OK;
-    group->responses[0].reward.accuracy = verdicts[0].score;
-    group->responses[0].reward.has_verdict = verdicts[0].has_verdict;
+    fv_group one = *group;
+    one.responses = &group->responses[i];
     FV_TRY(fv_dataset_read_texts(what->builder->dataset, (uint64_t)group->row, &row));
-    fv_err err = make_record(what, group, &row, &record);
+    fv_err err = fill_record(what, &one, &row, record);
     fv_row_fini(&row);
-    if (err != FV_OK)
-        return err;
-    err = what->keep(what->keep_context, &record);
-    fv_record_fini(&record);
+    record->sample = i;
     return err;
 }
 
-static fv_err add_record(const fv_evaluation *what, const fv_group *group, fv_report *report)
+static fv_err keep_records(void *context, fv_group *group, const fv_verdict *verdicts)
 {
-    fv_row row;
-    fv_record record;
-    FV_TRY(fv_dataset_read_texts(what->builder->dataset, (uint64_t)group->row, &row));
-    fv_err err = make_record(what, group, &row, &record);
-    fv_row_fini(&row);
-    return err == FV_OK ? fv_report_add(report, &record) : err;
+    const fv_evaluation *what = context;
+    for (int i = 0; i < fv_group_size(group); i++) {
+        fv_record record;
+        fv_reward *reward = &group->responses[i].reward;
+        if (!what->task && !verdicts[i].has_verdict)
+            continue;
+        reward->accuracy = verdicts[i].score;
+        reward->has_verdict = verdicts[i].has_verdict;
+        FV_TRY(make_record(what, group, i, &record));
+        fv_err err = what->keep(what->keep_context, &record);
+        fv_record_fini(&record);
+        FV_TRY(err);
+    }
+    return FV_OK;
+}
+
+static fv_err add_group(const fv_evaluation *what, const fv_group *group, fv_report *report)
+{
+    for (int i = 0; i < fv_group_size(group); i++) {
+        fv_record record;
+        FV_TRY(make_record(what, group, i, &record));
+        FV_TRY(fv_report_add(report, &record));
+    }
+    return FV_OK;
 }
 
 static fv_err add_records(const fv_evaluation *what, const fv_batch *batch, fv_report *report)
 {
     for (int i = 0; i < batch->n; i++)
-        FV_TRY(add_record(what, &batch->groups[i], report));
+        FV_TRY(add_group(what, &batch->groups[i], report));
     return FV_OK;
 }
 
@@ -153,7 +165,8 @@ static fv_err evaluate(const fv_collector *with, const asked *a, fv_batch *begun
     const fv_collect_args args = {.builder = &builder,
                                   .rollout = &rollout,
                                   .n = a->n,
-                                  .n_samples = 1,
+                                  .n_samples = what->n_samples > 0 ? what->n_samples : 1,
+                                  .draws_by_row = what->draws_by_row,
                                   .row_of = row_of,
                                   .row_context = a};
     builder.first = fv_eval_first(what->mode);
@@ -170,7 +183,7 @@ fv_err fv_evaluate(const fv_collector *with, const fv_evaluation *what, fv_batch
 {
     asked a;
     fv_collector telling = *with;
-    telling.done = what->keep ? keep_record : NULL;
+    telling.done = what->keep ? keep_records : NULL;
     telling.done_context = (void *)what;
     fv_err err = fv_comm_agree(with->mesh->world, list_rows(what, begun, &a));
     if (err == FV_OK)

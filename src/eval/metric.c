@@ -169,6 +169,8 @@ fv_err fv_metric_fold(fv_metric metric, double scale, const fv_record *records, 
     fv_err err = fv_metric_needs_group(metric) ? fold_groups(metric, scale, records, n, out)
                  : metric == FV_METRIC_YES_NO  ? fold_yes_no(scale, records, n, out)
                                                : fold_mean(scale, records, n, out);
+    if (err == FV_OK && !fv_metric_needs_group(metric))
+        err = fv_metric_samples(scale, records, n, out);
     if (err == FV_OK)
         err = set_interval(metric, scale, records, n, out);
     if (err != FV_OK)

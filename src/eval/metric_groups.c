@@ -16,7 +16,8 @@ static int compare_pairs(const void *a, const void *b)
 {
     const fv_record *x = *(const fv_record *const *)a, *y = *(const fv_record *const *)b;
     int order = strcmp(x->source, y->source);
-    return order ? order : strcmp(group_of(x), group_of(y));
+    order = order ? order : strcmp(group_of(x), group_of(y));
+    return order ? order : (x->sample > y->sample) - (x->sample < y->sample);
 }
 
 static unsigned long long number_of(const fv_record *record)
@@ -26,9 +27,9 @@ static unsigned long long number_of(const fv_record *record)
 
 static int compare_circles(const void *a, const void *b)
 {
-    unsigned long long x = number_of(*(const fv_record *const *)a),
-                       y = number_of(*(const fv_record *const *)b);
-    return (x > y) - (x < y);
+    const fv_record *first = *(const fv_record *const *)a, *other = *(const fv_record *const *)b;
+    unsigned long long x = number_of(first), y = number_of(other);
+    return x != y ? (x > y) - (x < y) : (first->sample > other->sample) - (first->sample < other->sample);
 }
 
 fv_err fv_grouped_init(fv_grouped *out, fv_metric metric, const fv_record *records, size_t n)

@@ -25,6 +25,9 @@ typedef struct fv_answer_group {
 } fv_answer_group;
 fv_answer_group fv_grouped_next(const fv_grouped *s, size_t first);
 
+/* Append the figures of several samples; none if every row has one. */
+fv_err fv_metric_samples(double scale, const fv_record *records, size_t n, fv_results *out);
+
 fv_err fv_metric_pairs(const fv_grouped *s, fv_results *out);
 fv_err fv_metric_circular(const fv_grouped *s, double scale, fv_results *out);
 

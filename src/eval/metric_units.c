@@ -42,6 +42,30 @@ static void take_groups(const fv_grouped *grouped, fv_metric metric, double scal
     }
 }
 
+static int compare_units(const void *a, const void *b)
+{
+    uint64_t x = ((const fv_unit *)a)->row, y = ((const fv_unit *)b)->row;
+    return (x > y) - (x < y);
+}
+
+/* The samples of a row are one unit. Units of groups stand together as they are. */
+static void join_samples(fv_units *units, int is_sorted)
+{
+    size_t n = 0;
+    if (!is_sorted && units->n > 0)
+        qsort(units->items, units->n, sizeof *units->items, compare_units);
+    for (size_t i = 0; i < units->n; i++) {
+        fv_unit *last = n > 0 ? &units->items[n - 1] : NULL;
+        if (last && last->row == units->items[i].row && strcmp(last->stratum, units->items[i].stratum) == 0) {
+            last->up += units->items[i].up;
+            last->down += units->items[i].down;
+        } else {
+            units->items[n++] = units->items[i];
+        }
+    }
+    units->n = n;
+}
+
 fv_err fv_units_init(fv_units *out, fv_metric metric, double scale, const fv_record *records, size_t n)
 {
     fv_grouped grouped;
@@ -51,11 +75,13 @@ fv_err fv_units_init(fv_units *out, fv_metric metric, double scale, const fv_rec
         for (size_t i = 0; i < n; i++)
             if (records[i].has_verdict)
                 out->items[out->n++] = unit_of(metric, scale, &records[i]);
+        join_samples(out, 0);
         return FV_OK;
     }
     fv_err err = fv_grouped_init(&grouped, metric, records, n);
     if (err == FV_OK) {
         take_groups(&grouped, metric, scale, out);
+        join_samples(out, 1);
         free(grouped.items);
     } else {
         fv_units_fini(out);

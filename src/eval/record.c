@@ -103,6 +103,8 @@ static fv_err write_members(const fv_record *record, fv_json *object)
                        record->has_verdict ? fv_json_make_real(record->score) : fv_json_make_null()));
     for (int c = 0; c < FV_COUNTS; c++)
         FV_TRY(fv_json_set(object, fv_count_names[c], fv_json_make_integer(record->counts[c])));
+    if (record->sample > 0)
+        FV_TRY(fv_json_set(object, "sample", fv_json_make_integer(record->sample)));
     FV_TRY(set_if_any(object, "task", record->task));
     FV_TRY(set_if_any(object, "group", record->group));
     return set_if_any(object, "reading", record->reading);
@@ -172,10 +174,13 @@ static fv_err copy_turns(const fv_json *object, fv_record *record)
 
 static fv_err read_record(const fv_json *object, fv_record *record)
 {
-    int64_t row;
+    int64_t row, sample = 0;
     const fv_json *score = fv_json_get(object, "score");
     FV_TRY(fv_json_require_integer(object, "row", &row));
+    FV_TRY(fv_json_get_integer(object, "sample", &sample));
+    FV_CHECK(sample >= 0 && sample < INT32_MAX, FV_ERR_FORMAT, "\"sample\" is %lld", (long long)sample);
     record->row = (uint64_t)row;
+    record->sample = (int)sample;
     FV_TRY(copy_text(object, "source", &record->source));
     FV_TRY(copy_text(object, "question", &record->question));
     FV_TRY(copy_if_any(object, "task", &record->task));

@@ -25,14 +25,21 @@ fv_err fv_report_add(fv_report *report, fv_record *record)
 
 static int compare_rows(const void *a, const void *b)
 {
-    uint64_t x = ((const fv_record *)a)->row, y = ((const fv_record *)b)->row;
-    return (x > y) - (x < y);
+    const fv_record *x = a, *y = b;
+    return x->row != y->row ? (x->row > y->row) - (x->row < y->row)
+                            : (x->sample > y->sample) - (x->sample < y->sample);
 }
 
 void fv_report_sort(fv_report *report)
 {
     if (report->n > 0)
         qsort(report->records, report->n, sizeof *report->records, compare_rows);
+}
+
+int64_t fv_report_samples(const fv_report *report)
+{
+    int64_t n = 1;
+    return fv_json_get_integer(report->settings, "samples", &n) == FV_OK && n > 0 ? n : 1;
 }
 
 void fv_report_fini(fv_report *report)

@@ -43,6 +43,27 @@ static fv_err write_numbers(fv_hdf5 *file, const fv_report *report, uint64_t *va
     return FV_OK;
 }
 
+static fv_err write_samples(fv_hdf5 *file, const fv_report *report, uint64_t *values)
+{
+    const int64_t n = (int64_t)report->n;
+    if (fv_report_samples(report) == 1)
+        return FV_OK;
+    for (int64_t i = 0; i < n; i++)
+        values[i] = (uint64_t)report->records[i].sample;
+    return fv_hdf5_write(file, "sample", FV_U64, 1, &n, values);
+}
+
+static fv_err write_readings(fv_hdf5 *file, const fv_report *report, void *values)
+{
+    const int64_t n = (int64_t)report->n;
+    const char **readings = values;
+    if (!fv_json_get(report->settings, "task"))
+        return FV_OK;
+    for (int64_t i = 0; i < n; i++)
+        readings[i] = report->records[i].reading ? report->records[i].reading : "";
+    return fv_hdf5_write(file, "reading", FV_HDF5_TEXT, 1, &n, values);
+}
+
 static fv_err write_scores(fv_hdf5 *file, const fv_report *report, void *values)
 {
     const int64_t n = (int64_t)report->n;
@@ -73,6 +94,8 @@ static fv_err fill_columns(fv_hdf5 *file, const fv_report *report)
     FV_TRY_DONE(write_numbers(file, report, values));
     FV_TRY_DONE(write_scores(file, report, values));
     FV_TRY_DONE(write_sources(file, report, values));
+    FV_TRY_DONE(write_samples(file, report, values));
+    FV_TRY_DONE(write_readings(file, report, values));
 done:
     free(values);
     return err;

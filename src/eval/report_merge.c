@@ -51,14 +51,13 @@ static fv_err find_place(merge *m, int i)
 static fv_err check_rows(const merge *m, int i, int64_t n_rows)
 {
     const fv_report *shard = &m->shards[i];
+    const int64_t n_samples = fv_report_samples(shard);
     size_t n = 0;
     int is_whole = 1;
-    for (int64_t row = shard->shard - 1; row < n_rows; row += shard->n_shards) {
-        if (!m->is_in[row])
-            continue;
-        is_whole = is_whole && n < shard->n && shard->records[n].row == (uint64_t)row;
-        n++;
-    }
+    for (int64_t row = shard->shard - 1; row < n_rows; row += shard->n_shards)
+        for (int64_t s = 0; m->is_in[row] && s < n_samples; s++, n++)
+            is_whole = is_whole && n < shard->n && shard->records[n].row == (uint64_t)row &&
+                       shard->records[n].sample == (int)s;
     FV_CHECK(is_whole && n == shard->n, FV_ERR_ARGUMENT,
              "%s: its %zu samples are not the %zu rows of shard %d/%d; evaluate that shard again",
              m->names[i], shard->n, n, shard->shard, shard->n_shards);
@@ -101,7 +100,7 @@ static fv_err join(merge *m, int64_t n_rows, fv_report *out)
     fv_err err = next ? FV_OK : FV_FAIL(FV_ERR_MEMORY, "cannot allocate the places of %d shards", m->n);
     for (int64_t row = 0; row < n_rows && err == FV_OK; row++) {
         int of = (int)(row % m->n);
-        if (m->is_in[row])
+        for (int64_t s = 0; m->is_in[row] && s < fv_report_samples(out) && err == FV_OK; s++)
             err = fv_report_add(out, &m->shards[m->order[of]].records[next[of]++]);
     }
     free(next);

@@ -76,6 +76,34 @@ done
 score --task $mme --answers "$folder/whole" --data "$folder/mme.h5" --json
 cmp <(figures "$folder/scored") <(figures "$folder/whole/summary.json")
 
+# Several samples of a row: the same ones from shards, from two ranks, from other batches, and after a kill.
+draws=(--task configs/eval/glance.yaml "${reader[@]}" --samples 3 --temperature 0.9 --limit 9)
+drawn() { "$FOVEA" eval "${draws[@]}" --out "$folder/$1" "${@:2}" >"$folder/log" 2>&1 || fail "$(cat "$folder/log")"; }
+drawn draws
+for figure in score pass@2 pass@3 majority; do
+    grep -Eq "^$figure +[0-9.]+( |$)" "$folder/log" || fail "no $figure in $(cat "$folder/log")"
+done
+[ "$(wc -l <"$folder/draws/samples.jsonl")" = 27 ] || fail "not three samples a row"
+[ "$(grep -c '"row": 4, ' "$folder/draws/samples.jsonl")" = 3 ] || fail "not three samples of row 4"
+[ "$(grep '"row": 4, ' "$folder/draws/samples.jsonl" | sed 's/.*"turns"/"turns"/;s/"score".*//' | sort -u | wc -l)" -gt 1 ] ||
+    fail "the samples of a row are one"
+drawn draws1 --shard 1/2
+drawn draws2 --shard 2/2 --max-running 4
+"$FOVEA" eval --merge "$folder/draws-merged" "$folder/draws2" "$folder/draws1" >/dev/null
+same "$folder/draws" "$folder/draws-merged"
+cmp "$folder/draws/samples.h5" "$folder/draws-merged/samples.h5"
+mpirun -n 2 "$FOVEA" eval "${draws[@]}" --out "$folder/draws-ranks" >"$folder/log" 2>&1 || fail "$(cat "$folder/log")"
+same "$folder/draws" "$folder/draws-ranks"
+(FOVEA_AT="answered:11=kill" "$FOVEA" eval "${draws[@]}" --out "$folder/draws-killed" || true) >/dev/null 2>&1
+[ "$(grep -c '"row": ' "$folder/draws-killed/begun.0.jsonl")" = 11 ] || fail "not 11 samples were kept"
+drawn draws-killed
+same "$folder/draws" "$folder/draws-killed"
+drawn draws-other --seed 1
+drawn draws-many --samples 20 --limit 1
+cmp -s "$folder/draws/samples.jsonl" "$folder/draws-other/samples.jsonl" && fail "another seed, the same samples"
+score --task configs/eval/glance.yaml --answers "$folder/draws" --json
+cmp <(figures "$folder/scored") <(figures "$folder/draws/summary.json")
+
 # Two evaluations side by side: of two modes; of other data: refused.
 "$FOVEA" compare "$folder/whole" "$folder/policy" --changed "$folder/changed" >"$folder/out" || fail "compare"
 grep -Eq '^score +[0-9.]+ +[0-9.]+ +-?[0-9.]+  -?[0-9.]+ to -?[0-9.]+$' "$folder/out" || fail "$(cat "$folder/out")"
@@ -155,6 +183,10 @@ refused 1 'text is a text model: it cannot take images' eval --task $mme --model
 refused 1 '"data_hash" is' compare "$folder/whole" "$folder/mmbench"
 refused 1 'part1 is shard 1/2: merge the shards first' compare "$folder/part1" "$folder/part1"
 refused 2 'give two folders of fovea eval' compare "$folder/whole"
+refused 2 '--samples 4 at --temperature 0 are the same answer' eval --task $mme --data "$folder/mme.h5" "${common[@]}" \
+    --samples 4 --temperature 0
+refused 2 '--max-running is 2, but the 3 samples of a row run at once' eval --task $mme --data "$folder/mme.h5" "${common[@]}" \
+    --samples 3 --max-running 2
 refused 1 'cannot open none.yaml' score --task none.yaml --answers "$folder/any"
 refused 1 '"metric" is "median", expected mean, yes_no, pairs or circular' score --task $mme --answers "$folder/any" metric=median
 : >"$folder/empty"

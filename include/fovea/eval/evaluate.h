@@ -32,6 +32,8 @@ typedef struct fv_evaluation {
     const fv_rows *rows;      /* borrowed: those of them that are answered */
     int shard, n_shards;      /* report.h; 1 and 1: all of them */
     float temperature;        /* 0: greedy */
+    int n_samples;            /* of a row; 0: 1 */
+    int draws_by_row;         /* collect.h: then a sample is a function of its row, whatever else is asked */
     float repetition_penalty; /* rollout.h; 0 or 1: none */
     const char *by; /* the extra field of a row that is its record's source; NULL: the row's own source */
     /* Called on the rank that has it for each record with a verdict, as soon as it is there; it may be handed

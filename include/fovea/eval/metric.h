@@ -12,6 +12,11 @@
  *   circular  (MMBench, Liu et al., 2024.) Rows whose groups are the same number modulo 1,000,000 are one
  *             question with its options in other orders. "score": the share of questions with all right.
  *
+ * Of rows with several samples the figures are those of all samples together, as if each number of them were
+ * an evaluation; and for mean and yes_no there are "pass@2", "pass@4", ... up to all: the share of rows that
+ * one of k samples is right for (a score of at least 0.5; Chen et al., 2021), and "majority": the mean score
+ * of what most samples of a row were read as.
+ *
  * A category is the record's source. Answers without a verdict are left out, with the pair or the question
  * that they are of; so are groups that are no pair. Shares are times a scale; sums of pairs are not. */
 #ifndef FOVEA_EVAL_METRIC_H

@@ -22,6 +22,7 @@ extern const char *const fv_count_names[FV_COUNTS];
 /* Starts as {0}. */
 typedef struct fv_record {
     uint64_t row;                    /* of the data set */
+    int sample;                      /* which of the row's, from 0 */
     char *source, *question, *truth; /* owned, UTF-8 */
     size_t more_bytes;               /* of truth, as in a row */
     char *task, *group, *reading;    /* owned, UTF-8; NULL: none. Of a task (task.h): its name; which group of
@@ -39,7 +40,7 @@ void fv_record_fini(fv_record *record); /* back to {0} */
 fv_err fv_record_init(fv_record *out, const fv_dialogue *dialogue, const fv_group *group, fv_row *row);
 
 /* Append one line of JSON: row, source, question, truth (a list if several are accepted), turns, score (null
- * without a verdict), the counts, and task, group and reading where there are any. */
+ * without a verdict), the counts, and sample (above 0), task, group and reading where there are any. */
 fv_err fv_record_print(const fv_record *record, fv_buffer *out);
 
 /* The line read back: printed again it is the same bytes. name is for messages. FV_ERR_FORMAT names what is

@@ -4,10 +4,10 @@
  *
  *   samples.jsonl   a record a line (record.h)
  *   samples.h5      a column a dataset: row and the counts U64; score F64, NaN without a verdict;
- *                   has_verdict U8; source text
- *   summary.json    format, FV_REPORT_FORMAT; model, data: where they lay; settings; shard, "I/N"; seconds;
- * all and sources: samples, unjudged, score, call_rate, visual_share, response_tokens; of a task (task.h)
- *                   figures (metric.h), and not_counted, the answers that none of them counts
+ *                   has_verdict U8; source text; of several samples of a row sample U64; of a task reading
+ * text summary.json    format, FV_REPORT_FORMAT; model, data: where they lay; settings; shard, "I/N";
+ * seconds; all and sources: samples, unjudged, score, call_rate, visual_share, response_tokens; of a task
+ * (task.h) figures (metric.h), and not_counted, the answers that none of them counts
  *
  * An evaluation may be cut into N shards: shard I, from 1, has the rows r with r mod N = I - 1. */
 #ifndef FOVEA_EVAL_REPORT_H
@@ -27,14 +27,15 @@ typedef struct fv_report {
                            of the whole evaluation; "left_out": those of them that were too long, if any */
     int shard, n_shards;
     double seconds;     /* of rollout and judging; of a merged report the sum of its shards */
-    fv_record *records; /* owned, (n), by ascending row */
+    fv_record *records; /* owned, (n), by ascending row, and sample of a row */
     size_t n, capacity;
 } fv_report;
 
 /* Append a record, which is taken: *record is {0} afterwards, also if this fails. */
 fv_err fv_report_add(fv_report *report, fv_record *record);
-void fv_report_sort(fv_report *report); /* by rows */
-void fv_report_fini(fv_report *report); /* back to {0} */
+void fv_report_sort(fv_report *report);             /* by rows, and by samples of a row */
+int64_t fv_report_samples(const fv_report *report); /* of a row: "samples" of the settings, or 1 */
+void fv_report_fini(fv_report *report);             /* back to {0} */
 
 /* Settings, an object by now: of n_rows rows those that rows has not are left out. How many are. */
 fv_err fv_report_leave_out(fv_report *report, const fv_rows *rows, int64_t n_rows);

@@ -124,6 +124,50 @@ static void test_circular(void **state)
     check(&r, (const char *[]){"score"}, (double[]){100 * 2.0 / 3}, 1);
 }
 
+/* Row 0: one of four is right; row 1: all, but one without a verdict; row 2: two, and most say the wrong. */
+static void test_samples(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t row;
+        const char *reading;
+        double score;
+    } samples[] = {{0, "a", 0}, {0, "b", 1},  {0, "c", 0}, {0, "a", 0}, {1, "d", 1}, {1, "d", 1},
+                   {1, "d", 1}, {1, "x", -1}, {2, "e", 1}, {2, "f", 0}, {2, "f", 0}, {2, "g", 1}};
+    fv_record records[12];
+    fv_results r;
+    for (size_t i = 0; i < 12; i++) /* in no order */
+        records[(i * 5) % 12] = (fv_record){.row = samples[i].row,
+                                            .sample = (int)i % 4,
+                                            .source = "s",
+                                            .truth = "t",
+                                            .reading = (char *)samples[i].reading,
+                                            .has_verdict = samples[i].score >= 0,
+                                            .score = samples[i].score};
+    assert_ok(fv_metric_fold(FV_METRIC_MEAN, 1, records, 12, &r));
+    static const char *const names[] = {"score", "pass@2", "pass@4", "majority"};
+    const double pass2 = ((1 - 3 / 6.0) + 1 + (1 - 1 / 6.0)) / 3;
+    check(&r, names, (double[]){6 / 11.0, pass2, 1, (0 + 1 + 0) / 3.0}, 4);
+}
+
+/* Samples of a pair are pairs of their own. */
+static void test_samples_of_pairs(void **state)
+{
+    (void)state;
+    fv_record records[4];
+    fv_results r;
+    for (int i = 0; i < 4; i++)
+        records[i] = (fv_record){.row = (uint64_t)i / 2,
+                                 .sample = i % 2,
+                                 .source = "OCR",
+                                 .group = "g",
+                                 .has_verdict = 1,
+                                 .score = i != 3};
+    assert_ok(fv_metric_fold(FV_METRIC_PAIRS, 100, records, 4, &r));
+    assert_true(r.n_left_out == 0 && r.items[0].value == 125); /* 200 and 50 */
+    fv_results_fini(&r);
+}
+
 static void test_texts(void **state)
 {
     (void)state;
@@ -152,6 +196,8 @@ int main(void)
         cmocka_unit_test(test_pairs),
         cmocka_unit_test(test_circular),
         cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_samples),
+        cmocka_unit_test(test_samples_of_pairs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
