@@ -140,7 +140,7 @@ def table(folder):
     about, notes = load(f"{folder}/about.json"), {}
     measured = [shape for shape in rows.COMMANDS if glob.glob(f"{folder}/fovea-{shape}-*")]
     lines = [row_of(folder, shape, row, notes) for shape in measured for row in rows.ROWS
-             if row.command == "start" or row.command in rows.COMMANDS[shape]]
+             if row.command in rows.COMMANDS[shape] or glob.glob(f"{folder}/fovea-{shape}-{row.command}.*")]
     return "\n".join([
         f"fovea {about.get('commit', '')}, {about.get('date', '')}, {about.get('device', '')}; in brackets what the machine "
         "allows, and the share of it:", "", "| work | fovea | peers | first goal |", "|---|---|---|---|", *lines, "",
