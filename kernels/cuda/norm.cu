@@ -1,16 +1,15 @@
-/* RMS norm and its gradient. A block has a row: it keeps s in shared memory between its two passes. Gradients
- * of weights are summed over bands of rows first, then over the bands in order: the shape alone sets the
- * order. */
+/* RMS norm and its gradient. A block has one vector after the other: a thread keeps its units of one in
+ * registers, and those of the next are on their way meanwhile. Gradients of weights are summed over bands of
+ * vectors first, then over the bands in order: the shape alone sets the order. */
 #include "cuda.cuh"
 
-enum { THREADS = 256, BAND = 8, MOST_UNITS = 4, COLUMNS = 32, SHARES = 16 };
-enum { EARLY = 2 /* units of weights of a thread that are loaded first */ };
+enum { THREADS = 256, MOST_UNITS = 4 /* of a thread */, LEAST_BAND = 8, COLUMNS = 32, SHARES = 16 };
 
 template <typename T> struct norm_args {
     matrix<T> x, residual, weight, sum, y;
     float *rstd;
     int64_t heads; /* vectors of a row */
-    int64_t width;
+    int64_t width, n;
     float eps;
 };
 
@@ -18,54 +17,83 @@ template <typename T> struct norm_args {
 template <typename T>
 __device__ __forceinline__ T *vector_at(const matrix<T> &m, int64_t v, int64_t heads, int64_t width)
 {
-    return m.data + v / heads * m.stride + v % heads * width;
+    return heads == 1 ? m.data + v * m.stride : m.data + v / heads * m.stride + v % heads * width;
 }
 
-template <typename T> __global__ void norm_kernel(const norm_args<T> a)
+/* A unit as it is stored. */
+template <typename T> struct alignas(16) stored {
+    T at[UNIT];
+};
+
+/* The units of a thread, UNITS at most, of a vector; zeros behind its end. */
+template <typename T, int UNITS>
+__device__ __forceinline__ void load_units(const T *from, int64_t n, int is_aligned, stored<T> (&to)[UNITS])
 {
-    extern __shared__ float s[];
-    __shared__ float scratch[32];
-    int64_t v = blockIdx.x, n = a.width;
-    float early[EARLY][UNIT];
 #pragma unroll
-    for (int k = 0; k < EARLY; k++)
-        load_unit(a.weight.data, (threadIdx.x + k * THREADS) * UNIT, n, a.weight.is_aligned, early[k]);
+    for (int k = 0; k < UNITS; k++) {
+        int64_t i = (threadIdx.x + k * THREADS) * UNIT;
+        if (is_aligned && i + UNIT <= n) {
+            to[k] = *(const stored<T> *)(from + i);
+            continue;
+        }
+#pragma unroll
+        for (int e = 0; e < UNIT; e++)
+            to[k].at[e] = i + e < n ? from[i + e] : narrow<T>(0.0f);
+    }
+}
+
+template <typename T, int UNITS>
+__device__ __forceinline__ void store_units(T *to, int64_t n, int is_aligned,
+                                            const float (&from)[UNITS][UNIT])
+{
+#pragma unroll
+    for (int k = 0; k < UNITS; k++)
+        store_unit(to, (threadIdx.x + k * THREADS) * UNIT, n, is_aligned, from[k]);
+}
+
+template <typename T, int UNITS>
+__device__ __forceinline__ void load_terms(const norm_args<T> &a, int64_t v, stored<T> (&x)[UNITS],
+                                           stored<T> (&residual)[UNITS])
+{
+    if (v >= a.n)
+        return;
+    load_units(vector_at(a.x, v, a.heads, a.width), a.width, a.x.is_aligned, x);
+    if (a.residual.data)
+        load_units(vector_at(a.residual, v, a.heads, a.width), a.width, a.residual.is_aligned, residual);
+}
+
+template <typename T, int UNITS> __global__ __launch_bounds__(THREADS) void norm_kernel(const norm_args<T> a)
+{
+    __shared__ float scratch[32];
+    int64_t n = a.width;
+    stored<T> w[UNITS], x[UNITS], residual[UNITS];
+    load_units(a.weight.data, n, a.weight.is_aligned, w);
     join_chain();
-    const T *x = vector_at(a.x, v, a.heads, n);
-    const T *residual = a.residual.data ? vector_at(a.residual, v, a.heads, n) : nullptr;
-    float squares = 0;
-    for (int64_t i = threadIdx.x * UNIT; i < n; i += THREADS * UNIT) {
-        float u[UNIT], r[UNIT];
-        load_unit(x, i, n, a.x.is_aligned, u);
-        if (residual) {
-            load_unit(residual, i, n, a.residual.is_aligned, r);
+    load_terms(a, blockIdx.x, x, residual);
+    for (int64_t v = blockIdx.x; v < a.n; v += gridDim.x) {
+        float u[UNITS][UNIT], squares = 0;
+#pragma unroll
+        for (int k = 0; k < UNITS; k++)
+#pragma unroll
+            for (int e = 0; e < UNIT; e++) {
+                u[k][e] = widen(x[k].at[e]);
+                if (a.residual.data)
+                    u[k][e] = widen(narrow<T>(u[k][e] + widen(residual[k].at[e]))); /* as it is stored */
+                squares = fmaf(u[k][e], u[k][e], squares);
+            }
+        load_terms(a, v + gridDim.x, x, residual);
+        float rstd = 1.0f / sqrtf(block_sum(squares, scratch) / (float)n + a.eps);
+        if (a.sum.data)
+            store_units(vector_at(a.sum, v, a.heads, n), n, a.sum.is_aligned, u);
+#pragma unroll
+        for (int k = 0; k < UNITS; k++)
+#pragma unroll
             for (int e = 0; e < UNIT; e++)
-                u[e] = widen(narrow<T>(u[e] + r[e])); /* as it is stored */
-        }
-        for (int e = 0; e < UNIT; e++) {
-            squares = fmaf(u[e], u[e], squares);
-            if (i + e < n)
-                s[i + e] = u[e];
-        }
+                u[k][e] = u[k][e] * rstd * widen(w[k].at[e]);
+        store_units(vector_at(a.y, v, a.heads, n), n, a.y.is_aligned, u);
+        if (a.rstd && threadIdx.x == 0)
+            a.rstd[v] = rstd;
     }
-    float rstd = 1.0f / sqrtf(block_sum(squares, scratch) / (float)n + a.eps);
-    T *y = vector_at(a.y, v, a.heads, n), *sum = a.sum.data ? vector_at(a.sum, v, a.heads, n) : nullptr;
-    for (int64_t i = threadIdx.x * UNIT, k = 0; i < n; i += THREADS * UNIT, k++) {
-        float u[UNIT], w[UNIT];
-        if (k >= EARLY)
-            load_unit(a.weight.data, i, n, a.weight.is_aligned, w);
-        for (int e = 0; k < EARLY && e < UNIT; e++)
-            w[e] = early[k ? 1 : 0][e];
-        for (int e = 0; e < UNIT; e++)
-            u[e] = i + e < n ? s[i + e] : 0.0f;
-        if (sum)
-            store_unit(sum, i, n, a.sum.is_aligned, u);
-        for (int e = 0; e < UNIT; e++)
-            u[e] = u[e] * rstd * w[e];
-        store_unit(y, i, n, a.y.is_aligned, u);
-    }
-    if (a.rstd && threadIdx.x == 0)
-        a.rstd[v] = rstd;
 }
 
 /* The alignment of vectors, not of rows. */
@@ -81,9 +109,26 @@ static int64_t heads_of(fv_tensor x)
     return x.n_dims == 3 ? x.dim[1] : 1;
 }
 
+static fv_err check_width(const char *op, int64_t width)
+{
+    FV_CHECK(width <= MOST_UNITS * THREADS * UNIT, FV_ERR_UNSUPPORTED,
+             "%s: vectors of %lld numbers, at most %d are supported", op, (long long)width,
+             MOST_UNITS * THREADS * UNIT);
+    return FV_OK;
+}
+
+/* As many blocks as run at once, or fewer. */
+template <typename T, int UNITS> static fv_err run_norm(fv_backend *backend, const norm_args<T> &a)
+{
+    int64_t most = (int64_t)fv_cuda_state_of(backend)->n_processors * (UNITS == 1 ? 4 : UNITS == 2 ? 3 : 1);
+    dim3 blocks((unsigned)(a.n < most ? a.n : most));
+    return fv_cuda_chain(backend, "norm", {blocks, THREADS, 0}, norm_kernel<T, UNITS>, a);
+}
+
 extern "C" fv_err fv_cuda_norm(fv_backend *backend, const fv_norm_args *args)
 {
     int64_t width = args->x.dim[args->x.n_dims - 1], heads = heads_of(args->x), n = args->x.dim[0] * heads;
+    FV_TRY(check_width("norm", width));
     FV_CUDA_STORED(args->x.dtype, {
         norm_args<T> a = {vectors_of<T>(args->x),
                           vectors_of<T>(args->residual),
@@ -93,9 +138,13 @@ extern "C" fv_err fv_cuda_norm(fv_backend *backend, const fv_norm_args *args)
                           (float *)args->rstd.data,
                           heads,
                           width,
+                          n,
                           args->eps};
-        return fv_cuda_chain(backend, "norm", {dim3((unsigned)n), THREADS, width * sizeof(float)},
-                             norm_kernel<T>, a);
+        if (width <= THREADS * UNIT)
+            return run_norm<T, 1>(backend, a);
+        if (width <= 2 * THREADS * UNIT)
+            return run_norm<T, 2>(backend, a);
+        return run_norm<T, MOST_UNITS>(backend, a);
     });
 }
 
@@ -104,65 +153,74 @@ template <typename T, typename D> struct norm_grad_args {
     matrix<D> dy;
     matrix<T> x, weight, dx;
     const float *rstd;
-    int64_t heads, width, n;
+    int64_t heads, width, n, band;
     int accumulate;
     float *bands; /* (n_bands, width) */
 };
 
-/* A block has a band of vectors, one after the other: a thread keeps its units of a vector in registers
- * between the dot product and dx, and sums dweight of its columns over the band. UNITS: of a thread, at most.
- */
-template <typename T, typename D, int UNITS> __global__ void norm_grad_kernel(const norm_grad_args<T, D> a)
+/* What a thread has of a vector, but for dx. */
+template <typename T, typename D, int UNITS> struct norm_grad_units {
+    stored<D> dy[UNITS];
+    stored<T> x[UNITS];
+    float rstd;
+};
+
+template <typename T, typename D, int UNITS>
+__device__ __forceinline__ void load_gradient(const norm_grad_args<T, D> &a, int64_t v,
+                                              norm_grad_units<T, D, UNITS> &to)
 {
+    load_units(vector_at(a.dy, v, a.heads, a.width), a.width, a.dy.is_aligned, to.dy);
+    load_units(vector_at(a.x, v, a.heads, a.width), a.width, a.x.is_aligned, to.x);
+    to.rstd = a.rstd[v];
+}
+
+/* A block has a band of vectors, and sums dweight of its columns over them. Of long vectors the next one has
+ * no room in registers. What is contracted is written out: every dtype has the same sums. */
+template <typename T, typename D, int UNITS>
+__global__ __launch_bounds__(THREADS, UNITS == 1 ? 3
+                                      : UNITS == 2 && sizeof(T) == sizeof(bf16)
+                                          ? 2
+                                          : 1) void norm_grad_kernel(const norm_grad_args<T, D> a)
+{
+    constexpr int IS_AHEAD = UNITS < MOST_UNITS;
     __shared__ float scratch[32];
-    int64_t n = a.width, first = (int64_t)blockIdx.x * BAND;
-    int64_t end = first + BAND < a.n ? first + BAND : a.n;
-    float w[UNITS][UNIT], sum[UNITS][UNIT];
-#pragma unroll
-    for (int k = 0; k < UNITS; k++) {
-        int64_t i = (threadIdx.x + k * THREADS) * UNIT;
-        load_unit(a.weight.data, i, n, a.weight.is_aligned, w[k]);
-#pragma unroll
-        for (int e = 0; e < UNIT; e++)
-            sum[k][e] = 0;
-    }
+    int64_t n = a.width, first = (int64_t)blockIdx.x * a.band;
+    int64_t end = first + a.band < a.n ? first + a.band : a.n;
+    stored<T> w[UNITS], dx[UNITS] = {};
+    float sum[UNITS][UNIT] = {};
+    norm_grad_units<T, D, UNITS> next;
+    load_units(a.weight.data, n, a.weight.is_aligned, w);
+    load_gradient(a, first, next);
     for (int64_t v = first; v < end; v++) {
-        const D *dy = vector_at(a.dy, v, a.heads, n);
-        const T *x = vector_at(a.x, v, a.heads, n);
-        T *dx = vector_at(a.dx, v, a.heads, n);
-        float g[UNITS][UNIT], s[UNITS][UNIT], d[UNITS][UNIT], dot = 0, rstd = a.rstd[v];
-#pragma unroll
-        for (int k = 0; k < UNITS; k++) {
-            int64_t i = (threadIdx.x + k * THREADS) * UNIT;
-            load_unit(dy, i, n, a.dy.is_aligned, g[k]);
-            load_unit(x, i, n, a.x.is_aligned, s[k]);
-            if (a.accumulate)
-                load_unit(dx, i, n, a.dx.is_aligned, d[k]);
-        }
+        norm_grad_units<T, D, UNITS> at = next;
+        float dot = 0, d[UNITS][UNIT];
+        if (a.accumulate)
+            load_units(vector_at(a.dx, v, a.heads, n), n, a.dx.is_aligned, dx);
+        if (IS_AHEAD && v + 1 < end)
+            load_gradient(a, v + 1, next);
 #pragma unroll
         for (int k = 0; k < UNITS; k++)
 #pragma unroll
             for (int e = 0; e < UNIT; e++) {
-                dot = fmaf(g[k][e] * w[k][e], s[k][e], dot);
-                sum[k][e] += g[k][e] * s[k][e] * rstd;
+                float g = widen(at.dy[k].at[e]), s = widen(at.x[k].at[e]);
+                dot = fmaf(__fmul_rn(g, widen(w[k].at[e])), s, dot);
+                sum[k][e] = fmaf(__fmul_rn(g, s), at.rstd, sum[k][e]);
             }
-        float pull = block_sum(dot, scratch) / (float)n * rstd * rstd;
+        float pull = block_sum(dot, scratch) / (float)n * at.rstd * at.rstd;
 #pragma unroll
-        for (int k = 0; k < UNITS; k++) {
-            int64_t i = (threadIdx.x + k * THREADS) * UNIT;
+        for (int k = 0; k < UNITS; k++)
 #pragma unroll
-            for (int e = 0; e < UNIT; e++)
-                d[k][e] = (a.accumulate ? d[k][e] : 0.0f) + rstd * (w[k][e] * g[k][e] - s[k][e] * pull);
-            if (i < n)
-                store_unit(dx, i, n, a.dx.is_aligned, d[k]);
-        }
+            for (int e = 0; e < UNIT; e++) {
+                float g = widen(at.dy[k].at[e]), s = widen(at.x[k].at[e]);
+                float slope = fmaf(widen(w[k].at[e]), g, -__fmul_rn(s, pull));
+                d[k][e] = fmaf(at.rstd, slope, widen(dx[k].at[e]));
+            }
+        store_units(vector_at(a.dx, v, a.heads, n), n, a.dx.is_aligned, d);
+        if (!IS_AHEAD && v + 1 < end)
+            load_gradient(a, v + 1, next);
     }
-#pragma unroll
-    for (int k = 0; k < UNITS && a.bands; k++) {
-        int64_t i = (threadIdx.x + k * THREADS) * UNIT;
-        if (i < n)
-            store_unit(a.bands + blockIdx.x * n, i, n, n % UNIT == 0, sum[k]);
-    }
+    if (a.bands)
+        store_units(a.bands + blockIdx.x * n, n, n % UNIT == 0, sum);
 }
 
 /* Bands in order: SHARES of them side by side, many of each on their way at once, then the shares. */
@@ -190,17 +248,31 @@ static int64_t vectors_of_rows(fv_tensor x)
     return x.dim[0] * heads_of(x);
 }
 
+/* Vectors of a band: bands are about as many as run at once, but no shorter than is worth a sum. */
+static int64_t band_of(int64_t n, int64_t width)
+{
+    int64_t most = width <= THREADS * UNIT ? 384 : 256, band = (n + most - 1) / most;
+    return band > LEAST_BAND ? band : LEAST_BAND;
+}
+
+static int64_t bands_of(int64_t n, int64_t width)
+{
+    int64_t band = band_of(n, width);
+    return (n + band - 1) / band;
+}
+
 size_t fv_cuda_norm_grad_room(const fv_norm_grad_args *args)
 {
-    int64_t n_bands = (vectors_of_rows(args->x) + BAND - 1) / BAND;
-    return args->dweight.data ? (size_t)(n_bands * args->x.dim[args->x.n_dims - 1]) * sizeof(float) : 0;
+    int64_t width = args->x.dim[args->x.n_dims - 1], n_bands = bands_of(vectors_of_rows(args->x), width);
+    return args->dweight.data ? (size_t)(n_bands * width) * sizeof(float) : 0;
 }
 
 template <typename T, typename D> static fv_err norm_grad(fv_backend *backend, const fv_norm_grad_args *args)
 {
     cudaStream_t stream = fv_cuda_compute(backend);
     int64_t width = args->x.dim[args->x.n_dims - 1], heads = heads_of(args->x), n = args->x.dim[0] * heads;
-    int64_t n_bands = (n + BAND - 1) / BAND;
+    int64_t n_bands = bands_of(n, width);
+    FV_TRY(check_width("norm_grad", width));
     norm_grad_args<T, D> a = {vectors_of<D>(args->dy),
                               vectors_of<T>(args->x),
                               matrix_of<T>(args->weight),
@@ -209,15 +281,13 @@ template <typename T, typename D> static fv_err norm_grad(fv_backend *backend, c
                               heads,
                               width,
                               n,
+                              band_of(n, width),
                               args->accumulate,
                               nullptr};
     void *bands = nullptr;
     if (args->dweight.data)
         FV_TRY(fv_cuda_workspace(backend, fv_cuda_norm_grad_room(args), &bands));
     a.bands = (float *)bands;
-    FV_CHECK(width <= MOST_UNITS * THREADS * UNIT, FV_ERR_UNSUPPORTED,
-             "norm_grad: vectors of %lld numbers, at most %d are supported", (long long)width,
-             MOST_UNITS * THREADS * UNIT);
     auto kernel = width <= THREADS * UNIT       ? norm_grad_kernel<T, D, 1>
                   : width <= 2 * THREADS * UNIT ? norm_grad_kernel<T, D, 2>
                                                 : norm_grad_kernel<T, D, MOST_UNITS>;
