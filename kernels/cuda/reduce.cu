@@ -1,28 +1,62 @@
 /* Sums over rows and over everything, in an order that the shape alone sets. */
 #include "cuda.cuh"
 
-enum { THREADS = 256, BAND = 32 };
+enum {
+    THREADS = 256,
+    UNITS = 32, /* of columns that a block sums */
+    LINES = THREADS / UNITS,
+    BAND = 64, /* rows */
+    COLUMNS = 32,
+    SHARES = THREADS / COLUMNS
+};
 
+/* A block has a band of rows: LINES threads of each unit of columns take them by turns, and their sums are
+ * added in order. */
 template <typename T> __global__ void column_bands_kernel(matrix<T> x, float *bands)
 {
-    int64_t column = (int64_t)blockIdx.x * THREADS + threadIdx.x, first = (int64_t)blockIdx.y * BAND;
-    if (column >= x.cols)
+    __shared__ float lines[LINES][UNITS * UNIT];
+    int64_t first = (int64_t)blockIdx.x * UNITS * UNIT, column = first + threadIdx.x % UNITS * UNIT;
+    int64_t row = (int64_t)blockIdx.y * BAND + threadIdx.x / UNITS;
+    float sum[UNIT] = {};
+#pragma unroll
+    for (int64_t r = 0; r < BAND; r += LINES) {
+        float one[UNIT];
+        if (row + r >= x.rows)
+            break;
+        load_unit(x.data + (row + r) * x.stride, column, x.cols, x.is_aligned, one);
+#pragma unroll
+        for (int e = 0; e < UNIT; e++)
+            sum[e] += one[e];
+    }
+    store_unit(lines[threadIdx.x / UNITS], column - first, UNITS * UNIT, 1, sum);
+    __syncthreads();
+    if (first + threadIdx.x >= x.cols)
         return;
-    float sum = 0;
-    for (int64_t r = first; r < first + BAND && r < x.rows; r++)
-        sum += widen(x.data[r * x.stride + column]);
-    bands[blockIdx.y * x.cols + column] = sum;
+    float all = 0;
+    for (int line = 0; line < LINES; line++)
+        all += lines[line][threadIdx.x];
+    bands[blockIdx.y * x.cols + first + threadIdx.x] = all;
 }
 
+/* Bands in order: SHARES of them side by side, then the shares. */
 __global__ void add_column_bands_kernel(const float *bands, int64_t n_bands, int64_t cols, float *out,
                                         int accumulate)
 {
-    int64_t column = (int64_t)blockIdx.x * THREADS + threadIdx.x;
-    if (column >= cols)
+    __shared__ float shares[SHARES][COLUMNS];
+    int64_t column = (int64_t)blockIdx.x * COLUMNS + threadIdx.x % COLUMNS,
+            each = (n_bands + SHARES - 1) / SHARES, first = threadIdx.x / COLUMNS * each,
+            end = first + each < n_bands ? first + each : n_bands;
+    float sum = 0;
+#pragma unroll 8
+    for (int64_t b = first; b < end; b++)
+        sum += column < cols ? bands[b * cols + column] : 0.0f;
+    shares[threadIdx.x / COLUMNS][threadIdx.x % COLUMNS] = sum;
+    __syncthreads();
+    if (threadIdx.x >= COLUMNS || column >= cols)
         return;
-    float sum = accumulate ? out[column] : 0.0f;
-    for (int64_t b = 0; b < n_bands; b++)
-        sum += bands[b * cols + column];
+    sum = accumulate ? out[column] : 0.0f;
+    for (int share = 0; share < SHARES; share++)
+        sum += shares[share][threadIdx.x];
     out[column] = sum;
 }
 
@@ -40,9 +74,9 @@ extern "C" fv_err fv_cuda_colsum(fv_backend *backend, const fv_colsum_args *args
     if (n_bands)
         FV_CUDA_STORED(args->x.dtype,
                        (column_bands_kernel<T>
-                        <<<dim3(blocks_for(cols, THREADS), (unsigned)n_bands), THREADS, 0, stream>>>(
+                        <<<dim3(blocks_for(cols, UNITS * UNIT), (unsigned)n_bands), THREADS, 0, stream>>>(
                             matrix_of<T>(args->x), (float *)bands)));
-    add_column_bands_kernel<<<blocks_for(cols, THREADS), THREADS, 0, stream>>>(
+    add_column_bands_kernel<<<blocks_for(cols, COLUMNS), THREADS, 0, stream>>>(
         (const float *)bands, n_bands, cols, (float *)args->out.data, args->accumulate);
     return fv_cuda_launched("colsum");
 }
