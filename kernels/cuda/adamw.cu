@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-enum { THREADS = 256 };
+enum { THREADS = 256, BLOCKS = 3 /* of a processor */ };
 
 struct pair {
     float master;
@@ -138,54 +138,95 @@ __device__ __forceinline__ void draw_quad(const adamw_args &a, int64_t i, uint32
     }
 }
 
-/* M: of the moments, float or bf16. HAS_PARAM: the master is whole. */
-template <typename M, int HAS_PARAM> __global__ void adamw_kernel(rule k, const adamw_args a)
+/* A quad of every operand. M: of the moments, float or bf16. HAS_PARAM: the master is whole. */
+template <typename M, int HAS_PARAM> struct adamw_quads {
+    quad<float> grad, param;
+    quad<M> m, v;
+    quad<uint16_t> weight, low;
+};
+
+__device__ __forceinline__ int elements_at(const adamw_args &a, int64_t i)
 {
-    int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * QUAD;
-    float by = *a.scale;
-    if (i >= a.n || by == 0.0f)
+    return a.n - i < QUAD ? (int)(a.n - i) : QUAD;
+}
+
+template <typename M, int HAS_PARAM>
+__device__ __forceinline__ void load_quads(const adamw_args &a, int64_t i, adamw_quads<M, HAS_PARAM> &q)
+{
+    if (i >= a.n)
         return;
-    int n = a.n - i < QUAD ? (int)(a.n - i) : QUAD;
-    quad<float> g = load_quad(a.grad, i, n, a.is_aligned), p = {};
-    quad<M> m = load_quad((const M *)a.m, i, n, a.is_aligned),
-            v = load_quad((const M *)a.v, i, n, a.is_aligned);
-    quad<uint16_t> weight = {}, low = {};
-    if (HAS_PARAM)
-        p = load_quad((const float *)a.param, i, n, a.is_aligned);
-    else {
-        weight = load_quad((const uint16_t *)a.weight, i, n, a.is_aligned);
-        low = load_quad((const uint16_t *)a.low, i, n, a.is_aligned);
+    int n = elements_at(a, i);
+    q.grad = load_quad(a.grad, i, n, a.is_aligned);
+    q.m = load_quad((const M *)a.m, i, n, a.is_aligned);
+    q.v = load_quad((const M *)a.v, i, n, a.is_aligned);
+    if (HAS_PARAM) {
+        q.param = load_quad((const float *)a.param, i, n, a.is_aligned);
+    } else {
+        q.weight = load_quad((const uint16_t *)a.weight, i, n, a.is_aligned);
+        q.low = load_quad((const uint16_t *)a.low, i, n, a.is_aligned);
     }
+}
+
+template <typename M, int HAS_PARAM>
+__device__ __forceinline__ void move_quads(const rule &k, const adamw_args &a, float by, int64_t i,
+                                           adamw_quads<M, HAS_PARAM> &q)
+{
     uint32_t words[QUAD];
     if (sizeof(M) == sizeof(bf16))
         draw_quad(a, i, words);
 #pragma unroll
     for (int e = 0; e < QUAD; e++) {
-        float was = HAS_PARAM ? p.at[e] : join(weight.at[e], low.at[e]);
-        float first = widen(m.at[e]), second = widen(v.at[e]);
-        p.at[e] = moved(k, g.at[e] * by, first, second, was);
+        float was = HAS_PARAM ? q.param.at[e] : join(q.weight.at[e], q.low.at[e]);
+        float first = widen(q.m.at[e]), second = widen(q.v.at[e]);
+        q.param.at[e] = moved(k, q.grad.at[e] * by, first, second, was);
         if (a.weight) {
-            pair it = split(p.at[e]);
-            p.at[e] = it.master;
-            weight.at[e] = it.weight;
-            low.at[e] = it.low;
+            pair it = split(q.param.at[e]);
+            q.param.at[e] = it.master;
+            q.weight.at[e] = it.weight;
+            q.low.at[e] = it.low;
         }
         if (sizeof(M) == sizeof(bf16)) {
-            m.at[e] = as_moment<M>(round_at_random(first, words[e]));
-            v.at[e] = as_moment<M>(round_at_random(second, words[e] >> 16));
+            q.m.at[e] = as_moment<M>(round_at_random(first, words[e]));
+            q.v.at[e] = as_moment<M>(round_at_random(second, words[e] >> 16));
         } else {
-            m.at[e] = narrow<M>(first);
-            v.at[e] = narrow<M>(second);
+            q.m.at[e] = narrow<M>(first);
+            q.v.at[e] = narrow<M>(second);
         }
     }
-    store_quad((M *)a.m, i, n, a.is_aligned, m);
-    store_quad((M *)a.v, i, n, a.is_aligned, v);
+}
+
+template <typename M, int HAS_PARAM>
+__device__ __forceinline__ void store_quads(const adamw_args &a, int64_t i,
+                                            const adamw_quads<M, HAS_PARAM> &q)
+{
+    int n = elements_at(a, i);
+    store_quad((M *)a.m, i, n, a.is_aligned, q.m);
+    store_quad((M *)a.v, i, n, a.is_aligned, q.v);
     if (HAS_PARAM)
-        store_quad(a.param, i, n, a.is_aligned, p);
+        store_quad(a.param, i, n, a.is_aligned, q.param);
     if (a.weight)
-        store_quad(a.weight, i, n, a.is_aligned, weight);
+        store_quad(a.weight, i, n, a.is_aligned, q.weight);
     if (!HAS_PARAM)
-        store_quad(a.low, i, n, a.is_aligned, low);
+        store_quad(a.low, i, n, a.is_aligned, q.low);
+}
+
+/* The next quads of a thread are on their way while it works on one. */
+template <typename M, int HAS_PARAM>
+__global__ __launch_bounds__(THREADS, BLOCKS) void adamw_kernel(rule k, const adamw_args a)
+{
+    int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * QUAD,
+            step = (int64_t)gridDim.x * THREADS * QUAD;
+    adamw_quads<M, HAS_PARAM> next = {};
+    load_quads(a, i, next);
+    float by = *a.scale;
+    if (by == 0.0f)
+        return;
+    for (; i < a.n; i += step) {
+        adamw_quads<M, HAS_PARAM> q = next;
+        load_quads(a, i + step, next);
+        move_quads(k, a, by, i, q);
+        store_quads(a, i, q);
+    }
 }
 
 /* b^step as the CPU back end has it. */
@@ -234,7 +275,10 @@ extern "C" fv_err fv_cuda_adamw(fv_backend *backend, const fv_adamw_args *args)
     auto kernel = a.param              ? a.has_half_moments ? adamw_kernel<bf16, 1> : adamw_kernel<float, 1>
                                : a.has_half_moments ? adamw_kernel<bf16, 0>
                                        : adamw_kernel<float, 0>;
-    kernel<<<blocks_for(a.n, QUAD * THREADS), THREADS, 0, fv_cuda_compute(backend)>>>(k, a);
+    unsigned blocks = blocks_for(a.n, QUAD * THREADS),
+             most = (unsigned)(BLOCKS * fv_cuda_state_of(backend)->n_processors);
+    blocks = blocks < most ? blocks : most;
+    kernel<<<blocks, THREADS, 0, fv_cuda_compute(backend)>>>(k, a);
     return fv_cuda_launched("adamw");
 }
 

@@ -196,6 +196,8 @@ void cases_adamw(void)
         args.place = (fv_part_place){.cols = 7, .first_row = 3, .block_rows = n + 1, .whole_cols = 9};
         CONFORM(adamw, args, .near = 8e-3, .note = "moments rounded at random");
     }
+    fv_adamw_args many = adamw_of(450001, 2, 0.5f); /* than threads are started for */
+    CONFORM(adamw, many, .near = 2e-6);
 }
 
 /* -- pairs -- */
