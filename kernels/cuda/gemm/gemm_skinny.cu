@@ -13,9 +13,13 @@
 #include "gemm_skinny_ring.cuh"
 
 enum {
-    MOST_ROWS = 32,  /* for more, cuBLAS and gemm_tree.cu are as fast or faster */
-    CONSUMERS = 128, /* threads of a group, behind which comes the one that fills the ring */
-    THREADS = CONSUMERS + 32,
+    MOST_ROWS = 64,
+    FEW_ROWS =
+        32, /* for more, cuBLAS and gemm_tree.cu are as fast or faster but where there are many tiles */
+    CONSUMERS = 128, /* threads of a group; behind all of them comes the one that fills the ring */
+    TILE = 48,
+    MOST_GROUPS = 2,
+    MOST_THREADS = MOST_GROUPS * CONSUMERS + 32,
     OWN_BYTES = 2200 /* of shared memory that a block has beside what it asks for */
 };
 
@@ -30,14 +34,15 @@ __device__ __forceinline__ void follow_chains(float (&sum)[4 * MT], const skinny
     for (int s = 0; s < n_stages; s++) {
         uint8_t *here = r.stages + stage * stage_bytes<MT>(g.tile);
         barrier_wait(&r.full[stage], parity);
-        uint64_t a = descriptor(here + 8 * MT * STEP * 2), b = descriptor(here);
+        uint64_t a = descriptor(here + (8 * MT + threadIdx.x / CONSUMERS * GROUP) * STEP * 2),
+                 b = descriptor(here);
         products_begin();
 #    pragma unroll
         for (int j = 0; j < STEP / 16; j++)
             multiply_few(sum, a + 2 * j, b + 2 * j, s + j > 0);
         products_commit();
         products_wait<1>();
-        if (s > 0 && threadIdx.x == 0)
+        if (s > 0 && threadIdx.x % CONSUMERS == 0)
             barrier_arrive(&r.empty[stage ? stage - 1 : g.stages - 1]);
         if (++stage == g.stages) {
             stage = 0;
@@ -45,7 +50,7 @@ __device__ __forceinline__ void follow_chains(float (&sum)[4 * MT], const skinny
         }
     }
     products_wait<0>();
-    if (threadIdx.x == 0)
+    if (threadIdx.x % CONSUMERS == 0)
         barrier_arrive(&r.empty[stage ? stage - 1 : g.stages - 1]);
 }
 
@@ -92,7 +97,7 @@ template <int MT>
 __device__ __forceinline__ void add_sums(const skinny_room &r, const skinny_args &g, int tile)
 {
     int share = g.tile / g.n_chunks, first = tile * g.tile + blockIdx.x % g.n_chunks * share;
-    for (int i = threadIdx.x; i < g.out.m * share; i += CONSUMERS) {
+    for (int i = threadIdx.x; i < g.out.m * share; i += groups_of(g.tile) * CONSUMERS) {
         float part[FV_MAX_CHUNKS];
 #    pragma unroll
         for (int p = 0; p < FV_MAX_CHUNKS; p++)
@@ -173,10 +178,10 @@ template <int MT> __device__ __forceinline__ skinny_room room_of(const skinny_ar
     if (threadIdx.x == 0) {
         for (int i = 0; i < g.stages; i++) {
             barrier_init(&r.full[i], 1);
-            barrier_init(&r.empty[i], 1);
+            barrier_init(&r.empty[i], groups_of(g.tile));
         }
-        barrier_init(r.there, ALL_ARRIVE ? CONSUMERS * g.n_chunks : 1);
-        barrier_init(r.gone, CONSUMERS / 32 * PER_WARP * g.n_chunks);
+        barrier_init(r.there, ALL_ARRIVE ? groups_of(g.tile) * CONSUMERS * g.n_chunks : 1);
+        barrier_init(r.gone, groups_of(g.tile) * CONSUMERS / 32 * PER_WARP * g.n_chunks);
     }
     barriers_are_ready(g);
     return r;
@@ -185,9 +190,9 @@ template <int MT> __device__ __forceinline__ skinny_room room_of(const skinny_ar
 #endif
 
 template <int MT>
-__global__ __launch_bounds__(THREADS) void skinny_kernel(const __grid_constant__ CUtensorMap map_a,
-                                                         const __grid_constant__ CUtensorMap map_b,
-                                                         skinny_args g)
+__global__ __launch_bounds__(MOST_THREADS) void skinny_kernel(const __grid_constant__ CUtensorMap map_a,
+                                                              const __grid_constant__ CUtensorMap map_b,
+                                                              skinny_args g)
 {
 #if __CUDA_ARCH_FEAT_SM90_ALL
     extern __shared__ __align__(1024) uint8_t raw[];
@@ -195,9 +200,9 @@ __global__ __launch_bounds__(THREADS) void skinny_kernel(const __grid_constant__
     if (threadIdx.x == 0)
         expect_maps(&map_a, &map_b);
     skinny_room r = room_of<MT>(g, raw);
-    if (threadIdx.x < CONSUMERS)
+    if (threadIdx.x < groups_of(g.tile) * CONSUMERS)
         multiply_tiles<MT>(r, g);
-    else if (threadIdx.x == CONSUMERS)
+    else if (threadIdx.x == groups_of(g.tile) * CONSUMERS)
         fill<MT>(r, g, &map_a, &map_b);
 #endif
 }
@@ -218,7 +223,7 @@ typedef struct skinny_job {
 template <int MT> static int stages_of(const skinny_job *job, int tile)
 {
     int stages = MAX_STAGES, most = job->shared_bytes / job->form.blocks - OWN_BYTES;
-    while (stages > 2 && skinny_bytes<MT>(tile, stages) > most)
+    while (stages > 2 && skinny_bytes<MT>(tile, stages, job->dots->n_chunks) > most)
         stages--;
     return stages;
 }
@@ -241,28 +246,39 @@ template <int MT> static fv_err launch(const skinny_job *job)
     int tiles = (g.out.n + g.tile - 1) / g.tile, most = job->form.blocks * job->n_processors / g.n_chunks;
     fv_cuda_launch how = {};
     how.grid = (tiles < most ? tiles : most) * g.n_chunks;
-    how.threads = THREADS;
-    how.bytes = skinny_bytes<MT>(g.tile, g.stages);
+    how.threads = groups_of(g.tile) * CONSUMERS + 32;
+    how.bytes = skinny_bytes<MT>(g.tile, g.stages, g.n_chunks);
     how.cluster = g.n_chunks;
     how.is_chained = job->is_recorded;
     how.stream = job->stream;
     return fv_cuda_start(how, skinny_kernel<MT>, a, b, g);
 }
 
+static int tiles_of(const fv_cuda_dots *d, int tile)
+{
+    return (d->out.n + tile - 1) / tile;
+}
+
 /* Measured on an H200. Blocks of a product of few tiles have a processor's shared memory whole if a tile does
- * not fit into it; if it does, half is left to the next product. */
+ * not fit into it; if it does, half is left to the next product. Of many rows tiles are larger, for the rows
+ * are loaded again with each of them. */
 static skinny_form form_of(const fv_cuda_state *s, const fv_cuda_dots *d)
 {
-    int mt = d->out.m <= 8 ? 1 : d->out.m <= 16 ? 2 : 4, tile = 48, tiles = (d->out.n + tile - 1) / tile;
+    int mt = d->out.m <= 8 ? 1 : d->out.m <= 16 ? 2 : d->out.m <= 32 ? 4 : 8;
     if (d->n_chunks > 1)
         return {mt, 64, 2};
-    return {mt, tile, tiles > s->n_processors || tile * d->k * 2 <= s->shared_bytes ? 2 : 1};
+    if (d->out.m > FEW_ROWS)
+        return {mt, 2 * TILE, 1};
+    return {mt, TILE, tiles_of(d, TILE) > s->n_processors || TILE * d->k * 2 <= s->shared_bytes ? 2 : 1};
 }
 
 int fv_cuda_skinny_fits(fv_backend *backend, const fv_cuda_dots *d)
 {
-    return d->out.m <= MOST_ROWS && (d->n_chunks == 1 || d->k % (d->n_chunks * STEP) == 0) &&
-           fv_cuda_state_of(backend)->compute_capability == 90;
+    const fv_cuda_state *s = fv_cuda_state_of(backend);
+    if (s->compute_capability != 90 || d->out.m > MOST_ROWS)
+        return 0;
+    return d->n_chunks > 1 ? d->out.m <= FEW_ROWS && d->k % (d->n_chunks * STEP) == 0
+                           : d->out.m <= FEW_ROWS || tiles_of(d, 2 * TILE) > s->n_processors;
 }
 
 fv_err fv_cuda_skinny(fv_backend *backend, const fv_cuda_dots *d)
@@ -275,7 +291,9 @@ fv_err fv_cuda_skinny(fv_backend *backend, const fv_cuda_dots *d)
         return launch<1>(&job);
     case 2:
         return launch<2>(&job);
-    default:
+    case 4:
         return launch<4>(&job);
+    default:
+        return launch<8>(&job);
     }
 }

@@ -28,5 +28,13 @@ __device__ __forceinline__ void multiply_few(float (&d)[16], uint64_t a, uint64_
                  : OUT_16(d)
                  : "l"(a), "l"(b), "r"(add));
 }
+__device__ __forceinline__ void multiply_few(float (&d)[32], uint64_t a, uint64_t b, int add)
+{
+    asm volatile("{ .reg .pred p; setp.ne.b32 p, %34, 0; "
+                 "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" REGISTERS_32
+                 "}, %32, %33, p, 1, 1, 0, 0; }"
+                 : OUT_32(d)
+                 : "l"(a), "l"(b), "r"(add));
+}
 
 #endif

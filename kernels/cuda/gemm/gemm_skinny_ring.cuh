@@ -7,7 +7,7 @@
 
 enum {
     STEP = 64,  /* of k in a stage: 128 bytes, in which a tile is swizzled */
-    GROUP = 64, /* rows of weights of wgmma: as many as a tile has at most */
+    GROUP = 64, /* rows of weights of wgmma */
     MAX_STAGES = 32
 };
 
@@ -31,10 +31,18 @@ template <int MT> __host__ __device__ constexpr int stage_bytes(int tile)
     return (tile + 8 * MT) * STEP * 2;
 }
 
-/* The group reads 64 rows of a stage, behind the last one's tile, too. */
-template <int MT> __host__ __device__ constexpr int skinny_bytes(int tile, int stages)
+/* Groups of warps of a tile. */
+__host__ __device__ constexpr int groups_of(int tile)
 {
-    return stages * stage_bytes<MT>(tile) + 8 * MT * tile * 4 + 1024 + (GROUP - tile) * STEP * 2;
+    return (tile + GROUP - 1) / GROUP;
+}
+
+/* Sums that others send are of chunks alone. Each group reads 64 rows of a stage, behind the last one's tile,
+ * too. */
+template <int MT> __host__ __device__ constexpr int skinny_bytes(int tile, int stages, int n_chunks)
+{
+    return stages * stage_bytes<MT>(tile) + (n_chunks > 1 ? 8 * MT * tile * 4 : 0) + 1024 +
+           (groups_of(tile) * GROUP - tile) * STEP * 2;
 }
 
 /* What a block of the grid does. */
