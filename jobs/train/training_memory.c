@@ -211,16 +211,18 @@ int fv_training_kept_layers(const fv_training *t)
     return n < all ? n : all;
 }
 
-/* As many layers keep their activations as there is room for. */
+/* As many layers keep their activations as there is room for; behind all of them come the head's logits. */
 static fv_err keep_layers(fv_training *t, double bytes[FV_MEMORY_PARTS], double limit)
 {
     double others = tensors_of(bytes) - bytes[FV_MEMORY_UPDATE];
-    for (int n = layers_of(t); n > 0; n--) {
+    int all = layers_of(t);
+    for (int n = all + 1; n > 0; n--) {
         double update;
-        FV_TRY(update_bytes(t, fv_save_blocks(n), &update));
+        fv_save save = n > all ? FV_SAVE_ALL : fv_save_blocks(n);
+        FV_TRY(update_bytes(t, save, &update));
         if (others + update > limit)
             continue;
-        t->learning.settings.save = fv_save_blocks(n);
+        t->learning.settings.save = save;
         bytes[FV_MEMORY_UPDATE] = update;
         break;
     }

@@ -22,13 +22,15 @@ fv_err FV_CPU(rope_angles)(fv_backend *backend, const fv_rope_angles_args *args)
     return FV_OK;
 }
 
-static void rotate(const float *restrict cos, const float *restrict sin, float sign, float *restrict x,
-                   int64_t half)
+/* out may be x. */
+static void rotate(const float *restrict cos, const float *restrict sin, float sign, const float *x,
+                   float *out, int64_t half)
 {
+#pragma GCC ivdep
     for (int64_t i = 0; i < half; i++) {
         float a = x[i], b = x[i + half], s = sin[i] * sign;
-        x[i] = a * cos[i] - b * s;
-        x[i + half] = b * cos[i] + a * s;
+        out[i] = a * cos[i] - b * s;
+        out[i + half] = b * cos[i] + a * s;
     }
 }
 
@@ -42,11 +44,11 @@ fv_err FV_CPU(rope)(fv_backend *backend, const fv_rope_args *args)
         const float *sin = fv_f32(args->sin) + t * args->sin.stride;
         float *room = fv_cpu_scratch(backend, fv_cpu_thread());
         for (int64_t h = 0; h < heads; h++) {
-            int64_t at = t * args->x.stride + h * d;
-            float *x = row_for(args->x, at, room);
-            read_row(args->x, at, d, room);
-            rotate(cos, sin, sign, x, d / 2);
-            write_row(args->x, at, d, x);
+            int64_t at = t * args->out.stride + h * d;
+            const float *x = read_row(args->x, t * args->x.stride + h * d, d, room);
+            float *out = row_for(args->out, at, room);
+            rotate(cos, sin, sign, x, out, d / 2);
+            write_row(args->out, at, d, out);
         }
     }
     return FV_OK;

@@ -1,4 +1,5 @@
 /* Statistics of logits and their gradient, in chunks of the vocabulary. */
+#include "rows.h"
 #include "vocab_chunk.h"
 
 static float target_scaled(const chunk *c, fv_tensor targets, int64_t row)
@@ -64,7 +65,8 @@ V_INLINE vn spread(vn z, row_grad g)
     return n_select((p == 0.0f) | (z == -INF), n_set(0.0f), p * pull);
 }
 
-static void chunk_grad(const chunk *c, row_grad g, int64_t target)
+/* out may be the chunk's logits. */
+static void chunk_grad(const chunk *c, row_grad g, int64_t target, float *out)
 {
 #define SCALED_SPREAD(z) (c->scale * spread(z, g))
     int64_t i = 0, j = target - c->first;
@@ -72,14 +74,14 @@ static void chunk_grad(const chunk *c, row_grad g, int64_t target)
     float at_target = hit ? c->logits[j] * c->scale : 0.0f;
     for (; i + V_LANES <= c->n; i += V_LANES) {
         v16 z = load_scaled(c, i);
-        v_store(c->logits + i, V_MAP1(SCALED_SPREAD, z));
+        v_store(out + i, V_MAP1(SCALED_SPREAD, z));
     }
     if (i < c->n) {
         v16 z = load_scaled(c, i);
-        v_store_part(c->logits + i, V_MAP1(SCALED_SPREAD, z), c->n - i);
+        v_store_part(out + i, V_MAP1(SCALED_SPREAD, z), c->n - i);
     }
     if (hit && !(c->mask && c->mask[j]))
-        c->logits[j] = c->scale * (g.dlogprob + spread(n_set(at_target), g)[0]);
+        out[j] = c->scale * (g.dlogprob + spread(n_set(at_target), g)[0]);
 #undef SCALED_SPREAD
 }
 
@@ -91,16 +93,19 @@ fv_err FV_CPU(vocab_grad)(fv_backend *backend, const fv_vocab_grad_args *args)
     {
         plan p = {args->logits, args->excluded, args->inv_temperature, args->first, .chunk = -1};
         p.mask = fv_cpu_scratch(backend, fv_cpu_thread());
+        float *room = (float *)p.mask + FV_VOCAB_CHUNK;
         fv_cpu_range tasks = fv_cpu_share(n_tasks(args->logits), 1);
         for (int64_t task = tasks.first; task < tasks.end; task++) {
-            int64_t t = task % rows;
+            int64_t t = task % rows, at = t * args->dlogits.stride + task / rows * FV_VOCAB_CHUNK;
             chunk c = plan_chunk(&p, task);
             row_grad g = {fv_f32(args->lse)[t], fv_f32(args->dlogprob)[t], 0.0f, 0.0f};
             if (with_entropy) {
                 g.entropy = fv_f32(args->entropy)[t];
                 g.dentropy = fv_f32(args->dentropy)[t];
             }
-            chunk_grad(&c, g, fv_i32(args->targets)[t]);
+            float *out = row_for(args->dlogits, at, room);
+            chunk_grad(&c, g, fv_i32(args->targets)[t], out);
+            write_row(args->dlogits, at, c.n, out);
         }
     }
     return FV_OK;

@@ -31,27 +31,40 @@ extern "C" fv_err fv_cuda_rope_angles(fv_backend *backend, const fv_rope_angles_
 }
 
 /* A block has a row. */
-template <typename T>
-__global__ void rope_kernel(matrix<T> x, matrix<float> cosines, matrix<float> sines, int heads, float sign)
+template <typename T, typename O>
+__global__ void rope_kernel(matrix<T> x, matrix<O> out, matrix<float> cosines, matrix<float> sines, int heads,
+                            float sign)
 {
     row_angles by = row_angles_of(cosines, sines, blockIdx.x, sign);
     int units = (by.half + UNIT - 1) / UNIT;
     for (int i = threadIdx.x; i < heads * units; i += THREADS) {
-        T *head = x.data + blockIdx.x * x.stride + i / units * 2 * by.half;
+        int head = i / units * 2 * by.half, at = i % units * UNIT;
         float x1[UNIT], x2[UNIT];
-        turn_unit(head, x.is_aligned, by, i % units * UNIT, x1, x2);
-        store_halves(head, x.is_aligned, by.half, i % units * UNIT, x1, x2);
+        turn_unit(x.data + blockIdx.x * x.stride + head, x.is_aligned, by, at, x1, x2);
+        store_halves(out.data + blockIdx.x * out.stride + head, out.is_aligned, by.half, at, x1, x2);
     }
+}
+
+/* Of heads whose halves are whole units, where its rows are aligned. */
+template <typename T> static matrix<T> heads_of(fv_tensor t)
+{
+    matrix<T> m = matrix_of<T>(t);
+    m.is_aligned = m.is_aligned && halves_are_whole(t.dim[2]);
+    return m;
+}
+
+template <typename T, typename O> static void turn(fv_backend *backend, const fv_rope_args *args)
+{
+    rope_kernel<T, O><<<(unsigned)args->x.dim[0], THREADS, 0, fv_cuda_compute(backend)>>>(
+        heads_of<T>(args->x), heads_of<O>(args->out), matrix_of<float>(args->cos),
+        matrix_of<float>(args->sin), (int)args->x.dim[1], args->inverse ? -1.0f : 1.0f);
 }
 
 extern "C" fv_err fv_cuda_rope(fv_backend *backend, const fv_rope_args *args)
 {
     FV_CUDA_STORED(args->x.dtype, {
-        matrix<T> x = matrix_of<T>(args->x);
-        x.is_aligned = x.is_aligned && halves_are_whole(args->x.dim[2]);
-        rope_kernel<T><<<(unsigned)args->x.dim[0], THREADS, 0, fv_cuda_compute(backend)>>>(
-            x, matrix_of<float>(args->cos), matrix_of<float>(args->sin), (int)args->x.dim[1],
-            args->inverse ? -1.0f : 1.0f);
+        typedef T X;
+        FV_CUDA_STORED(args->out.dtype, (turn<X, T>(backend, args)));
     });
     return fv_cuda_launched("rope");
 }

@@ -1,7 +1,7 @@
 /* Statistics of logits, their merging, and their gradient. A block has one chunk of one row. */
 #include "cuda.cuh"
 
-enum { THREADS = 256, PER_THREAD = FV_VOCAB_CHUNK / THREADS };
+enum { THREADS = 256, UNITS = FV_VOCAB_CHUNK / THREADS / UNIT /* of a thread */ };
 
 struct chunk_place {
     int64_t row, from, n; /* columns [from, from + n) of the row */
@@ -22,14 +22,8 @@ __device__ void mark_excluded(const int32_t *excluded, int64_t n_excluded, int64
     __syncthreads();
 }
 
-__device__ __forceinline__ int is_marked(const uint32_t *bits, int64_t j)
-{
-    return bits[j / 32] >> j % 32 & 1;
-}
-
 struct vocab_args {
-    float *logits;
-    int64_t stride, n;
+    matrix<float> logits;
     const int32_t *targets, *excluded;
     int64_t n_excluded;
     int32_t first;
@@ -39,9 +33,7 @@ struct vocab_args {
 static vocab_args vocab_args_of(fv_tensor logits, fv_tensor targets, fv_tensor excluded, int32_t first,
                                 fv_tensor scales)
 {
-    return {(float *)logits.data,
-            logits.stride,
-            logits.dim[1],
+    return {matrix_of<float>(logits),
             (const int32_t *)targets.data,
             (const int32_t *)excluded.data,
             excluded.data ? excluded.dim[0] : 0,
@@ -56,42 +48,94 @@ static dim3 grid_of(fv_tensor logits)
 
 __device__ __forceinline__ chunk_place place_of(const vocab_args &a)
 {
-    int64_t from = (int64_t)blockIdx.x * FV_VOCAB_CHUNK, left = a.n - from;
+    int64_t from = (int64_t)blockIdx.x * FV_VOCAB_CHUNK, left = a.logits.cols - from;
     return {blockIdx.y, from, left < 0 ? 0 : left < FV_VOCAB_CHUNK ? left : FV_VOCAB_CHUNK};
 }
 
+/* The first column of unit k of this thread. */
+__device__ __forceinline__ int column_of(int k)
+{
+    return (threadIdx.x + k * THREADS) * UNIT;
+}
+
+/* This thread's logits of a chunk, which are on their way while the excluded ones are marked. */
+__device__ __forceinline__ void load_logits(const vocab_args &a, chunk_place p, float (&z)[UNITS][UNIT])
+{
+#pragma unroll
+    for (int k = 0; k < UNITS; k++)
+        load_unit(a.logits.data + p.row * a.logits.stride + p.from, column_of(k), p.n, a.logits.is_aligned,
+                  z[k]);
+}
+
+/* Eight bits of a unit: columns that are excluded or behind the end. */
+__device__ __forceinline__ uint32_t missing_of(const uint32_t *bits, int column, int64_t n)
+{
+    uint32_t marked = bits[column / 32] >> column % 32 & 0xff;
+    return column + UNIT <= n ? marked : column >= n ? 0xff : marked | (0xff << (n - column) & 0xff);
+}
+
+/* Two sums over the threads of a block, in one fixed order, for all of them. */
+__device__ __forceinline__ float2 block_sums(float x, float y, float2 *scratch)
+{
+    for (int d = 16; d; d /= 2) {
+        x += __shfl_xor_sync(~0u, x, d);
+        y += __shfl_xor_sync(~0u, y, d);
+    }
+    if (threadIdx.x % 32 == 0)
+        scratch[threadIdx.x / 32] = make_float2(x, y);
+    __syncthreads();
+    float2 sum = {};
+    for (int w = 0; w < THREADS / 32; w++) {
+        sum.x += scratch[w].x;
+        sum.y += scratch[w].y;
+    }
+    return sum;
+}
+
 /* parts: (chunks, rows, 4), stride elements apart. z is weighed as its distance below the maximum. */
-__global__ void vocab_stats_kernel(const vocab_args a, float *parts, int64_t part_stride)
+__global__ __launch_bounds__(THREADS) void vocab_stats_kernel(const vocab_args a, float *parts,
+                                                              int64_t part_stride)
 {
     __shared__ uint32_t bits[FV_VOCAB_CHUNK / 32];
     __shared__ float scratch[32];
+    __shared__ float2 pairs[THREADS / 32];
     join_chain();
     chunk_place p = place_of(a);
-    const float *row = a.logits + p.row * a.stride + p.from, scale = a.scales[p.row];
+    float z[UNITS][UNIT], top = -INFINITY, target = -INFINITY, scale = a.scales[p.row];
+    int64_t id = a.targets ? a.targets[p.row] - (a.first + p.from) : -1;
+    int at = id >= 0 && id < p.n ? (int)id : -1;
+    load_logits(a, p, z);
     mark_excluded(a.excluded, a.n_excluded, a.first + p.from, p.n, bits);
-    float z[PER_THREAD], top = -INFINITY;
-    for (int i = 0; i < PER_THREAD; i++) {
-        int64_t j = threadIdx.x + (int64_t)i * THREADS;
-        z[i] = j < p.n && !is_marked(bits, j) ? row[j] * scale : -INFINITY;
-        top = fmaxf(top, z[i]);
+#pragma unroll
+    for (int k = 0; k < UNITS; k++) {
+        uint32_t missing = missing_of(bits, column_of(k), p.n);
+#pragma unroll
+        for (int e = 0; e < UNIT; e++) {
+            z[k][e] = missing >> e & 1 ? -INFINITY : z[k][e] * scale;
+            top = fmaxf(top, z[k][e]);
+            if (at == column_of(k) + e)
+                target = z[k][e];
+        }
     }
+    float *part = parts + blockIdx.x * part_stride + p.row * FV_VOCAB_FIELDS;
+    if (threadIdx.x == (at < 0 ? 0 : at / UNIT % THREADS))
+        part[3] = target;
     top = block_max(top, scratch);
     float shift = top == -INFINITY ? 0.0f : top, sum = 0, weighted = 0;
-    for (int i = 0; i < PER_THREAD; i++) {
-        float below = z[i] - shift, e = expf(below);
-        sum += e;
-        weighted = fmaf(e, below == -INFINITY ? 0.0f : below, weighted);
-    }
-    sum = block_sum(sum, scratch);
-    weighted = block_sum(weighted, scratch);
+#pragma unroll
+    for (int k = 0; k < UNITS; k++)
+#pragma unroll
+        for (int e = 0; e < UNIT; e++) {
+            float below = z[k][e] - shift, weight = expf(below);
+            sum += weight;
+            weighted = fmaf(weight, below == -INFINITY ? 0.0f : below, weighted);
+        }
+    float2 both = block_sums(sum, weighted, pairs);
     if (threadIdx.x > 0)
         return;
-    float *part = parts + blockIdx.x * part_stride + p.row * FV_VOCAB_FIELDS;
-    int64_t j = a.targets ? a.targets[p.row] - (a.first + p.from) : -1;
     part[0] = top;
-    part[1] = sum;
-    part[2] = fmaf(shift, sum, weighted);
-    part[3] = j >= 0 && j < p.n && !is_marked(bits, j) ? row[j] * scale : -INFINITY;
+    part[1] = both.x;
+    part[2] = fmaf(shift, both.x, both.y);
 }
 
 extern "C" fv_err fv_cuda_vocab_stats(fv_backend *backend, const fv_vocab_stats_args *args)
@@ -156,20 +200,30 @@ extern "C" fv_err fv_cuda_vocab_merge(fv_backend *backend, const fv_vocab_merge_
                          (float *)args->lse.data, (float *)args->entropy.data);
 }
 
-__global__ void vocab_grad_kernel(const vocab_args a, const float *lse, const float *dlogprob,
-                                  const float *entropy, const float *dentropy)
+template <typename T>
+__global__ __launch_bounds__(THREADS) void vocab_grad_kernel(const vocab_args a, const float *lse,
+                                                             const float *dlogprob, const float *entropy,
+                                                             const float *dentropy, matrix<T> out)
 {
     __shared__ uint32_t bits[FV_VOCAB_CHUNK / 32];
     chunk_place p = place_of(a);
-    float *row = a.logits + p.row * a.stride + p.from, scale = a.scales[p.row];
-    int64_t target = a.targets[p.row] - (a.first + p.from);
-    float l = lse[p.row], d = dlogprob[p.row], h = dentropy ? entropy[p.row] : 0.0f,
-          dh = dentropy ? dentropy[p.row] : 0.0f;
+    int64_t id = a.targets[p.row] - (a.first + p.from);
+    int target = id >= 0 && id < p.n ? (int)id : -1;
+    float z[UNITS][UNIT], scale = a.scales[p.row], l = lse[p.row], d = dlogprob[p.row],
+                          h = dentropy ? entropy[p.row] : 0.0f, dh = dentropy ? dentropy[p.row] : 0.0f;
+    load_logits(a, p, z);
     mark_excluded(a.excluded, a.n_excluded, a.first + p.from, p.n, bits);
-    for (int64_t j = threadIdx.x; j < p.n; j += THREADS) {
-        float z = row[j] * scale, log_p = z - l, probability = expf(log_p);
-        float pull = -d - dh * (log_p + h), slope = probability == 0.0f ? 0.0f : probability * pull;
-        row[j] = is_marked(bits, j) ? 0.0f : scale * (j == target ? d + slope : slope);
+#pragma unroll
+    for (int k = 0; k < UNITS; k++) {
+        uint32_t missing = missing_of(bits, column_of(k), p.n);
+#pragma unroll
+        for (int e = 0; e < UNIT; e++) {
+            float log_p = z[k][e] * scale - l, probability = expf(log_p);
+            float pull = -d - dh * (log_p + h), slope = probability == 0.0f ? 0.0f : probability * pull;
+            slope = scale * (column_of(k) + e == target ? d + slope : slope);
+            z[k][e] = missing >> e & 1 ? 0.0f : slope;
+        }
+        store_unit(out.data + p.row * out.stride + p.from, column_of(k), p.n, out.is_aligned, z[k]);
     }
 }
 
@@ -177,8 +231,10 @@ extern "C" fv_err fv_cuda_vocab_grad(fv_backend *backend, const fv_vocab_grad_ar
 {
     vocab_args a =
         vocab_args_of(args->logits, args->targets, args->excluded, args->first, args->inv_temperature);
-    vocab_grad_kernel<<<grid_of(args->logits), THREADS, 0, fv_cuda_compute(backend)>>>(
-        a, (const float *)args->lse.data, (const float *)args->dlogprob.data,
-        (const float *)args->entropy.data, (const float *)args->dentropy.data);
+    FV_CUDA_STORED(args->dlogits.dtype,
+                   (vocab_grad_kernel<T><<<grid_of(args->logits), THREADS, 0, fv_cuda_compute(backend)>>>(
+                       a, (const float *)args->lse.data, (const float *)args->dlogprob.data,
+                       (const float *)args->entropy.data, (const float *)args->dentropy.data,
+                       matrix_of<T>(args->dlogits))));
     return fv_cuda_launched("vocab_grad");
 }

@@ -26,6 +26,7 @@ fv_err fv_check_rope_args(const fv_rope_args *args, int *empty)
              (long long)d);
     EXPECT(rope, cos, F32, rows, d / 2);
     EXPECT(rope, sin, F32, rows, d / 2);
+    EXPECT(rope, out, STORED, rows, args->x.dim[1], d);
     *empty = fv_tensor_count(args->x) == 0;
     return FV_OK;
 }
@@ -33,8 +34,8 @@ fv_err fv_check_rope_args(const fv_rope_args *args, int *empty)
 fv_err fv_check_rope_store_args(const fv_rope_store_args *args, int *empty)
 {
     const fv_tensor *k = &args->k;
-    const fv_rope_args q_turn = {.cos = args->cos, .sin = args->sin, .x = args->q},
-                       k_turn = {.cos = args->cos, .sin = args->sin, .x = args->k};
+    const fv_rope_args q_turn = {.cos = args->cos, .sin = args->sin, .x = args->q, .out = args->q},
+                       k_turn = {.cos = args->cos, .sin = args->sin, .x = args->k, .out = args->k};
     EXPECT(rope_store, q, STORED, FV_DIM_ANY, FV_DIM_ANY, FV_DIM_ANY);
     EXPECT_AS(rope_store, k, q, args->q.dim[0], FV_DIM_ANY, args->q.dim[2]);
     FV_TRY(fv_check_rope_args(&q_turn, empty));

@@ -51,8 +51,10 @@ static fv_err put(fv_backend *backend, const fv_rope_store_args *args, fv_tensor
 
 static fv_err compose_rope_store(fv_backend *backend, const fv_rope_store_args *args)
 {
-    FV_TRY(fv_rope(backend, &(fv_rope_args){.cos = args->cos, .sin = args->sin, .x = args->q}));
-    FV_TRY(fv_rope(backend, &(fv_rope_args){.cos = args->cos, .sin = args->sin, .x = args->k}));
+    FV_TRY(
+        fv_rope(backend, &(fv_rope_args){.cos = args->cos, .sin = args->sin, .x = args->q, .out = args->q}));
+    FV_TRY(
+        fv_rope(backend, &(fv_rope_args){.cos = args->cos, .sin = args->sin, .x = args->k, .out = args->k}));
     FV_TRY(put(backend, args, args->k, args->keys));
     return put(backend, args, args->v, args->values);
 }

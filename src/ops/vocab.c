@@ -41,6 +41,7 @@ fv_err fv_check_vocab_grad_args(const fv_vocab_grad_args *args, int *empty)
     EXPECT_TOGETHER(vocab_grad, entropy, dentropy);
     EXPECT_IF(vocab_grad, entropy, F32, rows);
     EXPECT_IF(vocab_grad, dentropy, F32, rows);
+    EXPECT(vocab_grad, dlogits, STORED, rows, args->logits.dim[1]);
     *empty = fv_tensor_count(args->logits) == 0;
     return FV_OK;
 }

@@ -103,7 +103,8 @@ static fv_err take_tensors(void *context, fv_arena *arena)
     FV_TRY(fv_text_take(p->text, &p->packed->run, p->save, arena));
     FV_TRY(fv_tensor_take(arena, FV_I32, 1, &n, &p->logprob_rows));
     FV_TRY(take_rows(p, arena, n, stored(p), &p->picked));
-    FV_TRY(fv_head_take(p->model, n, p->settings.n_excluded, arena, &p->head));
+    FV_TRY((p->save == FV_SAVE_ALL ? fv_head_take_kept : fv_head_take)(p->model, n, p->settings.n_excluded,
+                                                                       arena, &p->head));
     return p->save == FV_SAVE_NONE ? FV_OK : take_grads(p, arena);
 }
 

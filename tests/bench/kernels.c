@@ -47,7 +47,7 @@ BENCH(norm, norm, .x = matrix(x, T, C), .residual = matrix(y, T, C), .weight = v
 BENCH(norm_grad, norm_grad, .dy = matrix(x, T, C), .x = matrix(z, T, C), .weight = vector(small, C),
       .rstd = vector(small + C, T), .dx = matrix(y, T, C), .dweight = vector(small + C + T, C))
 BENCH(rope, rope, matrix(small, T / 2, D / 2), matrix(small, T / 2, D / 2),
-      fv_tensor_3d(x, FV_F32, T / 2, HEADS, D))
+      fv_tensor_3d(x, FV_F32, T / 2, HEADS, D), fv_tensor_3d(x, FV_F32, T / 2, HEADS, D))
 BENCH(swiglu, swiglu, matrix(x, T_MLP, F), matrix(y, T_MLP, F), matrix(z, T_MLP, F))
 BENCH(swiglu_grad, swiglu_grad, matrix(z, T_MLP, F), matrix(x, T_MLP, F), matrix(y, T_MLP, F),
       matrix(x, T_MLP, F), matrix(y, T_MLP, F))
@@ -60,7 +60,7 @@ BENCH(vocab_stats, vocab_stats, .logits = matrix(x, T_VOCAB, V), .targets = inde
       .inv_temperature = vector(u, T_VOCAB))
 BENCH(vocab_grad, vocab_grad, .targets = index_of(T_VOCAB), .excluded = index_of(400),
       .lse = vector(small, T_VOCAB), .dlogprob = vector(small, T_VOCAB), .entropy = vector(small, T_VOCAB),
-      .dentropy = vector(small, T_VOCAB), .logits = matrix(y, T_VOCAB, V),
+      .dentropy = vector(small, T_VOCAB), .logits = matrix(y, T_VOCAB, V), .dlogits = matrix(y, T_VOCAB, V),
       .inv_temperature = vector(u, T_VOCAB))
 BENCH(sample, sample, .logits = matrix(x, 16, V), .inv_temperature = vector(u, 16),
       .draws = fv_tensor_2d(draws, FV_I32, 16, FV_DRAW_FIELDS), .value = vector(small, 16),

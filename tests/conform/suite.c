@@ -140,9 +140,11 @@ static const layout plain = {.name = "plain"}, apart = {.name = "rows apart", .a
 static const sharing sharings[] = {
     {FV_OP_norm, {{"sum", "x"}}},
     {FV_OP_norm, {{"sum", "residual"}}},
+    {FV_OP_rope, {{"out", "x"}}},
     {FV_OP_swiglu_grad, {{"dgate", "gate"}}},
     {FV_OP_swiglu_grad, {{"dup", "up"}}},
     {FV_OP_swiglu_grad, {{"dgate", "gate"}, {"dup", "up"}}},
+    {FV_OP_vocab_grad, {{"dlogits", "logits"}}},
     {FV_OP_add, {{"out", "a"}}},
     {FV_OP_add, {{"out", "b"}}},
     {FV_OP_add_bias, {{"out", "in"}}},

@@ -76,11 +76,11 @@ void reference_vocab_grad(const fv_vocab_grad_args *args)
         double entropy = args->entropy.data ? *f64_at(args->entropy, t, 0) : 0.0;
         double dentropy = args->entropy.data ? *f64_at(args->dentropy, t, 0) : 0.0;
         for (int64_t j = 0; j < n; j++) {
-            double *logit = f64_at(args->logits, t, j), log_p = *logit * scale - lse;
-            double p = marks[j] || *logit == -INFINITY ? 0.0 : exp(log_p);
+            double logit = *f64_at(args->logits, t, j), log_p = logit * scale - lse;
+            double p = marks[j] || logit == -INFINITY ? 0.0 : exp(log_p);
             int hit = *i32_at(args->targets, t, 0) == args->first + j;
             double slope = dlogprob * (hit - p) - (p > 0.0 ? dentropy * p * (log_p + entropy) : 0.0);
-            *logit = marks[j] ? 0.0 : scale * slope;
+            *f64_at(args->dlogits, t, j) = marks[j] ? 0.0 : scale * slope;
         }
     }
 }
@@ -240,6 +240,7 @@ void cases_vocab_grad(void)
                                    .lse = merge.lse,
                                    .dlogprob = draw_1d(rows),
                                    .logits = stats.logits,
+                                   .dlogits = zeros_like(stats.logits),
                                    .first = stats.first,
                                    .inv_temperature = stats.inv_temperature};
         if (i % 2) {
@@ -247,7 +248,7 @@ void cases_vocab_grad(void)
             args.dentropy = draw_1d(rows);
         }
         CONFORM(vocab_grad, args, .near = 2e-6, .n_rows = rows,
-                .rows = "inv_temperature targets lse dlogprob entropy dentropy logits", .loss = loss_of_vocab,
-                .slopes = {{"logits", "logits", 0}});
+                .rows = "inv_temperature targets lse dlogprob entropy dentropy logits dlogits",
+                .loss = loss_of_vocab, .slopes = {{"logits", "dlogits", 0}});
     }
 }

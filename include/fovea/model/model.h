@@ -59,7 +59,7 @@ fv_err fv_model_reduce_grads(fv_model *model, fv_weights *grads);
 
 /* What a pass keeps for a backward pass: nothing, or the inputs of all blocks, and of the first blocks of
  * each tower all activations: those of the others are computed again (recomputation). The gradients are the
- * same bits either way. */
+ * same bits either way. FV_SAVE_ALL: the head's logits, too. */
 typedef int fv_save;
 enum { FV_SAVE_NONE, FV_SAVE_INPUTS, FV_SAVE_ALL = FV_SAVE_INPUTS + FV_MAX_LAYERS };
 

@@ -148,7 +148,8 @@ static fv_err turn_and_store(const fv_block_pass *pass, const fv_block_io *io, c
         return fv_rope(pass->backend,
                        &(fv_rope_args){.cos = pass->cos,
                                        .sin = pass->sin,
-                                       .x = queries_and_keys(&pass->shape, acts->qkv, acts->qk)});
+                                       .x = queries_and_keys(&pass->shape, acts->qkv, acts->qk),
+                                       .out = queries_and_keys(&pass->shape, acts->qkv, acts->qk)});
     return fv_rope_store(pass->backend, &(fv_rope_store_args){.cos = pass->cos,
                                                               .sin = pass->sin,
                                                               .q = views.q,
@@ -350,10 +351,11 @@ static fv_err attend_backward(const fv_block_pass *pass, const fv_block_weights 
     FV_TRY(fv_rope(pass->backend, &(fv_rope_args){.cos = pass->cos,
                                                   .sin = pass->sin,
                                                   .x = queries_and_keys(shape, scratch->sums, scratch->qk),
+                                                  .out = queries_and_keys(shape, scratch->qkv, scratch->qk),
                                                   .inverse = 1}));
-    if (!shape->has_qk_norm)
-        return fv_round(pass->backend, scratch->sums, scratch->qkv);
     FV_TRY(fv_round(pass->backend, d.v, views_of(shape, scratch->qkv, (fv_tensor){0}).v));
+    if (!shape->has_qk_norm)
+        return FV_OK;
     return normalise_qk_grad(pass, weights, acts, scratch, grads);
 }
 

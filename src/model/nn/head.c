@@ -38,14 +38,34 @@ static fv_err take_rest(const fv_model *model, fv_arena *arena, fv_head_pass *ou
     return fv_tensor_take(arena, FV_F32, 1, &n, &out->entropy);
 }
 
-fv_err fv_head_take(const fv_model *model, int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out)
+/* Ids that the gradient is made of at once. */
+static int64_t grad_width(const fv_model *model)
 {
     int64_t own = fv_model_ids_of(model, model->tensor->rank).n;
-    int64_t width = own <= FV_VOCAB_CHUNK ? own : width_of(model, 1);
-    FV_TRY(fv_head_take_inputs(n, n_excluded, arena, out));
+    return own <= FV_VOCAB_CHUNK ? own : width_of(model, 1);
+}
+
+/* Logits of that many ids. Their gradient replaces them if products read F32. */
+static fv_err take_logits(const fv_model *model, int64_t width, fv_arena *arena, fv_head_pass *out)
+{
+    int64_t n = out->targets.dim[0];
     FV_TRY(fv_tensor_take(arena, FV_F32, 2, (int64_t[]){n, width}, &out->logits));
     FV_TRY(take_rest(model, arena, out));
-    return fv_take_rounded(arena, out->logits, model->text.dtype, &out->dlogits);
+    return fv_take_rounded(arena, fv_tensor_cols(out->logits, 0, grad_width(model)), model->text.dtype,
+                           &out->dlogits);
+}
+
+fv_err fv_head_take(const fv_model *model, int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out)
+{
+    FV_TRY(fv_head_take_inputs(n, n_excluded, arena, out));
+    return take_logits(model, grad_width(model), arena, out);
+}
+
+fv_err fv_head_take_kept(const fv_model *model, int64_t n, int64_t n_excluded, fv_arena *arena,
+                         fv_head_pass *out)
+{
+    FV_TRY(fv_head_take_inputs(n, n_excluded, arena, out));
+    return take_logits(model, fv_model_ids_of(model, model->tensor->rank).n, arena, out);
 }
 
 fv_err fv_head_take_inputs(int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out)
@@ -242,13 +262,27 @@ fv_err fv_head_from_logits(fv_model *model, fv_head_pass *pass, fv_tensor logits
     return merge(model, pass, (fv_tensor){0});
 }
 
+/* Logits of a chunk, out of those that were kept, or made again. */
+static fv_err logits_of(fv_model *model, const fv_head_pass *pass, fv_tensor hidden, chunk *c)
+{
+    int64_t first = c->first - fv_model_ids_of(model, model->tensor->rank).first;
+    if (!is_whole(model, pass))
+        return fv_linear(model->backend, hidden, c->head, (fv_tensor){0}, c->logits);
+    c->logits = fv_tensor_cols(pass->logits, first, c->logits.dim[1]);
+    if (c->dlogits.dtype == FV_F32)
+        c->dlogits = c->logits;
+    return FV_OK;
+}
+
 fv_err fv_head_backward(fv_model *model, const fv_head_pass *pass, const fv_head_grad_args *args,
                         fv_weights *grads)
 {
     fv_backend *backend = model->backend;
-    for (int64_t i = 0; i < n_together(model, pass); i++) {
-        chunk c = chunk_of(model, pass, grads->head, i);
-        FV_TRY(fv_linear(backend, args->hidden, c.head, (fv_tensor){0}, c.logits));
+    fv_head_pass part = *pass;
+    part.logits = fv_tensor_cols(pass->logits, 0, grad_width(model));
+    for (int64_t i = 0; i < n_together(model, &part); i++) {
+        chunk c = chunk_of(model, &part, grads->head, i);
+        FV_TRY(logits_of(model, pass, args->hidden, &c));
         FV_TRY(fv_vocab_grad(
             backend, &(fv_vocab_grad_args){.inv_temperature = pass->inv_temperature,
                                            .targets = pass->targets,
@@ -258,8 +292,8 @@ fv_err fv_head_backward(fv_model *model, const fv_head_pass *pass, const fv_head
                                            .entropy = args->dentropy.data ? pass->entropy : (fv_tensor){0},
                                            .dentropy = args->dentropy,
                                            .logits = c.logits,
+                                           .dlogits = c.dlogits,
                                            .first = c.first}));
-        FV_TRY(fv_round(backend, c.logits, c.dlogits));
         FV_TRY(fv_linear_grad(backend, &(fv_linear_grad_args){.dy = c.dlogits,
                                                               .x = args->hidden,
                                                               .w = c.head,

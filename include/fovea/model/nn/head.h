@@ -1,9 +1,8 @@
-/* The head: hidden states to log-probs, and back, without ever holding all logits. Collective over the tensor
- * group.
+/* The head: hidden states to log-probs, and back. Collective over the tensor group.
  *
  * Logits are made some ids at a time, reduced to four numbers a row and FV_VOCAB_CHUNK of them, and thrown
- * away; the backward pass makes them again. Each rank does the ids it holds, and the numbers of all ranks are
- * merged in order. */
+ * away; the backward pass makes them again, unless all are kept. Each rank does the ids it holds, and the
+ * numbers of all ranks are merged in order. */
 #ifndef FOVEA_MODEL_NN_HEAD_H
 #define FOVEA_MODEL_NN_HEAD_H
 
@@ -13,15 +12,18 @@
 typedef struct fv_head_pass {
     fv_tensor targets, excluded;     /* I32 (n), (E) */
     fv_tensor inv_temperature;       /* (n) */
-    fv_tensor logits, dlogits;       /* F32 (n, ids at once), and rounded for the products of the gradient */
+    fv_tensor logits, dlogits;       /* F32 (n, ids at once), and their gradient as products read it */
     fv_tensor own_parts, parts;      /* (chunks, n, 4) of this rank, of all */
     fv_tensor logprob, lse, entropy; /* (n) */
 } fv_head_pass;
 
-/* Local, all three. Without a backward pass: the inputs targets, excluded and inv_temperature by themselves,
+/* Local, all four. fv_head_take_kept: with all logits of this rank, which the backward pass reads. Without a
+ * backward pass: the inputs targets, excluded and inv_temperature by themselves,
  * so that they may lie beside others that are uploaded with them; then the rest, with all logits of this rank
  * at once where they are few, and else as many as keep a device busy. The bits are the same. */
 fv_err fv_head_take(const fv_model *model, int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out);
+fv_err fv_head_take_kept(const fv_model *model, int64_t n, int64_t n_excluded, fv_arena *arena,
+                         fv_head_pass *out);
 fv_err fv_head_take_inputs(int64_t n, int64_t n_excluded, fv_arena *arena, fv_head_pass *out);
 fv_err fv_head_take_rest(const fv_model *model, fv_arena *arena, fv_head_pass *out);
 
@@ -47,8 +49,8 @@ fv_err fv_head_draw(fv_model *model, fv_head_pass *pass, fv_tensor hidden, const
  * fv_head_forward. pass->inv_temperature and excluded are there already. Local. */
 fv_err fv_head_from_logits(fv_model *model, fv_head_pass *pass, fv_tensor logits);
 
-/* Given the gradients of logprob and, unless absent, of entropy (n): dhidden F32 (n, C) is written, that of
- * the head added to grads. */
+/* Once after fv_head_forward, given the gradients of logprob and, unless absent, of entropy (n): dhidden F32
+ * (n, C) is written, that of the head added to grads. */
 typedef struct fv_head_grad_args {
     fv_tensor hidden, dlogprob, dentropy, dhidden;
 } fv_head_grad_args;
