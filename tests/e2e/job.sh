@@ -177,6 +177,10 @@ evaluates 1 2 "--data d1/test.h5 --shard 1/1 --out out/d1-test/shard-1" out d1/t
 evaluates 2 2 "/d2/test.h5 --shard 1/1 --out out/d2-test/shard-1" out d1/test.h5 "$folder/d2/test.h5" -- --mode low
 evaluates 2 3 "--data e/d1/test.h5 --shard 1/1 --out out/e-d1-test/shard-1" out ./d1/test.h5 e/d1/test.h5 other.h5 --
 evaluates 3 3 "--data other.h5 --shard 1/1 --out out/other/shard-1" out d1/test.h5 e/d1/test.h5 other.h5 --
+touch t.yaml
+evaluates 2 2 "eval --task t.yaml --data d1/test.h5 --shard 1/1 --out out/test/shard-1 --keep --mode low" out other.h5 t.yaml=d1/test.h5 -- --mode low
+evaluates 1 2 "eval --data other.h5 --shard 1/1 --out out/other/shard-1 --keep --mode low" out other.h5 t.yaml=d1/test.h5 -- --mode low
+evaluates 2 2 "there is no task none.yaml" out other.h5 none.yaml=d1/test.h5 --
 evaluates 1 2 "d1/test.h5 is given twice" out d1/test.h5 d2/../d1/test.h5 --
 evaluates 1 1 "there is no none.h5" out none.h5 --
 evaluates 1 1 "give a folder and packs" out -- --mode low
