@@ -85,5 +85,5 @@ fv_err fv_buffer_append_valid(fv_buffer *out, const char *text, size_t size)
         at += length < 0 ? (size_t)-length : size - at;
         start = at;
     }
-    return fv_buffer_append(out, text + start, size - start);
+    return fv_buffer_append(out, size ? text + start : "", size - start); /* NULL + 0 is undefined */
 }
