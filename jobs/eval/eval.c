@@ -318,11 +318,7 @@ static fv_err read_begun(eval *e)
                                e->options->out);
     FV_TRY(err);
     FV_TRY(fv_begun_read_records(e->options->out, &e->report, &e->done));
-    FV_TRY(fv_begun_head(&e->report, &e->head));
-    if (e->begun.n > 0 || e->done.n > 0)
-        FV_LOG_ROOT(INFO, "going on with %zu samples of an evaluation that was interrupted",
-                    (size_t)e->begun.n + e->done.n);
-    return FV_OK;
+    return fv_begun_head(&e->report, &e->head);
 }
 
 /* What an evaluation that was interrupted has found, on every rank. */
@@ -332,6 +328,9 @@ static fv_err take_up(eval *e)
     FV_TRY(fv_comm_agree(world, world->rank == 0 ? read_begun(e) : FV_OK));
     FV_TRY(fv_batch_share(&e->begun, world));
     FV_TRY(fv_begun_share(&e->done, &e->rows, world, &e->begun, &e->left));
+    if (e->begun.n > 0 || e->done.n > 0)
+        FV_LOG_ROOT(INFO, "going on with %zu samples of an evaluation that was interrupted",
+                    (size_t)e->begun.n + e->done.n);
     FV_TRY(fv_begun_log_init(&e->log, e->options->out, &e->head, world));
     e->what.keep = fv_begun_keep;
     e->what.keep_context = &e->log;
