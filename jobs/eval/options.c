@@ -182,7 +182,8 @@ void fv_eval_options_parse(int argc, char **argv, fv_eval_options *out)
         .parser = parse,
         .args_doc = "\n--merge DIR SHARD_DIR...",
         .children = children,
-        .doc = "Answer every row of a data set greedily, score the answers by a verifier, and report score, "
+        .doc = "Answer every row of a data set, score the answers by a verifier or as a benchmark publishes, "
+               "and report score, "
                "calls of the tool and tokens: a table, and a folder of records.\v"
                "visual: tokens of all views shown, as a share of those of the high-resolution view alone. "
                "response: tokens generated, a sample. seconds: of rollout and scoring; samples of all "

@@ -56,8 +56,8 @@ static const struct argp_option options[] = {
      2},
     {"tool-penalty", KEY_PENALTY, "NAME", 0,
      "none, paper or code: over the answers to the same row (fovea/reward/tool_penalty.h) (paper)", 2},
-    {"theta", KEY_THETA, "X", 0, "of the tool penalty (0.2)", 2},
-    {"size", KEY_SIZE, "X", 0, "the same (0.1)", 2},
+    {"theta", KEY_THETA, "X", 0, "share of direct answers where the tool penalty turns (0.2)", 2},
+    {"size", KEY_SIZE, "X", 0, "what the tool penalty costs (0.1)", 2},
     {0}};
 
 #define AT(member) offsetof(score_options, member)
