@@ -4,33 +4,15 @@
  *
  * Operands that none of them can read are copied first, with zeros behind. Where nothing else does, chunks
  * become products of their own with fp32 results, and the tree is added here. */
-#include "gemm.cuh"
+#include "gemm_copies.cuh"
 
-enum {
-    THREADS = 256,
-    ALIGN = 8 /* elements */,
-    PACKED = 64 /* whole steps of every kernel */
-};
+enum { ALIGN = 8 /* elements */, PACKED = 64 /* whole steps of every kernel */ };
 
 static fv_err check_dtypes(const fv_gemm_args *args)
 {
     FV_CHECK(args->a.dtype == FV_BF16 && args->b.dtype == FV_BF16, FV_ERR_UNSUPPORTED,
              "gemm: CUDA multiplies BF16, not %s: set precision to bf16", fv_dtype_name(args->a.dtype));
     return FV_OK;
-}
-
-/* Copies with zeros behind each line. A block has some units of one. */
-__global__ void pack_kernel(const bf16 *from, int64_t stride, int64_t lines, int64_t length, bf16 *to,
-                            int64_t padded)
-{
-    int64_t line = blockIdx.x, i = ((int64_t)blockIdx.y * THREADS + threadIdx.x) * UNIT;
-    if (i >= padded)
-        return;
-    alignas(16) bf16 unit[UNIT];
-#pragma unroll
-    for (int e = 0; e < UNIT; e++)
-        unit[e] = line < lines && i + e < length ? from[line * stride + i + e] : __float2bfloat16(0.0f);
-    *(uint4 *)&to[line * padded + i] = *(const uint4 *)unit;
 }
 
 static int64_t padded(int64_t n)
@@ -65,27 +47,6 @@ static fitted fit(fv_backend *backend, const bf16 *data, int64_t stride, int64_t
     dim3 blocks((unsigned)high, blocks_for(wide, THREADS * UNIT));
     pack_kernel<<<blocks, THREADS, 0, fv_cuda_compute(backend)>>>(data, stride, lines, length, to, wide);
     return {to, wide};
-}
-
-/* Add parts (n, M, N) in the balanced tree; then the bias; one rounding. */
-template <typename T>
-__global__ void add_parts_kernel(const float *parts, int n, int64_t part, int64_t part_row, matrix<T> c,
-                                 fv_cuda_bias bias, int accumulate)
-{
-    int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
-    if (i >= c.rows * c.cols)
-        return;
-    int64_t row = i / c.cols, column = i % c.cols;
-    const float *at = parts + row * part_row + column;
-    float sum[FV_MAX_CHUNKS];
-    for (int p = 0; p < n; p++)
-        sum[p] = at[p * part];
-    for (int width = 1; width < n; width *= 2)
-        for (int p = 0; p + width < n; p += 2 * width)
-            sum[p] = sum[p] + sum[p + width];
-    float x = sum[0] + fv_cuda_bias_at(bias, column);
-    T *to = c.data + row * c.stride + column;
-    *to = narrow<T>(accumulate ? widen(*to) + x : x);
 }
 
 typedef struct room {
@@ -130,11 +91,12 @@ static fv_err by_parts(fv_backend *backend, const fv_gemm_args *args, room r)
         FV_TRY(fv_cuda_launched("gemm, product"));
     }
     fv_cuda_bias bias = fv_cuda_bias_of(args->bias);
-    int64_t count = m * n;
-    FV_CUDA_STORED(
-        args->c.dtype,
-        (add_parts_kernel<T><<<blocks_for(count, THREADS), THREADS, 0, fv_cuda_compute(backend)>>>(
-            r.parts, n_chunks, r.part, r.part_row, matrix_of<T>(args->c), bias, args->accumulate)));
+    size_t quad_bytes = QUAD * fv_dtype_bytes(args->c.dtype);
+    int is_aligned = (uintptr_t)args->c.data % quad_bytes == 0 && args->c.stride % QUAD == 0;
+    dim3 blocks((unsigned)m, blocks_for(n, THREADS * QUAD));
+    FV_CUDA_STORED(args->c.dtype, (add_parts_kernel<T><<<blocks, THREADS, 0, fv_cuda_compute(backend)>>>(
+                                      r.parts, n_chunks, r.part, r.part_row, matrix_of<T>(args->c),
+                                      is_aligned, bias, args->accumulate)));
     return fv_cuda_launched("gemm");
 }
 
@@ -199,36 +161,6 @@ static int is_dots(const fv_gemm_args *args)
     return 1;
 }
 
-/* Elements (line, k) of an operand, next apart in k, as lines of chunks, each with zeros behind. */
-typedef struct packing {
-    const bf16 *from;
-    int64_t line, next, lines;
-    int n_chunks, width; /* of a chunk */
-    int64_t end[FV_MAX_CHUNKS];
-} packing;
-
-/* A block has some units of one line. */
-__global__ void pack_chunks_kernel(const __grid_constant__ packing p, bf16 *to)
-{
-    int64_t line = blockIdx.x;
-    int row = p.n_chunks * p.width, i = (blockIdx.y * THREADS + threadIdx.x) * UNIT, chunk = i / p.width;
-    if (i >= row)
-        return;
-    int64_t k = (chunk ? p.end[chunk - 1] : 0) + i % p.width;
-    const bf16 *from = p.from + line * p.line + k * p.next;
-    alignas(16) bf16 unit[UNIT];
-#pragma unroll
-    for (int e = 0; e < UNIT; e++)
-        unit[e] = k + e < p.end[chunk] ? from[e * p.next] : __float2bfloat16(0.0f);
-    *(uint4 *)&to[line * row + i] = *(const uint4 *)unit;
-}
-
-static void pack_chunks(const packing *p, bf16 *to, cudaStream_t stream)
-{
-    unsigned parts = blocks_for(p->n_chunks * p->width, THREADS * UNIT);
-    pack_chunks_kernel<<<dim3((unsigned)p->lines, parts), THREADS, 0, stream>>>(*p, to);
-}
-
 static packing packing_of(const fv_gemm_args *args, const fv_tensor *t, int k_is_row)
 {
     packing p = {};
@@ -236,6 +168,7 @@ static packing packing_of(const fv_gemm_args *args, const fv_tensor *t, int k_is
     p.line = k_is_row ? 1 : t->stride;
     p.next = k_is_row ? t->stride : 1;
     p.lines = t->dim[k_is_row ? 1 : 0];
+    p.k = t->dim[k_is_row ? 0 : 1];
     p.n_chunks = args->chunks.n;
     int64_t widest = 0;
     for (int c = 0; c < p.n_chunks; c++) {
