@@ -15,7 +15,7 @@ COMMANDS = {
     },
     "3b": {
         "passes": "decode prefill vision rollout --batch 1,64 --prompts 64 --profile",
-        "train": "train --sequences 16 --profile",
+        "train": "train --sequences 16 --micro-tokens 8192 --profile",
         "step": "step --prompts 16",
         "bits": "train --without-same-bits",
         "update": "update --prompts 4 --prompt 1024",
