@@ -249,7 +249,7 @@ __device__ __forceinline__ void share_sums(const attention_grad &g, const key_ro
                                            const key_sums<DP> &sums, int64_t row0)
 {
     int each = DP / gridDim.x, end = (blockIdx.x + 1) * each;
-    __syncthreads(); /* both groups have read their last tiles */
+    block_sync(); /* both groups have read their last tiles */
 #pragma unroll
     for (int i = 0; i < DP; i++)
         *sum_at(room, i) = sums.x[i / (DP / 2)][i % (DP / 2)];
@@ -275,7 +275,7 @@ __global__ __launch_bounds__(3 * GROUP, 1) void attention_grad_groups_keys(const
     if (threadIdx.x < GROUP) {
         asm volatile("setmaxnreg.dec.sync.aligned.u32 40;");
         gather_readers<DP>(g, room, row0);
-        __syncthreads(); /* as in share_sums */
+        block_sync(); /* as in share_sums */
         cluster_sync();
         cluster_sync();
     } else {

@@ -68,12 +68,19 @@ __device__ __forceinline__ int find_in_segments(readers *out, const attention &a
     return hits ? s + __ffs(hits) - 1 : min(s + 32, n);
 }
 
+/* As __syncthreads, for groups of warps that come to it by branches of their own: it says how many threads
+ * there are. */
+__device__ __forceinline__ void block_sync()
+{
+    asm volatile("bar.sync 0, %0;" ::"r"(blockDim.x) : "memory");
+}
+
 /* The next readers in order of segments, as many as the list is sure to take: a segment reads a row once, so
  * that it has at most ROWS stretches of the tile. */
 template <int ROWS = TILE>
 __device__ __forceinline__ void find_readers(readers *out, const attention &a, int64_t row0)
 {
-    __syncthreads();
+    block_sync();
     if (threadIdx.x == 0)
         out->n = 0;
     __syncwarp();
@@ -85,7 +92,7 @@ __device__ __forceinline__ void find_readers(readers *out, const attention &a, i
         if (threadIdx.x == 0)
             out->next = s;
     }
-    __syncthreads();
+    block_sync();
 }
 
 /* The queries of a reader that see some of its rows, in tiles from a multiple of TILE on. */
