@@ -13,6 +13,12 @@ enum {
     SMALL = 64       /* queries, and keys, of a segment that is one tile */
 };
 
+/* A segment of one query: the row of that, its place, how many keys there are, and the first part or -1. */
+struct __align__(16) few_query
+{
+    int row, pos, n_keys, part;
+};
+
 /* What fv_cuda_attention_plan_kernel makes of segments and spans, in memory that the caller gives. Capacities
  * follow from shapes alone, and so do the grids of all kernels: blocks with nothing to do end. */
 struct attention_lists {
@@ -20,10 +26,14 @@ struct attention_lists {
     unsigned *key_sum; /* (n_spans + 1): keys of all spans before, modulo 2^32 */
     int2 *tiles;       /* segment, first query: of the others */
     int2 *all_tiles;   /* of all */
-    int2 *few;       /* (n_segments): of few queries: segment, and its first part, or -1: there is no room */
-    int *shares;     /* of few: how many of its first chunks are those of the one before it */
-    int *first_unit; /* of few */
-    int4 *units;     /* a chunk of one or several that share it: first of few, how many, chunk (-1: all) */
+    int2 *few; /* (n_segments): of few queries: segment, and its first part, or -1: there is no room */
+    few_query *queries; /* of few */
+    int *shares;        /* of few: how many of its first chunks are those of the one before it */
+    int2 *first_unit;   /* of few: of those that it shares with the next one, and of the others */
+    int4 *units; /* a chunk of one or several that share it: first of few, how many, chunk (-1: all); those
+                    of several, which take longer, come first */
+    few_query *firsts; /* of units: their first queries */
+    int *rows;         /* of units: of the keys of their chunks, (max_units, CHUNK); -1: there is none */
     int n_segments, n_spans, max_tiles, max_parts, max_units;
 };
 enum list_kind { TILES, ALL_TILES, FEW, UNITS, ALONE /* units that are all of a segment */ };
@@ -99,11 +109,9 @@ struct key_range {
     int first, end;
 };
 
-__device__ __forceinline__ key_range keys_seen(const attention &a, const segment_view &seg, int first_pos,
-                                               int last_pos)
+__device__ __forceinline__ key_range keys_seen(const attention &a, int n_keys, int first_pos, int last_pos)
 {
-    return {a.window ? max(0, first_pos - a.window + 1) : 0,
-            a.causal ? min(seg.n_keys, last_pos + 1) : seg.n_keys};
+    return {a.window ? max(0, first_pos - a.window + 1) : 0, a.causal ? min(n_keys, last_pos + 1) : n_keys};
 }
 
 /* The rows of logical keys that a warp loads: lane l has that of key first + l, -1 where nobody sees it. */
@@ -176,7 +184,7 @@ __device__ __forceinline__ int query_tile_of(query_tile &t, const attention &a, 
     t.first_pos = t.seg.n_past + t.first;
     t.head = item % a.n_heads;
     t.kv_head = t.head / (a.n_heads / a.n_kv);
-    t.seen = keys_seen(a, t.seg, t.first_pos, min(t.first_pos + ROWS, t.seg.n_past + t.seg.n_q) - 1);
+    t.seen = keys_seen(a, t.seg.n_keys, t.first_pos, min(t.first_pos + ROWS, t.seg.n_past + t.seg.n_q) - 1);
     return t.first < t.seg.n_q;
 }
 

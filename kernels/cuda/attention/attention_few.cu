@@ -75,13 +75,12 @@ __device__ __forceinline__ void weigh_values(few_part<DP> &part, const bf16 *p, 
 
 /* Scores of chunk c, whose keys are there, and their scaled maxima over all warps; all have read the keys. */
 template <int DP>
-__device__ __forceinline__ void add_few_scores(few_room<DP> &room, const attention &a,
-                                               const segment_view &seg, int c, float (&s)[SCORES][4],
-                                               float m[2])
+__device__ __forceinline__ void add_few_scores(few_room<DP> &room, const attention &a, const few_query &q,
+                                               int c, float (&s)[SCORES][4], float m[2])
 {
     int first = threadIdx.x / 32 * QUARTER;
     add_scores<DP, SCORES>(s, room.q, 0, room.k, first);
-    mask_scores<SCORES>(s, c * CHUNK + first, seg.n_past, seg.n_past, seg.n_keys, a.causal, a.window);
+    mask_scores<SCORES>(s, c * CHUNK + first, q.pos, q.pos, q.n_keys, a.causal, a.window);
     maxima(room.tops, s, a.scale_log2, m);
 }
 
@@ -120,15 +119,15 @@ __device__ __forceinline__ void store_part(const attention &a, int part_index, i
 
 /* The result, where all chunks were merged in registers. */
 template <int DP>
-__device__ __forceinline__ void store_few(const attention &a, const segment_view &seg, int kv_head,
-                                          const few_part<DP> &o, const running run[2])
+__device__ __forceinline__ void store_few(const attention &a, int64_t row, int kv_head, const few_part<DP> &o,
+                                          const running run[2])
 {
     int lane = threadIdx.x % 32, group = a.n_heads / a.n_kv;
     for (int half = 0; half < 2; half++) {
         int r = lane / 4 + 8 * half;
         if (r >= group)
             continue;
-        int64_t row = seg.q_row, head = kv_head * group + r;
+        int64_t head = kv_head * group + r;
         float inverse = 1.0f / run[half].l;
         for (int i = 0; i < 2 * few_part<DP>::PAIRS; i++) {
             int column = (pair_of(i / 2) + i % 2) * 8 + lane % 4 * 2;
@@ -142,45 +141,39 @@ __device__ __forceinline__ void store_few(const attention &a, const segment_view
 }
 
 template <int DP>
-__device__ __forceinline__ void run_one(few_room<DP> &room, const attention &a, const work &now,
-                                        const work &next)
+__device__ __forceinline__ void finish_one(few_room<DP> &room, const attention &a, const work &now,
+                                           const float m[2])
 {
-    member of = member_of(a, now.unit, 0);
-    float s[SCORES][4] = {}, m[2], l[2];
+    float l[2];
     few_part<DP> part = {};
-    add_few_scores(room, a, of.seg, now.unit.z, s, m);
-    start_keys(room, a, next);
-    store_weights(room, s, m, a.scale_log2);
-    group_arrives();
     weigh_few(room, part, l);
-    store_part<DP>(a, of.part, now.kv_head, part, m, l);
-    start_values(room, a, next);
+    store_part<DP>(a, now.first.part + now.unit.z, now.kv_head, part, m, l);
 }
 
 /* All chunks of a segment for whose parts there is no room. */
 template <int DP>
-__device__ __forceinline__ void run_alone(few_room<DP> &room, const attention &a, int4 unit, int kv_head)
+__device__ __forceinline__ void run_alone(few_room<DP> &room, const attention &a, const work &w)
 {
-    segment_view seg = member_of(a, unit, 0).seg;
-    key_range seen = keys_seen(a, seg, seg.n_past, seg.n_past);
+    segment_view seg = segment_of(a, a.lists.few[w.unit.x].x);
+    key_range seen = keys_seen(a, seg.n_keys, seg.n_past, seg.n_past);
     few_part<DP> o = {};
     running run[2] = {{NEG_INF, 0}, {NEG_INF, 0}};
-    load_queries<DP>(room.q, a, unit, FEW_ROWS, kv_head);
+    load_queries<DP, FEW_ROWS>(room.q, a, w);
     for (int c = 0; c < (seg.n_keys + CHUNK - 1) / CHUNK; c++) {
         float s[SCORES][4] = {}, m[2], l[2];
         few_part<DP> part = {};
-        load_keys<DP, CHUNK, WARPS>(room.k, room.v, a, seg, c * CHUNK, seen, kv_head);
+        load_keys<DP, CHUNK, WARPS>(room.k, room.v, a, seg, c * CHUNK, seen, w.kv_head);
         copies_commit();
         copies_wait<0>();
         __syncthreads();
-        add_few_scores(room, a, seg, c, s, m);
+        add_few_scores(room, a, w.first, c, s, m);
         store_weights(room, s, m, a.scale_log2);
         __syncthreads();
         weigh_few(room, part, l);
         merge_rows(run, m, l, o.o, part.o);
         __syncthreads();
     }
-    store_few(a, seg, kv_head, o, run);
+    store_few(a, w.first.row, w.kv_head, o, run);
 }
 
 /* ---- sixty-four rows of several ---- */
@@ -192,12 +185,11 @@ struct unit_row {
 
 __device__ __forceinline__ unit_row unit_row_of(const attention &a, int4 unit, int r)
 {
-    int group = a.n_heads / a.n_kv, i = r / group;
+    int group = a.n_heads / a.n_kv, i = quotient(r, 1.0f / (float)group);
     if (i >= unit.y)
         return {0, 0, 0, 0, 0};
-    int2 item = a.lists.few[unit.x + i];
-    const int32_t *s = a.segments + a.segment_row * item.x;
-    return {1, s[2], s[5], item.y + unit.z, r % group};
+    few_query q = query_of(a.lists.queries + unit.x + i);
+    return {1, q.pos, q.n_keys, q.part + unit.z, r - i * group};
 }
 
 /* Scores of keys that a row does not see become -inf. */
@@ -241,62 +233,95 @@ __device__ __forceinline__ void store_shared(const attention &a, const unit_row 
     }
 }
 
-template <int DP>
-__device__ __forceinline__ void run_shared(few_room<DP> &room, const attention &a, const work &now,
-                                           const work &next)
+/* Whether this warp has rows of a unit. */
+__device__ __forceinline__ bool is_busy(const attention &a, const work &now)
 {
-    int warp_row = threadIdx.x / 32 * 16, r = warp_row + threadIdx.x % 32 / 4,
-        is_busy = warp_row < now.unit.y * (a.n_heads / a.n_kv);
-    const unit_row rows[2] = {unit_row_of(a, now.unit, r), unit_row_of(a, now.unit, r + 8)};
-    float s[CHUNK / 8][4] = {}, part[DP / 8][4] = {}, m[2], l[2];
-    if (is_busy)
-        add_scores<DP, CHUNK / 8>(s, room.q, warp_row, room.k, 0);
-    __syncthreads();
-    start_keys(room, a, next);
-    if (is_busy) {
-        mask_units(a, s, now.unit.z, rows);
-        scaled_maxima(s, a.scale_log2, m);
-        weigh_chunk(s, m, a.scale_log2, l);
-    }
+    return (int)threadIdx.x / 32 * 16 < now.unit.y * (a.n_heads / a.n_kv);
+}
+
+/* Scores become weights; m, l: their scaled maxima and sums. */
+__device__ __forceinline__ void weigh_shared(const attention &a, const work &now, const unit_row rows[2],
+                                             float (&s)[CHUNK / 8][4], float m[2], float l[2])
+{
+    mask_units(a, s, now.unit.z, rows);
+    scaled_maxima(s, a.scale_log2, m);
+    weigh_chunk(s, m, a.scale_log2, l);
+}
+
+template <int DP>
+__device__ __forceinline__ void finish_shared(few_room<DP> &room, const attention &a, const work &now,
+                                              const unit_row rows[2], const float (&s)[CHUNK / 8][4],
+                                              const float m[2], const float l[2])
+{
+    float part[DP / 8][4] = {};
+    add_values<DP, CHUNK / 8>(part, s, room.v);
+    store_shared<DP>(a, rows, now.kv_head, part, m, l);
+}
+
+/* A unit, whose copies are on their way; then those of the next one are. */
+template <int DP>
+__device__ __forceinline__ void run_unit(few_room<DP> &room, const attention &a, const work &now,
+                                         const work &next)
+{
+    int r = threadIdx.x / 32 * 16 + threadIdx.x % 32 / 4, one = n_of(now) == 1,
+        shared = n_of(now) > 1 && is_busy(a, now);
+    float s[CHUNK / 8][4] = {}, m[2], l[2];
+    float(&few)[SCORES][4] = *(float(*)[SCORES][4]) & s;
+    unit_row rows[2] = {};
+    if (shared)
+        rows[0] = unit_row_of(a, now.unit, r), rows[1] = unit_row_of(a, now.unit, r + 8);
     group_arrives();
-    if (is_busy) {
-        add_values<DP, CHUNK / 8>(part, s, room.v);
-        store_shared<DP>(a, rows, now.kv_head, part, m, l);
-    }
+    if (shared)
+        add_scores<DP, CHUNK / 8>(s, room.q, r / 16 * 16, room.k, 0);
+    if (one)
+        add_few_scores(room, a, now.first, now.unit.z, few, m);
+    else
+        __syncthreads();
+    start_keys(room, a, next);
+    if (shared)
+        weigh_shared(a, now, rows, s, m, l);
+    if (one)
+        store_weights(room, few, m, a.scale_log2);
+    group_arrives();
+    if (shared)
+        finish_shared(room, a, now, rows, s, m, l);
+    if (one)
+        finish_one(room, a, now, m);
     start_values(room, a, next);
 }
 
+/* Lists are there before the kernel ahead has ended: what makes them is waited for by all that follow. */
 template <int DP> __global__ __launch_bounds__(THREADS, 2) void attention_few(const attention a)
 {
     extern __shared__ __align__(128) uint8_t shared[];
-    join_chain();
     few_room<DP> &room = *(few_room<DP> *)shared;
-    int n = a.lists.counts[UNITS] * a.n_kv, i = blockIdx.x;
-    work now = next_work(a, &i, n);
+    int n = __ldcg(a.lists.counts + UNITS), first = blockIdx.x / a.n_kv, step = gridDim.x / a.n_kv;
+    work now = work_at(a, first, n), next = work_at(a, first + step, n);
+    join_chain();
+    see_keys(a, &now);
     start_keys(room, a, now);
     start_values(room, a, now);
-    while (now.is_there) {
-        work next = next_work(a, &i, n);
-        group_arrives();
-        if (now.unit.y > 1)
-            run_shared(room, a, now, next);
-        else
-            run_one(room, a, now, next);
+    for (int u = first; u < n; u += step) {
+        work after = work_at(a, u + 2 * step, n);
+        see_keys(a, &next);
+        run_unit(room, a, now, next);
         now = next;
+        next = after;
     }
-    for (i = blockIdx.x; a.lists.counts[ALONE] && i < n; i += gridDim.x) {
-        int4 unit = a.lists.units[i / a.n_kv];
-        if (unit.z < 0)
-            run_alone(room, a, unit, i % a.n_kv);
+    copies_wait<0>();
+    for (int u = first; a.lists.counts[ALONE] && u < n; u += step) {
+        work w = work_at(a, u, n);
+        if (w.unit.z < 0)
+            run_alone(room, a, w);
     }
 }
 
 template <int DP> static fv_err launch(fv_backend *backend, const attention &a)
 {
-    int64_t items = (int64_t)a.lists.max_units * a.n_kv;
+    unsigned units = grid_for(backend, (int64_t)a.lists.max_units * a.n_kv, 2) / a.n_kv;
     int bytes = (int)sizeof(few_room<DP>);
     FV_CUDA(cudaFuncSetAttribute(attention_few<DP>, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-    FV_TRY(fv_cuda_chain(backend, "attention", {dim3(grid_for(backend, items, 2)), THREADS, (size_t)bytes},
+    FV_TRY(fv_cuda_chain(backend, "attention", {dim3((units ? units : 1) * a.n_kv), THREADS, (size_t)bytes},
                          attention_few<DP>, a));
     return fv_cuda_attention_few_merge(backend, a);
 }

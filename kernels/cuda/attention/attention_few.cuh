@@ -7,23 +7,11 @@
 
 enum { WARPS = 4, THREADS = 32 * WARPS, P_LINE = CHUNK + PAD, SCORES = QUARTER / 8 };
 
-/* A segment of a unit. */
-struct member {
-    segment_view seg;
-    int part; /* of the chunk; -1: the block goes on by itself */
-};
-
 /* Shared memory of a block. */
 template <int DP> struct few_room {
     bf16 q[UNIT_ROWS * (DP + PAD)], k[CHUNK * (DP + PAD)], v[CHUNK * (DP + PAD)], p[FEW_ROWS * P_LINE];
     float tops[WARPS][FEW_ROWS], sums[QUARTERS][2][32];
 };
-
-__device__ __forceinline__ member member_of(const attention &a, int4 unit, int i)
-{
-    int2 item = a.lists.few[unit.x + i];
-    return {segment_of(a, item.x), item.y < 0 ? -1 : item.y + unit.z};
-}
 
 /* Where the row of a part begins, and its statistics. */
 template <int DP>
@@ -36,33 +24,46 @@ __device__ __forceinline__ float2 *stats_at(const attention &a, int part, int kv
     return a.stats + (int64_t)part * a.n_heads + kv_head * (a.n_heads / a.n_kv) + row;
 }
 
-/* The query of each segment of a unit, its heads one after the other. */
-template <int DP>
-__device__ __forceinline__ void load_queries(bf16 *q, const attention &a, int4 unit, int rows, int kv_head)
-{
-    int group = a.n_heads / a.n_kv;
-    for (int i = threadIdx.x; i < rows * DP / 8; i += THREADS) {
-        int r = i / (DP / 8), piece = i % (DP / 8);
-        bool inside = r < group * unit.y && piece * 8 < a.dim;
-        int64_t row = inside ? a.segments[a.segment_row * a.lists.few[unit.x + r / group].x] : 0;
-        int head = kv_head * group + r % group;
-        copy16(q + r * (DP + PAD) + piece * 8,
-               inside ? a.q + row * a.q_row + (int64_t)head * a.dim + piece * 8 : a.q, inside);
-    }
-}
-
+/* A chunk of a key head. It is asked for long before it is worked on. */
 struct work {
-    int4 unit;
-    int is_there, kv_head, row; /* row: of the key of the chunk that this lane of its warp loads, or -1 */
+    int4 unit;        /* as listed; of no segments: there is nothing to do */
+    few_query first;  /* of its segments */
+    int kv_head, row; /* row: of the key of the chunk that this lane of its warp loads, or -1 */
 };
 
-/* What some segment of the unit sees; a warp calls. */
-__device__ __forceinline__ key_range unit_range(const attention &a, int4 unit)
+__device__ __forceinline__ int n_of(const work &w)
 {
-    key_range all = {0x7fffffff, 0};
-    for (int i = threadIdx.x % 32; i < unit.y; i += 32) {
-        segment_view seg = member_of(a, unit, i).seg;
-        key_range seen = keys_seen(a, seg, seg.n_past, seg.n_past);
+    return w.unit.z >= 0 ? w.unit.y : 0;
+}
+
+__device__ __forceinline__ few_query query_of(const few_query *at)
+{
+    int4 x = __ldcg((const int4 *)at);
+    return {x.x, x.y, x.z, x.w};
+}
+
+/* Unit u of n, for the block's key head. */
+__device__ __forceinline__ work work_at(const attention &a, int u, int n)
+{
+    work w = {};
+    if (u >= n)
+        return w;
+    w.unit = __ldcg(a.lists.units + u);
+    w.first = query_of(a.lists.firsts + u);
+    w.row = __ldcg(a.lists.rows + u * CHUNK + threadIdx.x);
+    w.kv_head = (int)blockIdx.x % a.n_kv;
+    return w;
+}
+
+/* What some segment of a unit sees; a warp calls. */
+__device__ __forceinline__ key_range work_range(const attention &a, const work &w)
+{
+    key_range all = keys_seen(a, w.first.n_keys, w.first.pos, w.first.pos);
+    if (n_of(w) < 2)
+        return all;
+    for (int i = threadIdx.x % 32; i < w.unit.y; i += 32) {
+        few_query q = query_of(a.lists.queries + w.unit.x + i);
+        key_range seen = keys_seen(a, q.n_keys, q.pos, q.pos);
         all = {min(all.first, seen.first), max(all.end, seen.end)};
     }
     for (int d = 16; d; d /= 2) {
@@ -72,32 +73,56 @@ __device__ __forceinline__ key_range unit_range(const attention &a, int4 unit)
     return all;
 }
 
-/* The next from item *i on of the block's. */
-__device__ __forceinline__ work next_work(const attention &a, int *i, int n)
+/* Only rows of keys that are seen are loaded. */
+__device__ __forceinline__ void see_keys(const attention &a, work *w)
 {
-    work w = {};
-    for (; *i < n && !w.is_there; *i += gridDim.x) {
-        w.unit = a.lists.units[*i / a.n_kv];
-        w.is_there = w.unit.z >= 0;
-        w.kv_head = *i % a.n_kv;
-    }
-    if (w.is_there)
-        w.row = own_row(a, member_of(a, w.unit, 0).seg, w.unit.z * CHUNK + threadIdx.x / 32 * (CHUNK / WARPS),
-                        unit_range(a, w.unit));
-    return w;
+    key_range seen = work_range(a, *w);
+    int key = w->unit.z * CHUNK + threadIdx.x;
+    w->row = key >= seen.first && key < seen.end ? w->row : -1;
 }
 
+/* x / n of small numbers, by what 1.0f / n is. */
+__device__ __forceinline__ int quotient(int x, float inverse)
+{
+    return (int)(((float)x + 0.5f) * inverse);
+}
+
+/* The query of each segment of a unit, its heads one after the other. */
+template <int DP, int ROWS>
+__device__ __forceinline__ void load_queries(bf16 *q, const attention &a, const work &w)
+{
+    int group = a.n_heads / a.n_kv;
+#pragma unroll
+    for (int i = threadIdx.x; i < ROWS * DP / 8; i += THREADS) {
+        int r = i / (DP / 8), piece = i % (DP / 8),
+            of = ROWS > FEW_ROWS ? quotient(r, 1.0f / (float)group) : 0;
+        bool inside = r < group * w.unit.y && piece * 8 < a.dim;
+        int64_t row = of && inside ? query_of(a.lists.queries + w.unit.x + of).row : w.first.row;
+        int head = w.kv_head * group + r - of * group;
+        copy16(q + r * (DP + PAD) + piece * 8, inside ? a.q + row * a.q_row + head * a.dim + piece * 8 : a.q,
+               inside);
+    }
+}
+
+/* Lanes have neighbouring pieces of a few rows; what differs from copy to copy is one product, and constants.
+ */
 template <int DP>
 __device__ __forceinline__ void copy_chunk(bf16 *tile, const bf16 *x, int64_t stride, const work &w, int dim)
 {
-    constexpr int PIECES = DP / 8;
-    int lane = threadIdx.x % 32, base = threadIdx.x / 32 * (CHUNK / WARPS);
+    constexpr int LANES = DP <= 32   ? 4
+                          : DP <= 64 ? 8
+                                     : 16,
+                  STEP = 32 / LANES, LINE = (DP + PAD) * sizeof(bf16);
+    int lane = threadIdx.x % 32, piece = lane % LANES;
+    const char *from = (const char *)(x + w.kv_head * dim + piece * 8);
+    uint32_t to = shared_address(tile) + (threadIdx.x / 32 * 32 + lane / LANES) * LINE + piece * 16;
+    asm("" : "+l"(from), "+r"(to)); /* is not taken apart again */
 #pragma unroll
-    for (int i = 0; i < PIECES; i++) {
-        int at = lane + 32 * i, r = at / PIECES, piece = at % PIECES, from = __shfl_sync(~0u, w.row, r);
-        bool inside = from >= 0 && piece * 8 < dim;
-        copy16(tile + (base + r) * (DP + PAD) + piece * 8,
-               inside ? x + from * stride + (int64_t)w.kv_head * dim + piece * 8 : x, inside);
+    for (int i = 0; i < 32 / STEP; i++) {
+        int own = __shfl_sync(~0u, w.row, lane / LANES + i * STEP);
+        if (piece < DP / 8)
+            copy16(to + i * STEP * LINE, from + (uint64_t)(unsigned)max(own, 0) * ((unsigned)stride * 2),
+                   own >= 0 && piece * 8 < dim);
     }
 }
 
@@ -106,9 +131,12 @@ __device__ __forceinline__ void copy_chunk(bf16 *tile, const bf16 *x, int64_t st
 template <int DP>
 __device__ __forceinline__ void start_keys(few_room<DP> &room, const attention &a, const work &w)
 {
-    if (w.is_there) {
-        load_queries<DP>(room.q, a, w.unit, w.unit.y > 1 ? UNIT_ROWS : FEW_ROWS, w.kv_head);
+    if (n_of(w)) {
         copy_chunk<DP>(room.k, a.k, a.k_row, w, a.dim);
+        if (n_of(w) > 1)
+            load_queries<DP, UNIT_ROWS>(room.q, a, w);
+        else
+            load_queries<DP, FEW_ROWS>(room.q, a, w);
     }
     copies_commit();
 }
@@ -116,7 +144,7 @@ template <int DP>
 __device__ __forceinline__ void start_values(few_room<DP> &room, const attention &a, const work &w)
 {
     __syncthreads();
-    if (w.is_there)
+    if (n_of(w))
         copy_chunk<DP>(room.v, a.v, a.v_row, w, a.dim);
     copies_commit();
 }

@@ -1,33 +1,48 @@
 /* Chunks of segments of one query are merged in order: what they came to is in parts. */
 #include "attention_few.cuh"
 
+enum { TOGETHER = 8 /* parts that are loaded at once */ };
+
+__device__ __forceinline__ void merge_part(running *run, float o[4], float2 of, float4 x)
+{
+    float keep, add;
+    merge(run, of.x, of.y, &keep, &add);
+    o[0] = merged(o[0], x.x, keep, add);
+    o[1] = merged(o[1], x.y, keep, add);
+    o[2] = merged(o[2], x.z, keep, add);
+    o[3] = merged(o[3], x.w, keep, add);
+}
+
 /* A warp has a row of a segment, a lane up to four channels. */
 template <int DP> __global__ __launch_bounds__(THREADS) void attention_few_merge(const attention a)
 {
+    few_query q = query_of(a.lists.queries + blockIdx.x); /* as in attention_few */
+    int n_few = __ldcg(a.lists.counts + FEW);
     join_chain();
-    if ((int)blockIdx.x >= a.lists.counts[FEW])
+    if ((int)blockIdx.x >= n_few)
         return;
-    int2 item = a.lists.few[blockIdx.x];
-    segment_view seg = segment_of(a, item.x);
     int kv_head = blockIdx.y, r = blockIdx.z * WARPS + threadIdx.x / 32, group = a.n_heads / a.n_kv;
-    int n_chunks = (seg.n_keys + CHUNK - 1) / CHUNK, d = threadIdx.x % 32 * 4;
-    if (r >= group || item.y < 0)
+    int n_chunks = (q.n_keys + CHUNK - 1) / CHUNK, d = threadIdx.x % 32 * 4;
+    if (r >= group || q.part < 0)
         return;
     running run = {NEG_INF, 0};
     float o[4] = {};
-#pragma unroll 4
-    for (int c = 0; c < n_chunks; c++) {
-        float2 of = *stats_at(a, item.y + c, kv_head, r);
-        float4 x =
-            d < DP ? *(const float4 *)(part_at<DP>(a, item.y + c, kv_head, r) + d) : make_float4(0, 0, 0, 0);
-        float keep, add;
-        merge(&run, of.x, of.y, &keep, &add);
-        o[0] = merged(o[0], x.x, keep, add);
-        o[1] = merged(o[1], x.y, keep, add);
-        o[2] = merged(o[2], x.z, keep, add);
-        o[3] = merged(o[3], x.w, keep, add);
+    for (int first = 0; first < n_chunks; first += TOGETHER) {
+        float2 of[TOGETHER];
+        float4 x[TOGETHER];
+#pragma unroll
+        for (int i = 0; i < TOGETHER; i++) {
+            int c = min(first + i, n_chunks - 1);
+            of[i] = *stats_at(a, q.part + c, kv_head, r);
+            x[i] = d < DP ? *(const float4 *)(part_at<DP>(a, q.part + c, kv_head, r) + d)
+                          : make_float4(0, 0, 0, 0);
+        }
+#pragma unroll
+        for (int i = 0; i < TOGETHER; i++)
+            if (first + i < n_chunks)
+                merge_part(&run, o, of[i], x[i]);
     }
-    int64_t row = seg.q_row, head = kv_head * group + r;
+    int64_t row = q.row, head = kv_head * group + r;
     float inverse = 1.0f / run.l;
     uint32_t *to = (uint32_t *)(a.out + row * a.out_row + head * a.dim + d);
     if (d < a.dim) { /* channels come in eights */

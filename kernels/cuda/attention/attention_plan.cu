@@ -140,6 +140,7 @@ __device__ void list_few(const attention &a, int has_few)
         if (!is_few(seg, has_few))
             continue;
         int end = part + n_chunks_of(seg);
+        l.queries[at] = {seg.q_row, seg.n_past, seg.n_keys, end <= l.max_parts ? part : -1};
         l.few[at++] = make_int2(s, end <= l.max_parts ? part : -1);
         part = end;
     }
@@ -196,25 +197,40 @@ __device__ void cut_families(const attention &a)
     __syncthreads();
 }
 
+/* Units that begin with one of few: of several, and of it alone. */
+struct own_units {
+    int shared, others;
+};
+__device__ __forceinline__ own_units units_of(const attention &a, int f)
+{
+    const attention_lists &l = a.lists;
+    if (l.few[f].y < 0)
+        return {0, 1};
+    int shared = f + 1 < l.counts[FEW] ? max(0, l.shares[f + 1] - l.shares[f]) : 0;
+    return {shared, n_chunks_of(segment_of(a, l.few[f].x)) - l.shares[f] - shared};
+}
+
 __device__ void place_units(const attention &a)
 {
     const attention_lists &l = a.lists;
     stretch own = own_stretch(l.counts[FEW]);
-    int n = 0, alone = 0, all;
+    int shared = 0, others = 0, alone = 0, all_shared, all;
     for (int f = own.first; f < own.end; f++) {
-        alone += l.few[f].y < 0;
-        n += l.few[f].y < 0 ? 1 : n_chunks_of(segment_of(a, l.few[f].x)) - l.shares[f];
+        own_units n = units_of(a, f);
+        shared += n.shared, others += n.others, alone += l.few[f].y < 0;
     }
     sum_before(alone, &all);
     if (threadIdx.x == 0)
         l.counts[ALONE] = all;
-    int at = sum_before(n, &all);
+    int2 at = {sum_before(shared, &all_shared), sum_before(others, &all)};
+    at.y += all_shared;
     for (int f = own.first; f < own.end; f++) {
+        own_units n = units_of(a, f);
         l.first_unit[f] = at;
-        at += l.few[f].y < 0 ? 1 : n_chunks_of(segment_of(a, l.few[f].x)) - l.shares[f];
+        at.x += n.shared, at.y += n.others;
     }
     if (threadIdx.x == 0)
-        l.counts[UNITS] = all;
+        l.counts[UNITS] = all_shared + all;
     __syncthreads();
 }
 
@@ -224,18 +240,18 @@ __device__ void list_units(const attention &a)
     const attention_lists &l = a.lists;
     int n_few = l.counts[FEW];
     for (int f = threadIdx.x / 32; f < n_few; f += WARPS) {
-        int first = l.shares[f], end = n_chunks_of(segment_of(a, l.few[f].x));
-        int4 *to = l.units + l.first_unit[f] - first;
+        int first = l.shares[f], end = n_chunks_of(segment_of(a, l.few[f].x)), shared = units_of(a, f).shared;
+        int2 to = l.first_unit[f];
         if (l.few[f].y < 0) {
             if (threadIdx.x % 32 == 0)
-                to[first] = make_int4(f, 1, -1, 0);
+                l.units[to.y] = make_int4(f, 1, -1, 0);
             continue;
         }
-        for (int c = first + threadIdx.x % 32; c < end; c += 32) {
+        for (int i = threadIdx.x % 32; i < end - first; i += 32) {
             int n = 1;
-            while (f + n < n_few && l.shares[f + n] > c)
+            while (f + n < n_few && l.shares[f + n] > first + i)
                 n++;
-            to[c] = make_int4(f, n, c, 0);
+            l.units[i < shared ? to.x + i : to.y + i - shared] = make_int4(f, n, first + i, 0);
         }
     }
 }
@@ -251,9 +267,28 @@ __global__ __launch_bounds__(THREADS) void attention_plan(const attention a, int
     list_units(a);
 }
 
+/* What a block of attention needs of a unit, beside each other: loads that wait for loads take longer than
+ * the unit, for all that is read between two layers leaves nothing of the lists in the cache. */
+__global__ __launch_bounds__(CHUNK) void attention_plan_units(const attention a)
+{
+    const attention_lists &l = a.lists;
+    for (int u = blockIdx.x; u < l.counts[UNITS]; u += gridDim.x) {
+        int4 unit = l.units[u];
+        segment_view seg = segment_of(a, l.few[unit.x].x);
+        int key = unit.z * CHUNK + threadIdx.x;
+        if (threadIdx.x == 0)
+            l.firsts[u] = l.queries[unit.x];
+        l.rows[u * CHUNK + threadIdx.x] = unit.z >= 0 && key < seg.n_keys ? key_row(a, seg, key) : -1;
+    }
+    __threadfence(); /* attention_few may be there as soon as this has ended */
+}
+
 fv_err fv_cuda_attention_plan_kernel(fv_backend *backend, const attention &a, int has_few)
 {
     attention_plan<<<1, THREADS, 0, fv_cuda_compute(backend)>>>(a, has_few);
+    if (has_few)
+        attention_plan_units<<<grid_for(backend, a.lists.max_units, 8), CHUNK, 0, fv_cuda_compute(backend)>>>(
+            a);
     return fv_cuda_launched("attention_plan");
 }
 
@@ -285,9 +320,12 @@ static attention_lists cut_lists(list_shape shape, void *memory, size_t *bytes)
     l.tiles = (int2 *)cut(memory, bytes, (size_t)l.max_tiles * sizeof(int2));
     l.all_tiles = (int2 *)cut(memory, bytes, (size_t)l.max_tiles * sizeof(int2));
     l.few = (int2 *)cut(memory, bytes, s * sizeof(int2));
+    l.queries = (few_query *)cut(memory, bytes, s * sizeof(few_query));
     l.shares = (int *)cut(memory, bytes, s * sizeof(int));
-    l.first_unit = (int *)cut(memory, bytes, s * sizeof(int));
+    l.first_unit = (int2 *)cut(memory, bytes, s * sizeof(int2));
     l.units = (int4 *)cut(memory, bytes, (size_t)l.max_units * sizeof(int4));
+    l.firsts = (few_query *)cut(memory, bytes, (size_t)l.max_units * sizeof(few_query));
+    l.rows = (int *)cut(memory, bytes, (size_t)l.max_units * CHUNK * sizeof(int));
     return l;
 }
 

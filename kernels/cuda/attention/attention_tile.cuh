@@ -14,12 +14,15 @@ enum { PAD = 8 };
 #define LOG2_E 1.4426950408889634f
 #define LN_2 0.6931471805599453f
 
-/* 16 bytes, or zeros if !inside. */
-__device__ __forceinline__ void copy16(void *to, const void *from, bool inside)
+/* 16 bytes, or zeros if !inside; to: an address in shared memory. */
+__device__ __forceinline__ void copy16(uint32_t to, const void *from, bool inside)
 {
     int bytes = inside ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from),
-                 "r"(bytes));
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes));
+}
+__device__ __forceinline__ void copy16(void *to, const void *from, bool inside)
+{
+    copy16(shared_address(to), from, inside);
 }
 
 __device__ __forceinline__ void copies_commit()

@@ -103,7 +103,7 @@ template <int DP> __global__ __launch_bounds__(THREADS) void attention_small(con
     t.seg = segment_of(a, blockIdx.x);
     t.first = 0, t.first_pos = t.seg.n_past, t.head = blockIdx.y;
     t.kv_head = t.head / (a.n_heads / a.n_kv);
-    t.seen = keys_seen(a, t.seg, t.first_pos, t.first_pos + t.seg.n_q - 1);
+    t.seen = keys_seen(a, t.seg.n_keys, t.first_pos, t.first_pos + t.seg.n_q - 1);
     if (t.seg.n_q == 0)
         return;
     load_rows<DP, SMALL, WARPS>(room.q, a.q, a.q_row, t.seg.q_row, t.seg.q_row + t.seg.n_q, t.head, a.dim);
