@@ -55,6 +55,27 @@ __device__ __forceinline__ void add_keys(float (&dq)[DP / 8][4], const float (&d
     }
 }
 
+/* Of a row's numbers in two tiles of eight columns this thread's four neighbours: in tile lane % 2. */
+__device__ __forceinline__ float4 neighbours(const float a[2], const float b[2])
+{
+    bool odd = threadIdx.x % 2;
+    float x = __shfl_xor_sync(~0u, odd ? a[0] : b[0], 1), y = __shfl_xor_sync(~0u, odd ? a[1] : b[1], 1);
+    return odd ? make_float4(x, y, b[0], b[1]) : make_float4(a[0], a[1], x, y);
+}
+
+__device__ __forceinline__ void store_four(float *to, float4 x, int n, bool is_aligned)
+{
+    if (is_aligned && n >= 4) {
+        *(float4 *)to = x;
+        return;
+    }
+    float each[4] = {x.x, x.y, x.z, x.w};
+#pragma unroll
+    for (int e = 0; e < 4; e++)
+        if (e < n)
+            to[e] = each[e];
+}
+
 /* Rows of a tile from `first` on, channels from column0 on. */
 template <int OUT>
 __device__ __forceinline__ void store_queries(const attention_grad &g, const query_tile &t, int first,
@@ -62,19 +83,18 @@ __device__ __forceinline__ void store_queries(const attention_grad &g, const que
 {
     float scale = g.f.scale_log2 * LN_2;
     int lane = threadIdx.x % 32;
+    bool is_aligned = (uintptr_t)g.dq % 16 == 0 && g.dq_row % 4 == 0 && g.own_dim % 4 == 0;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         int i = first + lane / 4 + 8 * half;
-        if (i >= t.seg.n_q)
-            continue;
         float *to = g.dq + (t.seg.q_row + i) * g.dq_row + (int64_t)t.head * g.own_dim;
 #pragma unroll
-        for (int d = 0; d < OUT; d++) {
-            int column = column0 + d * 8 + lane % 4 * 2;
-#pragma unroll
-            for (int e = 0; e < 2; e++)
-                if (column + e < g.own_dim)
-                    to[column + e] = dq[d][2 * half + e] * scale;
+        for (int d = 0; d < OUT; d += 2) {
+            int column = column0 + (d + lane % 2) * 8 + lane % 4 / 2 * 4;
+            float4 x = neighbours(dq[d] + 2 * half, dq[d + 1] + 2 * half);
+            x = make_float4(x.x * scale, x.y * scale, x.z * scale, x.w * scale);
+            if (i < t.seg.n_q)
+                store_four(to + column, x, g.own_dim - column, is_aligned);
         }
     }
 }

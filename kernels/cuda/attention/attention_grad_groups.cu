@@ -3,71 +3,106 @@
 #include "attention_grad_readers.cuh"
 #include "attention_groups.cuh"
 
-template <int DP>
-__device__ __forceinline__ void take_chunk(float (&dq)[DP / 2], const attention &a, const query_tile &t,
-                                           const grad_stats of[2], int c, int pos, float (&scores)[CHUNK / 2],
-                                           float (&dps)[CHUNK / 2], uint32_t (&ds)[CHUNK / 16][4])
+/* The queries of a group, and what has been summed of their gradients. */
+template <int DP> struct own_queries {
+    group_rows rows;
+    grad_stats of[2];
+    float dq[DP / 2];
+};
+
+/* Weights s become the gradients of scores, from those of weights: in dp. */
+template <int N>
+__device__ __forceinline__ void grad_weights(const float (&s)[N][4], float (&dp)[N][4],
+                                             const grad_stats of[2])
 {
-    float(&s)[CHUNK / 8][4] = tiles_of(scores), (&dp)[CHUNK / 8][4] = tiles_of(dps);
-    if (!sees_all(a, t, c))
-        mask_scores<CHUNK / 8>(s, c * CHUNK, pos, pos + 8, t.seg.n_keys, a.causal, a.window);
 #pragma unroll
-    for (int n = 0; n < CHUNK / 8; n++)
-#pragma unroll
-        for (int e = 0; e < 4; e++)
-            s[n][e] = weight(s[n][e], of[e / 2].lse, a.scale_log2);
-    products_wait<0>();
-#pragma unroll
-    for (int n = 0; n < CHUNK / 8; n++)
+    for (int n = 0; n < N; n++)
 #pragma unroll
         for (int e = 0; e < 4; e++)
             dp[n][e] = s[n][e] * (dp[n][e] - of[e / 2].delta);
-    pack_scores(ds, dp);
+}
+
+/* Values, and behind the last chunk queries, are done with. */
+template <int DP>
+__device__ __forceinline__ void leave_values(const group_room<DP, 2, 1> &room, staged at, int is_last)
+{
+    group_leaves(&room.b->empty_v[at.stage]);
+    if (is_last)
+        group_leaves(&room.b->empty_q[0]);
+}
+
+/* The first KEYS of chunk c. */
+template <int KEYS, int DP>
+__device__ __forceinline__ void take_keys(own_queries<DP> &own, const attention &a,
+                                          const group_room<DP, 2, 1> &room, const query_tile &t, int c,
+                                          staged at)
+{
+    const char *q = own_half(room.q(0)), *dy = q + room.TILE;
+    float scores[KEYS / 2], dps[KEYS / 2];
+    float(&s)[KEYS / 8][4] = tiles_of(scores);
+    uint32_t ds[KEYS / 16][4];
+    products_begin();
+    queue_scores<DP, TILE_ROWS, CHUNK>(scores, q, room.k(at.stage));
+    products_commit();
+    queue_scores<DP, TILE_ROWS, CHUNK>(dps, dy, room.v(at.stage));
+    products_commit();
+    products_wait<1>();
+    mask_chunk<KEYS>(s, a, own.rows, t.seg.n_keys, c);
+#pragma unroll
+    for (int n = 0; n < KEYS / 8; n++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            s[n][e] = weight(s[n][e], own.of[e / 2].lse, a.scale_log2);
+    products_wait<0>();
+    leave_values(room, at, c + 1 == end_chunk(t));
+    grad_weights(s, tiles_of(dps), own.of);
+    pack_scores(ds, tiles_of(dps));
+    products_begin();
+    queue_weighted<DP, CHUNK>(own.dq, ds, room.k(at.stage), 1);
+    products_commit();
+    products_wait<0>();
+    group_leaves(&room.b->empty_k[at.stage]);
+}
+
+/* A chunk of which none of the group's queries sees a key. No product keeps its warps together. */
+template <int DP>
+__device__ __forceinline__ void leave_keys(const group_room<DP, 2, 1> &room, const query_tile &t, int c,
+                                           staged at)
+{
+    group_sync();
+    leave_values(room, at, c + 1 == end_chunk(t));
+    group_leaves(&room.b->empty_k[at.stage]);
 }
 
 template <int DP>
 __device__ __forceinline__ void multiply_queries(const attention_grad &g, const group_room<DP, 2, 1> &room)
 {
     const attention &a = g.f;
-    int wg = threadIdx.x / GROUP - 1, n_tiles = a.lists.counts[ALL_TILES], n = n_tiles * a.n_heads,
-        chunks = 0;
-    int row = wg * 64 + threadIdx.x % GROUP / 32 * 16, own = row + threadIdx.x % 32 / 4,
-        leads = threadIdx.x % GROUP == 0;
-    const char *q = own_half(room.q(0)), *dy = q + room.TILE;
+    int n = a.lists.counts[ALL_TILES] * a.n_heads, chunks = 0, row = (int)threadIdx.x / 32 * 16 - GROUP / 2;
     for (int i = 0; item_of(i) < n; i++) {
-        query_tile t;
-        query_tile_of<TILE_ROWS>(t, a, a.lists.all_tiles, n_tiles, item_of(i));
-        int end = (t.seen.end + CHUNK - 1) / CHUNK;
-        const grad_stats of[2] = {grad_stats_of(g, t.seg, t.first + own, t.head),
-                                  grad_stats_of(g, t.seg, t.first + own + 8, t.head)};
-        float dq[DP / 2] = {};
         tile_wait(&room.b->full_q[0], i & 1);
+        const query_tile t = room.b->tiles[0];
+        int end = end_chunk(t), first = t.first + row + (int)threadIdx.x % 32 / 4;
+        own_queries<DP> own = {
+            group_rows_of(a, t),
+            {grad_stats_of(g, t.seg, first, t.head), grad_stats_of(g, t.seg, first + 8, t.head)},
+            {}};
         for (int c = t.seen.first / CHUNK; c < end; c++, chunks++) {
-            int stage = chunks % STAGES, parity = chunks / STAGES & 1;
-            float s[CHUNK / 2], dp[CHUNK / 2];
-            uint32_t ds[CHUNK / 16][4];
-            tile_wait(&room.b->full_k[stage], parity);
-            products_begin();
-            queue_scores<DP, TILE_ROWS, CHUNK>(s, q, room.k(stage));
-            products_commit();
-            tile_wait(&room.b->full_v[stage], parity);
-            products_begin();
-            queue_scores<DP, TILE_ROWS, CHUNK>(dp, dy, room.v(stage));
-            products_commit();
-            products_wait<1>();
-            take_chunk<DP>(dq, a, t, of, c, t.first_pos + own, s, dp, ds);
-            if (leads)
-                barrier_arrive(&room.b->empty_v[stage]);
-            if (leads && c + 1 == end)
-                barrier_arrive(&room.b->empty_q[0]);
-            products_begin();
-            queue_weighted<DP, CHUNK>(dq, ds, room.k(stage), 1);
-            products_commit();
-            products_wait<0>();
-            if (leads)
-                barrier_arrive(&room.b->empty_k[stage]);
+            staged at = staged_at(chunks);
+            int left = own.rows.n_seen - c * CHUNK;
+            tile_wait(&room.b->full_k[at.stage], at.parity);
+            tile_wait(&room.b->full_v[at.stage], at.parity);
+            if (left > CHUNK / 2)
+                take_keys<CHUNK>(own, a, room, t, c, at);
+            else if (left > 0)
+                take_keys<CHUNK / 2>(own, a, room, t, c, at);
+            else
+                leave_keys(room, t, c, at);
         }
-        store_queries(g, t, t.first + row, tiles_of(dq));
+#pragma unroll
+        for (int d = 0; d < DP / 2; d++)
+            asm volatile("" : "+f"(own.dq[d])); /* no sum of products that are under way: they would wait */
+        store_queries(g, t, t.first + row, tiles_of(own.dq));
     }
 }
 

@@ -152,12 +152,6 @@ __device__ __forceinline__ void take_queries(key_sums<DP> &sums, const attention
     products_wait<0>();
 }
 
-/* The four warps of a group. */
-__device__ __forceinline__ void group_sync()
-{
-    asm volatile("bar.sync %0, 128;" ::"r"((int)threadIdx.x / GROUP) : "memory");
-}
-
 template <int DP>
 __device__ __forceinline__ void multiply_readers(const attention_grad &g, const key_room<DP> &room,
                                                  int64_t row0, key_sums<DP> &sums)
@@ -178,8 +172,7 @@ __device__ __forceinline__ void multiply_readers(const attention_grad &g, const 
                 if (sees_rows(a, seg, r, i0, own))
                     take_queries(sums, a, room, seg, r, i0, slot);
                 group_sync(); /* all warps have read the slot; both groups say so before it is filled again */
-                if (ALL_ARRIVE || threadIdx.x % GROUP == 0)
-                    barrier_arrive(&room.b->empty[slot]);
+                group_leaves(&room.b->empty[slot]);
             }
             all += n_tiles;
         }

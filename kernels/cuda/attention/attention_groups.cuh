@@ -34,29 +34,38 @@ template <int ROWS> __device__ __forceinline__ int warp_row()
     return threadIdx.x / 32 * (ROWS / 4);
 }
 
-/* A warp's rows of a tile from rows of x, -1: zeros; lane l has the row of row l. Lanes have neighbouring
- * pieces of a few rows: a row of a panel is a line of memory, and what differs from copy to copy is little.
- */
+/* WIDTH pieces of each of a warp's rows, in panels that lie behind each other. Lanes have neighbouring pieces
+ * of a few rows, so that what is copied at once are whole lines of memory; what differs from copy to copy is
+ * one product, and constants. */
+template <int ROWS, int WIDTH, int PANELS>
+__device__ __forceinline__ void gather_panels(char *to, const char *from, unsigned bytes, int row, int room)
+{
+    constexpr int EACH = ROWS / 4, STEP = 32 / WIDTH;
+    int lane = threadIdx.x % 32, r = lane / WIDTH, piece = lane % WIDTH;
+    uint32_t line = shared_address(to) + (warp_row<ROWS>() + r) * 128 + (piece ^ r % 8) * 16;
+    from += piece * 16;
+    asm("" : "+l"(from), "+r"(line)); /* is not taken apart again */
+#pragma unroll
+    for (int i = 0; i < EACH / STEP; i++) {
+        int own = __shfl_sync(~0u, row, r + i * STEP);
+        const char *x = from + (uint64_t)(unsigned)max(own, 0) * bytes;
+#pragma unroll
+        for (int p = 0; p < PANELS; p++)
+            copy16((line ^ i * STEP % 8 * 16) + i * STEP * 128 + p * panel<ROWS>::BYTES, x + p * 128,
+                   own >= 0 && piece * 16 + p * 128 < room);
+    }
+}
+
+/* A warp's rows of a tile from rows of x, -1: zeros; lane l has the row of row l. */
 template <int DP, int ROWS>
 __device__ __forceinline__ void gather(char *tile, const bf16 *x, int64_t stride, int row, int head, int dim)
 {
-    unsigned bytes = (unsigned)stride * 2;
-    const char *first = (const char *)(x + head * dim);
-#pragma unroll
-    for (int channel = 0; channel < DP; channel += 64) {
-        constexpr int EACH = ROWS / 4;
-        const unsigned width = DP - channel < 64 ? (DP - channel) / 8 : 8, step = 32 / width;
-        unsigned r = threadIdx.x % 32 / width, piece = threadIdx.x % width;
-        bool fits = channel + (int)piece * 8 < dim;
-        const char *from = first + (channel + piece * 8) * 2;
-        char *to = tile + channel / 64 * panel<ROWS>::BYTES + (warp_row<ROWS>() + r) * 128;
-#pragma unroll
-        for (unsigned i = 0; i < EACH / step; i++) {
-            int own = __shfl_sync(~0u, row, r + i * step);
-            copy16(to + i * step * 128 + (piece ^ ((r + i * step) % 8)) * 16,
-                   from + (uint64_t)(unsigned)max(own, 0) * bytes, fits && own >= 0);
-        }
-    }
+    constexpr int WHOLE = DP / 64, REST = DP % 64 / 8;
+    const char *from = (const char *)(x + head * dim);
+    gather_panels<ROWS, 8, WHOLE>(tile, from, (unsigned)stride * 2, row, dim * 2);
+    if constexpr (REST > 0)
+        gather_panels<ROWS, REST, 1>(tile + WHOLE * panel<ROWS>::BYTES, from + WHOLE * 128,
+                                     (unsigned)stride * 2, row, dim * 2 - WHOLE * 128);
 }
 
 /* Tells a barrier when all that this thread has copied so far has landed. */
@@ -83,10 +92,12 @@ __device__ __forceinline__ void tile_wait(uint64_t *full, int parity)
 
 enum { STAGES = 2 };
 
-/* Barriers: full waits for all threads that gather, empty for both groups that multiply. */
+/* Barriers: full waits for all threads that gather, empty for both groups that multiply. What a tile of
+ * queries is lies beside it: finding it takes loads that wait for each other. */
 struct barriers {
     uint64_t full_q[STAGES], empty_q[STAGES], full_k[STAGES], empty_k[STAGES], full_v[STAGES],
         empty_v[STAGES];
+    query_tile tiles[STAGES];
 };
 
 /* Q_TILES: of queries alone, or of their gradients too; SLOTS: how many tiles of them there is room for. */
@@ -112,12 +123,12 @@ __device__ __forceinline__ void barriers_init(barriers *b)
 {
     if (threadIdx.x == 0) {
         for (int i = 0; i < STAGES; i++) {
-            barrier_init(&b->full_q[i], GROUP);
-            barrier_init(&b->empty_q[i], 2);
+            barrier_init(&b->full_q[i], GROUP + 1);
+            barrier_init(&b->empty_q[i], 2 * PER_GROUP);
             barrier_init(&b->full_k[i], GROUP);
             barrier_init(&b->full_v[i], GROUP);
-            barrier_init(&b->empty_k[i], 2);
-            barrier_init(&b->empty_v[i], 2);
+            barrier_init(&b->empty_k[i], 2 * PER_GROUP);
+            barrier_init(&b->empty_v[i], 2 * PER_GROUP);
         }
         barriers_are_initialised();
     }
@@ -137,6 +148,10 @@ __device__ __forceinline__ void gather_tiles(const attention &a, const group_roo
         int own = t.first + (int)threadIdx.x, row = own < t.seg.n_q ? t.seg.q_row + own : -1,
             slot = i % SLOTS;
         barrier_wait(&room.b->empty_q[slot], (i / SLOTS & 1) ^ 1);
+        if (threadIdx.x == 0) {
+            room.b->tiles[slot] = t;
+            barrier_arrive(&room.b->full_q[slot]);
+        }
         gather<DP, TILE_ROWS>(room.q(slot), a.q, a.q_row, row, t.head, a.dim);
         if (Q_TILES > 1)
             gather<DP, TILE_ROWS>(room.q(slot) + room.TILE, dy, dy_row, row, t.head, a.dim);
@@ -222,15 +237,67 @@ __device__ __forceinline__ void queue_scores(float (&x)[N], const char *a, const
                      db + i / 4 * (panel<B_ROWS>::BYTES >> 4) + i % 4 * 2, i > 0);
 }
 
-/* x (64, DP) = [x +] p (64, ROWS) times a tile; queued. */
-template <int DP, int ROWS>
-__device__ __forceinline__ void queue_weighted(float (&x)[DP / 2], const uint32_t (&p)[ROWS / 16][4],
+/* x (64, DP) = [x +] p (64, 16 N) times the first rows of a tile; queued. */
+template <int DP, int ROWS, int N>
+__device__ __forceinline__ void queue_weighted(float (&x)[DP / 2], const uint32_t (&p)[N][4],
                                                const char *tile, int add)
 {
     uint64_t d = descriptor_turned<ROWS>(tile);
 #pragma unroll
-    for (int i = 0; i < ROWS / 16; i++)
+    for (int i = 0; i < N; i++)
         add_weighted_group<DP>(x, p[i], d + i * (2048 >> 4), i > 0 || add);
+}
+
+/* The queries of a tile that are the group's. */
+struct group_rows {
+    int pos, n_seen, n_whole; /* of this thread's first row; keys that some of them see, and that all see */
+};
+__device__ __forceinline__ group_rows group_rows_of(const attention &a, const query_tile &t)
+{
+    int row = (threadIdx.x / GROUP - 1) * 64, first = t.first_pos + row;
+    return {first + (int)threadIdx.x % GROUP / 32 * 16 + (int)threadIdx.x % 32 / 4,
+            t.first + row >= t.seg.n_q ? 0
+            : a.causal                 ? min(t.seen.end, first + 64)
+                                       : t.seen.end,
+            a.window   ? 0
+            : a.causal ? min(t.seg.n_keys, first + 1)
+                       : t.seg.n_keys};
+}
+
+__device__ __forceinline__ int end_chunk(const query_tile &t)
+{
+    return (t.seen.end + CHUNK - 1) / CHUNK;
+}
+
+/* Scores of the first KEYS of chunk c that a query does not see become -inf. */
+template <int KEYS>
+__device__ __forceinline__ void mask_chunk(float (&s)[KEYS / 8][4], const attention &a,
+                                           const group_rows &rows, int n_keys, int c)
+{
+    if (c * CHUNK + KEYS > rows.n_whole)
+        mask_scores<KEYS / 8>(s, c * CHUNK, rows.pos, rows.pos + 8, n_keys, a.causal, a.window);
+}
+
+/* A tile of a ring: chunk n of a block's. */
+struct staged {
+    int stage, parity;
+};
+__device__ __forceinline__ staged staged_at(int n)
+{
+    return {n % STAGES, n / STAGES & 1};
+}
+
+/* The four warps of a group. */
+__device__ __forceinline__ void group_sync()
+{
+    asm volatile("bar.sync %0, 128;" ::"r"((int)threadIdx.x / GROUP) : "memory");
+}
+
+/* A group has done with a tile. */
+__device__ __forceinline__ void group_leaves(uint64_t *empty)
+{
+    if (ALL_ARRIVE || threadIdx.x % GROUP == 0)
+        barrier_arrive(empty);
 }
 
 /* The 64 rows of a tile of 128 that are the group's. */

@@ -100,20 +100,34 @@ __device__ __forceinline__ void add_values(float (&part)[DP / 8][4], const float
     }
 }
 
+/* By which two rows and what a chunk adds to them are multiplied. */
+struct factors {
+    float keep[2], add[2];
+};
+
+__device__ __forceinline__ factors merge_sums(running run[2], const float m[2], const float l[2])
+{
+    factors f;
+    merge(&run[0], m[0], l[0], &f.keep[0], &f.add[0]);
+    merge(&run[1], m[1], l[1], &f.keep[1], &f.add[1]);
+    return f;
+}
+
+template <int OUT>
+__device__ __forceinline__ void merge_parts(float (&o)[OUT][4], const float (&part)[OUT][4], const factors &f)
+{
+#pragma unroll
+    for (int d = 0; d < OUT; d++)
+#pragma unroll
+        for (int e = 0; e < 4; e++)
+            o[d][e] = merged(o[d][e], part[d][e], f.keep[e / 2], f.add[e / 2]);
+}
+
 template <int OUT>
 __device__ __forceinline__ void merge_rows(running run[2], const float m[2], const float l[2],
                                            float (&o)[OUT][4], const float (&part)[OUT][4])
 {
-    float keep0, add0, keep1, add1;
-    merge(&run[0], m[0], l[0], &keep0, &add0);
-    merge(&run[1], m[1], l[1], &keep1, &add1);
-#pragma unroll
-    for (int d = 0; d < OUT; d++) {
-        o[d][0] = merged(o[d][0], part[d][0], keep0, add0);
-        o[d][1] = merged(o[d][1], part[d][1], keep0, add0);
-        o[d][2] = merged(o[d][2], part[d][2], keep1, add1);
-        o[d][3] = merged(o[d][3], part[d][3], keep1, add1);
-    }
+    merge_parts(o, part, merge_sums(run, m, l));
 }
 
 __device__ __forceinline__ float lse_of(running run)
