@@ -141,7 +141,7 @@ fv_err fv_training_prepare_updates(fv_training *training, const fv_loss_settings
     X(FV_MEMORY_CACHE, "key-value cache")                           \
     X(FV_MEMORY_FEATURES, "features of images")                     \
     X(FV_MEMORY_ROLLOUT, "largest pass of the rollout")             \
-    X(FV_MEMORY_VISION, "its largest image")                        \
+    X(FV_MEMORY_VISION, "its images, encoded together")             \
     X(FV_MEMORY_UPDATE, "largest micro-batch of the update")        \
     X(FV_MEMORY_STATE_ON_HOST, "the optimizer, on the host")        \
     X(FV_MEMORY_REFERENCE_ON_HOST, "reference policy, on the host") \
