@@ -31,13 +31,14 @@ backend=${2:-cpu}
 cd "$(dirname "$0")/.."
 . jobs/setup.sh
 cores=$(nproc 2>/dev/null || echo 1)
+# Small print is what is learned last: after 1500 supervised steps on the CPU two seeds of seven did not read it.
 if [ "$backend" = cpu ]; then
     shape=glance-vl ranks=$((cores < 4 ? cores : 4)) at=build/quickstart/$seed
-    taught=(optimizer.rate=1e-3) learnt=() evaluated=()
+    taught=(steps=1800 optimizer.rate=1e-3) learnt=() evaluated=()
 else
     shape=glance-vl-100m ranks=1 at=build/quickstart/cuda-$seed
-    taught=(backend=cuda precision=bf16 optimizer.rate=1e-4)
-    learnt=(backend=cuda precision=bf16 optimizer.rate=2e-5 update.micro_tokens=16384
+    taught=(steps=1500 backend=cuda precision=bf16 optimizer.rate=1e-4)
+    learnt=(steps=80 backend=cuda precision=bf16 optimizer.rate=2e-5 update.micro_tokens=16384
         rollout.max_running=512 rollout.pass_tokens=8192 rollout.cache_pages=4096)
     evaluated=(--backend cuda --precision bf16)
 fi
@@ -82,7 +83,7 @@ once "$at/held-out.h5" $fovea pack --synthetic glance --rows 1000 --seed $((2 * 
 
 say "supervised: reading, with the tool called at random"
 once "$at/sft/model/config.json" mpiexec -n "$ranks" $fovea sft $config seed="$seed" model="$at/model" \
-    data.train="$at/train.h5" out="$at/sft" steps=1500 update.groups=32 "${taught[@]}" \
+    data.train="$at/train.h5" out="$at/sft" update.groups=32 "${taught[@]}" \
     optimizer.schedule=cosine optimizer.warmup_steps=50 optimizer.final_share=0.05
 
 say "reinforcement learning: when to call it"
