@@ -2,7 +2,8 @@
 
 usage: table.py FOLDER [README]     prints it, or writes it between the lines of README that name this program
 
-Figures of a peer that cannot be measured again here are taken from earlier.json, and marked.
+Figures of a peer that cannot be measured again here are taken from earlier.json, and marked; so are those of fovea whose
+"build" is told. A row that nobody was asked for is left out.
 """
 import glob
 import json
@@ -50,6 +51,8 @@ def attention_rate(figure, shape, is_backward):
     pairs = size["length"] * (size["length"] + 1) / 2
     flops = 4 * n * text["num_hidden_layers"] * text["hidden_size"] * pairs * (2.5 if is_backward else 1)
     seconds = sum(op["seconds"] for op in figure.get("operations", []) if op["name"] == name)
+    if seconds == 0:
+        raise LookupError("not measured")
     return number(flops / seconds * 1e-12)
 
 
@@ -59,7 +62,8 @@ def tree_gain(folder, shape):
     if len(figures) != 2:
         raise LookupError(reason(folder, f"fovea-{shape}-update") or "not measured")
     alone, trees = (figure["value"] for figure in figures)
-    return f"{trees / alone:.2f} times ({number(trees)} and {number(alone)} samples/s)"
+    build = figures[0].get("build")
+    return f"{trees / alone:.2f} times ({number(trees)} and {number(alone)} samples/s{'; ' + build if build else ''})"
 
 
 def costs(folder, shape):
@@ -72,7 +76,8 @@ def costs(folder, shape):
             told.append(f"{figure['name']}{which} {100 * figure['cost_of_same_bits']:.1f} %")
     if not told:
         raise LookupError(reason(folder, f"fovea-{shape}-bits") or "not measured")
-    return ", ".join(told)
+    build = load(f"{folder}/fovea-{shape}-bits.json").get("build")
+    return ", ".join(told) + (f" ({build})" if build else "")
 
 
 def fovea_cell(folder, shape, row):
@@ -85,9 +90,10 @@ def fovea_cell(folder, shape, row):
         return f"{attention_rate(figure, shape, row.key == 'attention-grad')} TFLOP/s"
     flops = figure.get("flops_per_s", 0)
     rate = f", {flops * 1e-12:,.0f} TFLOP/s" if flops >= 1e12 else ""
-    idle = figure.get("idle_share")
+    idle, build = figure.get("idle_share"), figure.get("build")
     rest = f", {100 * idle:.1f} % idle" if row.key == "step" and idle is not None and math.isfinite(idle) else ""
-    return f"{number(figure['value'])} {row.unit}{rate} [{number(figure['ceiling'])}, {100 * figure['share']:.0f} %]{rest}"
+    bound = f" [{number(figure['ceiling'])}, {100 * figure['share']:.0f} %]" if "ceiling" in figure else ""
+    return f"{number(figure['value'])} {row.unit}{rate}{bound}{rest}{f' ({build})' if build else ''}"
 
 
 def found(folder, name, shape, key):
@@ -120,6 +126,8 @@ def row_of(folder, shape, row, notes):
     except LookupError as missing:
         own = str(missing)
     peers = [cell for name in PEERS for cell in [peer_cell(folder, name, shape, row, notes)] if cell]
+    if own == "not measured" and not peers:
+        return ""
     unit = " TFLOP/s" if row.key in rows.IN_FLOPS else ""
     title = shape.upper() if shape[0].isdigit() else shape
     return f"| {title}: {row.title} | {own} | {'; '.join(peers)} | {goal if isinstance(goal, str) else f'{goal:,}{unit}' if goal else ''} |"
@@ -132,19 +140,23 @@ def notes_of(folder, measured, notes):
         lines.append(f"* {source}{'; ' if parts else ''}{'; '.join(parts)}")
     missing = {f"* {title}: {why}": None for name, title in PEERS.items() for shape in measured
                for why in [reason(folder, f"{name}-{shape}")] if why}
-    own = [f"* {shape}: `fovea bench` of `" + "`, `".join(rows.COMMANDS[shape].values()) + "`, `start --model`" for shape in measured]
-    return own + lines + list(missing)
+    return lines + list(missing)
+
+
+def commands(measured):
+    return [f"* {shape}: `fovea bench` of `" + "`, `".join(rows.COMMANDS[shape].values()) + "`, `start --model`"
+            for shape in measured]
 
 
 def table(folder):
     about, notes = load(f"{folder}/about.json"), {}
     measured = [shape for shape in rows.COMMANDS if glob.glob(f"{folder}/fovea-{shape}-*")]
-    lines = [row_of(folder, shape, row, notes) for shape in measured for row in rows.ROWS
-             if row.command in rows.COMMANDS[shape] or glob.glob(f"{folder}/fovea-{shape}-{row.command}.*")]
+    lines = [line for shape in measured for row in rows.ROWS for line in [row_of(folder, shape, row, notes)]
+             if line and (row.command in rows.COMMANDS[shape] or glob.glob(f"{folder}/fovea-{shape}-{row.command}.*"))]
     return "\n".join([
         f"fovea {about.get('commit', '')}, {about.get('date', '')}, {about.get('device', '')}; in brackets what the machine "
         "allows, and the share of it:", "", "| work | fovea | peers | first goal |", "|---|---|---|---|", *lines, "",
-        *notes_of(folder, measured, notes)])
+        *(["* " + about["note"]] if "note" in about else commands(measured)), *notes_of(folder, measured, notes)])
 
 
 def main():
