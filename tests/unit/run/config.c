@@ -360,7 +360,7 @@ static void test_files(void **state)
     assert_int_equal(c.run.steps, 20);
     fv_settings_fini(&fv_train_settings, &c);
     read_config("glance.yaml", 2, &c);
-    assert_int_equal(c.run.steps, 80);
+    assert_int_equal(c.run.steps, 64);
     fv_settings_fini(&fv_train_settings, &c);
 }
 
