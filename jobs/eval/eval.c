@@ -209,6 +209,11 @@ static fv_err fit_cache(eval *e, fv_engine_settings *settings)
     return FV_OK;
 }
 
+static int smaller(int64_t a, int b)
+{
+    return a < b ? (int)a : b;
+}
+
 static int given(int option, int otherwise)
 {
     return option > 0 ? option : otherwise;
@@ -217,15 +222,16 @@ static int given(int option, int otherwise)
 static fv_engine_settings settings_of(const eval *e)
 {
     const fv_eval_options *o = e->options;
-    int on_gpu = e->runtime.backend_kind == FV_BACKEND_CUDA, usual = on_gpu ? 256 : 16,
-        running = given(o->max_running, o->n_samples > usual ? o->n_samples : usual);
+    int on_gpu = e->runtime.backend_kind == FV_BACKEND_CUDA;
+    int pass_tokens = given(o->pass_tokens, on_gpu ? 8192 : 1024);
+    int usual = smaller(on_gpu ? 256 : 16, pass_tokens);
+    int running = given(o->max_running, o->n_samples > usual ? o->n_samples : usual);
     int64_t pages = (int64_t)(running + 1) * fv_pages_for(e->max_tokens);
     return (fv_engine_settings){.name = "evaluation",
                                 .max_running = running,
                                 .max_tokens = e->max_tokens,
-                                .pass_tokens = given(o->pass_tokens, on_gpu ? 8192 : 1024),
-                                .cache_pages =
-                                    given(o->cache_pages, (int)(pages < FV_MAX_PAGES ? pages : FV_MAX_PAGES)),
+                                .pass_tokens = pass_tokens,
+                                .cache_pages = given(o->cache_pages, smaller(pages, FV_MAX_PAGES)),
                                 .has_filters = e->what.repetition_penalty != 1,
                                 .excluded = e->texts.vision_ids,
                                 .n_excluded = e->texts.n_vision_ids};

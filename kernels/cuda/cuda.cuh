@@ -69,7 +69,9 @@ int fv_cuda_is_exact(void); /* FOVEA_CUDA_SYNC */
 /* Chains. In a recorded graph a kernel may be there before the one ahead of it has ended, which hides what a
  * launch takes. All threads of one that is launched by fv_cuda_chain call join_chain, once, before they load
  * what another kernel of the graph stores, store anything, or leave: a kernel that has ended thus knows all
- * those ahead of it to have ended. Weights may be loaded earlier, as no kernel of a graph stores them.
+ * those ahead of it to have ended. Weights may be loaded earlier, as no kernel of a graph stores them; so may
+ * plans of attention, past the first-level cache (__ldcg): what makes them is never launched by
+ * fv_cuda_chain, and ends with a fence.
  *
  * It lets the kernel behind come, and waits until all that the one ahead has done can be seen. */
 __device__ __forceinline__ void join_chain()

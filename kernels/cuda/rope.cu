@@ -1,4 +1,4 @@
-/* Rotary positions: their tables, and turning in place. */
+/* Rotary positions: their tables, and turning. */
 #include "rope.cuh"
 
 enum { THREADS = 256 };

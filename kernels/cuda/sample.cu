@@ -47,7 +47,7 @@ __device__ __forceinline__ float gumbel(uint32_t word)
     return -logf(-(logf(y) + lost));
 }
 
-/* A Gumbel number is less than -log(w), and down to w = 1 / 2 by less than that. */
+/* A Gumbel number is less than -log(w); where w is at most 1 / 2, by less than that. */
 constexpr float GUMBEL_SLACK = 0.35f;
 
 struct sample_args {

@@ -15,7 +15,11 @@ set -eu
 OMP_NUM_THREADS=$(nproc)
 folder=$1 layers=${2:-28}
 sed "s/n_layers: 28/n_layers: $layers/" "$root/configs/model/qwen2.5-vl-7b.yaml" >"$folder/shape.yaml"
-[ -e "$folder/model" ] || "$FOVEA" init --noise --shape "$folder/shape.yaml" --out "$folder/model"
+rm -rf "$folder/run" "$folder/run.log" "$folder/new" # a model that is there is taken, a run is begun anew
+[ -e "$folder/model" ] || {
+    "$FOVEA" init --noise --shape "$folder/shape.yaml" --out "$folder/new"
+    mv "$folder/new" "$folder/model"
+}
 for i in $(seq 24); do
     bmp $((448 + 28 * i)) >"$folder/$i.bmp"
     echo "{\"question\": \"What is the number in row $i?\", \"answer\": \"$i\", \"image\": \"$i.bmp\"}"

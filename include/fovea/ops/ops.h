@@ -85,9 +85,9 @@ typedef struct fv_rope_angles_args {
 } fv_rope_angles_args;
 
 /* Rotary positions (Su et al., 2021; halves rotated together as in GPT-NeoX): with x1 and x2 the halves of a
- * head of x (T, H, D), those of out (T, H, D) are x1 cos - x2 sin and x2 cos + x1 sin. out may be the memory
- * of x; either is F32 or BF16. cos, sin (T, D / 2): the caller's tables carry M-RoPE. inverse turns back by
- * the same angle: the gradient. */
+ * head of x (T, H, D), those of out (T, H, D) are x1 cos - x2 sin and x2 cos + x1 sin. Either is F32 or BF16;
+ * out may be the memory of x if both are the same. cos, sin (T, D / 2): the caller's tables carry M-RoPE.
+ * inverse turns back by the same angle: the gradient. */
 typedef struct fv_rope_args {
     fv_tensor cos, sin, x, out;
     int inverse;
@@ -197,10 +197,10 @@ typedef struct fv_vocab_merge_args {
     fv_tensor parts, target, logprob, lse, entropy;
 } fv_vocab_merge_args;
 
-/* dlogits (T, n), F32 or BF16, the gradient of logits (T, n), F32, whose memory it may be: with p = exp(z -
- * lse), column of id j, inv_temperature * (dlogprob ([j = target] - p) - dentropy p (log p + entropy)); 0 for
- * excluded ids. entropy and dentropy are present together. inv_temperature, dlogprob, lse, entropy, dentropy
- * (T). */
+/* dlogits (T, n), F32 or BF16, the gradient of logits (T, n), F32, whose memory it may be if it is F32: with
+ * p = exp(z - lse), column of id j, inv_temperature * (dlogprob ([j = target] - p) - dentropy p (log p +
+ * entropy)); 0 for excluded ids. entropy and dentropy are present together. inv_temperature, dlogprob, lse,
+ * entropy, dentropy (T). */
 typedef struct fv_vocab_grad_args {
     fv_tensor inv_temperature, targets, excluded, lse, dlogprob, entropy, dentropy, logits, dlogits;
     int32_t first;

@@ -1,4 +1,5 @@
-/* The lists of what the blocks of attention do, made from segments and spans by one block. */
+/* The lists of what the blocks of attention do, made from segments and spans by one block; and, by many,
+ * what each unit of decoding needs. Not by fv_cuda_chain: attention_few reads lists before it joins. */
 #include "attention.cuh"
 
 enum { THREADS = 1024, WARPS = THREADS / 32 };

@@ -1,6 +1,6 @@
 /* The parts of a product: which way it goes (gemm.cu); few rows (gemm_skinny.cu); chunks of k in one kernel
  * (gemm_tree.cu); cuBLASLt (gemm_cublas.cu) and the table of its algorithms (gemm_table.cu). All ways give an
- * element the same bits. */
+ * element the same bits, but where FOVEA_CUDA_ANY_ORDER is set (gemm_any_order.cu). */
 #ifndef FOVEA_KERNELS_CUDA_GEMM_CUH
 #define FOVEA_KERNELS_CUDA_GEMM_CUH
 

@@ -31,9 +31,10 @@ fv_err fv_cuda_any_order_open(fv_cuda_table *t)
     FV_CHECK(t->any_order, FV_ERR_MEMORY, "cannot allocate a table of products");
     FV_CUDA(cudaEventCreate(&t->any_order->start));
     FV_CUDA(cudaEventCreate(&t->any_order->end));
-    FV_CUDA(cudaMalloc((void **)&t->any_order->room, ROOM_BYTES));
-    FV_CUDA(cudaMalloc(&t->split_room, FV_CUDA_SPLIT_BYTES));
-    return FV_OK;
+    FV_TRY(fv_cuda_memory_result(cudaMalloc((void **)&t->any_order->room, ROOM_BYTES), ROOM_BYTES,
+                                 "to measure products in any order"));
+    return fv_cuda_memory_result(cudaMalloc(&t->split_room, FV_CUDA_SPLIT_BYTES), FV_CUDA_SPLIT_BYTES,
+                                 "for products with split sums");
 }
 
 void fv_cuda_any_order_close(fv_cuda_table *t)

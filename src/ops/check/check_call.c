@@ -85,7 +85,7 @@ static int overlap(fv_tensor a, fv_tensor b)
 
 static int same_memory(fv_tensor a, fv_tensor b)
 {
-    return a.data == b.data && (a.stride == b.stride || a.dim[0] <= 1) &&
+    return a.data == b.data && a.dtype == b.dtype && (a.stride == b.stride || a.dim[0] <= 1) &&
            fv_tensor_count(a) == fv_tensor_count(b) && a.dim[0] == b.dim[0];
 }
 
