@@ -102,7 +102,10 @@ static fv_err take_turns(const fv_json *object, fv_record *record)
 {
     static const char *const names[] = {"response", "prediction", NULL};
     static const char *const joined_names[] = {"filtered_resps", "resps", NULL};
-    const fv_json *turns = fv_json_get(object, "turns");
+    static const char *const turns_name[] = {"turns", NULL};
+    const fv_json *turns = first_of(object, turns_name);
+    FV_CHECK(!turns || fv_json_kind_of(turns) == FV_JSON_ARRAY, FV_ERR_FORMAT,
+             "\"turns\" is no list: expected a list of texts, or the answer under \"response\"");
     for (int c = 0; c < FV_COUNTS; c++)
         FV_TRY(fv_json_get_integer(object, fv_count_names[c], &record->counts[c]));
     record->counts[FV_COUNT_TURNS] = 0;

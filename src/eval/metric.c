@@ -96,7 +96,6 @@ static fv_err fold_mean(double scale, const fv_record *records, size_t n, fv_res
     return fv_results_add(out, "score", scale * fv_metric_over(sum, (double)n_judged));
 }
 
-/* Where an answer is right, its truth is what it was read as; where it is wrong, the other one. */
 typedef struct yes_counts {
     double n, n_right, said, true_of_said, truths;
 } yes_counts;
@@ -156,7 +155,7 @@ static fv_err set_interval(fv_metric metric, double scale, const fv_record *reco
 {
     fv_units units;
     FV_TRY(fv_units_init(&units, metric, scale, records, n));
-    out->has_interval = units.n > 1;
+    out->has_interval = units.n > 1 && !isnan(out->items[0].value);
     const fv_unit *const sides[] = {units.items};
     fv_err err = out->has_interval ? fv_units_interval(sides, 1, units.n, &out->low, &out->high) : FV_OK;
     fv_units_fini(&units);

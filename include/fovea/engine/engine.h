@@ -13,8 +13,8 @@
  * batching nor room changes a token or a bit of its log-prob.
  *
  * Where a back end records graphs, the next pass is queued before the draws of a pass are known, if there is
- * room for it, and owners are told while it runs. What it computed for sequences that have ended or go on
- * otherwise is not looked at, nor counted.
+ * room for it, no sequence has a repetition penalty and the engine does not choose, and owners are told while
+ * it runs. What it computed for sequences that have ended or go on otherwise is not looked at, nor counted.
  *
  * All memory is taken when the engine is made: a pass allocates nothing. */
 #ifndef FOVEA_ENGINE_ENGINE_H

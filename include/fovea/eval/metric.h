@@ -40,7 +40,7 @@ typedef struct fv_results {
     fv_result *items; /* owned, (n); the first is the benchmark's */
     size_t n;
     int64_t n_left_out; /* answers that no figure counts */
-    int has_interval;   /* there are two units at least */
+    int has_interval;   /* there are two units at least, and a figure */
     double low, high;   /* of the first figure (fv_units_interval) */
 } fv_results;
 

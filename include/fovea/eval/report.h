@@ -5,9 +5,11 @@
  *   samples.jsonl   a record a line (record.h)
  *   samples.h5      a column a dataset: row and the counts U64; score F64, NaN without a verdict;
  *                   has_verdict U8; source text; of several samples of a row sample U64; of a task reading
- * text summary.json    format, FV_REPORT_FORMAT; model, data: where they lay; settings; shard, "I/N";
- * seconds; all and sources: samples, unjudged, score, call_rate, visual_share, response_tokens; of a task
- * (task.h) figures (metric.h), and not_counted, the answers that none of them counts
+ *                   text
+ *
+ *   summary.json    format, FV_REPORT_FORMAT; model, data: where they lay; settings; shard, "I/N"; seconds;
+ *                   all and sources: samples, unjudged, score, call_rate, visual_share, response_tokens; of a
+ *                   task (task.h) figures (metric.h), and not_counted, the answers that none of them counts
  *
  * An evaluation may be cut into N shards: shard I, from 1, has the rows r with r mod N = I - 1. */
 #ifndef FOVEA_EVAL_REPORT_H

@@ -191,11 +191,13 @@ static void test_next_pass_is_queued(void **state)
 
 static const fv_backend_table *counted;
 
+static int n_drawn;
 static fv_err sample(fv_backend *backend, const fv_sample_args *args)
 {
     int64_t rows = args->logits.dim[0], size;
     fv_bucket_of(rows, MOST, &size);
     assert_int_equal(rows, size);
+    n_drawn++;
     return counted->sample(backend, args);
 }
 
@@ -211,7 +213,9 @@ static void test_draws_are_of_few_sizes(void **state)
         fv_backend_table table = *counted;
         table.sample = sample;
         w.backend->table = &table;
+        n_drawn = 0;
         talk_all(&w, 0, talks);
+        assert_true(n_drawn > 0);
         w.backend->table = counted;
         close_world(&w);
     }

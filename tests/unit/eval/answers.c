@@ -126,6 +126,8 @@ static void test_refused_lines(void **state)
     refuse("{\"response\": \"b\"}", "answers.jsonl:1: there is no truth in it: give the data set (--data)");
     refuse("{\"response\": \"b\", \"truth\": \"b\", \"task\": \"mme\"}",
            "it is an answer to the task \"mme\", not to plain");
+    refuse("{\"turns\": \"b\", \"truth\": \"b\"}", "\"turns\" is no list: expected a list of texts");
+    refuse("{\"turns\": null, \"truth\": \"b\"}", "there is no answer in it");
     refuse("[1]", "not a JSON object");
     refuse("{\"response\":", "answers.jsonl:1: answer");
     refuse("{\"row\": -1, \"response\": \"b\", \"truth\": \"b\"}", "\"row\" is -1");
